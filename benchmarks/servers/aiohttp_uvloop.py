@@ -1,0 +1,31 @@
+"""aiohttp on uvloop: the WebSocket handler of its documentation."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+from aiohttp import WSMsgType, web
+
+
+async def echo(request: web.Request) -> web.WebSocketResponse:
+    """Send every message back as it came."""
+    websocket = web.WebSocketResponse(compress=False, max_msg_size=0)
+    await websocket.prepare(request)
+    async for message in websocket:
+        if message.type is WSMsgType.TEXT:
+            await websocket.send_str(message.data)
+        elif message.type is WSMsgType.BINARY:
+            await websocket.send_bytes(message.data)
+    return websocket
+
+
+def main() -> None:
+    """Serve until the process is ended."""
+    app = web.Application()
+    app.router.add_get("/", echo)
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None, loop=uvloop.new_event_loop())
+
+
+if __name__ == "__main__":
+    main()

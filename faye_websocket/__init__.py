@@ -1,0 +1,25 @@
+"""WebSockets and EventSource for any WSGI application on gevent."""
+
+from __future__ import annotations
+
+from .driver import CloseCode
+from .errors import UnsupportedServer
+from .events import CloseEvent, ErrorEvent, Event, MessageEvent
+from .hijack import register_adapter
+from .registry import close_all
+from .websocket import WebSocket
+
+__all__ = [
+    'CloseCode',
+    'CloseEvent',
+    'ErrorEvent',
+    'Event',
+    'MessageEvent',
+    'UnsupportedServer',
+    'WebSocket',
+    'close_all',
+    'is_websocket',
+    'register_adapter',
+]
+
+is_websocket = WebSocket.is_websocket

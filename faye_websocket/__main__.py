@@ -1,0 +1,98 @@
+"""The command line: ``faye-websocket serve MODULE:APP``, also as ``python -m faye_websocket``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import gevent
+import gevent.event
+from gevent import socket
+from gevent.baseserver import parse_address
+from gevent.pywsgi import WSGIServer
+
+__all__ = ['main']
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command, and returns the process's exit status."""
+    parser = argparse.ArgumentParser(prog='faye-websocket', description='WebSockets for WSGI applications on gevent.')
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    serve_parser = commands.add_parser('serve', help='serve a WSGI application under gevent.pywsgi')
+    serve_parser.add_argument('app', metavar='MODULE:APP', help='where the application is, such as examples.app:app')
+    serve_parser.add_argument('--bind', default='127.0.0.1:9292', metavar='HOST:PORT', help='or unix:PATH; %(default)s')
+    serve_parser.add_argument('--certfile', metavar='FILE', help='serve TLS with this certificate')
+    serve_parser.add_argument('--keyfile', metavar='FILE', help='the key of the certificate')
+    serve_parser.set_defaults(run=_serve)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except _UsageError as error:
+        parser.error(str(error))
+    return 0
+
+
+class _UsageError(Exception):
+    """What the user asked for cannot be done; the text says why."""
+
+
+def _serve(options: argparse.Namespace) -> None:
+    """Serves until SIGINT or SIGTERM; then every open socket is closed with 1001 as the process exits."""
+    tls = {name: value for name in ('certfile', 'keyfile') if (value := getattr(options, name))}
+    if 'keyfile' in tls and 'certfile' not in tls:
+        raise _UsageError('--keyfile needs --certfile')
+    app = _import_app(options.app)
+    try:
+        server = WSGIServer(_listener(options.bind), app, log=sys.stdout, **tls)
+        server.start()
+    except (OSError, ValueError) as error:
+        raise _UsageError(f'cannot serve on {options.bind}: {error}') from error
+    print(f'Listening on {_address(server, options)}', file=sys.stderr, flush=True)
+    stopping = gevent.event.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, stopping.set)
+    stopping.wait()
+    server.stop(timeout=1)
+
+
+def _import_app(path: str) -> Callable[..., Any]:
+    """The WSGI application at ``MODULE:APP``, looked for in the current directory first."""
+    module_name, _, name = path.partition(':')
+    sys.path.insert(0, os.getcwd())
+    try:
+        app = getattr(import_module(module_name), name or 'app')
+    except (ImportError, AttributeError, ValueError) as error:
+        raise _UsageError(f'cannot import {path}: {error}') from error
+    if not callable(app):
+        raise _UsageError(f'{path} is not a WSGI application')
+    return app  # type: ignore[no-any-return]
+
+
+def _listener(bind: str) -> Any:
+    """What WSGIServer listens on."""
+    if not bind.startswith('unix:'):
+        return parse_address(bind)[1]
+    listener = socket.socket(socket.AF_UNIX)
+    path = bind.removeprefix('unix:')
+    if os.path.exists(path):
+        os.unlink(path)
+    listener.bind(path)
+    listener.listen(256)
+    return listener
+
+
+def _address(server: WSGIServer, options: argparse.Namespace) -> str:
+    """Where the server can be reached."""
+    if options.bind.startswith('unix:'):
+        return str(options.bind)
+    host = f'[{server.server_host}]' if ':' in server.server_host else server.server_host
+    return f'{"https" if options.certfile else "http"}://{host}:{server.server_port}'
+
+
+if __name__ == '__main__':
+    sys.exit(main())

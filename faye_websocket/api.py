@@ -1,0 +1,156 @@
+"""API: the browser's WebSocket interface (WHATWG), which the server's and the client's sockets share.
+
+Handlers and listeners are ``EventTarget``'s; this adds the commands and the state, and a greenlet's way to receive. All the work
+is done by the ``Connection`` behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, TypeVar
+
+from .connection import Connection
+from .driver.codes import CloseCode, is_sendable
+from .driver.hybi import MAX_REASON, control_payload
+from .driver import base
+from .events import EventTarget
+
+__all__ = ['API']
+
+Self = TypeVar('Self', bound='API')
+
+
+class API(EventTarget):
+    """A WebSocket."""
+
+    __slots__ = ('_connection',)
+
+    CONNECTING = base.CONNECTING
+    OPEN = base.OPEN
+    CLOSING = base.CLOSING
+    CLOSED = base.CLOSED
+
+    _is_server = True
+    _connection: Connection
+
+    @property
+    def ready_state(self) -> int:
+        """DOM's readyState: CONNECTING (0), OPEN (1), CLOSING (2) or CLOSED (3)."""
+        return self._connection.ready_state
+
+    @property
+    def buffered_amount(self) -> int:
+        """DOM's bufferedAmount: bytes sent but not yet handed to the kernel, frames' headers included."""
+        return self._connection.buffered_amount
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol agreed on, or ``''``."""
+        return self._connection.protocol
+
+    @property
+    def extensions(self) -> str:
+        """The extensions agreed on, as the Sec-WebSocket-Extensions header has them, or ``''``."""
+        return self._connection.extensions
+
+    @property
+    def version(self) -> str:
+        """The protocol's version: ``'hixie-75'``, ``'hixie-76'``, ``'hybi-07'``, ``'hybi-08'`` or ``'hybi-13'``."""
+        return self._connection.version
+
+    @property
+    def url(self) -> str:
+        """DOM's url."""
+        raise NotImplementedError
+
+    def send(self, message: Any) -> bool:
+        """DOM's send: ``str`` as text; bytes-like, or a sequence of ints 0 to 255, as binary; a number as its text.
+
+        True if it was sent or queued; False once the socket is closing, for binary in a version that has none, and for what
+        ``overflow='drop'`` drops. Never blocks, unless ``overflow='block'``. TypeError for anything else, ValueError for a
+        sequence with other numbers. Safe in any greenlet and OS thread.
+        """
+        return self._connection.send(message if isinstance(message, (str, bytes)) else _to_data(message))
+
+    def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
+        """Sends a ping (RFC 6455 section 5.5.2); ``callback()`` is called at its pong, where handlers run.
+
+        True if it was sent or queued; False once closing, and in the hixie drafts, which have no pings. ValueError for more than
+        125 bytes.
+        """
+        return self._connection.ping(control_payload(message), callback)
+
+    def pong(self, message: str | bytes = '') -> bool:
+        """Sends a pong that answers no ping (section 5.5.3); answers and raises as ``ping`` does."""
+        return self._connection.pong(control_payload(message))
+
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = '') -> None:
+        """DOM's close: begins the closing handshake, behind all that was sent. Does nothing when called again.
+
+        ``code`` may be 1000 or 3000 to 4999, and on a server 1001, 1003 and 1007 to 1014; ``reason`` has 123 bytes of UTF-8 at
+        most: otherwise ValueError. It ends within ``close_timeout`` seconds.
+        """
+        if not isinstance(code, int) or not is_sendable(code, server=self._is_server):
+            raise ValueError(f'code: {code!r} cannot be sent by an application')
+        if not isinstance(reason, str):
+            raise TypeError(f'reason: expected a str, got {reason!r}')
+        if len(reason.encode()) > MAX_REASON:
+            raise ValueError(f'reason: a close frame has room for {MAX_REASON} bytes, not for {len(reason.encode())}')
+        self._connection.close(code, reason)
+
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
+        """The next message, for programs in greenlet style that set no ``onmessage``; starts the handshake if need be.
+
+        Blocks the calling greenlet. ``None`` once the socket is closed; TimeoutError after ``timeout`` seconds.
+        """
+        self._start()
+        return self._connection.receive(timeout)
+
+    def __iter__(self) -> Iterator[str | bytes]:
+        """The messages, until the socket is closed."""
+        return iter(self.receive, None)
+
+    def __enter__(self: Self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Closes: with 1011 after an exception (on a server), with 1000 otherwise."""
+        self.close(CloseCode.INTERNAL_ERROR if isinstance(error, Exception) and self._is_server else CloseCode.NORMAL_CLOSURE)
+
+    def gone(self) -> None:
+        """Called by the connection when its last event was delivered."""
+
+    def _start(self) -> None:
+        """Begins the handshake, once."""
+        raise NotImplementedError
+
+    def _handler_added(self, type: str) -> None:
+        self._connection.handler_added(type)
+
+    def __repr__(self) -> str:
+        state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]
+        return f'<{type(self).__name__} {self.version} {state} {self.url}>'
+
+
+def _to_data(message: Any) -> str | bytes:
+    """What is neither str nor bytes, as one of them."""
+    if isinstance(message, (int, float)) and not isinstance(message, bool):
+        return str(message)
+    if isinstance(message, (bytearray, memoryview)):
+        return bytes(message)
+    if isinstance(message, (list, tuple)) and all(isinstance(item, int) for item in message):
+        return _to_bytes(message)
+    try:
+        return bytes(memoryview(message))
+    except TypeError:
+        raise TypeError(f'message: expected str, bytes, a sequence of ints or a number, got {type(message).__name__}') from None
+
+
+def _to_bytes(numbers: list[int] | tuple[int, ...]) -> bytes:
+    """A sequence of ints, as Ruby's faye sends binary."""
+    try:
+        return bytes(numbers)
+    except ValueError:
+        raise ValueError('message: a sequence of ints must hold 0 to 255 only') from None

@@ -1,0 +1,411 @@
+"""Connection: a driver, a stream and a dispatcher at work for one socket, and the rules between them.
+
+Bytes come from the stream and go to the driver; what the driver emits becomes events, which the dispatcher delivers; what the
+application sends goes from here to the driver, and from the driver to the stream. Everything here runs in the thread of
+one hub; what other OS threads ask for is handed over to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+import gevent
+import gevent.event
+from gevent.monkey import get_original
+
+from .dispatch import Callback, Dispatcher
+from .driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver
+from .driver.codes import CloseCode
+from .errors import HandshakeError
+from .events import CloseEvent, ErrorEvent, Event
+from .keepalive import Keepalive
+from .limits import Limits
+from .reactor import Reactor
+from .stream import Stream
+from .transport import Transport
+
+__all__ = ['Connection', 'Target']
+
+# How many seconds a handshake may take once it has begun: only hixie-76's waits for more than its request.
+_HANDSHAKE_TIMEOUT = 10
+
+_get_thread = get_original('_thread', 'get_ident')
+_allocate_lock = get_original('_thread', 'allocate_lock')
+# Guards the counters of bytes that other OS threads posted; held for an addition.
+_posted_lock = _allocate_lock()
+
+
+class Target(Protocol):
+    """The socket that a connection works for."""
+
+    @property
+    def url(self) -> str:
+        """The URL of the connection."""
+
+    @property
+    def environ(self) -> Mapping[str, Any]:
+        """The request, for a server's driver."""
+
+    def dispatch_event(self, event: Event) -> object:
+        """Runs the handlers of an event."""
+
+    def gone(self) -> None:
+        """The connection is over, and its last event was delivered."""
+
+
+class Connection:
+    """One connection: the driver's ``io`` and observer, the stream's and the dispatcher's owner."""
+
+    __slots__ = (
+        '_dispatcher',
+        '_driver',
+        '_early_bytes',
+        '_is_closing',
+        '_keepalive',
+        '_limits',
+        '_posted_bytes',
+        '_reactor',
+        '_stream',
+        '_target',
+        '_thread',
+        '_timer',
+        '_waiters',
+    )
+
+    def __init__(self, target: Target, limits: Limits, reactor: Reactor) -> None:
+        self._target = target
+        self._limits = limits
+        self._reactor = reactor
+        self._thread = _get_thread()
+        self._dispatcher = Dispatcher(target, self, reactor)
+        self._driver: Driver
+        self._stream: Stream | None = None
+        self._keepalive: Keepalive | None = None
+        self._timer: Any = None
+        self._waiters: list[Callable[[], object]] | None = None
+        self._early_bytes = 0
+        self._posted_bytes = 0
+        self._is_closing = False
+
+    # ---- what the socket asks for
+
+    @property
+    def ready_state(self) -> int:
+        """CONNECTING, OPEN, CLOSING or CLOSED; closing before it is open counts as CLOSING."""
+        state = self._driver.ready_state
+        return CLOSING if self._is_closing and state < CLOSING else state
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes not yet handed to the kernel."""
+        return self._early_bytes + self._posted_bytes + (self._stream.buffered if self._stream is not None else 0)
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol agreed on."""
+        return self._driver.protocol
+
+    @property
+    def extensions(self) -> str:
+        """The extensions agreed on."""
+        return self._driver.extensions
+
+    @property
+    def version(self) -> str:
+        """The protocol's version."""
+        return self._driver.version
+
+    def drive(self, driver: Driver) -> None:
+        """Sets the driver that speaks for this connection."""
+        self._driver = driver
+        driver.observer = self
+
+    def attach(self, transport: Transport, received: bytes) -> None:
+        """Starts on a connected socket, of which these bytes were read already."""
+        self._stream = Stream(transport, self, self._reactor, self._limits.low_water)
+        self._driver.start()
+        if self._driver.ready_state == CONNECTING:
+            self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
+        self._stream.start()
+        if received:
+            self._driver.parse(received)
+
+    def refuse(self, transport: Transport | None, error: HandshakeError) -> None:
+        """Answers the handshake with an HTTP error, through the ``transport`` if there is one."""
+        if transport is not None:
+            self._stream = Stream(transport, self, self._reactor, self._limits.low_water)
+        self._driver.refuse(error)
+
+    def send(self, data: str | bytes) -> bool:
+        """Sends a message; see ``API.send``."""
+        if _get_thread() != self._thread:
+            return self._post(data)
+        if self.ready_state > OPEN or not (self._has_room(0) or self._make_room(data)):
+            return False
+        if self._driver.ready_state == CONNECTING:
+            self._early_bytes += _size(data)
+        return self._driver.text(data) if isinstance(data, str) else self._driver.binary(data)
+
+    def ping(self, message: str | bytes, callback: Callable[[], object] | None) -> bool:
+        """Sends a ping, whose ``callback`` will run where handlers do."""
+        if callback is not None:
+            callback = partial(self._dispatcher.push, Callback(callback))
+        return self.ready_state <= OPEN and self._command(self._driver.ping, message, callback)
+
+    def pong(self, message: str | bytes) -> bool:
+        """Sends an unsolicited pong."""
+        return self.ready_state <= OPEN and self._command(self._driver.pong, message)
+
+    def close(self, code: int, reason: str) -> None:
+        """Begins to close, once."""
+        if _get_thread() != self._thread:
+            self._reactor.call_soon(self.close, code, reason)
+        elif self.ready_state <= OPEN:
+            self._is_closing = True
+            self._driver.close(code, reason)
+            self._await_close()
+
+    def receive(self, timeout: float | None) -> str | bytes | None:
+        """The next message that no handler took; ``None`` when there will be none. Raises TimeoutError."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            event = self._dispatcher.take_message()
+            if event is not None:
+                self._read_on()
+                return event.data
+            if self._driver.ready_state == CLOSED:
+                return None
+            if not self._wait(deadline):
+                raise TimeoutError(f'no message within {timeout} seconds')
+
+    def handler_added(self, type: str) -> None:
+        """There is a handler for events of this type."""
+        self._dispatcher.handler_added(type)
+
+    # ---- the driver's io, and its observer
+
+    @property
+    def environ(self) -> Mapping[str, Any]:
+        """The request that a server's driver answers."""
+        return self._target.environ
+
+    def write(self, data: bytes) -> None:
+        """Sends in its turn."""
+        if self._stream is not None:
+            self._stream.write(data)
+
+    def write_urgent(self, data: bytes, tag: str) -> None:
+        """Sends before what waits."""
+        if self._stream is not None:
+            self._stream.write_urgent(data, tag)
+
+    def write_last(self, data: bytes) -> None:
+        """Sends next, and drops what waits."""
+        if self._stream is not None:
+            self._stream.write_last(data)
+
+    def notify(self, type: str, *arguments: Any) -> None:
+        """What the driver emits."""
+        if type == 'message':
+            self._message(*arguments)
+        elif type == 'open':
+            self._opened()
+        elif type == 'close':
+            self._closed(*arguments)
+        elif type == 'error':
+            self._dispatcher.push(ErrorEvent(str(arguments[0]), arguments[0]))
+
+    # ---- the stream's owner
+
+    def received(self, chunk: bytes) -> None:
+        """Bytes came."""
+        self._dispatcher.hold()
+        self._driver.parse(chunk)
+        self._dispatcher.run()
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone."""
+        self._driver.end(reason)
+
+    def drained(self) -> None:
+        """The peer has caught up."""
+        self._dispatcher.push(Event('drain'))
+        self._wake()
+
+    # ---- the dispatcher's owner
+
+    def delivered(self, event: Event) -> None:
+        """The queue is one event shorter."""
+        if event.type == 'close':
+            self._target.gone()
+        else:
+            self._read_on()
+
+    def failed(self) -> None:
+        """A handler's fault ends the connection (7.4.1: 1011 is "an unexpected condition")."""
+        self.close(CloseCode.INTERNAL_ERROR, 'internal error')
+
+    # ---- the rules
+
+    def _opened(self) -> None:
+        """The handshake is complete; what was queued before follows at once."""
+        self._early_bytes = 0
+        self._stop_timers()
+        limits = self._limits
+        if self._is_closing:
+            # The close frame goes out right after this, behind what was sent before ``close``.
+            self._reactor.call_soon(self._await_close)
+            return
+        if limits.ping is not None and self._driver.can_ping:
+            self._keepalive = Keepalive(
+                self._stream,
+                self._reactor,
+                ping=self._driver.ping,
+                give_up=partial(self._abort, 'ping timeout'),
+                interval=limits.ping,
+                timeout=limits.ping_timeout or limits.ping,
+            )
+        self._dispatcher.push(Event('open'))
+
+    def _message(self, data: str | bytes) -> None:
+        """A message; what comes after ``close`` is dropped, as WHATWG has it."""
+        if self.ready_state == OPEN:
+            self._dispatcher.push_message(data)
+            self._wake()
+            if len(self._dispatcher) > self._limits.max_queue:
+                self._stream.pause()
+
+    def _closed(self, code: int, reason: str) -> None:
+        """Every path ends here, once."""
+        self._is_closing = True
+        self._early_bytes = 0
+        self._stop_timers()
+        if self._stream is not None:
+            self._stream.finish(self._limits.close_timeout)
+        self._dispatcher.push(CloseEvent(code, reason, self._driver.was_clean))
+        self._wake()
+
+    def _await_close(self) -> None:
+        """Our close frame is out, or waits; the peer's must come within the time."""
+        if self._driver.ready_state == CLOSING:
+            self._stop_timers()
+            self._set_timer(self._limits.close_timeout, 'close timeout')
+            # A full queue must not keep us from seeing the peer's close frame.
+            self._stream.resume()
+
+    def _abort(self, reason: str) -> None:
+        """Gives the peer up."""
+        if self._stream is not None:
+            self._stream.close()
+        self._driver.end(reason)
+
+    def _set_timer(self, seconds: float, reason: str) -> None:
+        """Gives the peer up after this time."""
+        self._timer = self._reactor.loop.timer(seconds)
+        self._timer.start(self._abort, reason, update=True)
+
+    def _stop_timers(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+        if self._keepalive is not None:
+            self._keepalive.stop()
+            self._keepalive = None
+
+    def _read_on(self) -> None:
+        """Reads again once half of a full queue is done."""
+        if self._stream is not None and self._stream.is_paused and len(self._dispatcher) <= self._limits.max_queue // 2:
+            self._stream.resume()
+
+    # ---- room for what is sent
+
+    def _has_room(self, size: int) -> bool:
+        """Whether a message of this size may wait."""
+        waiting = self.buffered_amount
+        return waiting <= self._limits.low_water or (size > 0 and waiting + size <= self._limits.max_buffered)
+
+    def _make_room(self, data: str | bytes) -> bool:
+        """Does what ``overflow`` says about a peer that is behind; True when the message may wait."""
+        size = _size(data)
+        if not self._has_room(size) and self._limits.overflow == 'close':
+            self._driver.fail(CloseCode.TRY_AGAIN_LATER, 'slow consumer')
+        if self._limits.overflow == 'block' and gevent.getcurrent() is not self._reactor.hub:
+            while not self._has_room(size) and self.ready_state <= OPEN:
+                self._wait(None)
+        return self.ready_state <= OPEN and self._has_room(size)
+
+    def _post(self, data: str | bytes) -> bool:
+        """Has the hub send what another OS thread wants sent; room is found, or waited for, here."""
+        size = _size(data)
+        while not self._reserve(size):
+            if self._limits.overflow == 'close':
+                self._reactor.call_soon(self._driver.fail, CloseCode.TRY_AGAIN_LATER, 'slow consumer')
+            if self._limits.overflow != 'block' or not self._wait_in_thread(size):
+                return False
+        self._reactor.call_soon(self._send_posted, data, size)
+        return self.ready_state <= OPEN
+
+    def _reserve(self, size: int) -> bool:
+        """Counts the bytes of a message that another thread will send, if they may wait."""
+        with _posted_lock:
+            if not (self._has_room(0) or self._has_room(size)):
+                return False
+            self._posted_bytes += size
+            return True
+
+    def _send_posted(self, data: str | bytes, size: int) -> None:
+        """The hub's part of ``_post``."""
+        with _posted_lock:
+            self._posted_bytes -= size
+        if self._driver.ready_state == CONNECTING:
+            self._early_bytes += size
+        if self.ready_state <= OPEN:
+            self._driver.text(data) if isinstance(data, str) else self._driver.binary(data)
+        if self._has_room(0):
+            self._wake()
+
+    def _command(self, command: Callable[..., bool], *arguments: Any) -> bool:
+        """A command of the driver's, from any OS thread."""
+        if _get_thread() == self._thread:
+            return command(*arguments)
+        self._reactor.call_soon(command, *arguments)
+        return self._driver.can_ping
+
+    # ---- waiting: for a message, for room, for the end
+
+    def _wait(self, deadline: float | None) -> bool:
+        """Blocks this greenlet until something has changed; False when the deadline passed."""
+        event = gevent.event.Event()
+        self._add_waiter(event.set)
+        return bool(event.wait(None if deadline is None else max(0, deadline - time.monotonic())))
+
+    def _wait_in_thread(self, size: int) -> bool:
+        """Blocks this OS thread until there may be room; False when the connection is closing."""
+        lock = _allocate_lock()
+        lock.acquire()
+        self._add_waiter(lock.release)
+        # Looked at again after the waiter was added, lest the change came in between.
+        if not self._has_room(0) and self.ready_state <= OPEN:
+            lock.acquire()
+        return self.ready_state <= OPEN
+
+    def _add_waiter(self, wake: Callable[[], object]) -> None:
+        with _posted_lock:
+            self._waiters = [*(self._waiters or ()), wake]
+
+    def _wake(self) -> None:
+        """Something has changed."""
+        if self._waiters is not None:
+            with _posted_lock:
+                waiters, self._waiters = self._waiters, None
+            for wake in waiters or ():
+                wake()
+
+
+def _size(data: str | bytes) -> int:
+    """The length of a message in bytes."""
+    return len(data) if isinstance(data, bytes) else len(data.encode())

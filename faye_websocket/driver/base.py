@@ -1,0 +1,225 @@
+"""Driver: what the protocol versions have in common, and the contract that all of them keep.
+
+A driver is made for an ``io``, which has an ``environ`` (a WSGI request) and takes bytes by ``write(data)``. It is
+started, fed by ``parse(chunk)`` with the bytes of the wire cut anywhere, told by ``end()`` that the wire is gone, and
+commanded by ``text``, ``binary``, ``ping``, ``pong`` and ``close``, which answer whether anything was sent or queued. It
+emits ``open()``, ``message(data)``, ``ping(payload)``, ``pong(payload)``, ``error(exception)`` and, exactly once and last,
+``close(code, reason)``. It does no I/O and knows neither greenlets nor clocks.
+
+An ``io`` with a buffer may offer two more verbs, for frames that need not wait their turn: ``write_urgent(data, tag)`` sends
+before all that waits, in place of a waiting one of the same tag; ``write_last(data)`` drops what waits and is the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from ..errors import HandshakeError
+from ..http import HeaderList, serialize_head, tokens
+from .codes import CloseCode
+from .emitter import EventEmitter
+
+__all__ = ['CLOSED', 'CLOSING', 'CONNECTING', 'MAX_FRAGMENTS', 'MAX_LENGTH', 'OPEN', 'Driver', 'ServerIO']
+
+CONNECTING, OPEN, CLOSING, CLOSED = range(4)
+
+# websocket-driver's default: a message below 64 MiB.
+MAX_LENGTH = 2**26 - 1
+# CVE-2026-48779: without a bound on their number, empty fragments cost memory and time that no length counts.
+MAX_FRAGMENTS = 16384
+
+
+class ServerIO(Protocol):
+    """What a server's driver is given."""
+
+    environ: Mapping[str, Any]
+
+    def write(self, data: bytes) -> object:
+        """Sends ``data`` to the peer, now or in its turn."""
+
+
+class Driver(EventEmitter):
+    """The server's end of one connection, in the protocol ``version`` of a subclass.
+
+    ``ready_state`` is CONNECTING, OPEN, CLOSING or CLOSED; ``protocol`` the subprotocol agreed on, or ``''``; ``was_clean``
+    whether the connection closed as the protocol wants it.
+    """
+
+    __slots__ = ('_commands', '_headers', '_io', '_is_started', 'max_length', 'protocol', 'ready_state', 'was_clean')
+
+    version = ''
+    extensions = ''
+    # Whether the version has pings and pongs.
+    can_ping = False
+
+    def __init__(
+        self,
+        io: ServerIO,
+        protocols: Iterable[str] = (),
+        *,
+        headers: HeaderList | None = None,
+        max_length: int = MAX_LENGTH,
+    ) -> None:
+        super().__init__()
+        self._io = io
+        self._headers = headers or []
+        self._commands: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
+        self._is_started = False
+        self.max_length = max_length
+        self.ready_state = CONNECTING
+        self.was_clean = False
+        self.protocol = self._choose_protocol(protocols)
+
+    def check(self) -> None:
+        """Raises HandshakeError when the request must be refused. Pure."""
+        _check_request(self._io.environ)
+
+    def start(self) -> bool:
+        """Answers the handshake; False when it was answered before, or is refused."""
+        if self._is_started:
+            return False
+        self._is_started = True
+        try:
+            self.check()
+        except HandshakeError as error:
+            self.refuse(error)
+            return False
+        self._io.write(self._response())
+        self._headers = []
+        self._respond()
+        return True
+
+    def refuse(self, error: HandshakeError) -> None:
+        """Answers the handshake with a complete HTTP error, and ends."""
+        self._is_started = True
+        self._io.write(serialize_refusal(error))
+        self._fail(CloseCode.ABNORMAL_CLOSURE, error)
+
+    def parse(self, chunk: bytes) -> None:
+        """Takes the next bytes of the wire."""
+        raise NotImplementedError
+
+    def end(self, reason: str = '') -> None:
+        """The connection is gone, for this ``reason``; emits ``close`` unless that was done."""
+        self._close(CloseCode.ABNORMAL_CLOSURE, reason)
+
+    def fail(self, code: int, reason: str) -> None:
+        """Ends the connection because of something that its owner found wrong."""
+        self._close(code, reason)
+
+    def text(self, message: str) -> bool:
+        """Sends a text message."""
+        return self._command(self._send_text, message)
+
+    def binary(self, message: bytes) -> bool:
+        """Sends a binary message; False in a version that has none."""
+        return False
+
+    def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
+        """Sends a ping, and calls ``callback()`` at its pong; False in a version that has none."""
+        return False
+
+    def pong(self, message: str | bytes = '') -> bool:
+        """Sends a pong nobody asked for; False in a version that has none."""
+        return False
+
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = '') -> bool:
+        """Begins the closing handshake, once open; False when that was done before."""
+        return self._command(self._begin_close, code, reason)
+
+    def _send_text(self, message: str) -> None:
+        """Writes a text message."""
+        raise NotImplementedError
+
+    def _begin_close(self, code: int, reason: str) -> None:
+        """Does what the version does to close."""
+        raise NotImplementedError
+
+    def _response(self) -> bytes:
+        """The response that accepts the handshake."""
+        raise NotImplementedError
+
+    def _respond(self) -> None:
+        """What follows the response: at once open, for most."""
+        self._open()
+
+    def _choose_protocol(self, protocols: Iterable[str]) -> str:
+        """The first of the client's subprotocols that the server supports (section 4.2.2, /subprotocol/)."""
+        supported = set(protocols)
+        offered = tokens(self._io.environ.get('HTTP_SEC_WEBSOCKET_PROTOCOL', ''))
+        return next((name for name in offered if name in supported), '')
+
+    def _command(self, command: Callable[..., Any], *arguments: Any) -> bool:
+        """Runs a command once open, queues it before, and answers False after."""
+        if self.ready_state == OPEN:
+            command(*arguments)
+            return True
+        if self.ready_state == CONNECTING:
+            if self._commands is None:
+                self._commands = []
+            self._commands.append((command, arguments))
+            return True
+        return False
+
+    def _open(self) -> None:
+        """The handshake is complete: emits ``open``, then runs what was commanded before."""
+        self.ready_state = OPEN
+        self.emit('open')
+        commands, self._commands = self._commands, None
+        for command, arguments in commands or ():
+            if self.ready_state == OPEN:
+                command(*arguments)
+
+    def _fail(self, code: int, error: Exception) -> None:
+        """The peer's fault: emits ``error`` and ``close``."""
+        if self.ready_state != CLOSED:
+            self.emit('error', error)
+            self._close(code, str(error))
+
+    def _close(self, code: int, reason: str) -> None:
+        """Every path ends here, once."""
+        if self.ready_state != CLOSED:
+            self.ready_state = CLOSED
+            self._commands = None
+            self.emit('close', code, reason)
+
+    def __repr__(self) -> str:
+        state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]
+        return f'<{type(self).__name__} {self.version} {state} protocol={self.protocol!r}>'
+
+
+def serialize_refusal(error: HandshakeError) -> bytes:
+    """A complete HTTP response that refuses the handshake and ends the connection."""
+    body = f'{error}\n'.encode()
+    return serialize_head(f'HTTP/1.1 {error.status}', refusal_headers(error, body)) + body
+
+
+def refusal_headers(error: HandshakeError, body: bytes) -> HeaderList:
+    """The headers of a refusal with this body."""
+    return [
+        ('Content-Type', 'text/plain; charset=utf-8'),
+        ('Content-Length', str(len(body))),
+        ('Connection', 'close'),
+        *error.headers,
+    ]
+
+
+def _check_request(environ: Mapping[str, Any]) -> None:
+    """What every version asks of the request (section 4.2.1). Raises HandshakeError."""
+    for is_wrong, message in (
+        (environ.get('REQUEST_METHOD') != 'GET', 'the method of a WebSocket handshake is GET'),
+        (environ.get('SERVER_PROTOCOL') != 'HTTP/1.1', 'a WebSocket handshake is made over HTTP/1.1'),
+        (not environ.get('HTTP_HOST'), 'the Host header is missing'),
+        (not has_token(environ, 'HTTP_UPGRADE', 'websocket'), 'the Upgrade header does not say websocket'),
+        (not has_token(environ, 'HTTP_CONNECTION', 'upgrade'), 'the Connection header does not say Upgrade'),
+        (environ.get('CONTENT_LENGTH') not in (None, '', '0'), 'a WebSocket handshake has no body'),
+        ('HTTP_TRANSFER_ENCODING' in environ, 'a WebSocket handshake has no body'),
+    ):
+        if is_wrong:
+            raise HandshakeError('400 Bad Request', message)
+
+
+def has_token(environ: Mapping[str, Any], name: str, token: str) -> bool:
+    """Whether a header that is a list has this element, in any case of letters."""
+    return token in tokens(str(environ.get(name, '')).lower())

@@ -1,0 +1,123 @@
+"""hixie-75, draft-hixie-thewebsocketprotocol-75: text between 0x00 and 0xFF, and nothing else.
+
+Binary messages, pings, pongs and close codes do not exist; the connection closes by closing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import InvalidData, MessageTooBig, ProtocolError
+from ..http import HeaderList, serialize_head
+from ..url import determine_url
+from .base import CLOSED, CONNECTING, Driver, ServerIO
+from .codes import CloseCode
+
+__all__ = ['Draft75']
+
+_TEXT_START, _TEXT_END = 0x00, 0xFF
+_TOP_BIT = 0x80
+
+
+class Draft75(Driver):
+    """The server's end of a hixie-75 connection."""
+
+    __slots__ = ('_buffer', '_searched', '_skip')
+
+    version = 'hixie-75'
+
+    _status = '101 Web Socket Protocol Handshake'
+    _prefix = ''
+
+    def __init__(self, io: ServerIO, protocols: Iterable[str] = (), **options: Any) -> None:
+        super().__init__(io, protocols, **options)
+        self._buffer = bytearray()
+        self._searched = 0
+        self._skip = 0
+
+    def parse(self, chunk: bytes) -> None:
+        """Takes the next bytes of the wire."""
+        if self.ready_state in (CONNECTING, CLOSED):
+            return
+        self._buffer += chunk
+        try:
+            while self.ready_state != CLOSED and self._parse_frame():
+                pass
+        except ProtocolError as error:
+            self._fail(error.code, error)
+
+    def end(self, reason: str = '') -> None:
+        """The end of the connection is this version's way to close, unless something broke it (``reason``)."""
+        self.was_clean = not reason
+        self._close(CloseCode.ABNORMAL_CLOSURE if reason else CloseCode.NO_STATUS_RCVD, reason)
+
+    def _send_text(self, message: str) -> None:
+        self._io.write(b'\x00' + message.encode() + b'\xff')
+
+    def _begin_close(self, code: int, reason: str) -> None:
+        """Closes at once: the version has no closing handshake, and no codes."""
+        self.was_clean = True
+        self._close(CloseCode.NO_STATUS_RCVD, '')
+
+    def _response(self) -> bytes:
+        """The order and the case of the first two headers are part of the draft."""
+        environ = self._io.environ
+        headers: HeaderList = [('Upgrade', 'WebSocket'), ('Connection', 'Upgrade')]
+        if 'HTTP_ORIGIN' in environ:
+            headers.append((f'{self._prefix}WebSocket-Origin', environ['HTTP_ORIGIN']))
+        headers.append((f'{self._prefix}WebSocket-Location', determine_url(environ)))
+        if self.protocol:
+            headers.append((f'{self._prefix}WebSocket-Protocol', self.protocol))
+        return serialize_head(f'HTTP/1.1 {self._status}', headers + self._headers)
+
+    def _parse_frame(self) -> bool:
+        """Takes one frame out of the buffer, or as much as can be; False when more bytes are needed."""
+        if self._skip:
+            taken = min(self._skip, len(self._buffer))
+            del self._buffer[:taken]
+            self._skip -= taken
+        if not self._buffer:
+            return False
+        if self._buffer[0] & _TOP_BIT:
+            return self._parse_length()
+        if self._buffer[0] != _TEXT_START:
+            raise ProtocolError(f'unknown frame type {self._buffer[0]:#04x}')
+        return self._parse_text()
+
+    def _parse_text(self) -> bool:
+        """A text frame, whole or not at all; what was searched once is not searched again."""
+        end = self._buffer.find(_TEXT_END, max(1, self._searched))
+        length = (end if end > 0 else len(self._buffer)) - 1
+        if length > self.max_length:
+            raise MessageTooBig(f'message too big: {length} > {self.max_length}')
+        if end < 0:
+            self._searched = len(self._buffer)
+            return False
+        payload = bytes(self._buffer[1:end])
+        del self._buffer[:end + 1]
+        self._searched = 0
+        try:
+            self.emit('message', payload.decode())
+        except UnicodeDecodeError:
+            raise InvalidData('text is not UTF-8') from None
+        return True
+
+    def _parse_length(self) -> bool:
+        """A frame that begins with the top bit set: its length in base 128, and that many bytes to skip."""
+        length = 0
+        for index in range(1, len(self._buffer)):
+            byte = self._buffer[index]
+            length = length * 128 + (byte & 0x7F)
+            if length > self.max_length:
+                raise MessageTooBig(f'message too big: {length} > {self.max_length}')
+            if not byte & _TOP_BIT:
+                frame_type = self._buffer[0]
+                del self._buffer[:index + 1]
+                self._skip = length
+                self._skipped(frame_type, length)
+                return True
+        return False
+
+    def _skipped(self, frame_type: int, length: int) -> None:
+        """A frame without text was seen; this version makes nothing of it."""

@@ -1,0 +1,341 @@
+"""hybi-07 to RFC 6455: messages, control frames and the closing handshake, on top of the codec's frames.
+
+In go the bytes of the wire, out come ``message``, ``ping``, ``pong`` and ``close``. What the peer does wrong becomes a close
+frame with the code that says so (section 7.4.1), an ``error`` and a ``close``, and nothing after them.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import HandshakeError, InvalidData, MessageTooBig, ProtocolError
+from ..extensions.header import parse_extensions
+from ..extensions.pipeline import Extension, Message, Pipeline
+from ..http import HeaderList, serialize_head
+from .accel import Frame, FrameParser, serialize_frame
+from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO
+from .codes import CloseCode, Opcode, is_receivable
+
+__all__ = ['MAX_REASON', 'VERSIONS', 'Hybi', 'accept_key', 'control_payload']
+
+# Section 1.3
+_GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+# Sixteen bytes in base64: "a base64-encoded value that, when decoded, is 16 bytes in length" (section 4.1)
+_KEY = re.compile(r'[A-Za-z0-9+/]{22}==')
+# Section 5.5: 125 bytes, two of which are the code
+MAX_REASON = 123
+_MAX_CONTROL = 125
+
+_UTF8 = codecs.getincrementaldecoder('utf-8')
+
+# The value of Sec-WebSocket-Version, best first, and the version's name here; hybi-08 to hybi-12 all sent 8.
+VERSIONS = {'13': 'hybi-13', '8': 'hybi-08', '7': 'hybi-07'}
+
+
+def accept_key(key: str) -> str:
+    """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (section 4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+
+
+class Hybi(Driver):
+    """The server's end of a connection in one of VERSIONS."""
+
+    __slots__ = (
+        '_data',
+        '_extensions',
+        '_fragments',
+        '_length',
+        '_opcode',
+        '_parser',
+        '_pings',
+        '_reason',
+        '_rsv',
+        '_validator',
+        'max_fragments',
+        'version',
+    )
+
+    can_ping = True
+
+    _is_client = False
+
+    def __init__(
+        self,
+        io: ServerIO,
+        protocols: Iterable[str] = (),
+        *,
+        max_fragments: int = MAX_FRAGMENTS,
+        extensions: Iterable[Extension] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(io, protocols, **options)
+        self.version = VERSIONS.get(io.environ.get('HTTP_SEC_WEBSOCKET_VERSION', ''), 'hybi-13')
+        self.max_fragments = max_fragments
+        self._extensions = Pipeline(extensions) if extensions else None
+        self._parser = FrameParser(masked=not self._is_client)
+        self._opcode = 0
+        self._rsv = 0
+        self._length = 0
+        self._fragments = 0
+        self._data: bytearray | None = None
+        self._validator: codecs.IncrementalDecoder | None = None
+        self._pings: list[tuple[bytes, Callable[[], object] | None]] | None = None
+        self._reason = ''
+
+    # ---- the opening handshake, section 4.2
+
+    @property
+    def extensions(self) -> str:
+        """The extensions agreed on, as the Sec-WebSocket-Extensions header states them; ``''`` for none."""
+        return self._extensions.header if self._extensions is not None else ''
+
+    def check(self) -> None:
+        """Raises HandshakeError when the request must be refused. Pure."""
+        super().check()
+        environ = self._io.environ
+        version = environ.get('HTTP_SEC_WEBSOCKET_VERSION')
+        if version not in VERSIONS:
+            # 4.4: "the server MUST respond with one or more |Sec-WebSocket-Version| header fields" that it supports
+            supported = ('Sec-WebSocket-Version', ', '.join(VERSIONS))
+            raise HandshakeError('426 Upgrade Required', f'version {version!r} is not supported', (supported,))
+        if not _KEY.fullmatch(environ.get('HTTP_SEC_WEBSOCKET_KEY', '')):
+            raise HandshakeError('400 Bad Request', 'Sec-WebSocket-Key is not sixteen bytes in base64')
+        try:
+            parse_extensions(environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', ''))
+        except ValueError as error:
+            raise HandshakeError('400 Bad Request', str(error)) from None
+
+    def _response(self) -> bytes:
+        """Section 4.2.2: the response that accepts the handshake."""
+        self._negotiate()
+        headers: HeaderList = [
+            ('Upgrade', 'websocket'),
+            ('Connection', 'Upgrade'),
+            ('Sec-WebSocket-Accept', accept_key(self._io.environ['HTTP_SEC_WEBSOCKET_KEY'])),
+        ]
+        if self.protocol:
+            headers.append(('Sec-WebSocket-Protocol', self.protocol))
+        if self.extensions:
+            headers.append(('Sec-WebSocket-Extensions', self.extensions))
+        return serialize_head('HTTP/1.1 101 Switching Protocols', headers + self._headers)
+
+    def _negotiate(self) -> None:
+        """Section 9: agrees on extensions, with a client that offers one of ours."""
+        if self._extensions is not None:
+            self._extensions.negotiate(parse_extensions(self._io.environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', '')))
+            self._parser.reserve(self._extensions.reserved)
+            if not self._extensions.header:
+                self._extensions = None
+
+    # ---- receiving, sections 5.4 to 5.6
+
+    def parse(self, chunk: bytes) -> None:
+        """Takes the next bytes of the wire."""
+        if self.ready_state in (CONNECTING, CLOSED):
+            return
+        self._parser.feed(chunk)
+        try:
+            while self.ready_state != CLOSED:
+                frame = self._parser.next_frame()
+                if frame is None:
+                    break
+                if frame.opcode < Opcode.CLOSE:
+                    self._receive_data(frame)
+                else:
+                    self._receive_control(frame)
+        except ProtocolError as error:
+            self.emit('error', error)
+            self.fail(error.code, str(error))
+
+    def _receive_data(self, frame: Frame) -> None:
+        """A data frame, or a part of one."""
+        if frame.is_first:
+            self._begin_frame(frame)
+        is_end = frame.is_last and frame.fin
+        if is_end and self._data is None:
+            self._end_message(frame.payload)
+            return
+        if self._data is None:
+            self._data = bytearray()
+            if self._opcode == Opcode.TEXT and not self._rsv:
+                self._validator = _UTF8()
+        self._data += frame.payload
+        if self._validator is not None:
+            # 8.1: a peer that sends invalid UTF-8 is failed, as soon as it can be known
+            _decode(self._validator.decode, frame.payload, is_end)
+        if is_end:
+            self._end_message(bytes(self._data))
+
+    def _begin_frame(self, frame: Frame) -> None:
+        """Checks a frame's place in its message, and the message's size so far, before any of it is kept."""
+        if frame.opcode != Opcode.CONTINUATION:
+            # 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message"
+            if self._opcode:
+                raise ProtocolError('new message before the last one was complete')
+            self._opcode = frame.opcode
+            self._rsv = frame.rsv
+        elif not self._opcode:
+            raise ProtocolError('continuation frame without a message to continue')
+        elif frame.rsv:
+            raise ProtocolError('reserved bits on a continuation frame')
+        self._length += frame.length
+        if self._length > self.max_length:
+            raise MessageTooBig(f'message too big: {self._length} > {self.max_length}')
+        self._fragments += 1
+        if self._fragments > self.max_fragments:
+            raise MessageTooBig(f'message has too many fragments: {self._fragments} > {self.max_fragments}')
+
+    def _end_message(self, data: bytes) -> None:
+        """The message is complete."""
+        opcode, rsv = self._opcode, self._rsv
+        self._opcode = self._rsv = self._length = self._fragments = 0
+        self._data = self._validator = None
+        if self._extensions is not None:
+            data = self._extensions.process_incoming_message(Message(opcode, data, rsv)).data
+        self.emit('message', _decode(bytes.decode, data) if opcode == Opcode.TEXT else data)
+
+    def _receive_control(self, frame: Frame) -> None:
+        """A ping, a pong or a close frame, which may come between the fragments of a message."""
+        if frame.opcode == Opcode.PING:
+            self._receive_ping(frame.payload)
+        elif frame.opcode == Opcode.PONG:
+            self._receive_pong(frame.payload)
+        else:
+            self._receive_close(frame.payload)
+
+    def _receive_ping(self, payload: bytes) -> None:
+        # 5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received a Close frame."
+        if self.ready_state == OPEN:
+            # 5.5.3: an endpoint may "send a Pong frame for only the most recently processed Ping frame".
+            self._write_urgent(Opcode.PONG, payload, 'pong')
+        self.emit('ping', payload)
+
+    def _receive_pong(self, payload: bytes) -> None:
+        """The pong of the first ping with this payload; a peer may pass over the pings before it (5.5.3)."""
+        pings = self._pings or []
+        for index, (message, callback) in enumerate(pings):
+            if message == payload:
+                self._pings = pings[index + 1:] or None
+                if callback is not None:
+                    callback()
+                break
+        self.emit('pong', payload)
+
+    def _receive_close(self, payload: bytes) -> None:
+        """Section 5.5.1: the peer closes, or answers our close."""
+        code, reason = _parse_close(payload)
+        if self.ready_state == OPEN:
+            # 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it received."
+            self._write_last(payload[:2])
+        self.was_clean = True
+        self._close(code, reason or self._reason)
+
+    # ---- sending
+
+    def binary(self, message: bytes) -> bool:
+        """Sends a binary message."""
+        return self._command(self._send, Opcode.BINARY, message)
+
+    def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
+        """Sends a ping, and calls ``callback()`` at its pong. ValueError for more than 125 bytes (section 5.5)."""
+        return self._command(self._send_ping, control_payload(message), callback)
+
+    def pong(self, message: str | bytes = '') -> bool:
+        """Sends a pong nobody asked for (section 5.5.3). ValueError for more than 125 bytes."""
+        return self._command(self._write_urgent, Opcode.PONG, control_payload(message), 'unsolicited pong')
+
+    def fail(self, code: int, reason: str) -> None:
+        """Section 7.1.7, _Fail the WebSocket Connection_: says why in a close frame, and is done."""
+        if self.ready_state in (OPEN, CLOSING):
+            self._write_last(_close_payload(code, reason))
+        self._close(code, reason)
+
+    def _send_text(self, message: str) -> None:
+        self._send(Opcode.TEXT, message.encode())
+
+    def _send(self, opcode: int, data: bytes) -> None:
+        """A message, in one frame."""
+        rsv = 0
+        if self._extensions is not None:
+            message = self._extensions.process_outgoing_message(Message(opcode, data, 0))
+            data, rsv = message.data, message.rsv
+        self._io.write(self._serialize(opcode, data, rsv))
+
+    def _send_ping(self, payload: bytes, callback: Callable[[], object] | None) -> None:
+        if self._pings is None:
+            self._pings = []
+        self._pings.append((payload, callback))
+        self._write_urgent(Opcode.PING, payload, f'ping {payload!r}')
+
+    def _begin_close(self, code: int, reason: str) -> None:
+        """Section 7.1.2: sends a close frame, behind what was sent before, and waits for the peer's."""
+        self._reason = reason
+        self._io.write(self._serialize(Opcode.CLOSE, _close_payload(code, reason)))
+        self.ready_state = CLOSING
+
+    def _serialize(self, opcode: int, payload: bytes, rsv: int = 0) -> bytes:
+        # 5.3: the masking key "needs to be unpredictable"
+        masking_key = os.urandom(4) if self._is_client else None
+        return serialize_frame(opcode, payload, rsv=rsv, masking_key=masking_key)
+
+    def _write_urgent(self, opcode: int, payload: bytes, tag: str) -> None:
+        """A control frame, ahead of what waits if the ``io`` can do that."""
+        frame = self._serialize(opcode, payload)
+        write_urgent = getattr(self._io, 'write_urgent', None)
+        if write_urgent is not None:
+            write_urgent(frame, tag)
+        else:
+            self._io.write(frame)
+
+    def _write_last(self, payload: bytes) -> None:
+        """The close frame after which nothing is sent, not even what waits."""
+        write_last = getattr(self._io, 'write_last', self._io.write)
+        write_last(self._serialize(Opcode.CLOSE, payload))
+
+    def _close(self, code: int, reason: str) -> None:
+        if self.ready_state != CLOSED:
+            self._data = self._validator = self._pings = None
+            if self._extensions is not None:
+                self._extensions.close()
+        super()._close(code, reason)
+
+
+def _decode(decode: Callable[..., str], *arguments: Any) -> str:
+    """Section 5.6: text is UTF-8; anything else closes with 1007."""
+    try:
+        return decode(*arguments)
+    except UnicodeDecodeError:
+        raise InvalidData('text is not UTF-8') from None
+
+
+def _parse_close(payload: bytes) -> tuple[int, str]:
+    """A close frame's code and reason; 1005 where it has none (section 7.1.5)."""
+    if not payload:
+        return CloseCode.NO_STATUS_RCVD, ''
+    # 5.5.1: "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer"
+    code = int.from_bytes(payload[:2], 'big')
+    if len(payload) == 1 or not is_receivable(code):
+        raise ProtocolError('close frame without a valid code')
+    return code, _decode(bytes.decode, payload[2:])
+
+
+def _close_payload(code: int, reason: str) -> bytes:
+    """A close frame's body; the reason is cut where a character ends, at 123 bytes at most."""
+    # 7.4.1: 1005 "MUST NOT be set as a status code in a Close control frame".
+    if code == CloseCode.NO_STATUS_RCVD:
+        return b''
+    return code.to_bytes(2, 'big') + reason.encode()[:MAX_REASON].decode(errors='ignore').encode()
+
+
+def control_payload(message: str | bytes) -> bytes:
+    """A ping's or pong's body from what the caller gave. Raises ValueError for more than 125 bytes."""
+    payload = message.encode() if isinstance(message, str) else bytes(message)
+    if len(payload) > _MAX_CONTROL:
+        raise ValueError(f'message: a control frame has room for 125 bytes, not for {len(payload)}')
+    return payload

@@ -1,0 +1,157 @@
+"""A WebSocket server's driver for raw TCP: parses the HTTP request, then hands over to ``wsgi``.
+
+    driver = server(io)
+    driver.on('message', driver.text)
+
+``io`` needs ``write(data)`` only. The driver starts by itself when the request is complete; listen to ``connect``, which
+comes before the handshake is answered, to look at ``driver.environ`` or to ``refuse``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from ..errors import HandshakeError
+from ..http import RequestParser
+from .base import CLOSED, CONNECTING, Driver, serialize_refusal
+from .codes import CloseCode
+from .emitter import EventEmitter
+from .wsgi import wsgi
+
+__all__ = ['Server', 'server']
+
+
+class Writer(Protocol):
+    """Where a server's driver writes to."""
+
+    def write(self, data: bytes) -> object:
+        """Sends ``data`` to the peer, now or in its turn."""
+
+
+class Server(EventEmitter):
+    """The server's end of a raw connection: the contract of ``Driver``, and ``environ`` once the request is complete.
+
+    ``secure`` tells that the bytes come through TLS; the other options are those of ``wsgi``.
+    """
+
+    __slots__ = ('_commands', '_driver', '_io', '_is_closed', '_options', '_protocols', '_request', '_secure', 'environ')
+
+    def __init__(self, io: Writer, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> None:
+        super().__init__()
+        self._io = io
+        self._protocols = tuple(protocols)
+        self._options = options
+        self._secure = secure
+        self._request = RequestParser()
+        self._driver: Driver | None = None
+        self._commands: list[tuple[str, tuple[Any, ...]]] = []
+        self._is_closed = False
+        self.environ: Mapping[str, Any] = {}
+
+    @property
+    def ready_state(self) -> int:
+        """CONNECTING, OPEN, CLOSING or CLOSED."""
+        if self._driver is not None:
+            return self._driver.ready_state
+        return CLOSED if self._is_closed else CONNECTING
+
+    @property
+    def version(self) -> str:
+        """The protocol's version, ``''`` until the request is complete."""
+        return self._driver.version if self._driver is not None else ''
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol agreed on, or ``''``."""
+        return self._driver.protocol if self._driver is not None else ''
+
+    def write(self, data: bytes) -> object:
+        """What the driver behind this one sends goes straight on."""
+        return self._io.write(data)
+
+    def notify(self, type: str, *arguments: Any) -> None:
+        """What the driver behind this one tells is told on."""
+        self.emit(type, *arguments)
+
+    def parse(self, chunk: bytes) -> None:
+        """Takes the next bytes of the wire, the request's first."""
+        if self._driver is not None:
+            self._driver.parse(chunk)
+        elif not self._is_closed:
+            self._parse_request(chunk)
+
+    def end(self, reason: str = '') -> None:
+        """The connection is gone; emits ``close`` unless that was done."""
+        if self._driver is not None:
+            self._driver.end(reason)
+        else:
+            self._close(reason)
+
+    def refuse(self, error: HandshakeError) -> None:
+        """Answers the request with a complete HTTP error, and ends."""
+        if self._driver is not None:
+            self._driver.refuse(error)
+        elif not self._is_closed:
+            self._io.write(serialize_refusal(error))
+            self.emit('error', error)
+            self._close(str(error))
+
+    def text(self, message: str) -> bool:
+        """Sends a text message."""
+        return self._command('text', message)
+
+    def binary(self, message: bytes) -> bool:
+        """Sends a binary message; False in a version that has none."""
+        return self._command('binary', message)
+
+    def ping(self, *arguments: Any) -> bool:
+        """Sends a ping; see ``Driver.ping``."""
+        return self._command('ping', *arguments)
+
+    def pong(self, *arguments: Any) -> bool:
+        """Sends a pong nobody asked for; see ``Driver.pong``."""
+        return self._command('pong', *arguments)
+
+    def close(self, *arguments: Any) -> bool:
+        """Begins the closing handshake; see ``Driver.close``."""
+        return self._command('close', *arguments)
+
+    def _command(self, name: str, *arguments: Any) -> bool:
+        """Commands the driver, or remembers the command until there is one."""
+        if self._driver is not None:
+            return bool(getattr(self._driver, name)(*arguments))
+        if not self._is_closed:
+            self._commands.append((name, arguments))
+        return not self._is_closed
+
+    def _parse_request(self, chunk: bytes) -> None:
+        """The request's head; once it is complete, the driver that it asks for."""
+        try:
+            if not self._request.parse(chunk):
+                return
+            self.environ = self._request.environ(secure=self._secure)
+        except HandshakeError as error:
+            self.refuse(error)
+            return
+        driver = self._driver = wsgi(self, self._protocols, **self._options)
+        driver.observer = self
+        for name, arguments in self._commands:
+            getattr(driver, name)(*arguments)
+        self.emit('connect')
+        driver.start()
+        driver.parse(self._request.rest)
+
+    def _close(self, reason: str) -> None:
+        """Ends before there was a driver, once."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.emit('close', CloseCode.ABNORMAL_CLOSURE, reason)
+
+    def __repr__(self) -> str:
+        return f'<Server {self._driver!r}>'
+
+
+def server(io: Writer, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> Server:
+    """The driver for a raw TCP connection whose bytes go out by ``io.write(data)``."""
+    return Server(io, protocols, secure=secure, **options)

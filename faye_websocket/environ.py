@@ -1,0 +1,50 @@
+"""PackedEnviron: the environ of a request that has become a long-lived socket, in little memory.
+
+A WSGI environ takes 3 KiB in forty objects, and refers to what belongs to the request: its input, the server's socket. An
+idle WebSocket would weigh three times as much if it kept it. Packed, it takes little more than its text, and nothing of the
+request outlives it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+__all__ = ['PackedEnviron']
+
+# What belongs to the request and ends with it.
+_DROPPED = frozenset(
+    {'gunicorn.sock', 'gunicorn.socket', 'werkzeug.request', 'werkzeug.socket', 'wsgi.early_hints', 'wsgi.input'}
+)
+_SEPARATOR = '\0'
+
+
+@lru_cache(maxsize=256)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """One tuple for all requests with the same keys, as those of one client program have."""
+    return names
+
+
+class PackedEnviron:
+    """``PackedEnviron(environ).unpack()`` is the environ again, with an empty ``wsgi.input``."""
+
+    __slots__ = ('_names', '_others', '_text')
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        texts: dict[str, str] = {}
+        others: dict[str, Any] = {}
+        for name, value in environ.items():
+            if type(value) is str and _SEPARATOR not in value:
+                texts[name] = value
+            elif name not in _DROPPED:
+                others[name] = value
+        self._names = _shared((*texts, *others))
+        self._text = _SEPARATOR.join(texts.values())
+        self._others = tuple(others.values())
+
+    def unpack(self) -> dict[str, Any]:
+        """A new dict."""
+        values = (*self._text.split(_SEPARATOR), *self._others)
+        return {**dict(zip(self._names, values)), 'wsgi.input': io.BytesIO()}

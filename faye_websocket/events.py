@@ -1,0 +1,155 @@
+"""Events and their target, after the DOM's Event, MessageEvent, CloseEvent, ErrorEvent and EventTarget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+__all__ = ['CloseEvent', 'ErrorEvent', 'Event', 'EventHandler', 'EventTarget', 'MessageEvent']
+
+Handler = Callable[[Any], object]
+HandlerType = TypeVar('HandlerType', bound=Handler)
+
+
+class Event:
+    """DOM's Event: its ``type``, the socket it happened to (``target``), and the one whose handler runs."""
+
+    __slots__ = ('current_target', 'target', 'type')
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+        self.target: Any = None
+        self.current_target: Any = None
+
+    def __repr__(self) -> str:
+        names = [name for cls in type(self).__mro__ for name in getattr(cls, '__slots__', ()) if 'target' not in name]
+        return f'<{type(self).__name__} {" ".join(f"{name}={getattr(self, name)!r}" for name in reversed(names))}>'
+
+
+class MessageEvent(Event):
+    """A message: ``data`` is ``str`` for text, ``bytes`` for binary."""
+
+    __slots__ = ('data',)
+
+    def __init__(self, data: str | bytes) -> None:
+        self.type = 'message'
+        self.target = None
+        self.current_target = None
+        self.data = data
+
+
+class CloseEvent(Event):
+    """The end of the connection: ``code`` and ``reason``, and whether the closing handshake was completed."""
+
+    __slots__ = ('code', 'reason', 'was_clean')
+
+    def __init__(self, code: int, reason: str, was_clean: bool) -> None:
+        super().__init__('close')
+        self.code = code
+        self.reason = reason
+        self.was_clean = was_clean
+
+
+class ErrorEvent(Event):
+    """Something went wrong: ``message`` says what, ``error`` is the exception, or ``None``."""
+
+    __slots__ = ('error', 'message')
+
+    def __init__(self, message: str, error: BaseException | None = None) -> None:
+        super().__init__('error')
+        self.message = message
+        self.error = error
+
+
+class EventHandler:
+    """An ``onopen``, ``onmessage``, ... attribute: one handler or ``None``, settable at any time."""
+
+    __slots__ = ('_slot', '_type')
+
+    def __init__(self, type: str) -> None:
+        self._type = type
+        self._slot = f'_on{type}'
+
+    @overload
+    def __get__(self, target: None, owner: type) -> EventHandler: ...
+
+    @overload
+    def __get__(self, target: EventTarget, owner: type) -> Handler | None: ...
+
+    def __get__(self, target: EventTarget | None, owner: type) -> EventHandler | Handler | None:
+        if target is None:
+            return self
+        handler: Handler | None = getattr(target, self._slot)
+        return handler
+
+    def __set__(self, target: EventTarget, handler: Handler | None) -> None:
+        if handler is not None and not callable(handler):
+            raise TypeError(f'on{self._type}: expected a callable or None, got {handler!r}')
+        setattr(target, self._slot, handler)
+        if handler is not None:
+            target._handler_added(self._type)
+
+
+_SLOTS = {type: f'_on{type}' for type in ('open', 'message', 'error', 'close', 'drain')}
+
+
+class EventTarget:
+    """DOM's EventTarget, with one handler attribute for each type beside the listeners."""
+
+    __slots__ = ('_listeners', *_SLOTS.values())
+
+    onopen = EventHandler('open')
+    onmessage = EventHandler('message')
+    onerror = EventHandler('error')
+    onclose = EventHandler('close')
+    ondrain = EventHandler('drain')
+
+    def __init__(self) -> None:
+        # Pairs in a tuple: a dict of lists would cost an idle connection three times the memory.
+        self._listeners: tuple[tuple[str, Handler], ...] = ()
+        self._onopen: Handler | None = None
+        self._onmessage: Handler | None = None
+        self._onerror: Handler | None = None
+        self._onclose: Handler | None = None
+        self._ondrain: Handler | None = None
+
+    @overload
+    def on(self, type: str, handler: None = None) -> Callable[[HandlerType], HandlerType]: ...
+
+    @overload
+    def on(self, type: str, handler: HandlerType) -> HandlerType: ...
+
+    def on(self, type: str, handler: Any = None) -> Any:
+        """Adds a listener for events of this ``type``; without a ``handler`` it is a decorator that adds one."""
+        if handler is None:
+            return lambda function: self.on(type, function)
+        self.add_event_listener(type, handler)
+        return handler
+
+    def add_event_listener(self, type: str, listener: Handler) -> None:
+        """DOM's addEventListener: adding the same listener twice adds it once. TypeError if it is not callable."""
+        if not callable(listener):
+            raise TypeError(f'listener: expected a callable, got {listener!r}')
+        if (type, listener) not in self._listeners:
+            self._listeners += ((type, listener),)
+        self._handler_added(type)
+
+    def remove_event_listener(self, type: str, listener: Handler) -> None:
+        """DOM's removeEventListener: does nothing when there is no such listener."""
+        self._listeners = tuple(pair for pair in self._listeners if pair != (type, listener))
+
+    def dispatch_event(self, event: Event) -> bool:
+        """DOM's dispatchEvent: runs the handlers at once, here, and lets what they raise pass through."""
+        event.target = event.current_target = self
+        slot = _SLOTS.get(event.type)
+        handler = getattr(self, slot) if slot is not None else None
+        if handler is not None:
+            handler(event)
+        if self._listeners:
+            for type, listener in self._listeners:
+                if type == event.type:
+                    listener(event)
+        return True
+
+    def _handler_added(self, type: str) -> None:
+        """There is a handler for events of this type now; a socket delivers those that waited for one."""

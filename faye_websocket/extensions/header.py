@@ -1,0 +1,67 @@
+"""The grammar of Sec-WebSocket-Extensions, RFC 6455 section 9.1, parsed in linear time and written back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+__all__ = ['Parameters', 'parse_extensions', 'serialize_extension']
+
+# A parameter without a value is True; one that comes more than once has the list of its values.
+Value = str | bool
+Parameters = dict[str, Value | list[Value]]
+
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# A name, perhaps a value, and what ends them. No part of it can match a text in two ways, so it cannot backtrack far
+# (CVE-2020-7662, CVE-2020-7663).
+_PART = re.compile(rf'[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?[ \t]*(?:([;,])|\Z)')
+
+
+def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
+    """The offers of a header in their order, each a name and its parameters. Raises ValueError for a malformed one."""
+    offers: list[tuple[str, Parameters]] = []
+    position, separator = 0, ','
+    while separator is not None and header.strip(' \t'):
+        match = _PART.match(header, position)
+        if match is None or (separator == ',' and (match[2] is not None or match[3] is not None)):
+            raise ValueError(f'malformed Sec-WebSocket-Extensions header at character {position}')
+        if separator == ',':
+            offers.append((match[1], {}))
+        else:
+            _add(offers[-1][1], match)
+        position, separator = match.end(), match[4]
+    return offers
+
+
+def _add(parameters: Parameters, match: re.Match[str]) -> None:
+    """Adds one parameter."""
+    name, value = match[1], _value(match)
+    if name not in parameters:
+        parameters[name] = value
+        return
+    earlier = parameters[name]
+    parameters[name] = [*earlier, value] if isinstance(earlier, list) else [earlier, value]
+
+
+def _value(match: re.Match[str]) -> Value:
+    """A parameter's value; a quoted one loses its quotes and backslashes."""
+    if match[3] is not None:
+        return re.sub(r'\\(.)', r'\1', match[3])
+    return True if match[2] is None else match[2]
+
+
+def serialize_extension(name: str, parameters: Mapping[str, Value | Iterable[Value]]) -> str:
+    """An extension with its parameters, as it stands in the header. A parameter that is False is left out."""
+    parts = [name]
+    for key, values in parameters.items():
+        for value in [values] if isinstance(values, (str, bool)) else values:
+            if value is True:
+                parts.append(key)
+            elif value is not False:
+                parts.append(f'{key}={value}' if re.fullmatch(_TOKEN, str(value)) else f'{key}={_quoted(str(value))}')
+    return '; '.join(parts)
+
+
+def _quoted(value: str) -> str:
+    """A value that is not a token, as a quoted string."""
+    return '"' + re.sub(r'(["\\])', r'\\\1', value) + '"'

@@ -1,0 +1,168 @@
+"""hijack: takes the connection of a request out of the hands of the WSGI server.
+
+In goes ``environ``; out come the connected socket, as something a stream can work with, and the bytes that the server had read
+past the request's head. The server is left with a stub that reads as a connection at its end and swallows what is written:
+it finishes the request in its own way, logs it, lets go of its greenlet and its buffers, and nothing of that reaches the
+peer. One function for each server knows where that server keeps its socket.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import gevent.socket
+from gevent.monkey import get_original
+
+from .errors import UnsupportedServer
+from .transport import TLSTransport, Transport
+
+__all__ = ['ADAPTERS', 'hijack', 'is_adapter', 'register_adapter']
+
+# The interpreter's own socket, also in a process that gevent has patched.
+_Socket = get_original('socket', 'socket')
+
+# What an adapter answers: the server's gevent socket, and the bytes that were read past the head, or a function that gets at
+# them once the socket is out of its place. None if the request is not from its server.
+Found = tuple[Any, bytes | Callable[[], bytes]]
+Take = Callable[[Mapping[str, Any]], Found | None]
+
+_SUPPORTED = (
+    'faye_websocket runs under gevent.pywsgi, and under gunicorn with -k gevent or -k gevent_pywsgi; '
+    'register_adapter teaches it another server'
+)
+
+
+def hijack(environ: Mapping[str, Any]) -> tuple[Transport, bytes]:
+    """The connection behind ``environ``, and the bytes already read from it. Raises UnsupportedServer, naming the fix."""
+    # A stream of HTTP/2 shares its connection with others.
+    if str(environ.get('SERVER_PROTOCOL', '')).startswith('HTTP/2'):
+        raise UnsupportedServer('an HTTP/2 stream cannot become a WebSocket: have the proxy or the server speak HTTP/1.1')
+    for take in tuple(ADAPTERS.values()):
+        found = take(environ)
+        if found is not None:
+            sock, received = found
+            transport = _take_out(sock)
+            return transport, received if isinstance(received, bytes) else received()
+    raise UnsupportedServer(_explanation(environ))
+
+
+def register_adapter(name: str, take: Take) -> None:
+    """Teaches the library a new server.
+
+    ``take(environ)`` answers ``None`` for a request that is not from this server; otherwise the gevent socket of the connection,
+    and the bytes that the server has read past the request's head (or a function that returns them, called once the socket
+    is out of the server's hands). Adapters are asked in the order of their registration; a known name is replaced.
+    """
+    if not callable(take):
+        raise TypeError(f'take: expected a callable, got {take!r}')
+    ADAPTERS[name] = take
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a server of this name is known."""
+    return name in ADAPTERS
+
+
+class _Gone:
+    """What the server keeps in the place of its socket: always at its end, and swallowing.
+
+    Raising errors instead would have the servers log them.
+    """
+
+    family = type = proto = -1
+
+    def __bool__(self) -> bool:
+        """Closed already, as far as gevent can see."""
+        return False
+
+    def fileno(self) -> int:
+        """No descriptor."""
+        return -1
+
+    def recv(self, *arguments: object) -> bytes:
+        """The end."""
+        return b''
+
+    def recv_into(self, *arguments: object) -> int:
+        """The end."""
+        return 0
+
+    def send(self, data: bytes, *arguments: object) -> int:
+        """All of it, nowhere."""
+        return memoryview(data).nbytes
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        """Whatever else a server does to a socket: options, shutdown, close."""
+        return lambda *arguments: 0
+
+
+def _take_out(sock: Any) -> Transport:
+    """Takes a gevent socket's connection away from it."""
+    tls = getattr(sock, '_sslobj', None)
+    transport = _take_out_plain(sock) if tls is None else _take_out_tls(sock, tls)
+    sock._sock = _Gone()
+    return transport
+
+
+def _take_out_plain(sock: Any) -> Transport:
+    """The descriptor, in a socket of our own."""
+    family, kind, protocol = sock.family, sock.type, sock.proto
+    own: Transport = _Socket(family, kind, protocol, fileno=sock.detach())
+    own.setblocking(False)  # type: ignore[attr-defined]
+    return own
+
+
+def _take_out_tls(sock: Any, tls: Any) -> Transport:
+    """OpenSSL knows the descriptor by its number and cannot change it, so the whole pair moves: the TLS object and its socket.
+
+    gevent's socket is left a duplicate to detach from, which closes its watchers.
+    """
+    raw = sock._sock
+    sock._sslobj = None
+    sock._sock = _Socket(fileno=os.dup(raw.fileno()))
+    os.close(sock.detach())
+    return TLSTransport(tls, raw)
+
+
+def _take_from_gunicorn(environ: Mapping[str, Any]) -> Found | None:
+    """gunicorn -k gevent."""
+    sock = environ.get('gunicorn.socket')
+    if not isinstance(sock, gevent.socket.socket):
+        return None
+    unreader = getattr(getattr(environ.get('wsgi.input'), 'reader', None), 'unreader', None)
+    return sock, partial(_empty_unreader, unreader)
+
+
+def _empty_unreader(unreader: Any) -> bytes:
+    """What gunicorn's parser has read ahead; nothing is left of it that gunicorn could take for a request."""
+    if unreader is None:
+        return b''
+    received, unreader.buf = unreader.buf.getvalue(), io.BytesIO()
+    return bytes(received)
+
+
+def _take_from_pywsgi(environ: Mapping[str, Any]) -> Found | None:
+    """gevent.pywsgi, alone or as gunicorn -k gevent_pywsgi: the socket is behind the file that requests are read from."""
+    reader = environ.get('wsgi.input')
+    reader = getattr(reader, 'rfile', reader)
+    sock = getattr(getattr(reader, 'raw', None), '_sock', None)
+    if not isinstance(sock, gevent.socket.socket):
+        return None
+    # With the stub in the socket's place the file ends where its buffer does.
+    return sock, reader.read
+
+
+def _explanation(environ: Mapping[str, Any]) -> str:
+    """Why there is no socket to take, as far as it can be told."""
+    if 'gunicorn.socket' in environ:
+        return f'this gunicorn worker does not run on gevent: start gunicorn with -k gevent. {_SUPPORTED}'
+    if 'werkzeug.socket' in environ:
+        return f"Werkzeug's development server does not run on gevent: try `faye-websocket serve MODULE:APP`. {_SUPPORTED}"
+    return f'this WSGI server ({environ.get("SERVER_SOFTWARE", "unknown")}) gives no access to its socket. {_SUPPORTED}'
+
+
+ADAPTERS: dict[str, Take] = {'gunicorn': _take_from_gunicorn, 'gevent': _take_from_pywsgi}

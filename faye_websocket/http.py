@@ -1,0 +1,142 @@
+"""HTTP/1.1 heads, RFC 9112: parsed and written, without I/O.
+
+Everything that a peer sends has a bound: a head may have ``MAX_HEAD`` bytes and ``MAX_HEADERS`` fields. Everything that
+a caller hands in is checked for the characters that would let a value break out of its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote_to_bytes
+
+from .errors import HandshakeError
+
+__all__ = [
+    'MAX_HEAD',
+    'MAX_HEADERS',
+    'HeadParser',
+    'HeaderList',
+    'RequestParser',
+    'check_headers',
+    'is_token',
+    'serialize_head',
+    'tokens',
+]
+
+HeaderList = list[tuple[str, str]]
+
+# Apache's and nginx's limits are of this order: 8 KiB a line and 100 lines, or 32 KiB in all.
+MAX_HEAD = 32768
+MAX_HEADERS = 100
+
+# RFC 9110 section 5.6.2
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110 section 5.5, less the obsolete line folding
+_FIELD_VALUE = re.compile(r'[\t\x20-\x7e\x80-\xff]*')
+_REQUEST_LINE = re.compile(r'([A-Z]+) ([\x21-\x7e]+) HTTP/(\d\.\d)')
+
+
+def is_token(text: str) -> bool:
+    """Whether ``text`` is a token, as the names of headers and subprotocols must be."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def tokens(value: str) -> list[str]:
+    """The elements of a comma-separated header value, without the blanks around them."""
+    return [token for token in (part.strip(' \t') for part in value.split(',')) if token]
+
+
+def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> HeaderList:
+    """The caller's headers as a list of pairs. Raises TypeError or ValueError for what cannot be a header.
+
+    S7: a CR, LF or NUL would end the header and begin another.
+    """
+    if headers is None:
+        return []
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise TypeError(f'headers: expected pairs of strings, got {pair!r}')
+        name, value = pair
+        if not is_token(name):
+            raise ValueError(f'headers: {name!r} is not a header name')
+        if not _FIELD_VALUE.fullmatch(value):
+            raise ValueError(f'headers: the value of {name} has a character that no header may have: {value!r}')
+    return pairs
+
+
+def serialize_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """A start line and its headers, up to and with the empty line that ends them."""
+    lines = [start_line, *(f'{name}: {value}' for name, value in headers), '', '']
+    return '\r\n'.join(lines).encode('latin-1')
+
+
+class HeadParser:
+    """Collects a message's head from chunks cut anywhere: ``start_line``, ``headers``, and the bytes behind them."""
+
+    __slots__ = ('_buffer', 'headers', 'rest', 'start_line')
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.start_line = ''
+        self.headers: HeaderList = []
+        self.rest = b''
+
+    def parse(self, chunk: bytes) -> bool:
+        """Takes the next bytes; answers True once the head is complete. Raises HandshakeError for a bad one."""
+        searched = max(0, len(self._buffer) - 3)
+        self._buffer += chunk
+        end = self._buffer.find(b'\r\n\r\n', searched, MAX_HEAD)
+        if end < 0:
+            if len(self._buffer) >= MAX_HEAD:
+                raise HandshakeError('431 Request Header Fields Too Large', f'head is longer than {MAX_HEAD} bytes')
+            return False
+        self.rest = bytes(self._buffer[end + 4:])
+        self._parse_lines(self._buffer[:end].decode('latin-1').split('\r\n'))
+        self._buffer.clear()
+        return True
+
+    def _parse_lines(self, lines: list[str]) -> None:
+        """Takes the head apart."""
+        if len(lines) - 1 > MAX_HEADERS:
+            raise HandshakeError('431 Request Header Fields Too Large', f'head has more than {MAX_HEADERS} headers')
+        self.start_line = lines[0]
+        for line in lines[1:]:
+            name, colon, value = line.partition(':')
+            value = value.strip(' \t')
+            # RFC 9112 section 5.1: "No whitespace is allowed between the field name and colon."
+            if not colon or not is_token(name) or not _FIELD_VALUE.fullmatch(value):
+                raise HandshakeError('400 Bad Request', f'malformed header line {line[:80]!r}')
+            self.headers.append((name, value))
+
+
+class RequestParser(HeadParser):
+    """A request's head, and the ``environ`` that a WSGI server would make of it."""
+
+    __slots__ = ()
+
+    def environ(self, *, secure: bool = False) -> dict[str, str]:
+        """The CGI half of PEP 3333's environ. Raises HandshakeError when the request line is not one."""
+        match = _REQUEST_LINE.fullmatch(self.start_line)
+        if match is None:
+            raise HandshakeError('400 Bad Request', f'malformed request line {self.start_line[:80]!r}')
+        method, target, version = match.groups()
+        path, _, query = target.partition('?')
+        environ = {
+            'REQUEST_METHOD': method,
+            'SCRIPT_NAME': '',
+            'PATH_INFO': unquote_to_bytes(path).decode('latin-1'),
+            'QUERY_STRING': query,
+            'SERVER_PROTOCOL': f'HTTP/{version}',
+            'wsgi.url_scheme': 'https' if secure else 'http',
+        }
+        for name, value in self.headers:
+            # CGI names cannot tell an underscore from a hyphen, so a header with one could pose as another.
+            if '_' in name:
+                continue
+            key = name.upper().replace('-', '_')
+            key = key if key in ('CONTENT_LENGTH', 'CONTENT_TYPE') else f'HTTP_{key}'
+            # RFC 9110 section 5.3: repeated fields are one list
+            environ[key] = f'{environ[key]}, {value}' if key in environ else value
+        return environ

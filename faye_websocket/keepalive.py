@@ -1,0 +1,64 @@
+"""Keepalive: pings a peer that may be silent, and gives up one that is.
+
+After ``ping`` seconds a ping goes out. A peer from which no byte came within ``ping_timeout`` seconds after it is gone; any
+byte is a sign of life, and so is a pause in reading that was our own doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .reactor import Reactor
+from .stream import Stream
+
+__all__ = ['Keepalive']
+
+
+class Keepalive:
+    """The timer of one connection. Calls ``ping()`` to send one, and ``give_up()`` when the peer is gone."""
+
+    __slots__ = ('_give_up', '_interval', '_ping', '_reactor', '_stream', '_timeout', '_timer')
+
+    def __init__(
+        self,
+        stream: Stream,
+        reactor: Reactor,
+        *,
+        ping: Callable[[], object],
+        give_up: Callable[[], object],
+        interval: float,
+        timeout: float,
+    ) -> None:
+        self._stream = stream
+        self._reactor = reactor
+        self._ping = ping
+        self._give_up = give_up
+        self._interval = interval
+        self._timeout = timeout
+        self._timer: Any = None
+        self._wait(interval, self._send_ping)
+
+    def stop(self) -> None:
+        """Lets go of the timer."""
+        self._timer.stop()
+        self._timer.close()
+
+    def _send_ping(self) -> None:
+        self._stream.was_heard = False
+        self._ping()
+        self._wait(self._timeout, self._check)
+
+    def _check(self) -> None:
+        """The peer's time to answer is over."""
+        if self._stream.was_heard or self._stream.is_paused:
+            self._wait(max(0, self._interval - self._timeout), self._send_ping)
+        else:
+            self._give_up()
+
+    def _wait(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Sets the timer, in the place of the last one."""
+        if self._timer is not None:
+            self.stop()
+        self._timer = self._reactor.loop.timer(seconds)
+        self._timer.start(callback, update=True)

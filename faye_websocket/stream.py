@@ -1,0 +1,303 @@
+"""Stream: the only code that reads, writes and watches a socket.
+
+Bytes that come are handed to the owner in ``received``, on the hub. Bytes that go are written at once if they are alone; what
+follows within one burst is collected and leaves in one system call; what the kernel refuses waits for a watcher. An idle
+stream is one read watcher and nothing else: no greenlet, no timer, no buffer.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import Any, Protocol
+
+from .reactor import Reactor
+from .transport import Transport
+
+__all__ = ['Owner', 'Stream']
+
+_READ, _WRITE = 1, 2
+
+# A burst leaves when it has this many bytes, even if more is to come: about what one segment of loopback carries.
+BURST = 65536
+# How many seconds a peer has to close its side after we have closed ours.
+LINGER = 2.0
+
+
+class Owner(Protocol):
+    """Whoever a stream works for. All of this is called on the hub."""
+
+    def received(self, chunk: bytes) -> None:
+        """Takes bytes that came."""
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone: ``reason`` is empty when the peer just closed it."""
+
+    def drained(self) -> None:
+        """A peer that was behind has caught up."""
+
+
+class Stream:
+    """A connected socket at work. ``buffered`` is the number of bytes not yet handed to the kernel.
+
+    ``was_heard`` becomes true with every byte that comes; whoever watches the peer's life sets it back. ``low_water`` is the
+    number of waiting bytes at which a peer that was behind has caught up.
+    """
+
+    __slots__ = (
+        '_backlog',
+        '_burst',
+        '_is_behind',
+        '_is_closed',
+        '_is_corked',
+        '_is_ending',
+        '_low_water',
+        '_owner',
+        '_partial',
+        '_reactor',
+        '_reader',
+        '_timer',
+        '_transport',
+        '_urgent',
+        '_writer',
+        'buffered',
+        'is_paused',
+        'was_heard',
+    )
+
+    def __init__(self, transport: Transport, owner: Owner, reactor: Reactor, low_water: int) -> None:
+        self._transport = transport
+        self._owner = owner
+        self._reactor = reactor
+        self._low_water = low_water
+        self._burst: list[bytes] = []
+        # While the kernel refuses: the rest of what it was given, what goes next, and what goes after that.
+        self._partial: memoryview | None = None
+        self._urgent: dict[str, bytes] | None = None
+        self._backlog: deque[bytes] | None = None
+        self._is_behind = False
+        self._is_corked = False
+        self._is_ending = False
+        self._is_closed = False
+        self._timer: Any = None
+        self._writer: Any = None
+        self._reader: Any = reactor.loop.io(transport.fileno(), _READ)
+        self.buffered = 0
+        self.is_paused = True
+        self.was_heard = False
+
+    def start(self) -> None:
+        """Begins to read, and turns off Nagle's algorithm: without that large echoes wait 40 ms for an ACK."""
+        try:
+            self._transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            # A Unix socket has no such option, and a connection that is gone will tell so when it is read.
+            pass
+        self.resume()
+
+    # ---- reading
+
+    def pause(self) -> None:
+        """Stops reading: TCP slows the peer down."""
+        if not self.is_paused and not self._is_ending:
+            self.is_paused = True
+            self._reader.stop()
+
+    def resume(self) -> None:
+        """Reads on."""
+        if self.is_paused and not self._is_closed:
+            self.is_paused = False
+            self._reader.start(self._readable)
+
+    def _readable(self) -> None:
+        """The hub's callback: one read, and whatever it leads to."""
+        buffer = self._reactor.buffer
+        try:
+            size = self._transport.recv_into(buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(str(error))
+            return
+        if not size:
+            self._end('')
+        elif not self._is_ending:
+            self.was_heard = True
+            self._is_corked = True
+            try:
+                self._owner.received(bytes(buffer[:size]))
+            finally:
+                self._uncork()
+
+    def _end(self, reason: str) -> None:
+        """Nothing more will come."""
+        was_expected = self._is_ending
+        self.close()
+        if not was_expected:
+            self._owner.ended(reason)
+
+    # ---- writing
+
+    def write(self, data: bytes) -> None:
+        """Sends ``data`` in its turn: now if it is alone, with its burst, or when the kernel takes it."""
+        if self._is_ending:
+            return
+        self.buffered += len(data)
+        if self._backlog is not None:
+            self._backlog.append(data)
+            self._is_behind = self._is_behind or self.buffered > self._low_water
+            return
+        self._burst.append(data)
+        if not self._is_corked:
+            self._flush()
+            # What follows before the hub runs again belongs to one burst.
+            self._is_corked = True
+            self._reactor.loop.run_callback(self._uncork)
+        elif self.buffered >= BURST:
+            self._flush()
+
+    def write_urgent(self, data: bytes, tag: str) -> None:
+        """Sends ``data`` before all that waits, in place of a waiting one with the same ``tag``."""
+        if self._backlog is None or self._is_ending:
+            self.write(data)
+            return
+        if self._urgent is None:
+            self._urgent = {}
+        self.buffered += len(data) - len(self._urgent.get(tag, b''))
+        self._urgent[tag] = data
+
+    def write_last(self, data: bytes) -> None:
+        """Sends ``data`` next, and drops all that waits."""
+        if self._backlog is not None:
+            self._drop_waiting()
+        self.write_urgent(data, 'last')
+
+    def finish(self, timeout: float) -> None:
+        """Sends what waits, within ``timeout`` seconds, tells the peer that nothing follows, and closes after the peer.
+
+        Closing at once would answer bytes still on their way with a reset, which can destroy our last frame before the peer
+        has read it.
+        """
+        if self._is_ending:
+            return
+        if self._burst:
+            self._flush()
+        self.resume()
+        self._is_ending = True
+        if self._backlog is None:
+            self._half_close()
+        else:
+            self._close_after(timeout)
+
+    def close(self) -> None:
+        """Lets go of the socket, now. Safe to call again."""
+        if self._is_closed:
+            return
+        self._is_closed = self._is_ending = True
+        for watcher in (self._reader, self._writer, self._timer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._burst.clear()
+        self._partial = self._urgent = self._backlog = None
+        self.buffered = 0
+        self._transport.close()
+
+    def _half_close(self) -> None:
+        """Our side is done; the peer has LINGER seconds for its side."""
+        try:
+            self._transport.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._close_after(LINGER)
+
+    def _close_after(self, seconds: float) -> None:
+        """Bounds what is left to do; a later bound takes the place of an earlier one."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+        self._timer = self._reactor.loop.timer(seconds)
+        self._timer.start(self.close, update=True)
+
+    def _uncork(self) -> None:
+        """A burst is over."""
+        self._is_corked = False
+        if self._burst:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Hands the burst to the kernel."""
+        burst = self._burst
+        chunk = burst[0] if len(burst) == 1 else b''.join(burst)
+        burst.clear()
+        rest = self._send(chunk)
+        if rest is not None:
+            self._partial = rest
+            self._backlog = deque()
+            self._is_behind = True
+            self._writer = self._writer or self._reactor.loop.io(self._transport.fileno(), _WRITE)
+            self._writer.start(self._writable)
+
+    def _send(self, chunk: bytes | memoryview) -> memoryview | None:
+        """One system call; answers what the kernel did not take."""
+        try:
+            sent = self._transport.send(chunk)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._stop_sending()
+            return None
+        self.buffered -= sent
+        return memoryview(chunk)[sent:] if sent < len(chunk) else None
+
+    def _stop_sending(self) -> None:
+        """The peer takes nothing any more. What it sent before may still be read, and with it why, so reading goes on."""
+        self._burst.clear()
+        self._partial = None
+        self._drop_waiting()
+        self.buffered = 0
+        self.resume()
+
+    def _drop_waiting(self) -> None:
+        """Forgets what has not begun to go out."""
+        if self._backlog is not None:
+            self._backlog.clear()
+        self._urgent = None
+        self.buffered = len(self._partial) if self._partial is not None else 0
+
+    def _writable(self) -> None:
+        """The hub's callback while something waits."""
+        while True:
+            self._partial = self._send(self._partial if self._partial is not None else self._next_chunk())
+            if self._partial is not None:
+                break
+            if not self._urgent and not self._backlog:
+                self._caught_up()
+                break
+        if self._is_behind and self.buffered <= self._low_water and not self._is_ending:
+            self._is_behind = False
+            self._owner.drained()
+
+    def _next_chunk(self) -> bytes:
+        """What is urgent, or as many of the waiting frames as make a burst."""
+        if self._urgent:
+            frames, self._urgent = list(self._urgent.values()), None
+            return b''.join(frames)
+        assert self._backlog
+        frames, size = [], 0
+        while self._backlog and size < BURST:
+            frames.append(self._backlog.popleft())
+            size += len(frames[-1])
+        return b''.join(frames)
+
+    def _caught_up(self) -> None:
+        """Nothing waits any more."""
+        self._backlog = None
+        self._writer.stop()
+        if self._is_ending:
+            self._half_close()
+
+    def __repr__(self) -> str:
+        state = 'closed' if self._is_closed else 'ending' if self._is_ending else 'paused' if self.is_paused else 'open'
+        return f'<Stream {state} buffered={self.buffered}>'

@@ -1,0 +1,187 @@
+"""WebSocket: the server's end, made from the ``environ`` of a WSGI request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .api import API
+from .connection import Connection
+from .driver.base import MAX_FRAGMENTS, MAX_LENGTH, Driver, refusal_headers
+from .driver.wsgi import is_websocket, wsgi
+from .environ import PackedEnviron
+from .errors import HandshakeError, UnsupportedServer
+from .extensions import Extension
+from .hijack import hijack, is_adapter
+from .http import check_headers, is_token, tokens
+from .limits import make_limits
+from .origin import AllowedOrigins, OriginCheck, make_origin_check
+from .reactor import current_reactor
+from .registry import registry
+from .url import determine_url
+
+__all__ = ['WebSocket']
+
+StartResponse = Callable[..., Any]
+
+
+class WebSocket(API):
+    """A WebSocket in a WSGI application.
+
+    ``environ`` is the request's; ``protocols`` the subprotocols that the server supports, a list or a comma-separated string. The
+    socket is itself a WSGI application: return ``ws(environ, start_response)``, and the handshake is made.
+
+    - ``extensions``: extension objects, such as PermessageDeflate().
+    - ``headers``: further response headers, a mapping or a list of pairs.
+    - ``max_length``: the largest incoming message in bytes, after inflation, over all its fragments.
+    - ``max_fragments``: the most frames that one incoming message may have.
+    - ``ping``: seconds between keep-alive pings; ``None`` for none.
+    - ``ping_timeout``: seconds without any byte from the peer, after a ping, until it is given up; ``ping`` by default.
+    - ``close_timeout``: seconds that ``close`` waits for the peer's close frame and for unsent data.
+    - ``allowed_origins``: ``None`` for any, ``'same-origin'``, origins, or a callable ``(origin, environ) -> bool``; others
+      are refused with 403.
+    - ``max_buffered``: bytes that may wait unsent for the peer.
+    - ``overflow``: what ``send`` does beyond: ``'close'`` (with 1013), ``'drop'`` (and answer False) or ``'block'`` (the greenlet).
+    - ``max_queue``: messages waiting for a busy handler before reading from the peer stops.
+
+    Raises TypeError or ValueError for an option that cannot be, naming it. A request that is no WebSocket handshake, or a bad
+    one, gets an HTTP error as its response.
+    """
+
+    __slots__ = ('_environ', '_is_started', '_refusal')
+
+    is_websocket = staticmethod(is_websocket)
+
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        protocols: Iterable[str] | str | None = None,
+        *,
+        extensions: Iterable[Extension] = (),
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        max_length: int = MAX_LENGTH,
+        max_fragments: int = MAX_FRAGMENTS,
+        ping: float | None = None,
+        ping_timeout: float | None = None,
+        close_timeout: float = 10,
+        allowed_origins: AllowedOrigins = None,
+        max_buffered: int = 2**24,
+        overflow: str = 'close',
+        max_queue: int = 64,
+    ) -> None:
+        super().__init__()
+        self._environ: dict[str, Any] | PackedEnviron = environ
+        self._is_started = False
+        limits = make_limits(
+            max_length=max_length,
+            max_fragments=max_fragments,
+            ping=ping,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_buffered=max_buffered,
+            overflow=overflow,
+            max_queue=max_queue,
+        )
+        self._connection = Connection(self, limits, current_reactor())
+        driver = wsgi(
+            self._connection,
+            _check_protocols(protocols),
+            extensions=extensions,
+            headers=check_headers(headers),
+            max_length=max_length,
+            max_fragments=max_fragments,
+        )
+        self._connection.drive(driver)
+        self._refusal = self._find_refusal(driver, make_origin_check(allowed_origins))
+
+    @staticmethod
+    def load_adapter(name: str) -> None:
+        """For code ported from Ruby: servers are recognised from ``environ``, so this only checks that ``name`` is known.
+
+        ValueError if it is not; see ``register_adapter``.
+        """
+        if not is_adapter(name):
+            raise ValueError(f'name: there is no adapter {name!r}')
+
+    @property
+    def environ(self) -> dict[str, Any]:
+        """The environ of the request, without what ended with the request once that is over."""
+        if isinstance(self._environ, PackedEnviron):
+            self._environ = self._environ.unpack()
+        return self._environ
+
+    @property
+    def url(self) -> str:
+        """The URL of the request, with ``ws`` or ``wss``."""
+        environ = self._environ
+        return determine_url(environ.unpack() if isinstance(environ, PackedEnviron) else environ)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """The socket as a WSGI application, so that a view can return it."""
+        return self.wsgi_response(start_response)
+
+    def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Makes the handshake, unless that was done, and returns the WSGI response. Ruby's rack_response.
+
+        Raises UnsupportedServer when the server's socket cannot be had.
+        """
+        self._start()
+        if self._refusal is None:
+            # Goes to the stub that hijack left, and to the server's log.
+            start_response('101 Switching Protocols', [])
+            return []
+        body = f'{self._refusal}\n'.encode()
+        start_response(self._refusal.status, refusal_headers(self._refusal, body))
+        return [body]
+
+    def gone(self) -> None:
+        """Called by the connection when its last event was delivered."""
+        registry.discard(self)
+
+    def _start(self) -> None:
+        if self._is_started:
+            return
+        self._is_started = True
+        if self._refusal is None:
+            transport, received = hijack(self.environ)
+            registry.add(self)
+            self._connection.attach(transport, received)
+        else:
+            self._refuse(self._refusal)
+        self._environ = PackedEnviron(self.environ)
+
+    def _refuse(self, refusal: HandshakeError) -> None:
+        """Writes the refusal and ends the connection, so that no request behind it is served.
+
+        Left to themselves some servers would keep the connection open; where it cannot be had, the response is all there is.
+        """
+        try:
+            transport, _ = hijack(self.environ)
+        except UnsupportedServer:
+            self._connection.refuse(None, refusal)
+        else:
+            self._connection.refuse(transport, refusal)
+
+    def _find_refusal(self, driver: Driver, is_allowed: OriginCheck) -> HandshakeError | None:
+        """Why the handshake is refused, if it is."""
+        try:
+            driver.check()
+        except HandshakeError as error:
+            return error
+        environ = self.environ
+        # Until hybi-12 the header had another name.
+        origin = environ.get('HTTP_ORIGIN', environ.get('HTTP_SEC_WEBSOCKET_ORIGIN'))
+        if origin is not None and not is_allowed(origin, environ):
+            return HandshakeError('403 Forbidden', 'this origin is not allowed')
+        if registry.is_closing:
+            return HandshakeError('503 Service Unavailable', 'the server is shutting down')
+        return None
+
+
+def _check_protocols(protocols: Iterable[str] | str | None) -> list[str]:
+    """The ``protocols`` argument as a list of tokens."""
+    names = tokens(protocols) if isinstance(protocols, str) else list(protocols or ())
+    for name in names:
+        if not isinstance(name, str) or not is_token(name):
+            raise ValueError(f'protocols: {name!r} is not a subprotocol name')
+    return names

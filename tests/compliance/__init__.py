@@ -1,0 +1,1 @@
+"""The Autobahn test suite, against our server and our client."""

@@ -1,0 +1,22 @@
+"""Python's websockets, with asyncio: see README."""
+
+import asyncio
+import ssl
+import sys
+
+from websockets.asyncio.client import connect
+
+
+async def main(url: str, authority: str | None = None) -> None:
+    """Exchange one text and one binary message."""
+    tls = {'ssl': ssl.create_default_context(cafile=authority)} if authority else {}
+    async with connect(url, **tls) as ws:
+        await ws.send('h\u00e9llo \u2603 \U0001f600')
+        print('text', await ws.recv())
+        await ws.send(bytes(range(256)))
+        print('binary', (await ws.recv()).hex())
+        await ws.close(3001, 'bye')
+    print('close', ws.close_code)
+
+
+asyncio.run(main(*sys.argv[1:]))

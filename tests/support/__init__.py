@@ -1,0 +1,1 @@
+"""What tests share: real servers and proxies as processes, a raw client, small applications."""

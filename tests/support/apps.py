@@ -1,0 +1,132 @@
+"""WSGI applications for the tests.
+
+`echo` is the example of the documentation, and prints nothing. `control` echoes too, obeys a few messages, and records
+the events of its sockets as lines of JSON in the file that the environment variable FAYE_TEST_EVENTS names. The others
+are `control` inside the kinds of middleware that real applications have around them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+EVENTS = 'FAYE_TEST_EVENTS'
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+def echo(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Send every message back."""
+    from faye_websocket import WebSocket
+
+    if WebSocket.is_websocket(environ):
+        ws = WebSocket(environ)
+        ws.onmessage = lambda event: ws.send(event.data)
+        return ws(environ, start_response)
+    return hello(start_response)
+
+
+def control(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Send every message back, but obey `close CODE REASON` and `raise TEXT`; record every event."""
+    from faye_websocket import WebSocket
+
+    if not WebSocket.is_websocket(environ):
+        return hello(start_response)
+    ws = WebSocket(environ)
+    record_events(ws, environ['PATH_INFO'])
+    ws.on('message', lambda event: obey(ws, event.data))
+    return ws(environ, start_response)
+
+
+def hello(start_response: StartResponse) -> Iterable[bytes]:
+    """The answer to plain HTTP."""
+    start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '5')])
+    return [b'Hello']
+
+
+def obey(ws: Any, data: str | bytes) -> None:
+    """Do what a message says; echo one that says nothing."""
+    verb, _, rest = data.partition(' ') if isinstance(data, str) else ('', '', '')
+    if verb == 'close':
+        code, _, reason = rest.partition(' ')
+        ws.close(int(code), reason)
+    elif verb == 'raise':
+        raise RuntimeError(rest)
+    else:
+        ws.send(data)
+
+
+def record_events(ws: Any, path: str) -> None:
+    """Append each event of this socket to the file of events, if there is one."""
+    filename = os.environ.get(EVENTS)
+    if not filename:
+        return
+    for type in ('open', 'message', 'error', 'close'):
+        ws.on(type, lambda event: append_line(filename, {'path': path, **describe(event)}))
+
+
+def describe(event: Any) -> dict[str, Any]:
+    """What JSON can hold of an event."""
+    known = ('code', 'reason', 'was_clean', 'message', 'data')
+    values = {name: getattr(event, name) for name in known if hasattr(event, name)}
+    return {'type': event.type, 'pid': os.getpid(),
+            **{name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}}
+
+
+def append_line(filename: str, value: dict[str, Any]) -> None:
+    """Append one line in one write, so that lines of several processes never mix."""
+    descriptor = os.open(filename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, (json.dumps(value) + '\n').encode())
+    finally:
+        os.close(descriptor)
+
+
+def in_generator(app: Application) -> Application:
+    """Middleware that is a generator function: it calls `app` when the server asks for the first chunk."""
+    def middleware(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        response = app(environ, start_response)
+        try:
+            yield from response
+        finally:
+            close_response(response)
+
+    return middleware
+
+
+class ClosingIterator:
+    """The response of a middleware that wants to know when it ends, like Werkzeug's and Sentry's: no length, no list."""
+
+    def __init__(self, response: Iterable[bytes]) -> None:
+        self.response = response
+        self.chunks = iter(response)
+
+    def __iter__(self) -> ClosingIterator:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self.chunks)
+
+    def close(self) -> None:
+        """PEP 3333: the server calls this, and we pass it on."""
+        close_response(self.response)
+
+
+def close_response(response: Iterable[bytes]) -> None:
+    """PEP 3333: middleware that wraps a response passes `close()` on, if the response has it."""
+    close = getattr(response, 'close', None)
+    if close is not None:
+        close()
+
+
+def in_iterator(app: Application) -> Application:
+    """Middleware that wraps the response in an iterator with `close()`."""
+    return lambda environ, start_response: ClosingIterator(app(environ, start_response))
+
+
+wrapped_by_generator = in_generator(control)
+wrapped_by_iterator = in_iterator(control)

@@ -1,0 +1,70 @@
+"""A certificate authority and a server certificate for localhost, made by the `openssl` program."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.support.programs import require_program
+
+EXTENSIONS = """
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature, keyEncipherment
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:localhost, IP:127.0.0.1
+"""
+
+NEW_KEY = ('-newkey', 'rsa:2048', '-nodes', '-sha256')
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Paths of PEM files: the authority a client trusts, the server's certificate and its key."""
+
+    authority: str
+    certfile: str
+    keyfile: str
+
+    def client_context(self) -> ssl.SSLContext:
+        """What a client needs that checks the server's certificate and name."""
+        return ssl.create_default_context(cafile=self.authority)
+
+
+@cache
+def session_certificate() -> Certificate:
+    """The certificate of this test run; its files go when the process ends."""
+    directory = TemporaryDirectory(prefix='faye-websocket-tls-')
+    session_certificate.directory = directory  # type: ignore[attr-defined]  # removed when this is collected
+    return make_certificate(Path(directory.name))
+
+
+def make_certificate(directory: Path) -> Certificate:
+    """Make an authority, and a certificate that it signed, in `directory`."""
+    certificate = Certificate(*(str(directory / name) for name in ('ca.pem', 'server.pem', 'server.key')))
+    make_authority(directory, certificate)
+    sign_server(directory, certificate)
+    return certificate
+
+
+def make_authority(directory: Path, certificate: Certificate) -> None:
+    """A self-signed authority that lives for a day."""
+    openssl(directory, 'req', '-x509', *NEW_KEY, '-days', '1', '-subj', '/CN=faye_websocket test authority',
+            '-keyout', 'ca.key', '-out', certificate.authority)
+
+
+def sign_server(directory: Path, certificate: Certificate) -> None:
+    """A key and a certificate for localhost and 127.0.0.1, signed by the authority."""
+    (directory / 'extensions').write_text(EXTENSIONS)
+    openssl(directory, 'req', *NEW_KEY, '-subj', '/CN=localhost', '-keyout', certificate.keyfile, '-out', 'request')
+    openssl(directory, 'x509', '-req', '-in', 'request', '-CA', certificate.authority, '-CAkey', 'ca.key',
+            '-CAcreateserial', '-days', '1', '-sha256', '-extfile', 'extensions', '-out', certificate.certfile)
+
+
+def openssl(directory: Path, *arguments: str) -> None:
+    """Run one openssl command in `directory`."""
+    program = require_program('openssl', 'apt-get install openssl')
+    subprocess.run([program, *arguments], cwd=directory, check=True, capture_output=True, timeout=60)
