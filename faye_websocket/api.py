@@ -1,6 +1,6 @@
 """API: the browser's WebSocket interface (WHATWG), which the server's and the client's sockets share.
 
-Handlers and listeners are ``EventTarget``'s; this adds the commands and the state, and a greenlet's way to receive. All the work
+Handlers and listeners are ``EventTarget``'s; this adds the commands, the state, and a greenlet's way to receive. All the work
 is done by the ``Connection`` behind it.
 """
 
@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from .connection import Connection
+from .driver import base
 from .driver.codes import CloseCode, is_sendable
 from .driver.hybi import MAX_REASON, control_payload
-from .driver import base
 from .events import EventTarget
 
 __all__ = ['API']
@@ -76,8 +76,8 @@ class API(EventTarget):
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
         """Sends a ping (RFC 6455 section 5.5.2); ``callback()`` is called at its pong, where handlers run.
 
-        True if it was sent or queued; False once closing, and in the hixie drafts, which have no pings. ValueError for more than
-        125 bytes.
+        True if it was sent or queued; False once closing, and in the hixie drafts, which have no pings. ValueError for more
+        than 125 bytes.
         """
         return self._connection.ping(control_payload(message), callback)
 

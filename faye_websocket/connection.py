@@ -125,29 +125,31 @@ class Connection:
 
     def attach(self, transport: Transport, received: bytes) -> None:
         """Starts on a connected socket, of which these bytes were read already."""
-        self._stream = Stream(transport, self, self._reactor, self._limits.low_water)
+        self._open_stream(transport)
         self._driver.start()
         if self._driver.ready_state == CONNECTING:
             self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
-        self._stream.start()
         if received:
             self._driver.parse(received)
 
     def refuse(self, transport: Transport | None, error: HandshakeError) -> None:
         """Answers the handshake with an HTTP error, through the ``transport`` if there is one."""
         if transport is not None:
-            self._stream = Stream(transport, self, self._reactor, self._limits.low_water)
+            self._open_stream(transport)
         self._driver.refuse(error)
 
     def send(self, data: str | bytes) -> bool:
         """Sends a message; see ``API.send``."""
         if _get_thread() != self._thread:
             return self._post(data)
-        if self.ready_state > OPEN or not (self._has_room(0) or self._make_room(data)):
-            return False
-        if self._driver.ready_state == CONNECTING:
-            self._early_bytes += _size(data)
-        return self._driver.text(data) if isinstance(data, str) else self._driver.binary(data)
+        driver, stream = self._driver, self._stream
+        if stream is None or driver.ready_state != OPEN or stream.buffered > self._limits.low_water:
+            # Not open yet, or not any more, or the peer is behind.
+            if self.ready_state > OPEN or not (self._has_room(0) or self._make_room(data)):
+                return False
+            if driver.ready_state == CONNECTING:
+                self._early_bytes += _size(data)
+        return driver.text(data) if isinstance(data, str) else driver.binary(data)
 
     def ping(self, message: str | bytes, callback: Callable[[], object] | None) -> bool:
         """Sends a ping, whose ``callback`` will run where handlers do."""
@@ -185,7 +187,7 @@ class Connection:
         """There is a handler for events of this type."""
         self._dispatcher.handler_added(type)
 
-    # ---- the driver's io, and its observer
+    # ---- the driver's io until there is a stream, and its observer
 
     @property
     def environ(self) -> Mapping[str, Any]:
@@ -193,30 +195,26 @@ class Connection:
         return self._target.environ
 
     def write(self, data: bytes) -> None:
-        """Sends in its turn."""
-        if self._stream is not None:
-            self._stream.write(data)
-
-    def write_urgent(self, data: bytes, tag: str) -> None:
-        """Sends before what waits."""
-        if self._stream is not None:
-            self._stream.write_urgent(data, tag)
-
-    def write_last(self, data: bytes) -> None:
-        """Sends next, and drops what waits."""
-        if self._stream is not None:
-            self._stream.write_last(data)
+        """Goes nowhere: without a transport a refusal is left to the WSGI server."""
 
     def notify(self, type: str, *arguments: Any) -> None:
         """What the driver emits."""
-        if type == 'message':
-            self._message(*arguments)
-        elif type == 'open':
+        if type == 'open':
             self._opened()
         elif type == 'close':
             self._closed(*arguments)
         elif type == 'error':
             self._dispatcher.push(ErrorEvent(str(arguments[0]), arguments[0]))
+
+    def message(self, data: str | bytes) -> None:
+        """A message came; after ``close`` it is dropped, as WHATWG has it."""
+        if not self._is_closing:
+            waiting = self._dispatcher.push_message(data)
+            if self._waiters is not None:
+                self._wake()
+            if waiting > self._limits.max_queue and self._stream is not None:
+                self._dispatcher.is_full = True
+                self._stream.pause()
 
     # ---- the stream's owner
 
@@ -250,6 +248,11 @@ class Connection:
 
     # ---- the rules
 
+    def _open_stream(self, transport: Transport) -> None:
+        """Puts a stream between the driver and the transport."""
+        self._stream = self._driver.io = Stream(transport, self, self._reactor, self._limits.low_water)
+        self._stream.start()
+
     def _opened(self) -> None:
         """The handshake is complete; what was queued before follows at once."""
         self._early_bytes = 0
@@ -259,7 +262,7 @@ class Connection:
             # The close frame goes out right after this, behind what was sent before ``close``.
             self._reactor.call_soon(self._await_close)
             return
-        if limits.ping is not None and self._driver.can_ping:
+        if limits.ping is not None and self._driver.can_ping and self._stream is not None:
             self._keepalive = Keepalive(
                 self._stream,
                 self._reactor,
@@ -269,14 +272,6 @@ class Connection:
                 timeout=limits.ping_timeout or limits.ping,
             )
         self._dispatcher.push(Event('open'))
-
-    def _message(self, data: str | bytes) -> None:
-        """A message; what comes after ``close`` is dropped, as WHATWG has it."""
-        if self.ready_state == OPEN:
-            self._dispatcher.push_message(data)
-            self._wake()
-            if len(self._dispatcher) > self._limits.max_queue:
-                self._stream.pause()
 
     def _closed(self, code: int, reason: str) -> None:
         """Every path ends here, once."""
@@ -293,8 +288,9 @@ class Connection:
         if self._driver.ready_state == CLOSING:
             self._stop_timers()
             self._set_timer(self._limits.close_timeout, 'close timeout')
-            # A full queue must not keep us from seeing the peer's close frame.
-            self._stream.resume()
+            if self._stream is not None:
+                # A full queue must not keep us from seeing the peer's close frame.
+                self._stream.resume()
 
     def _abort(self, reason: str) -> None:
         """Gives the peer up."""
@@ -318,8 +314,10 @@ class Connection:
 
     def _read_on(self) -> None:
         """Reads again once half of a full queue is done."""
-        if self._stream is not None and self._stream.is_paused and len(self._dispatcher) <= self._limits.max_queue // 2:
-            self._stream.resume()
+        if self._dispatcher.is_full and len(self._dispatcher) <= self._limits.max_queue // 2:
+            self._dispatcher.is_full = False
+            if self._stream is not None:
+                self._stream.resume()
 
     # ---- room for what is sent
 

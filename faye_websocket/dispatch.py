@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .events import ErrorEvent, Event, MessageEvent
@@ -49,29 +50,34 @@ class Callback(Event):
 
     __slots__ = ('run',)
 
-    def __init__(self, run: object) -> None:
+    def __init__(self, run: Callable[[], object]) -> None:
         super().__init__('callback')
         self.run = run
 
 
 class Dispatcher:
-    """The queue of one connection, and the worker that empties it. Its length counts the kept messages too."""
+    """The queue of one connection, and the worker that empties it. Its length counts the kept messages too.
 
-    __slots__ = ('_events', '_handled', '_is_awaited', '_is_running', '_kept', '_owner', '_reactor', '_target')
+    While ``is_full``, which its owner sets, the owner hears of every event delivered; of the close event it always does.
+    """
+
+    __slots__ = ('_events', '_handled', '_is_awaited', '_is_running', '_kept', '_messages', '_owner', '_reactor', '_target', 'is_full')
 
     def __init__(self, target: Target, owner: Owner, reactor: Reactor) -> None:
         self._target = target
         self._owner = owner
         self._reactor = reactor
         self._events: deque[Event] | None = None
+        # What no handler was there for: messages, which may be many, and the rest.
+        self._messages: deque[MessageEvent] | None = None
         self._kept: list[Event] | None = None
         self._handled = 0
         self._is_awaited = False
         self._is_running = False
+        self.is_full = False
 
     def __len__(self) -> int:
-        kept = sum(event.type == 'message' for event in self._kept) if self._kept is not None else 0
-        return kept + (len(self._events) if self._events is not None else 0)
+        return len(self._events or ()) + len(self._messages or ())
 
     def push(self, event: Event) -> None:
         """Delivers an event after those that wait."""
@@ -80,27 +86,37 @@ class Dispatcher:
         self._events.append(event)
         self._awaken()
 
-    def push_message(self, data: str | bytes) -> None:
-        """Delivers a message, or keeps it at once for ``take_message``, which may be called where no worker comes."""
-        if self._handled & _MESSAGE:
-            self.push(MessageEvent(data))
-        else:
-            self._keep(MessageEvent(data))
+    def push_message(self, data: str | bytes) -> int:
+        """Delivers a message, or keeps it at once for ``take_message``, which may be called where no worker comes.
+
+        Answers how many wait now.
+        """
+        if not self._handled & _MESSAGE:
+            if self._messages is None:
+                self._messages = deque()
+            self._messages.append(MessageEvent(data))
+            return len(self._messages)
+        if self._events is None:
+            self._events = deque()
+        self._events.append(MessageEvent(data))
+        if not self._is_awaited:
+            self._awaken()
+        return len(self._events)
 
     def take_message(self) -> MessageEvent | None:
         """The first of the messages that no handler was there for."""
-        for index, event in enumerate(self._kept or ()):
-            if isinstance(event, MessageEvent):
-                del self._kept[index]
-                return event
-        return None
+        return self._messages.popleft() if self._messages else None
 
     def handler_added(self, type: str) -> None:
         """There is a handler for this type: it gets the events that were kept, before those that wait."""
         self._handled |= _KEPT.get(type, 0)
-        if self._kept is not None:
+        kept: Iterable[Event] = ()
+        if type == 'message':
+            kept, self._messages = self._messages or (), None
+        elif self._kept is not None:
             kept = [event for event in self._kept if event.type == type]
             self._kept = [event for event in self._kept if event.type != type] or None
+        if kept:
             self._events = deque((*kept, *(self._events or ())))
             self._awaken()
 
@@ -121,10 +137,11 @@ class Dispatcher:
             while self._events:
                 event = self._events.popleft()
                 self._deliver(event)
-                self._owner.delivered(event)
+                if self.is_full or event.type == 'close':
+                    self._owner.delivered(event)
         except BaseException:
-            # Exceptions stop in _deliver; this is a GreenletExit, a SystemExit or the like, and ends this greenlet. Another will
-            # deliver the rest.
+            # Exceptions stop in _deliver; this is a GreenletExit, a SystemExit or the like, and ends this greenlet. Another
+            # will deliver the rest.
             self._is_running = False
             self._owner.failed()
             self._awaken()
@@ -140,9 +157,8 @@ class Dispatcher:
 
     def _deliver(self, event: Event) -> None:
         """Runs one event's handlers."""
-        bit = _KEPT.get(event.type, 0)
-        if bit and not self._handled & bit:
-            self._keep(event)
+        if event.type in _KEPT and not self._handled & _KEPT[event.type]:
+            self._kept = [*(self._kept or ()), event]
             return
         try:
             if isinstance(event, Callback):
@@ -159,8 +175,3 @@ class Dispatcher:
         # Nothing comes after the close event, and a fault of onerror is not told to onerror.
         if event.type not in ('error', 'close'):
             self._deliver(ErrorEvent(f'{event.type} handler raised {error!r}', error))
-
-    def _keep(self, event: Event) -> None:
-        if self._kept is None:
-            self._kept = []
-        self._kept.append(event)

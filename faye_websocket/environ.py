@@ -47,4 +47,4 @@ class PackedEnviron:
     def unpack(self) -> dict[str, Any]:
         """A new dict."""
         values = (*self._text.split(_SEPARATOR), *self._others)
-        return {**dict(zip(self._names, values)), 'wsgi.input': io.BytesIO()}
+        return {**dict(zip(self._names, values, strict=True)), 'wsgi.input': io.BytesIO()}

@@ -141,14 +141,12 @@ class EventTarget:
     def dispatch_event(self, event: Event) -> bool:
         """DOM's dispatchEvent: runs the handlers at once, here, and lets what they raise pass through."""
         event.target = event.current_target = self
-        slot = _SLOTS.get(event.type)
-        handler = getattr(self, slot) if slot is not None else None
+        handler = getattr(self, _SLOTS[event.type]) if event.type in _SLOTS else None
         if handler is not None:
             handler(event)
-        if self._listeners:
-            for type, listener in self._listeners:
-                if type == event.type:
-                    listener(event)
+        for type, listener in self._listeners:
+            if type == event.type:
+                listener(event)
         return True
 
     def _handler_added(self, type: str) -> None:

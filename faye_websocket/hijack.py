@@ -53,8 +53,8 @@ def hijack(environ: Mapping[str, Any]) -> tuple[Transport, bytes]:
 def register_adapter(name: str, take: Take) -> None:
     """Teaches the library a new server.
 
-    ``take(environ)`` answers ``None`` for a request that is not from this server; otherwise the gevent socket of the connection,
-    and the bytes that the server has read past the request's head (or a function that returns them, called once the socket
+    ``take(environ)`` answers ``None`` for a request that is not from this server; otherwise the connection's gevent socket, and
+    the bytes that the server has read past the request's head (or a function that returns them, called once the socket
     is out of the server's hands). Adapters are asked in the order of their registration; a known name is replaced.
     """
     if not callable(take):
@@ -147,8 +147,8 @@ def _empty_unreader(unreader: Any) -> bytes:
 
 def _take_from_pywsgi(environ: Mapping[str, Any]) -> Found | None:
     """gevent.pywsgi, alone or as gunicorn -k gevent_pywsgi: the socket is behind the file that requests are read from."""
-    reader = environ.get('wsgi.input')
-    reader = getattr(reader, 'rfile', reader)
+    body = environ.get('wsgi.input')
+    reader: Any = getattr(body, 'rfile', body)
     sock = getattr(getattr(reader, 'raw', None), '_sock', None)
     if not isinstance(sock, gevent.socket.socket):
         return None

@@ -17,7 +17,10 @@ _LEAST = {'max_length': 0, 'max_fragments': 1, 'close_timeout': 0, 'max_buffered
 
 
 class Limits(NamedTuple):
-    """The options of ``WebSocket`` and ``Client`` that have the same meaning in both."""
+    """The options of ``WebSocket`` and ``Client`` that have the same meaning in both.
+
+    With ``low_water`` bytes waiting, or fewer, ``drain`` fires, and a message is taken whatever its length.
+    """
 
     max_length: int = MAX_LENGTH
     max_fragments: int = MAX_FRAGMENTS
@@ -27,15 +30,11 @@ class Limits(NamedTuple):
     max_buffered: int = 2**24
     overflow: str = 'close'
     max_queue: int = 64
-
-    @property
-    def low_water(self) -> int:
-        """With this many bytes waiting, or fewer, ``drain`` fires, and a message is taken whatever its length."""
-        return min(_LOW_WATER, self.max_buffered // 4)
+    low_water: int = _LOW_WATER
 
 
 @lru_cache(maxsize=64)
-def make_limits(**options: int | float | str | None) -> Limits:
+def make_limits(**options: float | str | None) -> Limits:
     """The limits with these options. Raises ValueError or TypeError that names an option with an impossible value."""
     limits = Limits(**options)  # type: ignore[arg-type]
     for name, least in _LEAST.items():
@@ -48,7 +47,7 @@ def make_limits(**options: int | float | str | None) -> Limits:
                 raise ValueError(f'{name}: expected more than 0 seconds, or None')
     if limits.overflow not in _OVERFLOWS:
         raise ValueError(f'overflow: expected one of {", ".join(_OVERFLOWS)}, got {limits.overflow!r}')
-    return limits
+    return limits._replace(low_water=min(_LOW_WATER, int(limits.max_buffered) // 4))
 
 
 def _check_number(name: str, value: object, least: int) -> None:

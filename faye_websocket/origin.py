@@ -22,7 +22,7 @@ _DEFAULT_PORTS = {'http': 80, 'https': 443, 'ws': 80, 'wss': 443}
 
 
 def make_origin_check(allowed: AllowedOrigins) -> OriginCheck:
-    """A check ``(origin, environ) -> bool`` for the ``allowed_origins`` option. Raises ValueError or TypeError for a bad one."""
+    """A check ``(origin, environ) -> bool`` for the ``allowed_origins`` option. ValueError or TypeError for a bad one."""
     if allowed is None:
         return lambda origin, environ: True
     if callable(allowed):

@@ -7,7 +7,6 @@ like any greenlet.
 
 from __future__ import annotations
 
-import contextvars
 import sys
 import weakref
 from collections.abc import Callable
@@ -65,46 +64,47 @@ class Reactor:
     def run(self, job: Job) -> None:
         """Runs ``job`` in a worker, until it is done or blocks. Only the hub may call this."""
         worker = self._parked.pop() if self._parked else _Worker(self)
+        # Nor may it see the context variables of the job before.
+        worker.gr_context = None
         worker.job = job
         self._direct = worker
         worker.switch()
         self._direct = None
 
-    def park(self, worker: _Worker, references: int) -> bool:
-        """Keeps a worker for the next job, unless somebody could tell that it is not a new greenlet.
+    def is_running(self, worker: _Worker) -> bool:
+        """Whether the hub waits for this worker, which so has not blocked since it got its job."""
+        return self._direct is worker
 
-        A Timeout still running, greenlet-local values, a reference that a handler kept: whatever was meant for the
-        greenlet of one connection must not reach another's.
-        """
-        return (
-            self._direct is worker
-            and sys.getrefcount(worker) == references
-            and not weakref.getweakrefcount(worker)
-            and len(self._parked) < MAX_PARKED
-        )
+    def park(self, worker: _Worker) -> bool:
+        """Keeps the calling worker; returns True when it has another job, or False at once if there are enough workers."""
+        if len(self._parked) >= MAX_PARKED:
+            return False
+        self._parked.append(worker)
+        greenlet.switch(self.hub)
+        return True
 
 
-class _Worker(gevent.Greenlet):
+class _Worker(gevent.Greenlet):  # type: ignore[misc]
     """A greenlet that runs one job after the other."""
-
-    job: Job | None = None
 
     def __init__(self, reactor: Reactor) -> None:
         super().__init__()
         self._reactor = reactor
+        self.job: Job | None = None
 
     def _run(self) -> None:
         reactor = self._reactor
-        is_parked = True
-        while is_parked:
+        is_needed = True
+        while is_needed:
             job, self.job = self.job, None
+            assert job is not None
             references = sys.getrefcount(self)
-            contextvars.Context().run(job.drain)
+            job.drain()
             del job
-            is_parked = reactor.park(self, references)
-            if is_parked:
-                reactor._parked.append(self)
-                greenlet.switch(reactor.hub)
+            # Parks only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection
+            # must not reach another's: a Timeout still running, greenlet-local values, a reference that a handler kept.
+            is_alone = sys.getrefcount(self) == references and not weakref.getweakrefcount(self)
+            is_needed = is_alone and reactor.is_running(self) and reactor.park(self)
 
 
 # _thread._local is never patched by gevent's threading.local: one slot for each OS thread, gone with it.

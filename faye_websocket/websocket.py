@@ -28,8 +28,8 @@ StartResponse = Callable[..., Any]
 class WebSocket(API):
     """A WebSocket in a WSGI application.
 
-    ``environ`` is the request's; ``protocols`` the subprotocols that the server supports, a list or a comma-separated string. The
-    socket is itself a WSGI application: return ``ws(environ, start_response)``, and the handshake is made.
+    ``environ`` is the request's; ``protocols`` the subprotocols that the server supports, a list or a comma-separated string.
+    The socket is itself a WSGI application: return ``ws(environ, start_response)``, and the handshake is made.
 
     - ``extensions``: extension objects, such as PermessageDeflate().
     - ``headers``: further response headers, a mapping or a list of pairs.
@@ -41,7 +41,7 @@ class WebSocket(API):
     - ``allowed_origins``: ``None`` for any, ``'same-origin'``, origins, or a callable ``(origin, environ) -> bool``; others
       are refused with 403.
     - ``max_buffered``: bytes that may wait unsent for the peer.
-    - ``overflow``: what ``send`` does beyond: ``'close'`` (with 1013), ``'drop'`` (and answer False) or ``'block'`` (the greenlet).
+    - ``overflow``: what ``send`` does beyond: ``'close'`` (with 1013), ``'drop'`` (answers False) or ``'block'`` (waits).
     - ``max_queue``: messages waiting for a busy handler before reading from the peer stops.
 
     Raises TypeError or ValueError for an option that cannot be, naming it. A request that is no WebSocket handshake, or a bad

@@ -20,7 +20,7 @@ from ..http import HeaderList, serialize_head, tokens
 from .codes import CloseCode
 from .emitter import EventEmitter
 
-__all__ = ['CLOSED', 'CLOSING', 'CONNECTING', 'MAX_FRAGMENTS', 'MAX_LENGTH', 'OPEN', 'Driver', 'ServerIO']
+__all__ = ['CLOSED', 'CLOSING', 'CONNECTING', 'MAX_FRAGMENTS', 'MAX_LENGTH', 'OPEN', 'Driver', 'ServerIO', 'Writer']
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
@@ -30,26 +30,31 @@ MAX_LENGTH = 2**26 - 1
 MAX_FRAGMENTS = 16384
 
 
-class ServerIO(Protocol):
-    """What a server's driver is given."""
-
-    environ: Mapping[str, Any]
+class Writer(Protocol):
+    """What a driver writes to."""
 
     def write(self, data: bytes) -> object:
         """Sends ``data`` to the peer, now or in its turn."""
+
+
+class ServerIO(Writer, Protocol):
+    """What a server's driver is given."""
+
+    @property
+    def environ(self) -> Mapping[str, Any]:
+        """The request."""
 
 
 class Driver(EventEmitter):
     """The server's end of one connection, in the protocol ``version`` of a subclass.
 
     ``ready_state`` is CONNECTING, OPEN, CLOSING or CLOSED; ``protocol`` the subprotocol agreed on, or ``''``; ``was_clean``
-    whether the connection closed as the protocol wants it.
+    whether the connection closed as the protocol wants it. What is written goes to ``io``, which may be replaced.
     """
 
-    __slots__ = ('_commands', '_headers', '_io', '_is_started', 'max_length', 'protocol', 'ready_state', 'was_clean')
+    __slots__ = ('_commands', '_environ', '_headers', '_is_started', 'io', 'max_length', 'protocol', 'ready_state', 'was_clean')
 
     version = ''
-    extensions = ''
     # Whether the version has pings and pongs.
     can_ping = False
 
@@ -62,7 +67,8 @@ class Driver(EventEmitter):
         max_length: int = MAX_LENGTH,
     ) -> None:
         super().__init__()
-        self._io = io
+        self.io: Writer = io
+        self._environ = io.environ
         self._headers = headers or []
         self._commands: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
         self._is_started = False
@@ -71,9 +77,14 @@ class Driver(EventEmitter):
         self.was_clean = False
         self.protocol = self._choose_protocol(protocols)
 
+    @property
+    def extensions(self) -> str:
+        """The extensions agreed on, as the Sec-WebSocket-Extensions header states them; ``''`` for none."""
+        return ''
+
     def check(self) -> None:
         """Raises HandshakeError when the request must be refused. Pure."""
-        _check_request(self._io.environ)
+        _check_request(self._environ)
 
     def start(self) -> bool:
         """Answers the handshake; False when it was answered before, or is refused."""
@@ -85,7 +96,7 @@ class Driver(EventEmitter):
         except HandshakeError as error:
             self.refuse(error)
             return False
-        self._io.write(self._response())
+        self.io.write(self._response())
         self._headers = []
         self._respond()
         return True
@@ -93,7 +104,7 @@ class Driver(EventEmitter):
     def refuse(self, error: HandshakeError) -> None:
         """Answers the handshake with a complete HTTP error, and ends."""
         self._is_started = True
-        self._io.write(serialize_refusal(error))
+        self.io.write(serialize_refusal(error))
         self._fail(CloseCode.ABNORMAL_CLOSURE, error)
 
     def parse(self, chunk: bytes) -> None:
@@ -147,7 +158,7 @@ class Driver(EventEmitter):
     def _choose_protocol(self, protocols: Iterable[str]) -> str:
         """The first of the client's subprotocols that the server supports (section 4.2.2, /subprotocol/)."""
         supported = set(protocols)
-        offered = tokens(self._io.environ.get('HTTP_SEC_WEBSOCKET_PROTOCOL', ''))
+        offered = tokens(self._environ.get('HTTP_SEC_WEBSOCKET_PROTOCOL', ''))
         return next((name for name in offered if name in supported), '')
 
     def _command(self, command: Callable[..., Any], *arguments: Any) -> bool:
@@ -165,6 +176,7 @@ class Driver(EventEmitter):
     def _open(self) -> None:
         """The handshake is complete: emits ``open``, then runs what was commanded before."""
         self.ready_state = OPEN
+        self._environ = {}
         self.emit('open')
         commands, self._commands = self._commands, None
         for command, arguments in commands or ():

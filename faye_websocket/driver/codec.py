@@ -24,8 +24,13 @@ _CONTROL = 0x8
 _DATA_OPCODES = (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY)
 _CONTROL_OPCODES = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
 
-# Below this many bytes one XOR of two big integers is quicker than four passes of bytes.translate.
-_TRANSLATE_FROM = 2048
+_MESSAGE_FIRST_BYTES = (_FIN | Opcode.TEXT, _FIN | Opcode.BINARY)
+
+# Below this many bytes one XOR of two big integers is quicker than four passes of bytes.translate: 0.6 us for 125 bytes, where
+# the passes take 1.2; they win from here on, with 0.9 ms for a MiB.
+_TRANSLATE_FROM = 768
+# Multiplied with a masking key as a number, these repeat it so many times.
+_REPEATED = [int.from_bytes(b'\1\0\0\0' * words, 'little') for words in range(_TRANSLATE_FROM // 4 + 1)]
 
 
 @lru_cache(maxsize=8)
@@ -47,8 +52,9 @@ def apply_mask(payload: bytes, masking_key: bytes) -> bytes:
     """XORs ``payload`` with the four bytes of ``masking_key``, over and over (section 5.3). Its own inverse."""
     length = len(payload)
     if length < _TRANSLATE_FROM:
-        key = masking_key * (length // 4) + masking_key[:length % 4]
-        return (int.from_bytes(payload, 'little') ^ int.from_bytes(key, 'little')).to_bytes(length, 'little')
+        words = (length + 3) // 4
+        key = int.from_bytes(masking_key, 'little') * _REPEATED[words]
+        return (int.from_bytes(payload, 'little') ^ key).to_bytes(words * 4, 'little')[:length]
     result = bytearray(payload)
     for offset in range(4):
         result[offset::4] = result[offset::4].translate(_xor_table(masking_key[offset]))
@@ -56,18 +62,18 @@ def apply_mask(payload: bytes, masking_key: bytes) -> bytes:
 
 
 def serialize_frame(
-    opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, masking_key: bytes | None = None
+    opcode: int, payload: bytes, fin: bool = True, rsv: int = 0, masking_key: bytes | None = None
 ) -> bytes:
     """The bytes of one frame (section 5.2); ``rsv`` is a sum of RSV1, RSV2 and RSV3."""
     first = opcode | rsv | (_FIN if fin else 0)
     masked = 0 if masking_key is None else _MASKED
     length = len(payload)
     if length < 126:
-        head = bytes((first, masked | length))
+        head = b'%c%c' % (first, masked | length)
     elif length < 65536:
-        head = bytes((first, masked | 126, length >> 8, length & 255))
+        head = b'%c%c%b' % (first, masked | 126, length.to_bytes(2, 'big'))
     else:
-        head = bytes((first, masked | 127)) + length.to_bytes(8, 'big')
+        head = b'%c%c%b' % (first, masked | 127, length.to_bytes(8, 'big'))
     if masking_key is None:
         return head + payload
     return head + masking_key + apply_mask(payload, masking_key)
@@ -97,6 +103,11 @@ class Frame:
     def fin(self) -> bool:
         """Whether this is the last frame of its message."""
         return self.first_byte & _FIN != 0
+
+    @property
+    def is_message(self) -> bool:
+        """Whether this is a whole message: the only frame of it, without reserved bits, in one part."""
+        return self.is_last and self.is_first and self.first_byte in _MESSAGE_FIRST_BYTES
 
     @property
     def rsv(self) -> int:
@@ -162,8 +173,6 @@ class FrameParser:
         available = len(buffer)
         start = position + 2
         if start > available:
-            if position == available:
-                self._forget()
             return None
         first_byte = buffer[position]
         length = buffer[position + 1]
@@ -194,8 +203,11 @@ class FrameParser:
             masking_key = buffer[start - 4:start]
         end = start + length
         if end <= available:
-            self._position = end
             payload = buffer[start:end]
+            if end < available:
+                self._position = end
+            else:
+                self._forget()
             if masking_key is not None:
                 payload = apply_mask(payload, masking_key)
             return Frame(first_byte, length, masking_key, payload, True, True)

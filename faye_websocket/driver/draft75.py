@@ -53,7 +53,7 @@ class Draft75(Driver):
         self._close(CloseCode.ABNORMAL_CLOSURE if reason else CloseCode.NO_STATUS_RCVD, reason)
 
     def _send_text(self, message: str) -> None:
-        self._io.write(b'\x00' + message.encode() + b'\xff')
+        self.io.write(b'\x00' + message.encode() + b'\xff')
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Closes at once: the version has no closing handshake, and no codes."""
@@ -62,7 +62,7 @@ class Draft75(Driver):
 
     def _response(self) -> bytes:
         """The order and the case of the first two headers are part of the draft."""
-        environ = self._io.environ
+        environ = self._environ
         headers: HeaderList = [('Upgrade', 'WebSocket'), ('Connection', 'Upgrade')]
         if 'HTTP_ORIGIN' in environ:
             headers.append((f'{self._prefix}WebSocket-Origin', environ['HTTP_ORIGIN']))
@@ -98,7 +98,7 @@ class Draft75(Driver):
         del self._buffer[:end + 1]
         self._searched = 0
         try:
-            self.emit('message', payload.decode())
+            self.emit_message(payload.decode())
         except UnicodeDecodeError:
             raise InvalidData('text is not UTF-8') from None
         return True

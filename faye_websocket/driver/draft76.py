@@ -58,7 +58,7 @@ class Draft76(Draft75):
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Begins the closing handshake; the version has no codes."""
-        self._io.write(_CLOSING_FRAME)
+        self.io.write(_CLOSING_FRAME)
         self.ready_state = CLOSING
 
     def _respond(self) -> None:
@@ -69,12 +69,12 @@ class Draft76(Draft75):
         number1, number2 = self._numbers()
         challenge = number1.to_bytes(4, 'big') + number2.to_bytes(4, 'big') + (self._body or b'')
         self._body = None
-        self._io.write(hashlib.md5(challenge, usedforsecurity=False).digest())
+        self.io.write(hashlib.md5(challenge, usedforsecurity=False).digest())
         super()._respond()
 
     def _numbers(self) -> tuple[int, int]:
         """The numbers hidden in the two keys. Raises HandshakeError when one of them holds none."""
-        environ = self._io.environ
+        environ = self._environ
         return (
             _number(environ.get('HTTP_SEC_WEBSOCKET_KEY1', '')),
             _number(environ.get('HTTP_SEC_WEBSOCKET_KEY2', '')),
@@ -85,7 +85,7 @@ class Draft76(Draft75):
         if frame_type != 0xFF or length:
             return
         if self.ready_state == OPEN:
-            self._io.write(_CLOSING_FRAME)
+            self.io.write(_CLOSING_FRAME)
         self.was_clean = True
         self._close(CloseCode.NO_STATUS_RCVD, '')
 

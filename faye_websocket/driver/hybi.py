@@ -98,7 +98,7 @@ class Hybi(Driver):
     def check(self) -> None:
         """Raises HandshakeError when the request must be refused. Pure."""
         super().check()
-        environ = self._io.environ
+        environ = self._environ
         version = environ.get('HTTP_SEC_WEBSOCKET_VERSION')
         if version not in VERSIONS:
             # 4.4: "the server MUST respond with one or more |Sec-WebSocket-Version| header fields" that it supports
@@ -117,7 +117,7 @@ class Hybi(Driver):
         headers: HeaderList = [
             ('Upgrade', 'websocket'),
             ('Connection', 'Upgrade'),
-            ('Sec-WebSocket-Accept', accept_key(self._io.environ['HTTP_SEC_WEBSOCKET_KEY'])),
+            ('Sec-WebSocket-Accept', accept_key(self._environ['HTTP_SEC_WEBSOCKET_KEY'])),
         ]
         if self.protocol:
             headers.append(('Sec-WebSocket-Protocol', self.protocol))
@@ -128,7 +128,7 @@ class Hybi(Driver):
     def _negotiate(self) -> None:
         """Section 9: agrees on extensions, with a client that offers one of ours."""
         if self._extensions is not None:
-            self._extensions.negotiate(parse_extensions(self._io.environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', '')))
+            self._extensions.negotiate(parse_extensions(self._environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', '')))
             self._parser.reserve(self._extensions.reserved)
             if not self._extensions.header:
                 self._extensions = None
@@ -155,6 +155,11 @@ class Hybi(Driver):
 
     def _receive_data(self, frame: Frame) -> None:
         """A data frame, or a part of one."""
+        if frame.is_message and not self._opcode and self._extensions is None and frame.length <= self.max_length:
+            # Nearly every message is one frame that came in one read; it takes this way, without the bookkeeping.
+            data = frame.payload
+            self.emit_message(data if frame.opcode == Opcode.BINARY else _decode(bytes.decode, data))
+            return
         if frame.is_first:
             self._begin_frame(frame)
         is_end = frame.is_last and frame.fin
@@ -198,7 +203,7 @@ class Hybi(Driver):
         self._data = self._validator = None
         if self._extensions is not None:
             data = self._extensions.process_incoming_message(Message(opcode, data, rsv)).data
-        self.emit('message', _decode(bytes.decode, data) if opcode == Opcode.TEXT else data)
+        self.emit_message(_decode(bytes.decode, data) if opcode == Opcode.TEXT else data)
 
     def _receive_control(self, frame: Frame) -> None:
         """A ping, a pong or a close frame, which may come between the fragments of a message."""
@@ -238,9 +243,13 @@ class Hybi(Driver):
 
     # ---- sending
 
+    def text(self, message: str) -> bool:
+        """Sends a text message."""
+        return self._send_message(Opcode.TEXT, message.encode())
+
     def binary(self, message: bytes) -> bool:
         """Sends a binary message."""
-        return self._command(self._send, Opcode.BINARY, message)
+        return self._send_message(Opcode.BINARY, message)
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
         """Sends a ping, and calls ``callback()`` at its pong. ValueError for more than 125 bytes (section 5.5)."""
@@ -256,16 +265,16 @@ class Hybi(Driver):
             self._write_last(_close_payload(code, reason))
         self._close(code, reason)
 
-    def _send_text(self, message: str) -> None:
-        self._send(Opcode.TEXT, message.encode())
-
-    def _send(self, opcode: int, data: bytes) -> None:
+    def _send_message(self, opcode: int, data: bytes) -> bool:
         """A message, in one frame."""
+        if self.ready_state != OPEN:
+            return self._command(self._send_message, opcode, data)
         rsv = 0
         if self._extensions is not None:
             message = self._extensions.process_outgoing_message(Message(opcode, data, 0))
             data, rsv = message.data, message.rsv
-        self._io.write(self._serialize(opcode, data, rsv))
+        self.io.write(self._serialize(opcode, data, rsv))
+        return True
 
     def _send_ping(self, payload: bytes, callback: Callable[[], object] | None) -> None:
         if self._pings is None:
@@ -276,26 +285,27 @@ class Hybi(Driver):
     def _begin_close(self, code: int, reason: str) -> None:
         """Section 7.1.2: sends a close frame, behind what was sent before, and waits for the peer's."""
         self._reason = reason
-        self._io.write(self._serialize(Opcode.CLOSE, _close_payload(code, reason)))
+        self.io.write(self._serialize(Opcode.CLOSE, _close_payload(code, reason)))
         self.ready_state = CLOSING
 
     def _serialize(self, opcode: int, payload: bytes, rsv: int = 0) -> bytes:
-        # 5.3: the masking key "needs to be unpredictable"
-        masking_key = os.urandom(4) if self._is_client else None
-        return serialize_frame(opcode, payload, rsv=rsv, masking_key=masking_key)
+        if self._is_client:
+            # 5.3: the masking key "needs to be unpredictable"
+            return serialize_frame(opcode, payload, True, rsv, os.urandom(4))
+        return serialize_frame(opcode, payload, True, rsv)
 
     def _write_urgent(self, opcode: int, payload: bytes, tag: str) -> None:
         """A control frame, ahead of what waits if the ``io`` can do that."""
         frame = self._serialize(opcode, payload)
-        write_urgent = getattr(self._io, 'write_urgent', None)
+        write_urgent = getattr(self.io, 'write_urgent', None)
         if write_urgent is not None:
             write_urgent(frame, tag)
         else:
-            self._io.write(frame)
+            self.io.write(frame)
 
     def _write_last(self, payload: bytes) -> None:
         """The close frame after which nothing is sent, not even what waits."""
-        write_last = getattr(self._io, 'write_last', self._io.write)
+        write_last = getattr(self.io, 'write_last', self.io.write)
         write_last(self._serialize(Opcode.CLOSE, payload))
 
     def _close(self, code: int, reason: str) -> None:

@@ -10,23 +10,16 @@ comes before the handshake is answered, to look at ``driver.environ`` or to ``re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import HandshakeError
 from ..http import RequestParser
-from .base import CLOSED, CONNECTING, Driver, serialize_refusal
+from .base import CLOSED, CONNECTING, Driver, Writer, serialize_refusal
 from .codes import CloseCode
 from .emitter import EventEmitter
 from .wsgi import wsgi
 
 __all__ = ['Server', 'server']
-
-
-class Writer(Protocol):
-    """Where a server's driver writes to."""
-
-    def write(self, data: bytes) -> object:
-        """Sends ``data`` to the peer, now or in its turn."""
 
 
 class Server(EventEmitter):
@@ -69,6 +62,10 @@ class Server(EventEmitter):
     def write(self, data: bytes) -> object:
         """What the driver behind this one sends goes straight on."""
         return self._io.write(data)
+
+    def message(self, data: str | bytes) -> None:
+        """So is a message."""
+        self.emit_message(data)
 
     def notify(self, type: str, *arguments: Any) -> None:
         """What the driver behind this one tells is told on."""

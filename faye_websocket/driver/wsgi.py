@@ -33,7 +33,7 @@ def wsgi(
 ) -> Driver:
     """The driver for the request in ``io.environ``; see ``Driver`` for what an ``io`` is and what a driver does.
 
-    ``max_fragments`` and ``extensions`` mean something to the versions that have them only.
+    ``max_fragments`` and ``extensions`` mean something to the versions that have them.
     """
     environ = io.environ
     if 'HTTP_SEC_WEBSOCKET_VERSION' in environ or 'HTTP_SEC_WEBSOCKET_KEY' in environ:

@@ -196,6 +196,7 @@ class TestHandshake:
             client.handshake(serialize_frame(TEXT, b'early') + close)
             frames, rest = parse_frames(client.read_to_eof())
         assert (frames[-1].opcode, frames[-1].code, rest) == (CLOSE, 1000, b'')
+        server.wait_for_event(path, 'close')
         assert [event['data'] for event in server.events(path, 'message')] == ['early']
 
 

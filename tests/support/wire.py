@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -191,8 +192,8 @@ class RawClient:
         return data
 
     def finish_sending(self) -> None:
-        """Send FIN, and keep on reading."""
-        self.socket.shutdown(socket.SHUT_WR)
+        """Send FIN, and keep on reading (an SSLSocket's own `shutdown` would stop decrypting)."""
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
     def reset(self) -> None:
         """End the connection with RST."""
@@ -217,6 +218,8 @@ class RawClient:
             raise AssertionError(f'{self.path}: no end within {self.deadline} s behind {self._unread!r}') from None
         except ConnectionResetError:
             self.was_reset, data = True, b''
+        except ssl.SSLError:  # an alert, which is no data: OpenSSL sends one when the peer ends without close_notify
+            data = b''
         self._unread += data
         self.transcript += data
         return data != b''
