@@ -130,7 +130,8 @@ class Connection:
         if self._driver.ready_state == CONNECTING:
             self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
         if received:
-            self._driver.parse(received)
+            # On the hub like all that comes, and before anything that comes later.
+            self._reactor.call_soon(self.received, received)
 
     def refuse(self, transport: Transport | None, error: HandshakeError) -> None:
         """Answers the handshake with an HTTP error, through the ``transport`` if there is one."""
@@ -201,6 +202,9 @@ class Connection:
         """What the driver emits."""
         if type == 'open':
             self._opened()
+        elif type == 'ending':
+            # Who sends messages and their end in one go shall have answers all the same.
+            self._dispatcher.run()
         elif type == 'close':
             self._closed(*arguments)
         elif type == 'error':

@@ -4,7 +4,8 @@ A driver is made for an ``io``, which has an ``environ`` (a WSGI request) and ta
 started, fed by ``parse(chunk)`` with the bytes of the wire cut anywhere, told by ``end()`` that the wire is gone, and
 commanded by ``text``, ``binary``, ``ping``, ``pong`` and ``close``, which answer whether anything was sent or queued. It
 emits ``open()``, ``message(data)``, ``ping(payload)``, ``pong(payload)``, ``error(exception)`` and, exactly once and last,
-``close(code, reason)``. It does no I/O and knows neither greenlets nor clocks.
+``close(code, reason)``; and ``ending()`` before it answers the peer's close or a fault, while answers to the messages before
+that can still be sent. It does no I/O and knows neither greenlets nor clocks.
 
 An ``io`` with a buffer may offer two more verbs, for frames that need not wait their turn: ``write_urgent(data, tag)`` sends
 before all that waits, in place of a waiting one of the same tag; ``write_last(data)`` drops what waits and is the end.

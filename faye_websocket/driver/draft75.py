@@ -45,6 +45,7 @@ class Draft75(Driver):
             while self.ready_state != CLOSED and self._parse_frame():
                 pass
         except ProtocolError as error:
+            self.emit('ending')
             self._fail(error.code, error)
 
     def end(self, reason: str = '') -> None:

@@ -84,6 +84,7 @@ class Draft76(Draft75):
         """0xFF 0x00 is the closing handshake."""
         if frame_type != 0xFF or length:
             return
+        self.emit('ending')
         if self.ready_state == OPEN:
             self.io.write(_CLOSING_FRAME)
         self.was_clean = True

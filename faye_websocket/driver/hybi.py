@@ -150,6 +150,7 @@ class Hybi(Driver):
                 else:
                     self._receive_control(frame)
         except ProtocolError as error:
+            self.emit('ending')
             self.emit('error', error)
             self.fail(error.code, str(error))
 
@@ -235,6 +236,7 @@ class Hybi(Driver):
     def _receive_close(self, payload: bytes) -> None:
         """Section 5.5.1: the peer closes, or answers our close."""
         code, reason = _parse_close(payload)
+        self.emit('ending')
         if self.ready_state == OPEN:
             # 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it received."
             self._write_last(payload[:2])

@@ -20,8 +20,20 @@ from tests.support.servers import SERVERS, Server, serve
 from tests.support.victim import victim
 from tests.support.waiting import wait_until
 from tests.support.wire import (
-    BINARY, CLOSE, HIXIE_76, HIXIE_76_BODY, HIXIE_76_CLOSE, HIXIE_76_PROOF, TEXT, Frame, RawClient, close_payload,
-    http_get, parse_frames, serialize_frame)
+    BINARY,
+    CLOSE,
+    HIXIE_76,
+    HIXIE_76_BODY,
+    HIXIE_76_CLOSE,
+    HIXIE_76_PROOF,
+    TEXT,
+    Frame,
+    RawClient,
+    close_payload,
+    http_get,
+    parse_frames,
+    serialize_frame,
+)
 
 everywhere = pytest.mark.parametrize('server', settings(), indirect=True)
 over_tls = pytest.mark.parametrize('server', settings(tls=(True,)), indirect=True)

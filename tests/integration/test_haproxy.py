@@ -13,7 +13,18 @@ from tests.support.proxies import haproxy, old_haproxy
 from tests.support.servers import SERVERS, Server
 from tests.support.waiting import wait_until
 from tests.support.wire import (
-    BINARY, CLOSE, HIXIE_76, HIXIE_76_BODY, HIXIE_76_CLOSE, HIXIE_76_PROOF, TEXT, Frame, RawClient, parse_frames, serialize_frame)
+    BINARY,
+    CLOSE,
+    HIXIE_76,
+    HIXIE_76_BODY,
+    HIXIE_76_CLOSE,
+    HIXIE_76_PROOF,
+    TEXT,
+    Frame,
+    RawClient,
+    parse_frames,
+    serialize_frame,
+)
 
 
 @pytest.fixture(params=SERVERS)

@@ -1,4 +1,7 @@
-"""Stopping a server gracefully: its sockets are closed with 1001, and it is gone soon."""
+"""Stopping a server, or replacing its worker: every socket is closed with 1001, and the worker is gone soon.
+
+Half of these tests have clients that answer the close frame, as browsers do; the others have clients that do nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.servers import SERVERS, Server, serve
+from tests.support.servers import READY_PATH, SERVERS, Server, serve
 from tests.support.waiting import wait_until
 from tests.support.wire import CLOSE, TEXT, Frame, RawClient, http_get, parse_frames
 
@@ -20,51 +24,57 @@ SOCKETS = 100
 #: H10: "the worker is gone within 2 s".
 GONE_WITHIN = 2.0
 
-transports = pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
+#: gunicorn replaces its worker after this many requests: one that the server is ready, the sockets, and a few more.
+MAX_REQUESTS = SOCKETS + 3
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers for this test alone."""
-    with ExitStack() as stack:
-        yield lambda kind, tls, *options: stack.enter_context(
-            serve(kind, 'tests.support.apps:control', tls=tls, options=options, tmp_path=tmp_path))
+@dataclass(frozen=True)
+class Case:
+    """One server, plain or TLS, with clients that answer a close frame or not, and the way in which its worker ends."""
+
+    kind: str
+    tls: bool
+    answering: bool
+    end: Callable[[Server], None]
+    options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f'{self.end.__name__}-{self.kind}-{"tls" if self.tls else "plain"}-{"answer" if self.answering else "silent"}'
 
 
-@pytest.fixture
-def connected() -> Iterator[Callable[[Server], list[RawClient]]]:
-    """Opens sockets on a server, all at paths of their own."""
-    with ExitStack() as stack:
-        def connect(server: Server, number: int = SOCKETS) -> list[RawClient]:
-            clients = [stack.enter_context(RawClient(server, f'/idle-{index}')) for index in range(number)]
-            assert {client.handshake().status for client in clients} == {101}
-            return clients
+@dataclass(frozen=True)
+class Recording:
+    """What happened to the sockets of a worker that came to its end."""
 
-        yield connect
-
-
-def assert_all_closed_with_1001(clients: list[RawClient]) -> None:
-    """Each client gets one close frame with 1001, and then the end of the stream."""
-    for client in clients:
-        frames, rest = parse_frames(client.read_to_eof())
-        assert [(frame.opcode, frame.code) for frame in frames] == [(CLOSE, 1001)]
-        assert rest == b''
+    paths: list[str]
+    frames: list[list[Frame]]
+    rest: bytes
+    seconds: float
+    closed: list[tuple[str, bool]]
+    requests: list[tuple[str, str]]
+    error_log: str
 
 
-def assert_each_onclose_once(server: Server, clients: list[RawClient]) -> None:
-    """The application has seen each of these sockets close once."""
-    closed = sorted(event['path'] for event in server.events(type='close'))
-    assert closed == sorted(client.path for client in clients)
+def sigterm(server: Server) -> None:
+    """Stop the server."""
+    os.kill(server.pid, signal.SIGTERM)
 
 
-def assert_nothing_reported(server: Server) -> None:
-    """No traceback and no error in the error log."""
-    log = server.error_log()
-    assert not [word for word in ('Traceback', 'ERROR', 'WARNING', 'Exception') if word in log], log
+def sighup(server: Server) -> None:
+    """Have gunicorn start a new worker and stop the old one."""
+    os.kill(server.pid, signal.SIGHUP)
 
 
-def is_gone(pid: int) -> bool:
-    """Whether a process that is not our child has ended."""
+def max_requests(server: Server) -> None:
+    """Send the requests that make the worker stop by itself."""
+    while len(server.requests()) < MAX_REQUESTS:
+        http_get(server, READY_PATH)
+
+
+def is_gone(server: Server, pid: int) -> bool:
+    """Whether a process has ended."""
+    if pid == server.pid:
+        return not server.process.is_running()
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -72,84 +82,115 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-@transports
-@pytest.mark.parametrize('kind', SERVERS)
-class TestSigterm:
-    """SIGTERM with a hundred idle sockets."""
+@contextmanager
+def idle_sockets(server: Server) -> Iterator[list[RawClient]]:
+    """A hundred open sockets, each at a path of its own."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(server, f'/idle-{index}')) for index in range(SOCKETS)]
+        assert {client.handshake().status for client in clients} == {101}
+        yield clients
 
-    def test_closes_every_socket_with_1001_and_is_gone_within_2_s(
-            self, kind: str, tls: bool, started: Callable[..., Server],
-            connected: Callable[..., list[RawClient]]) -> None:  # H10
-        server = started(kind, tls)
-        clients = connected(server)
+
+def record(case: Case, server: Server) -> Recording:
+    """Open the sockets, end the worker, and look at everything once it is gone."""
+    worker = server.worker_pid()
+    with idle_sockets(server) as clients:
         began = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - began < GONE_WITHIN
-        assert_all_closed_with_1001(clients)
-        assert_each_onclose_once(server, clients)
-        assert_nothing_reported(server)
-
-    def test_the_access_log_has_a_line_with_101_for_each_socket(
-            self, kind: str, tls: bool, started: Callable[..., Server],
-            connected: Callable[..., list[RawClient]]) -> None:  # H3, H10
-        server = started(kind, tls)
-        clients = connected(server)
-        server.stop()
-        lines = [request for request in server.requests() if request[0] != '/-/ready']
-        assert sorted(lines) == sorted((client.path, '101') for client in clients)
-
-    def test_answers_a_client_that_answers(
-            self, kind: str, tls: bool, started: Callable[..., Server],
-            connected: Callable[..., list[RawClient]]) -> None:  # H10
-        server = started(kind, tls)
-        [client] = connected(server, 1)
-        os.kill(server.pid, signal.SIGTERM)
-        assert client.receive_frame().code == 1001
-        client.send_close(1001)
-        assert client.read_to_eof() == b''
-        assert server.process.wait() == 0
-        assert server.events(client.path, 'close')[0]['was_clean'] is True
+        case.end(server)
+        for client in clients if case.answering else []:
+            client.receive_frame()
+            client.send_close(1001)
+        wait_until(lambda: is_gone(server, worker), 'the worker gone')
+        seconds = time.monotonic() - began
+        seen = [parse_frames(transcript(client)) for client in clients]
+    if case.end is not sigterm:  # a worker that is told to end while it starts, makes gunicorn wait for 30 s
+        http_get(server, READY_PATH)
+    return Recording(
+        [client.path for client in clients], [frames for frames, _ in seen], b''.join(rest for _, rest in seen), seconds,
+        closed=[(event['path'], event['was_clean']) for event in server.events(type='close')],
+        requests=[request for request in server.requests() if request[0] != READY_PATH],
+        error_log=server.error_log())
 
 
-@transports
-class TestReload:
-    """A worker that is replaced by another while the server stays."""
+def transcript(client: RawClient) -> bytes:
+    """Everything that the client gets behind the handshake."""
+    client.read_to_eof()
+    return client.transcript
 
-    @pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi'])
-    def test_sighup_closes_the_old_workers_sockets_with_1001(
-            self, kind: str, tls: bool, started: Callable[..., Server],
-            connected: Callable[..., list[RawClient]]) -> None:  # H10
-        server = started(kind, tls)
-        clients = connected(server)
+
+def cases(end: Callable[[Server], None], *kinds: str, options: tuple[str, ...] = ()) -> list[object]:
+    """Every server of these, plain and TLS, with both kinds of clients."""
+    return [pytest.param(case, id=str(case)) for kind in kinds for tls in (False, True) for answering in (True, False)
+            for case in [Case(kind, tls, answering, end, options)]]
+
+
+REPLACED = [
+    *cases(sighup, 'gevent', 'gevent_pywsgi'),
+    # gunicorn's gevent_pywsgi worker counts no requests, so that it never ends by itself.
+    *cases(max_requests, 'gevent', options=('--max-requests', str(MAX_REQUESTS))),
+]
+ALL = [*cases(sigterm, *SERVERS), *REPLACED]
+
+every_end = pytest.mark.parametrize('recording', ALL, indirect=True)
+
+
+@pytest.fixture(scope='module')
+def recording(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Recording]:
+    """The recording of a case, made once and looked at by several tests."""
+    case: Case = request.param
+    with serve(case.kind, 'tests.support.apps:control', tls=case.tls, options=case.options,
+               tmp_path=tmp_path_factory.mktemp('shutdown')) as server:
+        yield record(case, server)
+
+
+class TestEnd:
+    """What the clients, the application and the operator see."""
+
+    @every_end
+    def test_every_client_gets_one_close_frame_with_1001(self, recording: Recording) -> None:  # H10
+        codes = [[(frame.opcode, frame.code) for frame in frames] for frames in recording.frames]
+        assert codes == [[(CLOSE, 1001)]] * SOCKETS
+        assert recording.rest == b''
+
+    @every_end
+    def test_every_onclose_fires_once(self, recording: Recording) -> None:  # H10
+        assert sorted(path for path, _ in recording.closed) == sorted(recording.paths)
+
+    @every_end
+    def test_the_worker_is_gone_within_2_s(self, recording: Recording) -> None:  # H10
+        assert recording.seconds < GONE_WITHIN
+
+    @every_end
+    def test_the_access_log_has_one_line_with_101_for_each_socket(self, recording: Recording) -> None:  # H3, H10
+        assert sorted(recording.requests) == sorted((path, '101') for path in recording.paths)
+
+    @every_end
+    def test_nothing_is_reported_as_an_error(self, recording: Recording) -> None:  # H2, H10
+        assert not [word for word in ('Traceback', 'ERROR', 'WARNING', 'Exception') if word in recording.error_log]
+
+    @pytest.mark.parametrize('recording', [case for case in ALL if 'answer' in str(case.id)], indirect=True)
+    def test_the_close_is_clean_if_the_client_answers(self, recording: Recording) -> None:  # H10
+        assert {was_clean for _, was_clean in recording.closed} == {True}
+
+
+@pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
+@pytest.mark.parametrize('kind', SERVERS)
+def test_sigterm_ends_a_server_without_sockets_with_status_0(kind: str, tls: bool, tmp_path: Path) -> None:  # H10
+    with serve(kind, 'tests.support.apps:control', tls=tls, tmp_path=tmp_path) as server:
+        assert server.stop(GONE_WITHIN) == 0
+
+
+@pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi'])
+def test_the_new_worker_takes_sockets_while_the_old_one_closes_its_own(kind: str, tmp_path: Path) -> None:  # H10
+    with serve(kind, 'tests.support.apps:control', tmp_path=tmp_path) as server:
         old = server.worker_pid()
-        os.kill(server.pid, signal.SIGHUP)
-        self.assert_replaced(server, old, clients)
-
-    @pytest.mark.parametrize('kind', ['gevent'])  # gunicorn's gevent_pywsgi worker counts no requests
-    def test_max_requests_closes_the_old_workers_sockets_with_1001(
-            self, kind: str, tls: bool, started: Callable[..., Server],
-            connected: Callable[..., list[RawClient]]) -> None:  # H10
-        server = started(kind, tls, '--max-requests', '12')
-        old = server.worker_pid()
-        clients = connected(server, 9)
-        assert not is_gone(old)
-        wait_until(lambda: is_next_worker_up(server, old), 'the next worker')
-        self.assert_replaced(server, old, clients)
-
-    def assert_replaced(self, server: Server, old: int, clients: list[RawClient]) -> None:
-        """The old worker has closed its sockets and is gone; the new one takes sockets."""
-        assert_all_closed_with_1001(clients)
-        wait_until(lambda: is_gone(old), 'the old worker gone', GONE_WITHIN)
-        assert_each_onclose_once(server, clients)
-        assert server.worker_pid() != old
-        with RawClient(server, '/after') as client:
-            client.handshake()
-            client.send_frame(TEXT, b'new')
-            assert client.receive_frame() == Frame(TEXT, b'new')
-        assert_nothing_reported(server)
-
-
-def is_next_worker_up(server: Server, old: int) -> bool:
-    """Send one more request, and see whether gunicorn has booted another worker."""
-    http_get(server)
-    return server.worker_pid() != old
+        with RawClient(server, '/old') as before:
+            before.handshake()
+            sighup(server)
+            assert before.receive_frame().code == 1001
+            wait_until(lambda: server.worker_pid() != old, 'the new worker')
+            with RawClient(server, '/new') as client:
+                client.handshake()
+                client.send_frame(TEXT, b'hello')
+                assert client.receive_frame() == Frame(TEXT, b'hello')
+            assert server.wait_for_event('/new', 'close')['pid'] != old

@@ -1,0 +1,96 @@
+"""For every test: a deadline. For those of the protocol: both codecs, ways to cut the wire, and a check of linear cost."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import random
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from time import process_time
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile('here', deadline=None)
+settings.register_profile('ci', deadline=None, derandomize=True, print_blob=True)
+settings.load_profile('ci' if os.environ.get('CI') else 'here')
+
+#: Seconds until a test that hangs ends the run, with every thread's traceback.
+DEADLINE = 120
+#: The Autobahn test suite is a single test, and takes minutes.
+COMPLIANCE_DEADLINE = 1800
+
+CODECS = {'pure': 'faye_websocket.driver.codec', 'compiled': 'faye_websocket.driver._codec'}
+
+Cut = Callable[[bytes], list[bytes]]
+
+_stderr = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real stderr: what pytest captures is lost when the deadline ends the process."""
+    with config.pluginmanager.getplugin('capturemanager').global_and_fixture_disabled():
+        config.stash[_stderr] = os.dup(2)
+    config.add_cleanup(lambda: os.close(config.stash[_stderr]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Hold the test to its deadline."""
+    seconds = COMPLIANCE_DEADLINE if item.get_closest_marker('compliance') else DEADLINE
+    faulthandler.dump_traceback_later(seconds, exit=True, file=item.config.stash[_stderr])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(scope='session', params=[name for name, module in CODECS.items() if find_spec(module)])
+def codec(request: pytest.FixtureRequest) -> ModuleType:
+    """The codec's module, in each form that is installed."""
+    return import_module(CODECS[request.param])
+
+
+def halves(data: bytes) -> list[bytes]:
+    """Cut in the middle."""
+    return [data[:len(data) // 2], data[len(data) // 2:]]
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    """As a slow network might."""
+    return [data[index:index + 1] for index in range(len(data))]
+
+
+def at_random(data: bytes) -> list[bytes]:
+    """Cut in up to a dozen places, empty parts among them, the same in every run."""
+    places = sorted(random.Random(len(data)).choices(range(len(data) + 1), k=12))
+    return [data[start:end] for start, end in zip([0, *places], [*places, len(data)])]
+
+
+@pytest.fixture(scope='session', params=[lambda data: [data], halves, byte_by_byte, at_random],
+                ids=['whole', 'halves', 'bytes', 'random'])
+def chunks(request: pytest.FixtureRequest) -> Cut:
+    """Cuts the wire, as a network does: ``chunks(data)``."""
+    return request.param
+
+
+@pytest.fixture(scope='session')
+def assert_linear() -> Callable[[Callable[[int], object], int], None]:
+    """``assert_linear(run, size)``: ``run`` on eight times the size costs about eight times as much, far from 64 times."""
+
+    def cost(run: Callable[[int], object], size: int) -> float:
+        costs = []
+        for _ in range(3):
+            start = process_time()
+            run(size)
+            costs.append(process_time() - start)
+        return min(costs)
+
+    def check(run: Callable[[int], object], size: int) -> None:
+        small, large = cost(run, size), cost(run, 8 * size)
+        assert large < 32 * max(small, 0.0002), f'{size} cost {small:.6f} s, {8 * size} cost {large:.6f} s'
+
+    return check

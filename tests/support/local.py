@@ -1,0 +1,296 @@
+"""Sockets inside the test's own process: a server and its clients on one hub, and a record of every event.
+
+    with serve(lambda ws: ws.on('message', lambda event: ws.send(event.data))) as server:
+        client = server.open()
+        client.send_frame(TEXT, b'hello')
+        assert client.receive_frame() == Frame(TEXT, b'hello')
+        server.record.wait('open')
+
+The clients are those of `wire`, on gevent's sockets: while one waits, the hub serves.
+"""
+
+from __future__ import annotations
+
+import io
+import socket as std_socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import gevent
+import gevent.ssl
+from gevent import socket
+from gevent.pywsgi import WSGIServer
+
+from faye_websocket import WebSocket
+from tests.support.certificates import session_certificate
+from tests.support.waiting import DEADLINE
+from tests.support.wire import RFC_6455, Frame, Headers, RawClient, parse_frame
+
+T = TypeVar('T')
+Setup = Callable[[WebSocket], object]
+
+TYPES = ('open', 'message', 'error', 'close', 'drain')
+
+
+def wait_until(condition: Callable[[], T], what: str = 'the condition', deadline: float = DEADLINE) -> T:
+    """The first true value of `condition()`, while the hub runs; an AssertionError when it does not come in time."""
+    end = time.monotonic() + deadline
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f'not within {deadline} s: {what}')
+        gevent.sleep(0.001)
+    return value
+
+
+def settle() -> None:
+    """Lets the hub do all that it can do now."""
+    for _ in range(5):
+        gevent.idle()
+
+
+class Record:
+    """The events of one socket, in the order in which its handlers got them."""
+
+    def __init__(self, ws: WebSocket, types: tuple[str, ...] = TYPES) -> None:
+        self.ws = ws
+        self.events: list[Any] = []
+        for type in types:
+            ws.on(type, self.events.append)
+
+    def __repr__(self) -> str:
+        return f'<Record {self.events}>'
+
+    @property
+    def types(self) -> list[str]:
+        """Their types."""
+        return [event.type for event in self.events]
+
+    def of(self, type: str) -> list[Any]:
+        """Those of one type."""
+        return [event for event in self.events if event.type == type]
+
+    @property
+    def messages(self) -> list[str | bytes]:
+        """The data of the messages."""
+        return [event.data for event in self.of('message')]
+
+    def wait(self, type: str, count: int = 1) -> Any:
+        """The last of the first `count` events of a type, once it is there."""
+        wait_until(lambda: len(self.of(type)) >= count, f'{count} x {type} in {self!r}')
+        return self.of(type)[count - 1]
+
+    def the_close(self) -> Any:
+        """The close event, which must be the only one, and the last of all events."""
+        self.wait('close')
+        settle()
+        assert self.types.index('close') == len(self.events) - 1, self
+        return self.events[-1]
+
+
+class Client(RawClient):
+    """`wire`'s client on one of gevent's sockets."""
+
+    def finish_sending(self) -> None:
+        """Sends FIN, and keeps on reading."""
+        self.socket._sock.shutdown(std_socket.SHUT_WR)
+
+    def open(self, extra_bytes: bytes = b'') -> Client:
+        """Makes the handshake, which must succeed."""
+        assert self.handshake(extra_bytes).status == 101
+        return self
+
+    def receive_frames(self) -> list[Frame]:
+        """All frames up to the end of the connection, behind which there must be nothing."""
+        frames, data, position = [], self.read_to_eof(), 0
+        while parsed := parse_frame(data[position:position + 65600]):
+            frames.append(parsed[0])
+            position += parsed[1]
+        assert data[position:] == b''
+        return frames
+
+
+class Connected:
+    """A connected socket in the place of a server's address."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+
+    def connect(self, timeout: float) -> Any:
+        """The socket."""
+        return self.sock
+
+
+class LocalServer:
+    """gevent.pywsgi in this process: its sockets are set up by `setup`; whatever is no WebSocket gets `Hello`.
+
+    `paths` are those of all requests that reached the application, `errors` what the server and the hub logged.
+    """
+
+    def __init__(self, setup: Setup, tls: bool, options: dict[str, Any]) -> None:
+        self.setup = setup
+        self.options = options
+        self.paths: list[str] = []
+        self.records: list[Record] = []
+        self.clients: list[Client] = []
+        self.errors = io.StringIO()
+        self.certificate = session_certificate() if tls else None
+        self.access_log = io.StringIO()
+        self.wsgi = WSGIServer(('127.0.0.1', 0), self.app, log=self.access_log, error_log=self.errors, **self._ssl_options())
+
+    def app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """The WSGI application."""
+        self.paths.append(environ['PATH_INFO'])
+        if 'HTTP_UPGRADE' not in environ:
+            start_response('200 OK', [('Content-Length', '5')])
+            return [b'Hello']
+        ws = WebSocket(environ, **self.options)
+        self.records.append(Record(ws))
+        self.setup(ws)
+        return ws(environ, start_response)
+
+    def _ssl_options(self) -> dict[str, Any]:
+        if self.certificate is None:
+            return {}
+        context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate.certfile, self.certificate.keyfile)
+        return {'ssl_context': context}
+
+    @property
+    def record(self) -> Record:
+        """The record of the last socket, once there is one."""
+        return wait_until(lambda: self.records, 'a socket')[-1]
+
+    @property
+    def ws(self) -> WebSocket:
+        """The last socket."""
+        return self.record.ws
+
+    def connect(self, timeout: float = DEADLINE) -> Any:
+        """A connected gevent socket."""
+        connected = socket.create_connection(('127.0.0.1', self.wsgi.server_port), timeout)
+        if self.certificate is None:
+            return connected
+        context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.certificate.authority)
+        return context.wrap_socket(connected, server_hostname='127.0.0.1')
+
+    def client(self, path: str = '/', headers: Headers = RFC_6455) -> Client:
+        """A client that has sent nothing yet."""
+        self.clients.append(Client(self, path, headers))  # type: ignore[arg-type]
+        return self.clients[-1]
+
+    def open(self, path: str = '/', headers: Headers = RFC_6455, extra_bytes: bytes = b'') -> Client:
+        """A client that has made its handshake."""
+        return self.client(path, headers).open(extra_bytes)
+
+
+@contextmanager
+def serve(setup: Setup = lambda ws: None, *, tls: bool = False, **options: Any) -> Iterator[LocalServer]:
+    """A server for this block. The options are WebSocket's. Nothing may be logged as an error meanwhile."""
+    server = LocalServer(setup, tls, options)
+    server.wsgi.start()
+    try:
+        with hub_errors() as errors:
+            yield server
+            assert server.errors.getvalue() + errors.getvalue() == ''
+    finally:
+        for client in server.clients:
+            client.close()
+        server.wsgi.stop(timeout=1)
+
+
+@contextmanager
+def hub_errors() -> Iterator[io.StringIO]:
+    """What the hub prints about greenlets and callbacks that failed."""
+    attributes, errors = vars(gevent.get_hub()), io.StringIO()
+    before = attributes.get('exception_stream')
+    attributes['exception_stream'] = errors
+    try:
+        yield errors
+    finally:
+        del attributes['exception_stream']
+        if before is not None:
+            attributes['exception_stream'] = before
+
+
+def tcp_pair(buffer_size: int = 0) -> tuple[Any, Any]:
+    """Two gevent sockets joined by TCP; with a `buffer_size`, the kernel holds little between them."""
+    listener = socket.socket()
+    for level, name in [(socket.SOL_SOCKET, socket.SO_SNDBUF), (socket.SOL_SOCKET, socket.SO_RCVBUF)] if buffer_size else ():
+        listener.setsockopt(level, name, buffer_size)
+    with listener:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen()
+        client = socket.socket()
+        if buffer_size:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_size)
+        client.connect(listener.getsockname())
+        return listener.accept()[0], client
+
+
+def make_environ(sock: Any = None, headers: Headers = RFC_6455, path: str = '/', **others: Any) -> dict[str, Any]:
+    """What gunicorn's gevent worker would make of a request on `sock`."""
+    environ = {
+        'REQUEST_METHOD': 'GET', 'SERVER_PROTOCOL': 'HTTP/1.1', 'SCRIPT_NAME': '', 'PATH_INFO': path, 'QUERY_STRING': '',
+        'HTTP_HOST': 'example.com', 'wsgi.url_scheme': 'http', **others}
+    if sock is not None:
+        environ['gunicorn.socket'] = sock
+    for name, value in headers:
+        environ['HTTP_' + name.upper().replace('-', '_')] = value
+    return environ
+
+
+class Response:
+    """A `start_response` that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.status = ''
+        self.headers: list[tuple[str, str]] = []
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        self.status, self.headers = status, headers
+        return lambda data: None
+
+
+class Pair:
+    """A server's socket that is not started yet, on one end of a connection, and a raw client on the other."""
+
+    def __init__(self, sock: Any, client_sock: Any, headers: Headers, options: dict[str, Any]) -> None:
+        self.environ = make_environ(sock, headers)
+        self.ws = WebSocket(self.environ, **options)
+        self.client = Client(Connected(client_sock), headers=headers)  # type: ignore[arg-type]
+        self.response = Response()
+
+    def start(self) -> WebSocket:
+        """Makes the handshake, as when a view returns the socket."""
+        assert list(self.ws(self.environ, self.response)) == []
+        return self.ws
+
+    def open(self) -> tuple[WebSocket, Client]:
+        """The same, and reads the response."""
+        self.start()
+        assert self.client.receive_head().status == 101
+        return self.ws, self.client
+
+
+@contextmanager
+def joined(headers: Headers = RFC_6455, buffer_size: int = 0, **options: Any) -> Iterator[Pair]:
+    """A pair for this block, joined by TCP. The options are WebSocket's. The hub may not report errors meanwhile."""
+    pair = Pair(*tcp_pair(buffer_size), headers, options)
+    try:
+        with hub_errors() as errors:
+            yield pair
+            assert errors.getvalue() == ''
+    finally:
+        pair.client.close()
+        settle()
+
+
+def reset(client: Client) -> None:
+    """Ends the client's connection with RST."""
+    sock = client.socket
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    sock.close()
