@@ -157,12 +157,13 @@ class Dispatcher:
 
     def _deliver(self, event: Event) -> None:
         """Runs one event's handlers."""
-        if event.type in _KEPT and not self._handled & _KEPT[event.type]:
-            self._kept = [*(self._kept or ()), event]
-            return
         try:
-            if isinstance(event, Callback):
+            if isinstance(event, MessageEvent):
+                self._target.dispatch_event(event)
+            elif isinstance(event, Callback):
                 event.run()
+            elif event.type in _KEPT and not self._handled & _KEPT[event.type]:
+                self._kept = [*(self._kept or ()), event]
             else:
                 self._target.dispatch_event(event)
         except Exception as error:

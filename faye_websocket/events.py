@@ -141,12 +141,14 @@ class EventTarget:
     def dispatch_event(self, event: Event) -> bool:
         """DOM's dispatchEvent: runs the handlers at once, here, and lets what they raise pass through."""
         event.target = event.current_target = self
-        handler = getattr(self, _SLOTS[event.type]) if event.type in _SLOTS else None
+        type = event.type
+        handler = getattr(self, _SLOTS[type]) if type in _SLOTS else None
         if handler is not None:
             handler(event)
-        for type, listener in self._listeners:
-            if type == event.type:
-                listener(event)
+        if self._listeners:
+            for name, listener in self._listeners:
+                if name == type:
+                    listener(event)
         return True
 
     def _handler_added(self, type: str) -> None:

@@ -71,13 +71,12 @@ class Reactor:
         worker.switch()
         self._direct = None
 
-    def is_running(self, worker: _Worker) -> bool:
-        """Whether the hub waits for this worker, which so has not blocked since it got its job."""
-        return self._direct is worker
-
     def park(self, worker: _Worker) -> bool:
-        """Keeps the calling worker; returns True when it has another job, or False at once if there are enough workers."""
-        if len(self._parked) >= MAX_PARKED:
+        """Keeps the calling worker, if it has not blocked and is needed; returns True when it has another job.
+
+        Where a worker has blocked, who knows what else refers to it while it runs: its references cannot be told apart.
+        """
+        if self._direct is not worker or len(self._parked) >= MAX_PARKED:
             return False
         self._parked.append(worker)
         greenlet.switch(self.hub)
@@ -104,7 +103,7 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
             # Parks only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection
             # must not reach another's: a Timeout still running, greenlet-local values, a reference that a handler kept.
             is_alone = sys.getrefcount(self) == references and not weakref.getweakrefcount(self)
-            is_needed = is_alone and reactor.is_running(self) and reactor.park(self)
+            is_needed = is_alone and reactor.park(self)
 
 
 # _thread._local is never patched by gevent's threading.local: one slot for each OS thread, gone with it.

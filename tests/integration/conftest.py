@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -41,7 +41,7 @@ class ServerPool:
         return self.servers[setting]
 
 
-def settings(*, tls: tuple[bool, ...] = (False, True), wrappings: tuple[str, ...] = tuple(WRAPPINGS)) -> list[object]:
+def settings(*, tls: tuple[bool, ...] = (False, True), wrappings: tuple[str, ...] = tuple(WRAPPINGS)) -> list[Any]:
     """Every server with every one of these transports and wrappings, as parameters with readable ids."""
     return [pytest.param(Setting(kind, secure, WRAPPINGS[wrapping]), id=f'{kind}-{"tls" if secure else "plain"}-{wrapping}')
             for kind in SERVERS for secure in tls for wrapping in wrappings]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,7 @@ def transcript(client: RawClient) -> bytes:
     return client.transcript
 
 
-def cases(end: Callable[[Server], None], *kinds: str, options: tuple[str, ...] = ()) -> list[object]:
+def cases(end: Callable[[Server], None], *kinds: str, options: tuple[str, ...] = ()) -> list[Any]:
     """Every server of these, plain and TLS, with both kinds of clients."""
     return [pytest.param(case, id=str(case)) for kind in kinds for tls in (False, True) for answering in (True, False)
             for case in [Case(kind, tls, answering, end, options)]]

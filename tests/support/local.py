@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import socket as std_socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from gevent.pywsgi import WSGIServer
 from faye_websocket import WebSocket
 from tests.support.certificates import session_certificate
 from tests.support.waiting import DEADLINE
-from tests.support.wire import RFC_6455, Frame, Headers, RawClient, parse_frame
+from tests.support.wire import RFC_6455, Frame, Headers, RawClient
 
 T = TypeVar('T')
 Setup = Callable[[WebSocket], object]
@@ -104,12 +105,62 @@ class Client(RawClient):
 
     def receive_frames(self) -> list[Frame]:
         """All frames up to the end of the connection, behind which there must be nothing."""
-        frames, data, position = [], self.read_to_eof(), 0
-        while parsed := parse_frame(data[position:position + 65600]):
-            frames.append(parsed[0])
-            position += parsed[1]
-        assert data[position:] == b''
+        frames, rest = read_frames(self.read_to_eof())
+        assert rest == b''
         return frames
+
+    def receive_messages(self, count: int) -> list[bytes]:
+        """The payloads of the next `count` frames, which may be many or large."""
+        data, frames = bytearray(self._unread), []
+        self._unread = b''
+        while len(frames) < count:
+            data += wait_for_data(self.socket)
+            new, rest = read_frames(data)
+            frames += new
+            del data[:len(data) - len(rest)]
+        assert (len(frames), data) == (count, b'')
+        return [frame.payload for frame in frames]
+
+
+def wait_for_data(sock: Any) -> bytes:
+    """What comes next on a socket, before its deadline."""
+    data = sock.recv(2**20)
+    assert data, 'the connection ended'
+    return bytes(data)
+
+
+def read_frames(data: bytes | bytearray) -> tuple[list[Frame], bytes]:
+    """All whole frames that a server sent, in linear time, and what is left behind them."""
+    frames, view, position = [], memoryview(data), 0
+    while position + 2 <= len(view):
+        first, length = view[position], view[position + 1]
+        size = {126: 2, 127: 8}.get(length, 0)
+        start = position + 2 + size
+        if size:
+            length = int.from_bytes(view[position + 2:start], 'big')
+        if start + length > len(view):
+            break
+        frames.append(Frame(first & 0x0F, bytes(view[start:start + length]), bool(first & 0x80), first >> 4 & 7))
+        position = start + length
+    return frames, bytes(view[position:])
+
+
+def run_threads(*functions: Callable[[], object]) -> None:
+    """Runs each function in an OS thread of its own, while the hub of this one goes on; what they raise is raised here."""
+    errors: list[BaseException] = []
+
+    def run(function: Callable[[], object]) -> None:
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(function,), daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: not any(thread.is_alive() for thread in threads), 'the threads')
+    if errors:
+        raise errors[0]
 
 
 class Connected:
@@ -227,14 +278,15 @@ def tcp_pair(buffer_size: int = 0) -> tuple[Any, Any]:
         client = socket.socket()
         if buffer_size:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_size)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_size)
         client.connect(listener.getsockname())
         return listener.accept()[0], client
 
 
-def make_environ(sock: Any = None, headers: Headers = RFC_6455, path: str = '/', **others: Any) -> dict[str, Any]:
+def make_environ(sock: Any = None, headers: Headers = RFC_6455, **others: Any) -> dict[str, Any]:
     """What gunicorn's gevent worker would make of a request on `sock`."""
     environ = {
-        'REQUEST_METHOD': 'GET', 'SERVER_PROTOCOL': 'HTTP/1.1', 'SCRIPT_NAME': '', 'PATH_INFO': path, 'QUERY_STRING': '',
+        'REQUEST_METHOD': 'GET', 'SERVER_PROTOCOL': 'HTTP/1.1', 'SCRIPT_NAME': '', 'PATH_INFO': '/', 'QUERY_STRING': '',
         'HTTP_HOST': 'example.com', 'wsgi.url_scheme': 'http', **others}
     if sock is not None:
         environ['gunicorn.socket'] = sock
@@ -269,17 +321,29 @@ class Pair:
         assert list(self.ws(self.environ, self.response)) == []
         return self.ws
 
+    def start_refused(self) -> WebSocket:
+        """The same, for a handshake that is refused."""
+        assert list(self.ws(self.environ, self.response)) != []
+        return self.ws
+
     def open(self) -> tuple[WebSocket, Client]:
-        """The same, and reads the response."""
+        """Makes the handshake, and reads the response."""
         self.start()
         assert self.client.receive_head().status == 101
         return self.ws, self.client
 
 
 @contextmanager
-def joined(headers: Headers = RFC_6455, buffer_size: int = 0, **options: Any) -> Iterator[Pair]:
-    """A pair for this block, joined by TCP. The options are WebSocket's. The hub may not report errors meanwhile."""
-    pair = Pair(*tcp_pair(buffer_size), headers, options)
+def joined(
+        headers: Headers = RFC_6455, *, family: int = socket.AF_INET, buffer_size: int = 0, options_headers: Any = None,
+        **options: Any) -> Iterator[Pair]:
+    """A pair for this block, joined by TCP unless `family` says otherwise. The hub may report no errors meanwhile.
+
+    `headers` are the client's; the options are WebSocket's, with `options_headers` for its `headers`.
+    """
+    options['headers'] = options_headers
+    socks = tcp_pair(buffer_size) if family == socket.AF_INET else socket.socketpair()
+    pair = Pair(*socks, headers, options)
     try:
         with hub_errors() as errors:
             yield pair

@@ -33,7 +33,7 @@ http {{
     server {{
         listen 127.0.0.1:{port} reuseport;
         location / {{
-            proxy_pass {upstream};
+            proxy_pass http://{upstream};
             proxy_http_version 1.1;
             proxy_set_header Host $http_host;
             proxy_set_header Upgrade $http_upgrade;
@@ -82,7 +82,7 @@ def nginx(server: Endpoint, tmp_path: Path) -> Iterator[Endpoint]:
     """nginx in front of a server on a TCP port or a Unix socket."""
     program = require_program('nginx', 'apt-get install nginx')
     directory = own_directory(tmp_path, 'nginx')
-    upstream = f'http://127.0.0.1:{server.port}' if isinstance(server.address, tuple) else f'http://unix:{server.address}:'
+    upstream = f'127.0.0.1:{server.port}' if isinstance(server.address, tuple) else f'unix:{server.address}:'
     with reserved_port() as port:
         configuration = directory / 'nginx.conf'
         configuration.write_text(NGINX_CONFIGURATION.format(directory=directory, port=port, upstream=upstream))

@@ -22,7 +22,8 @@ def victim(server: Endpoint, path: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, '-m', 'tests.support.victim', str(server.port), path, *authority]
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
         try:
-            assert popen.stdout is not None and popen.stdout.readline() == b'open\n'
+            assert popen.stdout is not None
+            assert popen.stdout.readline() == b'open\n'
             yield popen
         finally:
             popen.kill()

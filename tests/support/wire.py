@@ -14,7 +14,7 @@ import ssl
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tests.support.processes import Endpoint
 from tests.support.waiting import DEADLINE
@@ -22,15 +22,16 @@ from tests.support.waiting import DEADLINE
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 Headers = Sequence[tuple[str, str]]
+Client = TypeVar('Client', bound='RawClient')
 
 #: RFC 6455, 1.3: its example of a handshake.
 KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
-RFC_6455: Headers = (
+RFC_6455 = (
     ('Upgrade', 'websocket'), ('Connection', 'Upgrade'), ('Sec-WebSocket-Key', KEY), ('Sec-WebSocket-Version', '13'))
 
 #: draft-hixie-thewebsocketprotocol-76, 1.2: its example; the body follows the head unannounced, the proof likewise.
-HIXIE_76: Headers = (
+HIXIE_76 = (
     ('Connection', 'Upgrade'), ('Sec-WebSocket-Key2', '12998 5 Y3 1  .P00'), ('Upgrade', 'WebSocket'),
     ('Sec-WebSocket-Key1', '4 @1  46546xW%0l 1 5'), ('Origin', 'http://example.com'))
 HIXIE_76_BODY = b'^n:ds[4U'
@@ -139,7 +140,7 @@ class RawClient:
         if self.socket.family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def __enter__(self) -> RawClient:
+    def __enter__(self: Client) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ def main(url: str, authority: str | None = None) -> None:
     ws.send('h\u00e9llo \u2603 \U0001f600')
     print('text', ws.recv())
     ws.send_binary(bytes(range(256)))
-    print('binary', ws.recv().hex())
+    print('binary', ws.recv_data()[1].hex())
     ws.send_close(3001, b'bye')
     opcode, payload = ws.recv_data()
     assert opcode == websocket.ABNF.OPCODE_CLOSE

@@ -1,0 +1,120 @@
+"""In which order and in which greenlets the handlers of a socket run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+import gevent.event
+import pytest
+
+from tests.support.local import Record, joined, settle, wait_until
+from tests.support.wire import PONG, TEXT, Frame, serialize_frame
+
+MESSAGE = serialize_frame(TEXT, b'hello')
+
+
+class TestOrder:
+    """One event after the other."""
+
+    def test_handlers_never_run_two_at_once(self) -> None:
+        with joined() as pair:
+            trace: list[str] = []
+
+            def handle(event: Any) -> None:
+                trace.append(f'begin {event.data}')
+                gevent.sleep(0.005)
+                trace.append(f'end {event.data}')
+
+            pair.ws.onmessage = handle
+            _, client = pair.open()
+            client.send(serialize_frame(TEXT, b'1'))
+            wait_until(lambda: trace)
+            client.send(serialize_frame(TEXT, b'2'))
+            wait_until(lambda: len(trace) == 4)
+            assert trace == ['begin 1', 'end 1', 'begin 2', 'end 2']
+
+    def test_a_pings_callback_has_its_turn_among_the_events(self) -> None:
+        with joined() as pair:
+            trace: list[Any] = []
+            pair.ws.onmessage = lambda event: trace.append(event.data)
+            ws, client = pair.open()
+            assert ws.ping('1', lambda: trace.append('pong'))
+            payload = client.receive_frame().payload
+            client.send(MESSAGE + serialize_frame(PONG, payload) + MESSAGE)
+            wait_until(lambda: len(trace) == 3)
+            assert trace == ['hello', 'pong', 'hello']
+
+    def test_the_other_events_follow_a_handler_that_was_killed(self) -> None:  # L2
+        with joined() as pair:
+            messages: list[str] = []
+
+            def handle(event: Any) -> None:
+                messages.append(event.data)
+                if event.data == '1':
+                    raise gevent.GreenletExit
+
+            pair.ws.onmessage = handle
+            _, client = pair.open()
+            client.send(serialize_frame(TEXT, b'1') + serialize_frame(TEXT, b'2'))
+            wait_until(lambda: len(messages) == 2)
+            assert client.receive_frame().code == 1011
+
+    def test_one_connections_handler_does_not_wait_for_anothers(self) -> None:
+        release = gevent.event.Event()
+        with joined() as busy, joined() as other:
+            busy.ws.onmessage = lambda event: release.wait()
+            _, client = busy.open()
+            client.send(MESSAGE)
+            other.ws.onmessage = lambda event: other.ws.send(event.data)
+            _, client = other.open()
+            client.send(MESSAGE)
+            assert client.receive_frame() == Frame(TEXT, b'hello')
+            release.set()
+
+
+class TestEarlyEvents:
+    """Events that no handler was there for."""
+
+    @pytest.mark.parametrize('type', ['open', 'message', 'error', 'close'])
+    def test_wait_for_a_handler_of_their_type(self, type: str) -> None:  # L8
+        with joined() as pair:
+            ws, client = pair.open()
+            client.send(MESSAGE + b'\x83\x80abcd')
+            settle()
+            events: list[Any] = []
+            setattr(ws, f'on{type}', events.append)
+            wait_until(lambda: events)
+            assert [event.type for event in events] == [type]
+
+    def test_are_delivered_in_their_order_whenever_the_handlers_come(self) -> None:  # L8
+        with joined() as pair:
+            ws, client = pair.open()
+            client.send(MESSAGE + b'\x83\x80abcd')
+            client.receive_frames()
+            record = Record(ws)
+            record.the_close()
+            assert record.types == ['open', 'message', 'error', 'close']
+
+    def test_come_before_the_later_ones(self) -> None:  # L8
+        with joined() as pair:
+            ws, client = pair.open()
+            client.send(serialize_frame(TEXT, b'1') + serialize_frame(TEXT, b'2'))
+            settle()
+            messages: list[str] = []
+            ws.onmessage = lambda event: messages.append(event.data)
+            client.send(serialize_frame(TEXT, b'3'))
+            wait_until(lambda: len(messages) == 3)
+            assert messages == ['1', '2', '3']
+
+    def test_are_not_kept_once_there_was_a_handler(self) -> None:
+        with joined() as pair:
+            pair.ws.onmessage = print
+            pair.ws.onmessage = None
+            ws, client = pair.open()
+            client.send(MESSAGE)
+            settle()
+            messages: list[Any] = []
+            ws.onmessage = messages.append
+            settle()
+            assert messages == []

@@ -1,0 +1,232 @@
+"""The greenlets that run handlers: one is used again, and nobody can tell."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import gevent.event
+import gevent.local
+import pytest
+
+from faye_websocket.reactor import Reactor, current_reactor
+from tests.support.local import Record, joined, run_threads, settle, wait_until
+from tests.support.wire import TEXT, Frame, serialize_frame
+
+MESSAGE = serialize_frame(TEXT, b'hello')
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar('VARIABLE', default='nothing')
+
+
+def handle_in_turn(*handlers: Callable[[], Any]) -> list[Any]:
+    """Has each function run as a handler of a connection of its own, one after the other; answers what they return."""
+    results: list[Any] = []
+    for handler in handlers:
+        with joined() as pair:
+            count = len(results)
+            pair.ws.onmessage = lambda event, handler=handler: results.append(handler())
+            _, client = pair.open()
+            client.send(MESSAGE)
+            wait_until(lambda: len(results) > count)
+            settle()
+    return results
+
+
+class TestWorker:
+    """What one connection's handler leaves behind does not reach the handler of another."""
+
+    def test_is_used_again(self) -> None:
+        first, second = handle_in_turn(*[lambda: id(gevent.getcurrent())] * 2)
+        assert first == second
+
+    def test_is_used_again_for_each_of_many_messages(self) -> None:
+        with joined() as pair:
+            workers: list[int] = []
+            pair.ws.onmessage = lambda event: workers.append(id(gevent.getcurrent()))
+            _, client = pair.open()
+            for number in range(1, 20):
+                client.send(MESSAGE)
+                wait_until(lambda: len(workers) == number)
+            assert len(set(workers)) == 1
+
+    def test_a_timeout_left_running_never_fires_in_another_handler(self) -> None:
+        fired: list[BaseException] = []
+
+        def leave_timeout() -> None:
+            gevent.Timeout.start_new(0.02)
+
+        def wait() -> None:
+            try:
+                gevent.sleep(0.1)
+            except gevent.Timeout as timeout:
+                fired.append(timeout)
+
+        with joined(), joined():
+            handle_in_turn(leave_timeout, wait)
+        assert fired == []
+
+    def test_a_cancelled_timeout_is_no_reason_for_a_new_one(self) -> None:
+        def use_timeout() -> int:
+            with gevent.Timeout(5):
+                return id(gevent.getcurrent())
+
+        first, second = handle_in_turn(use_timeout, use_timeout)
+        assert first == second
+
+    def test_greenlet_locals_do_not_leak(self) -> None:
+        local = gevent.local.local()
+
+        def swap() -> str:
+            before = getattr(local, 'user', 'nobody')
+            local.user = 'alice'
+            return before
+
+        assert handle_in_turn(swap, swap, swap) == ['nobody'] * 3
+
+    def test_context_variables_do_not_leak(self) -> None:
+        def swap() -> str:
+            before = VARIABLE.get()
+            VARIABLE.set('something')
+            return before
+
+        assert handle_in_turn(swap, swap) == ['nothing'] * 2
+        assert VARIABLE.get() == 'nothing'
+
+    def test_attributes_of_the_greenlet_do_not_leak(self) -> None:
+        def swap() -> str:
+            greenlet = gevent.getcurrent()
+            before = getattr(greenlet, 'user', 'nobody')
+            greenlet.user = 'alice'
+            return before
+
+        assert handle_in_turn(swap, swap) == ['nobody'] * 2
+
+    def test_spawn_tree_locals_do_not_leak(self) -> None:
+        def swap() -> str:
+            tree_locals = gevent.getcurrent().spawn_tree_locals
+            before = tree_locals.get('user', 'nobody')
+            tree_locals['user'] = 'alice'
+            return str(before)
+
+        assert handle_in_turn(swap, swap) == ['nobody'] * 2
+
+    def test_what_is_linked_to_the_greenlet_is_called_when_its_handler_is_done(self) -> None:
+        ended: list[Any] = []
+        handle_in_turn(lambda: gevent.getcurrent().link(lambda greenlet: ended.append(greenlet)))
+        wait_until(lambda: ended, 'the link', 1)
+
+    def test_a_reference_that_was_kept_is_to_nobody_elses_greenlet(self) -> None:
+        kept: list[Any] = []
+        handle_in_turn(lambda: kept.append(gevent.getcurrent()), lambda: kept.append(gevent.getcurrent()))
+        assert kept[0] is not kept[1]
+        assert kept[0].dead
+
+    def test_a_kill_that_is_late_kills_nobody_else(self) -> None:
+        kept: list[Any] = []
+        survived: list[bool] = []
+
+        def wait() -> None:
+            kept[0].kill(block=False)
+            gevent.sleep(0.01)
+            survived.append(True)
+
+        handle_in_turn(lambda: kept.append(gevent.getcurrent()), wait)
+        wait_until(lambda: survived)
+
+    def test_one_that_was_killed_while_parked_is_replaced(self) -> None:
+        handle_in_turn(lambda: None)
+        parked = [thing for thing in gc.get_objects() if type(thing).__module__ == 'faye_websocket.reactor'
+                  and isinstance(thing, gevent.Greenlet)]
+        gevent.killall(parked)
+        del parked
+        assert handle_in_turn(lambda: 'it ran') == ['it ran']
+
+    def test_handlers_that_block_have_workers_of_their_own(self) -> None:
+        release, workers = gevent.event.Event(), set()
+
+        def block(event: Any) -> None:
+            workers.add(gevent.getcurrent())
+            release.wait()
+
+        with joined() as one, joined() as two:
+            for pair in (one, two):
+                pair.ws.onmessage = block
+                _, client = pair.open()
+                client.send(MESSAGE)
+            wait_until(lambda: len(workers) == 2)
+            release.set()
+            wait_until(lambda: all(worker.dead for worker in workers))
+
+    def test_one_that_blocked_does_not_stay(self) -> None:
+        greenlets: list[Any] = []
+
+        def block() -> None:
+            gevent.sleep(0.001)
+            greenlets.append(gevent.getcurrent())
+
+        handle_in_turn(block, block)
+        wait_until(lambda: all(greenlet.dead for greenlet in greenlets))
+        assert len(set(map(id, greenlets))) == 2
+
+
+class TestReactor:
+    """One for each hub."""
+
+    def test_is_the_same_for_all_greenlets_of_a_thread(self) -> None:
+        assert gevent.spawn(current_reactor).get() is current_reactor()
+
+    def test_is_another_in_another_thread(self) -> None:
+        reactors: list[Reactor] = []
+
+        def run() -> None:
+            reactors.append(current_reactor())
+            gevent.get_hub().destroy()
+
+        run_threads(run)
+        assert reactors[0] is not current_reactor()
+
+    def test_is_made_anew_when_the_hub_is(self) -> None:
+        reactors: list[Reactor] = []
+
+        def run() -> None:
+            for _ in range(2):
+                reactors.append(current_reactor())
+                gevent.get_hub().destroy(destroy_loop=True)
+
+        run_threads(run)
+        assert reactors[0] is not reactors[1]
+
+    def test_calls_soon_from_this_thread_and_from_others(self) -> None:
+        calls: list[Any] = []
+        reactor = current_reactor()
+        note = lambda value: calls.append((value, threading.get_ident()))
+        reactor.call_soon(note, 1)
+        assert calls == []
+        run_threads(lambda: reactor.call_soon(note, 2))
+        wait_until(lambda: len(calls) == 2)
+        assert calls == [(1, threading.get_ident()), (2, threading.get_ident())]
+
+    def test_serves_in_a_thread_of_its_own(self) -> None:
+        frames: list[Frame] = []
+
+        def run() -> None:
+            with joined() as pair:
+                pair.ws.onmessage = lambda event: pair.ws.send(event.data)
+                _, client = pair.open()
+                client.send(MESSAGE)
+                frames.append(client.receive_frame())
+            gevent.get_hub().destroy()
+
+        run_threads(run)
+        assert frames == [Frame(TEXT, b'hello')]
+
+    def test_a_socket_is_closed_by_a_thread_that_is_not_its_own(self) -> None:
+        with joined() as pair:
+            record = Record(pair.ws)
+            ws, client = pair.open()
+            run_threads(ws.close)
+            client.send_close(client.receive_frame().code or 0)
+            assert record.the_close().was_clean

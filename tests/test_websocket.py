@@ -1,0 +1,211 @@
+"""The server's WebSocket: what it accepts and refuses, and its options."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from faye_websocket import WebSocket
+from tests.support.local import Record, Response, joined, make_environ, serve, settle
+from tests.support.wire import RFC_6455, TEXT, Frame, Headers, serialize_frame
+
+SMUGGLED = b'GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n'
+EVIL = ('Origin', 'http://evil.example')
+
+
+def without(name: str) -> list[tuple[str, str]]:
+    """The headers of a handshake without one."""
+    return [pair for pair in RFC_6455 if pair[0] != name]
+
+
+REFUSALS = [
+    ('a version that nobody speaks', [*without('Sec-WebSocket-Version'), ('Sec-WebSocket-Version', '99')], {}, 426),
+    ('no version', without('Sec-WebSocket-Version'), {}, 426),
+    ('a bad key', [*without('Sec-WebSocket-Key'), ('Sec-WebSocket-Key', 'short')], {}, 400),
+    ('no key', without('Sec-WebSocket-Key'), {}, 400),
+    ('a body', [*RFC_6455, ('Content-Length', '5')], {}, 400),
+    ('malformed extensions', [*RFC_6455, ('Sec-WebSocket-Extensions', ';')], {}, 400),
+    ('another origin', [*RFC_6455, EVIL], {'allowed_origins': 'same-origin'}, 403),
+    ('an origin that is not in the list', [*RFC_6455, EVIL], {'allowed_origins': ['https://good.example']}, 403),
+    ('a malformed origin', [*RFC_6455, ('Origin', 'http://[')], {'allowed_origins': 'same-origin'}, 403),
+    ('an opaque origin', [*RFC_6455, ('Origin', 'null')], {'allowed_origins': ['https://good.example']}, 403),
+    ('an origin that a function refuses', [*RFC_6455, EVIL], {'allowed_origins': lambda origin, environ: False}, 403),
+    ('another origin in the words of hybi-07', [*without('Sec-WebSocket-Version'), ('Sec-WebSocket-Version', '7'),
+                                                ('Sec-WebSocket-Origin', EVIL[1])], {'allowed_origins': 'same-origin'}, 403),
+]
+
+
+class TestRefusal:
+    """A handshake that is answered with an HTTP error."""
+
+    @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
+    @pytest.mark.parametrize(('headers', 'options', 'status'), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS])
+    def test_is_complete_and_ends_the_connection(
+            self, headers: Headers, options: dict[str, Any], status: int, tls: bool) -> None:  # S1, S2, S3
+        with serve(tls=tls, **options) as server:
+            client = server.client('/', headers)
+            head = client.handshake(SMUGGLED)
+            body = client.read_to_eof()
+            assert (head.status, head.get('Connection')) == (status, 'close')
+            assert (len(body), body[-1:]) == (int(head.get('Content-Length') or 0), b'\n')
+            settle()
+            assert server.paths == ['/']
+            assert f'" {status} ' in server.access_log.getvalue()
+            event = server.record.the_close()
+            assert (event.code, f'{event.reason}\n'.encode()) == (1006, body)
+
+    def test_of_a_version_names_those_that_are_spoken(self) -> None:  # S3
+        with serve() as server:
+            assert server.client('/', REFUSALS[0][1]).handshake().get('Sec-WebSocket-Version') == '13, 8, 7'
+
+    def test_is_a_plain_response_where_the_socket_cannot_be_had(self) -> None:  # S2, H6
+        environ = make_environ(headers=[*RFC_6455, EVIL])
+        ws, response = WebSocket(environ, allowed_origins='same-origin'), Response()
+        record = Record(ws)
+        assert ws(environ, response) == [b'this origin is not allowed\n']
+        assert response.status == '403 Forbidden'
+        assert dict(response.headers)['Connection'] == 'close'
+        assert dict(response.headers)['Content-Length'] == '27'
+        assert record.the_close().code == 1006
+
+    def test_is_given_to_receive_as_the_end(self) -> None:
+        with joined([]) as pair:
+            assert pair.ws.receive() is None
+
+    @pytest.mark.parametrize('others', [
+        {'REQUEST_METHOD': 'POST'}, {'SERVER_PROTOCOL': 'HTTP/1.0'}, {'HTTP_HOST': ''}, {'HTTP_UPGRADE': 'h2c'},
+        {'HTTP_CONNECTION': 'close'}, {'HTTP_TRANSFER_ENCODING': 'chunked'}], ids=lambda others: next(iter(others)))
+    def test_answers_a_request_that_is_no_handshake(self, others: dict[str, str]) -> None:  # S3
+        environ = {**make_environ(), **others}
+        response = Response()
+        WebSocket(environ)(environ, response)
+        assert response.status == '400 Bad Request'
+
+
+class TestAcceptance:
+    """A handshake that is answered with a 101."""
+
+    @pytest.mark.parametrize(('origins', 'headers'), [
+        (None, [EVIL]),
+        ('same-origin', []),
+        ('same-origin', [('Origin', 'http://example.com')]),
+        (['https://a.example', 'http://evil.example'], [EVIL]),
+        (lambda origin, environ: origin == EVIL[1] and 'PATH_INFO' in environ, [EVIL])],
+        ids=['any', 'no browser', 'same', 'listed', 'function'])
+    def test_of_an_allowed_origin(self, origins: Any, headers: Headers) -> None:  # S1
+        with joined([*RFC_6455, *headers], allowed_origins=origins) as pair:
+            ws, _ = pair.open()
+            assert ws.ready_state == WebSocket.OPEN
+
+    @pytest.mark.parametrize('headers', [{'Set-Cookie': 'a=1'}, [('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2')]],
+                             ids=['mapping', 'pairs'])
+    def test_has_the_headers_of_the_application(self, headers: Any) -> None:
+        with joined(options_headers=headers) as pair:
+            pair.start()
+            expected = list(headers.items() if isinstance(headers, dict) else headers)
+            assert pair.client.receive_head().headers[-len(expected):] == expected
+
+    @pytest.mark.parametrize('protocols', [['chat', 'feed'], ('feed',), 'chat, feed'])
+    def test_names_the_protocol_agreed_on(self, protocols: Any) -> None:
+        with joined([*RFC_6455, ('Sec-WebSocket-Protocol', 'feed, chat')], protocols=protocols) as pair:
+            pair.start()
+            assert pair.client.receive_head().get('Sec-WebSocket-Protocol') == 'feed'
+            assert pair.ws.protocol == 'feed'
+
+    def test_tells_the_server_a_101(self) -> None:  # H3, H5
+        with joined() as pair:
+            pair.start()
+            assert (pair.response.status, pair.response.headers) == ('101 Switching Protocols', [])
+
+    def test_is_made_once(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            assert list(ws.wsgi_response(pair.response)) == []
+            ws.send('only')
+            assert client.receive_frame() == Frame(TEXT, b'only')
+
+    @pytest.mark.parametrize(('number', 'version'), [('13', 'hybi-13'), ('8', 'hybi-08'), ('7', 'hybi-07')])
+    def test_knows_the_version(self, number: str, version: str) -> None:
+        with joined([*without('Sec-WebSocket-Version'), ('Sec-WebSocket-Version', number)]) as pair:
+            assert pair.open()[0].version == version
+
+    def test_bounds_the_number_of_fragments(self) -> None:  # S4
+        with joined(max_fragments=2) as pair:
+            record = Record(pair.ws)
+            _, client = pair.open()
+            client.send(serialize_frame(TEXT, fin=False) + serialize_frame(0, fin=False) * 2)
+            assert record.the_close().code == 1009
+
+
+class TestOptions:
+    """Impossible ones are named."""
+
+    @pytest.mark.parametrize(('name', 'value', 'error'), [
+        ('ping', 0, ValueError), ('ping', -1, ValueError), ('ping', 'x', TypeError), ('ping', True, TypeError),
+        ('ping_timeout', 0, ValueError), ('ping_timeout', [], TypeError), ('close_timeout', -1, ValueError),
+        ('close_timeout', None, TypeError), ('max_length', -1, ValueError), ('max_length', '1', TypeError),
+        ('max_fragments', 0, ValueError), ('max_buffered', -1, ValueError), ('max_queue', 0, ValueError),
+        ('ping', float('nan'), ValueError),
+        ('overflow', 'explode', ValueError), ('allowed_origins', 'example.com', ValueError),
+        ('allowed_origins', ['not an origin'], ValueError), ('allowed_origins', [1], ValueError),
+        ('protocols', ['a b'], ValueError), ('protocols', [1], ValueError), ('protocols', 'chat,\r\nX', ValueError),
+        ('headers', {'X-A': 'a\r\nX-B: b'}, ValueError), ('headers', {'X-A': 'a\0'}, ValueError),
+        ('headers', {'X A': 'a'}, ValueError), ('headers', [('X-A', 1)], TypeError), ('headers', ['X-A: a'], TypeError),
+    ])
+    def test_raise_at_once(self, name: str, value: Any, error: type[Exception]) -> None:  # S7
+        with pytest.raises(error, match=f'^{name}: '):
+            WebSocket(make_environ(), **{name: value})
+
+    def test_that_are_unknown_raise(self) -> None:
+        with pytest.raises(TypeError, match='pong'):
+            WebSocket(make_environ(), pong=1)  # type: ignore[call-arg]
+
+    def test_that_cannot_be_compared_by_a_cache_are_named_too(self) -> None:
+        with pytest.raises(TypeError, match='^max_length: '):
+            WebSocket(make_environ(), max_length=[])  # type: ignore[arg-type]
+
+
+class TestEnviron:
+    """The request, before and after its connection is taken over."""
+
+    def test_is_the_servers_before(self) -> None:
+        with joined() as pair:
+            assert pair.ws.environ is pair.environ
+            assert pair.ws.url == 'ws://example.com/'
+
+    def test_is_the_same_without_the_servers_things_after(self) -> None:
+        with joined() as pair:
+            pair.environ['app.user'] = user = object()
+            before = {name: value for name, value in pair.environ.items() if name != 'gunicorn.socket'}
+            ws, _ = pair.open()
+            assert ws.url == 'ws://example.com/'
+            after = dict(ws.environ)
+            assert after['app.user'] is user
+            body = after.pop('wsgi.input')
+            assert isinstance(body, io.BytesIO)
+            assert body.read() == b''
+            assert after == before
+
+    def test_can_be_changed_after(self) -> None:
+        with joined() as pair:
+            ws, _ = pair.open()
+            ws.environ['app.room'] = 'blue'
+            assert ws.environ['app.room'] == 'blue'
+
+    @pytest.mark.parametrize(('others', 'url'), [
+        ({'wsgi.url_scheme': 'https'}, 'wss://example.com/'),
+        ({'HTTP_X_FORWARDED_PROTO': 'https'}, 'wss://example.com/'),
+        ({'SCRIPT_NAME': '/app', 'PATH_INFO': '/a b', 'QUERY_STRING': 'q=1'}, 'ws://example.com/app/a%20b?q=1')])
+    def test_tells_the_url(self, others: dict[str, str], url: str) -> None:
+        assert WebSocket({**make_environ(), **others}).url == url
+
+
+@pytest.mark.parametrize(('others', 'expected'), [
+    ({}, True), ({'REQUEST_METHOD': 'POST'}, False), ({'SERVER_PROTOCOL': 'HTTP/1.0'}, False),
+    ({'SERVER_PROTOCOL': 'HTTP/2'}, False), ({'HTTP_CONNECTION': 'keep-alive, Upgrade'}, True),
+    ({'HTTP_UPGRADE': 'WebSocket'}, True), ({'HTTP_UPGRADE': ''}, False), ({'HTTP_CONNECTION': 'close'}, False)])
+def test_is_websocket_looks_at_the_request_only(others: dict[str, str], expected: bool) -> None:  # H6
+    assert WebSocket.is_websocket({**make_environ(), **others}) is expected
+    assert not WebSocket.is_websocket({})
