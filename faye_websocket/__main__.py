@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -12,7 +13,7 @@ from typing import Any
 
 import gevent
 import gevent.event
-from gevent import socket
+from gevent import socket, ssl
 from gevent.baseserver import parse_address
 from gevent.pywsgi import WSGIServer
 
@@ -43,21 +44,33 @@ class _UsageError(Exception):
 
 def _serve(options: argparse.Namespace) -> None:
     """Serves until SIGINT or SIGTERM; then every open socket is closed with 1001 as the process exits."""
-    tls = {name: value for name in ('certfile', 'keyfile') if (value := getattr(options, name))}
-    if 'keyfile' in tls and 'certfile' not in tls:
-        raise _UsageError('--keyfile needs --certfile')
     app = _import_app(options.app)
+    tls = _tls(options.certfile, options.keyfile)
     try:
         server = WSGIServer(_listener(options.bind), app, log=sys.stdout, **tls)
         server.start()
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise _UsageError(f'cannot serve on {options.bind}: {error}') from error
-    print(f'Listening on {_address(server, options)}', file=sys.stderr, flush=True)
     stopping = gevent.event.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, stopping.set)
+    print(f'Listening on {_address(server, options)}', file=sys.stderr, flush=True)
     stopping.wait()
     server.stop(timeout=1)
+
+
+def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
+    """What WSGIServer needs to serve TLS, if it shall."""
+    if certfile is None and keyfile is None:
+        return {}
+    if certfile is None:
+        raise _UsageError('--keyfile needs --certfile')
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certfile, keyfile)
+    except OSError as error:
+        raise _UsageError(f'cannot use the certificate {certfile}: {error}') from error
+    return {'ssl_context': context}
 
 
 def _import_app(path: str) -> Callable[..., Any]:
@@ -79,7 +92,8 @@ def _listener(bind: str) -> Any:
         return parse_address(bind)[1]
     listener = socket.socket(socket.AF_UNIX)
     path = bind.removeprefix('unix:')
-    if os.path.exists(path):
+    # Of a server that is gone; anything else in its place is left alone, and binding fails.
+    if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
         os.unlink(path)
     listener.bind(path)
     listener.listen(256)

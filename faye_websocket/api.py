@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from .connection import Connection
 from .driver import base
-from .driver.codes import CloseCode, is_sendable
-from .driver.hybi import MAX_REASON, control_payload
+from .driver.codes import CloseCode
+from .driver.hybi import check_close, control_payload
 from .events import EventTarget
 
 __all__ = ['API']
@@ -91,12 +91,7 @@ class API(EventTarget):
         ``code`` may be 1000 or 3000 to 4999, and on a server 1001, 1003 and 1007 to 1014; ``reason`` has 123 bytes of UTF-8 at
         most: otherwise ValueError. It ends within ``close_timeout`` seconds.
         """
-        if not isinstance(code, int) or not is_sendable(code, server=self._is_server):
-            raise ValueError(f'code: {code!r} cannot be sent by an application')
-        if not isinstance(reason, str):
-            raise TypeError(f'reason: expected a str, got {reason!r}')
-        if len(reason.encode()) > MAX_REASON:
-            raise ValueError(f'reason: a close frame has room for {MAX_REASON} bytes, not for {len(reason.encode())}')
+        check_close(code, reason, server=self._is_server)
         self._connection.close(code, reason)
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
@@ -118,9 +113,6 @@ class API(EventTarget):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Closes: with 1011 after an exception (on a server), with 1000 otherwise."""
         self.close(CloseCode.INTERNAL_ERROR if isinstance(error, Exception) and self._is_server else CloseCode.NORMAL_CLOSURE)
-
-    def gone(self) -> None:
-        """Called by the connection when its last event was delivered."""
 
     def _start(self) -> None:
         """Begins the handshake, once."""

@@ -7,6 +7,7 @@ one hub; what other OS threads ask for is handed over to it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,10 +25,13 @@ from .events import CloseEvent, ErrorEvent, Event
 from .keepalive import Keepalive
 from .limits import Limits
 from .reactor import Reactor
+from .registry import registry
 from .stream import Stream
 from .transport import Transport
 
 __all__ = ['Connection', 'Target']
+
+logger = logging.getLogger('faye_websocket')
 
 # How many seconds a handshake may take once it has begun: only hixie-76's waits for more than its request.
 _HANDSHAKE_TIMEOUT = 10
@@ -51,9 +55,6 @@ class Target(Protocol):
 
     def dispatch_event(self, event: Event) -> object:
         """Runs the handlers of an event."""
-
-    def gone(self) -> None:
-        """The connection is over, and its last event was delivered."""
 
 
 class Connection:
@@ -149,7 +150,7 @@ class Connection:
             if self.ready_state > OPEN or not (self._has_room(0) or self._make_room(data)):
                 return False
             if driver.ready_state == CONNECTING:
-                self._early_bytes += _size(data)
+                return self._send_early(data)
         return driver.text(data) if isinstance(data, str) else driver.binary(data)
 
     def ping(self, message: str | bytes, callback: Callable[[], object] | None) -> bool:
@@ -170,6 +171,15 @@ class Connection:
             self._is_closing = True
             self._driver.close(code, reason)
             self._await_close()
+
+    def abort(self, reason: str) -> None:
+        """Ends at once, for this ``reason``: the peer is given up."""
+        if _get_thread() != self._thread:
+            self._reactor.call_soon(self.abort, reason)
+            return
+        if self._stream is not None:
+            self._stream.close()
+        self._driver.end(reason)
 
     def receive(self, timeout: float | None) -> str | bytes | None:
         """The next message that no handler took; ``None`` when there will be none. Raises TimeoutError."""
@@ -225,7 +235,12 @@ class Connection:
     def received(self, chunk: bytes) -> None:
         """Bytes came."""
         self._dispatcher.hold()
-        self._driver.parse(chunk)
+        try:
+            self._driver.parse(chunk)
+        except Exception:
+            # Neither the peer's fault nor the application's: an extension's, or ours.
+            logger.exception('receiving from %s failed', self._target.url)
+            self._driver.fail(CloseCode.INTERNAL_ERROR, 'internal error')
         self._dispatcher.run()
 
     def ended(self, reason: str) -> None:
@@ -242,7 +257,7 @@ class Connection:
     def delivered(self, event: Event) -> None:
         """The queue is one event shorter."""
         if event.type == 'close':
-            self._target.gone()
+            registry.discard(self)
         else:
             self._read_on()
 
@@ -261,17 +276,18 @@ class Connection:
         """The handshake is complete; what was queued before follows at once."""
         self._early_bytes = 0
         self._stop_timers()
+        self._wake()
         limits = self._limits
         if self._is_closing:
-            # The close frame goes out right after this, behind what was sent before ``close``.
-            self._reactor.call_soon(self._await_close)
+            # Closed before it was open: the close frame is out, behind what was sent before it.
+            self._await_close()
             return
         if limits.ping is not None and self._driver.can_ping and self._stream is not None:
             self._keepalive = Keepalive(
                 self._stream,
                 self._reactor,
                 ping=self._driver.ping,
-                give_up=partial(self._abort, 'ping timeout'),
+                give_up=partial(self.abort, 'ping timeout'),
                 interval=limits.ping,
                 timeout=limits.ping_timeout or limits.ping,
             )
@@ -288,24 +304,17 @@ class Connection:
         self._wake()
 
     def _await_close(self) -> None:
-        """Our close frame is out, or waits; the peer's must come within the time."""
-        if self._driver.ready_state == CLOSING:
+        """Our close frame is out, or waits; what must come from the peer before the end must come within the time."""
+        if self._stream is not None and self._driver.ready_state != CLOSED:
             self._stop_timers()
             self._set_timer(self._limits.close_timeout, 'close timeout')
-            if self._stream is not None:
-                # A full queue must not keep us from seeing the peer's close frame.
-                self._stream.resume()
-
-    def _abort(self, reason: str) -> None:
-        """Gives the peer up."""
-        if self._stream is not None:
-            self._stream.close()
-        self._driver.end(reason)
+            # A full queue must not keep us from seeing the peer's close frame.
+            self._stream.resume()
 
     def _set_timer(self, seconds: float, reason: str) -> None:
         """Gives the peer up after this time."""
         self._timer = self._reactor.loop.timer(seconds)
-        self._timer.start(self._abort, reason, update=True)
+        self._timer.start(self.abort, reason, update=True)
 
     def _stop_timers(self) -> None:
         if self._timer is not None:
@@ -351,6 +360,13 @@ class Connection:
         self._reactor.call_soon(self._send_posted, data, size)
         return self.ready_state <= OPEN
 
+    def _send_early(self, data: str | bytes) -> bool:
+        """Sends, and counts what waits for the handshake."""
+        was_sent = self._driver.text(data) if isinstance(data, str) else self._driver.binary(data)
+        if was_sent and self._driver.ready_state == CONNECTING:
+            self._early_bytes += _size(data)
+        return was_sent
+
     def _reserve(self, size: int) -> bool:
         """Counts the bytes of a message that another thread will send, if they may wait."""
         with _posted_lock:
@@ -363,10 +379,8 @@ class Connection:
         """The hub's part of ``_post``."""
         with _posted_lock:
             self._posted_bytes -= size
-        if self._driver.ready_state == CONNECTING:
-            self._early_bytes += size
         if self.ready_state <= OPEN:
-            self._driver.text(data) if isinstance(data, str) else self._driver.binary(data)
+            self._send_early(data)
         if self._has_room(0):
             self._wake()
 
@@ -382,8 +396,12 @@ class Connection:
     def _wait(self, deadline: float | None) -> bool:
         """Blocks this greenlet until something has changed; False when the deadline passed."""
         event = gevent.event.Event()
-        self._add_waiter(event.set)
-        return bool(event.wait(None if deadline is None else max(0, deadline - time.monotonic())))
+        wake = event.set
+        self._add_waiter(wake)
+        try:
+            return bool(event.wait(None if deadline is None else max(0, deadline - time.monotonic())))
+        finally:
+            self._waiters = [waiter for waiter in self._waiters or () if waiter != wake] or None
 
     def _wait_in_thread(self, size: int) -> bool:
         """Blocks this OS thread until there may be room; False when the connection is closing."""

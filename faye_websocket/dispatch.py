@@ -24,6 +24,11 @@ _MESSAGE = 2
 _KEPT = {'open': 1, 'message': _MESSAGE, 'error': 4, 'close': 8}
 
 
+def _rank(event: Event) -> int:
+    """The place of an event among those of other types: open comes first, an error is followed by close only."""
+    return _KEPT.get(event.type, _MESSAGE)
+
+
 class Target(Protocol):
     """Who has the handlers."""
 
@@ -61,7 +66,18 @@ class Dispatcher:
     While ``is_full``, which its owner sets, the owner hears of every event delivered; of the close event it always does.
     """
 
-    __slots__ = ('_events', '_handled', '_is_awaited', '_is_running', '_kept', '_messages', '_owner', '_reactor', '_target', 'is_full')
+    __slots__ = (
+        '_events',
+        '_handled',
+        '_is_awaited',
+        '_is_running',
+        '_kept',
+        '_messages',
+        '_owner',
+        '_reactor',
+        '_target',
+        'is_full',
+    )
 
     def __init__(self, target: Target, owner: Owner, reactor: Reactor) -> None:
         self._target = target
@@ -117,7 +133,8 @@ class Dispatcher:
             kept = [event for event in self._kept if event.type == type]
             self._kept = [event for event in self._kept if event.type != type] or None
         if kept:
-            self._events = deque((*kept, *(self._events or ())))
+            # Sorting is stable, and handlers that are set together see the events in the order they had.
+            self._events = deque(sorted((*kept, *(self._events or ())), key=_rank))
             self._awaken()
 
     def hold(self) -> None:
@@ -144,6 +161,8 @@ class Dispatcher:
             # will deliver the rest.
             self._is_running = False
             self._owner.failed()
+            if event.type == 'close':
+                self._owner.delivered(event)
             self._awaken()
             raise
         self._events = None

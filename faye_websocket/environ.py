@@ -46,5 +46,5 @@ class PackedEnviron:
 
     def unpack(self) -> dict[str, Any]:
         """A new dict."""
-        values = (*self._text.split(_SEPARATOR), *self._others)
-        return {**dict(zip(self._names, values, strict=True)), 'wsgi.input': io.BytesIO()}
+        texts = self._text.split(_SEPARATOR) if len(self._names) > len(self._others) else []
+        return {**dict(zip(self._names, (*texts, *self._others), strict=True)), 'wsgi.input': io.BytesIO()}

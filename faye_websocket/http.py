@@ -17,6 +17,7 @@ __all__ = [
     'MAX_HEADERS',
     'HeadParser',
     'HeaderList',
+    'Headers',
     'RequestParser',
     'check_headers',
     'is_token',
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 HeaderList = list[tuple[str, str]]
+# What a caller may give.
+Headers = Mapping[str, str] | Iterable[tuple[str, str]] | None
 
 # Apache's and nginx's limits are of this order: 8 KiB a line and 100 lines, or 32 KiB in all.
 MAX_HEAD = 32768
@@ -34,6 +37,7 @@ MAX_HEADERS = 100
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 section 5.5, less the obsolete line folding
 _FIELD_VALUE = re.compile(r'[\t\x20-\x7e\x80-\xff]*')
+_AUTHORITY = re.compile(r'\Ahttps?://[^/?]*', re.IGNORECASE)
 _REQUEST_LINE = re.compile(r'([A-Z]+) ([\x21-\x7e]+) HTTP/(\d\.\d)')
 
 
@@ -47,7 +51,7 @@ def tokens(value: str) -> list[str]:
     return [token for token in (part.strip(' \t') for part in value.split(',')) if token]
 
 
-def check_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> HeaderList:
+def check_headers(headers: Headers) -> HeaderList:
     """The caller's headers as a list of pairs. Raises TypeError or ValueError for what cannot be a header.
 
     S7: a CR, LF or NUL would end the header and begin another.
@@ -122,6 +126,8 @@ class RequestParser(HeadParser):
         if match is None:
             raise HandshakeError('400 Bad Request', f'malformed request line {self.start_line[:80]!r}')
         method, target, version = match.groups()
+        # RFC 9112 section 3.2.2: a server MUST accept the absolute form
+        target = _AUTHORITY.sub('', target) or '/'
         path, _, query = target.partition('?')
         environ = {
             'REQUEST_METHOD': method,

@@ -12,7 +12,7 @@ __all__ = ['Limits', 'make_limits']
 _OVERFLOWS = ('close', 'drop', 'block')
 # A slow peer has caught up when this many bytes or fewer wait for it: about what one write to a socket takes.
 _LOW_WATER = 65536
-# What each option is at least, if it is a number.
+# What each option is at least.
 _LEAST = {'max_length': 0, 'max_fragments': 1, 'close_timeout': 0, 'max_buffered': 0, 'max_queue': 1}
 
 
@@ -22,37 +22,62 @@ class Limits(NamedTuple):
     With ``low_water`` bytes waiting, or fewer, ``drain`` fires, and a message is taken whatever its length.
     """
 
-    max_length: int = MAX_LENGTH
-    max_fragments: int = MAX_FRAGMENTS
-    ping: float | None = None
-    ping_timeout: float | None = None
-    close_timeout: float = 10
-    max_buffered: int = 2**24
-    overflow: str = 'close'
-    max_queue: int = 64
-    low_water: int = _LOW_WATER
+    max_length: int
+    max_fragments: int
+    ping: float | None
+    ping_timeout: float | None
+    close_timeout: float
+    max_buffered: int
+    overflow: str
+    max_queue: int
+    low_water: int
+
+
+def make_limits(
+    *,
+    max_length: int = MAX_LENGTH,
+    max_fragments: int = MAX_FRAGMENTS,
+    ping: float | None = None,
+    ping_timeout: float | None = None,
+    close_timeout: float = 10,
+    max_buffered: int = 2**24,
+    overflow: str = 'close',
+    max_queue: int = 64,
+) -> Limits:
+    """The limits with these options. Raises ValueError or TypeError that names an option with an impossible value."""
+    numbers = {
+        'max_length': max_length,
+        'max_fragments': max_fragments,
+        'close_timeout': close_timeout,
+        'max_buffered': max_buffered,
+        'max_queue': max_queue,
+    }
+    for name, number in numbers.items():
+        _check_number(name, number)
+        if not number >= _LEAST[name]:
+            raise ValueError(f'{name}: expected at least {_LEAST[name]}, got {number!r}')
+    for name, seconds in (('ping', ping), ('ping_timeout', ping_timeout)):
+        if seconds is not None:
+            _check_number(name, seconds)
+            if not seconds > 0:
+                raise ValueError(f'{name}: expected more than 0 seconds, or None, got {seconds!r}')
+    if overflow not in _OVERFLOWS:
+        raise ValueError(f'overflow: expected one of {", ".join(_OVERFLOWS)}, got {overflow!r}')
+    low_water = min(_LOW_WATER, int(max_buffered) // 4)
+    return _shared(
+        Limits(
+            max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue, low_water
+        )
+    )
 
 
 @lru_cache(maxsize=64)
-def make_limits(**options: float | str | None) -> Limits:
-    """The limits with these options. Raises ValueError or TypeError that names an option with an impossible value."""
-    limits = Limits(**options)  # type: ignore[arg-type]
-    for name, least in _LEAST.items():
-        _check_number(name, getattr(limits, name), least)
-    for name in ('ping', 'ping_timeout'):
-        value = getattr(limits, name)
-        if value is not None:
-            _check_number(name, value, 0)
-            if not value:
-                raise ValueError(f'{name}: expected more than 0 seconds, or None')
-    if limits.overflow not in _OVERFLOWS:
-        raise ValueError(f'overflow: expected one of {", ".join(_OVERFLOWS)}, got {limits.overflow!r}')
-    return limits._replace(low_water=min(_LOW_WATER, int(limits.max_buffered) // 4))
+def _shared(limits: Limits) -> Limits:
+    """One object for all sockets that were made alike."""
+    return limits
 
 
-def _check_number(name: str, value: object, least: int) -> None:
-    """Refuses what is not a number, or is too small."""
+def _check_number(name: str, value: object) -> None:
+    """Refuses what is not a number."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f'{name}: expected a number, got {value!r}')
-    if not value >= least:
-        raise ValueError(f'{name}: expected at least {least}, got {value!r}')

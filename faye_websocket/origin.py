@@ -63,4 +63,4 @@ def _parse(text: str) -> Origin | None:
         return None
     if not url.scheme or not url.hostname or url.username is not None or url.path or url.query or url.fragment:
         return None
-    return url.scheme, url.hostname, port or _DEFAULT_PORTS.get(url.scheme)
+    return url.scheme, url.hostname, _DEFAULT_PORTS.get(url.scheme) if port is None else port

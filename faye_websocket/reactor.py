@@ -64,20 +64,20 @@ class Reactor:
     def run(self, job: Job) -> None:
         """Runs ``job`` in a worker, until it is done or blocks. Only the hub may call this."""
         worker = self._parked.pop() if self._parked else _Worker(self)
-        # Nor may it see the context variables of the job before.
-        worker.gr_context = None
         worker.job = job
         self._direct = worker
         worker.switch()
         self._direct = None
 
     def park(self, worker: _Worker) -> bool:
-        """Keeps the calling worker, if it has not blocked and is needed; returns True when it has another job.
+        """Keeps the calling worker, if it has not blocked and is needed; answers True when it has another job.
 
         Where a worker has blocked, who knows what else refers to it while it runs: its references cannot be told apart.
         """
         if self._direct is not worker or len(self._parked) >= MAX_PARKED:
             return False
+        # Nor may it see the context variables of the job before.
+        worker.gr_context = None
         self._parked.append(worker)
         greenlet.switch(self.hub)
         return True
@@ -88,11 +88,14 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
 
     def __init__(self, reactor: Reactor) -> None:
         super().__init__()
+        # Not the hub's, which would be shared by all.
+        self.spawn_tree_locals: dict[str, Any] = {}
         self._reactor = reactor
         self.job: Job | None = None
 
     def _run(self) -> None:
         reactor = self._reactor
+        attributes = len(self.__dict__)
         is_needed = True
         while is_needed:
             job, self.job = self.job, None
@@ -100,10 +103,16 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
             references = sys.getrefcount(self)
             job.drain()
             del job
-            # Parks only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection
+            # Goes on only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection
             # must not reach another's: a Timeout still running, greenlet-local values, a reference that a handler kept.
-            is_alone = sys.getrefcount(self) == references and not weakref.getweakrefcount(self)
-            is_needed = is_alone and reactor.park(self)
+            is_needed = (
+                sys.getrefcount(self) == references
+                and not weakref.getweakrefcount(self)
+                and len(self.__dict__) == attributes
+                and not self.spawn_tree_locals
+                and not self.has_links()
+                and reactor.park(self)
+            )
 
 
 # _thread._local is never patched by gevent's threading.local: one slot for each OS thread, gone with it.

@@ -13,19 +13,25 @@ from typing import Protocol
 import gevent.event
 
 from .driver.codes import CloseCode
+from .driver.hybi import check_close
 from .reactor import Reactor, current_reactor
 
 __all__ = ['Registry', 'close_all', 'registry']
 
 # A worker should be gone 2 seconds after SIGTERM, and gunicorn's takes up to one to notice.
-_EXIT_TIMEOUT = 0.8
+_EXIT_TIMEOUT = 0.5
+# How many seconds the handlers of those that had to be given up may take.
+_LAST_WORDS = 0.1
 
 
 class Closable(Protocol):
-    """What can be registered."""
+    """What can be registered. It takes itself off when it is gone."""
 
-    def close(self, code: int = ..., reason: str = ...) -> object:
-        """Begins to close; the socket takes itself off the registry when it is gone."""
+    def close(self, code: int, reason: str) -> object:
+        """Begins to close."""
+
+    def abort(self, reason: str) -> object:
+        """Ends at once."""
 
 
 class Registry:
@@ -62,7 +68,10 @@ class Registry:
         try:
             for socket in tuple(self._sockets):
                 socket.close(code, reason)
-            event.wait(timeout)
+            if not event.wait(timeout):
+                for socket in tuple(self._sockets):
+                    socket.abort('close timeout')
+                event.wait(_LAST_WORDS)
         finally:
             self._waiting.remove(entry)
             self.is_closing = bool(self._waiting)
@@ -75,11 +84,12 @@ registry = Registry()
 
 
 def close_all(code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None) -> None:
-    """Closes every open server socket of this process, and returns when they are gone, or after ``timeout`` seconds.
+    """Closes every open server socket of this process, and returns when they are gone.
 
-    Called by itself, with 1001, when the process exits. New sockets are refused with 503 meanwhile. Raises ValueError for a
-    code that a server may not send.
+    Those that are not after ``timeout`` seconds are given up, with 1006. Called by itself, with 1001, when the process exits.
+    New sockets are refused with 503 meanwhile. Raises ValueError for a code that a server may not send.
     """
+    check_close(code, reason, server=True)
     registry.close_all(code, reason, timeout)
 
 

@@ -47,6 +47,7 @@ class Stream:
     __slots__ = (
         '_backlog',
         '_burst',
+        '_has_peer_ended',
         '_is_behind',
         '_is_closed',
         '_is_corked',
@@ -75,6 +76,7 @@ class Stream:
         self._partial: memoryview | None = None
         self._urgent: dict[str, bytes] | None = None
         self._backlog: deque[bytes] | None = None
+        self._has_peer_ended = False
         self._is_behind = False
         self._is_corked = False
         self._is_ending = False
@@ -109,25 +111,35 @@ class Stream:
             self.is_paused = False
             self._reader.start(self._readable)
 
-    def _readable(self) -> None:
-        """The hub's callback: one read, and whatever it leads to."""
+    def _readable(self) -> bool:
+        """The hub's callback: one read, and whatever it leads to. True when something was read."""
         buffer = self._reactor.buffer
         try:
             size = self._transport.recv_into(buffer)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             self._end(str(error))
-            return
+            return False
         if not size:
-            self._end('')
-        elif not self._is_ending:
+            self._at_eof()
+            return False
+        if not self._is_ending:
             self.was_heard = True
             self._is_corked = True
             try:
                 self._owner.received(bytes(buffer[:size]))
             finally:
                 self._uncork()
+        return True
+
+    def _at_eof(self) -> None:
+        """The peer has closed its side; it may still wait for the rest of what we are sending."""
+        if self._is_ending and self._backlog is not None:
+            self._has_peer_ended = True
+            self._reader.stop()
+        else:
+            self._end('')
 
     def _end(self, reason: str) -> None:
         """Nothing more will come."""
@@ -205,6 +217,9 @@ class Stream:
 
     def _half_close(self) -> None:
         """Our side is done; the peer has LINGER seconds for its side."""
+        if self._has_peer_ended:
+            self.close()
+            return
         try:
             self._transport.shutdown(socket.SHUT_WR)
         except OSError:
@@ -245,19 +260,26 @@ class Stream:
             sent = self._transport.send(chunk)
         except BlockingIOError:
             sent = 0
-        except OSError:
-            self._stop_sending()
+        except OSError as error:
+            self._stop_sending(str(error))
             return None
         self.buffered -= sent
         return memoryview(chunk)[sent:] if sent < len(chunk) else None
 
-    def _stop_sending(self) -> None:
-        """The peer takes nothing any more. What it sent before may still be read, and with it why, so reading goes on."""
+    def _stop_sending(self, reason: str) -> None:
+        """The peer takes nothing any more."""
         self._burst.clear()
         self._partial = None
         self._drop_waiting()
         self.buffered = 0
-        self.resume()
+        self._reactor.loop.run_callback(self._read_out, reason)
+
+    def _read_out(self, reason: str) -> None:
+        """What the peer has sent before it was gone may still tell why; after that it is the end."""
+        while not self._is_closed and self._readable():
+            pass
+        if not self._is_closed:
+            self._end(reason)
 
     def _drop_waiting(self) -> None:
         """Forgets what has not begun to go out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .api import API
@@ -13,7 +13,7 @@ from .environ import PackedEnviron
 from .errors import HandshakeError, UnsupportedServer
 from .extensions import Extension
 from .hijack import hijack, is_adapter
-from .http import check_headers, is_token, tokens
+from .http import Headers, is_token, tokens
 from .limits import make_limits
 from .origin import AllowedOrigins, OriginCheck, make_origin_check
 from .reactor import current_reactor
@@ -58,7 +58,7 @@ class WebSocket(API):
         protocols: Iterable[str] | str | None = None,
         *,
         extensions: Iterable[Extension] = (),
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        headers: Headers = None,
         max_length: int = MAX_LENGTH,
         max_fragments: int = MAX_FRAGMENTS,
         ping: float | None = None,
@@ -87,7 +87,7 @@ class WebSocket(API):
             self._connection,
             _check_protocols(protocols),
             extensions=extensions,
-            headers=check_headers(headers),
+            headers=headers,
             max_length=max_length,
             max_fragments=max_fragments,
         )
@@ -134,19 +134,16 @@ class WebSocket(API):
         start_response(self._refusal.status, refusal_headers(self._refusal, body))
         return [body]
 
-    def gone(self) -> None:
-        """Called by the connection when its last event was delivered."""
-        registry.discard(self)
-
     def _start(self) -> None:
         if self._is_started:
             return
-        self._is_started = True
         if self._refusal is None:
             transport, received = hijack(self.environ)
-            registry.add(self)
+            self._is_started = True
+            registry.add(self._connection)
             self._connection.attach(transport, received)
         else:
+            self._is_started = True
             self._refuse(self._refusal)
         self._environ = PackedEnviron(self.environ)
 

@@ -7,14 +7,13 @@ import socket as std_socket
 from types import SimpleNamespace
 from typing import Any
 
-import gevent
 import pytest
 from gevent import socket
 
 from faye_websocket import UnsupportedServer, WebSocket, register_adapter
 from faye_websocket.hijack import ADAPTERS, hijack, is_adapter
-from tests.support.local import Client, Connected, Record, joined, make_environ, serve, settle, tcp_pair
-from tests.support.wire import CLOSE, HIXIE_76, HIXIE_76_BODY, HIXIE_76_PROOF, RFC_6455, TEXT, Frame, serialize_frame
+from tests.support.local import Record, make_environ, serve, settle, tcp_pair
+from tests.support.wire import CLOSE, HIXIE_76, HIXIE_76_BODY, HIXIE_76_PROOF, RFC_6455, TEXT, serialize_frame
 
 MESSAGE = serialize_frame(TEXT, b'early')
 SUPPORTED = (

@@ -25,14 +25,16 @@ def test_a_silent_peer_is_given_up_after_both_times() -> None:  # L1, L5
 
 
 @pytest.mark.parametrize('life', [
-    serialize_frame(PONG), serialize_frame(TEXT, b'hello'), b'\x81'], ids=['a pong', 'a message', 'half a frame'])
-def test_any_byte_counts_as_life(life: bytes) -> None:  # L1
+    [serialize_frame(PONG)] * 3, [serialize_frame(TEXT, b'hello')] * 3, [b'\x81', b'\x85', b'\x00']],
+    ids=['pongs', 'messages', 'parts of a frame'])
+def test_any_byte_counts_as_life(life: list[bytes]) -> None:  # L1
     with joined(ping=0.02, ping_timeout=0.2) as pair:
         ws, client = pair.open()
         record = Record(ws, ('close',))
-        for part in (life[:1], life[1:], b''):
+        for sign in life:
             assert client.receive_frame() == Frame(PING, b'')
-            client.send(part or serialize_frame(PONG))
+            client.send(sign)
+        assert client.receive_frame() == Frame(PING, b'')
         assert record.events == []
         assert ws.ready_state == WebSocket.OPEN
 

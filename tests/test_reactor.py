@@ -12,6 +12,7 @@ import gevent
 import gevent.event
 import gevent.local
 import pytest
+from greenlet import greenlet
 
 from faye_websocket.reactor import Reactor, current_reactor
 from tests.support.local import Record, joined, run_threads, settle, wait_until
@@ -30,9 +31,16 @@ def handle_in_turn(*handlers: Callable[[], Any]) -> list[Any]:
             pair.ws.onmessage = lambda event, handler=handler: results.append(handler())
             _, client = pair.open()
             client.send(MESSAGE)
-            wait_until(lambda: len(results) > count)
+            wait_until(lambda count=count: len(results) > count)
             settle()
     return results
+
+
+def parked_workers() -> list[Any]:
+    """The greenlets that wait for a handler to run."""
+    gc.collect()
+    return [thing for thing in gc.get_objects() if type(thing).__module__ == 'faye_websocket.reactor'
+            and isinstance(thing, greenlet) and not thing.dead]
 
 
 class TestWorker:
@@ -49,7 +57,7 @@ class TestWorker:
             _, client = pair.open()
             for number in range(1, 20):
                 client.send(MESSAGE)
-                wait_until(lambda: len(workers) == number)
+                wait_until(lambda number=number: len(workers) == number)
             assert len(set(workers)) == 1
 
     def test_a_timeout_left_running_never_fires_in_another_handler(self) -> None:
@@ -97,26 +105,12 @@ class TestWorker:
 
     def test_attributes_of_the_greenlet_do_not_leak(self) -> None:
         def swap() -> str:
-            greenlet = gevent.getcurrent()
-            before = getattr(greenlet, 'user', 'nobody')
-            greenlet.user = 'alice'
+            current = gevent.getcurrent()
+            before = getattr(current, 'user', 'nobody')
+            current.user = 'alice'
             return before
 
         assert handle_in_turn(swap, swap) == ['nobody'] * 2
-
-    def test_spawn_tree_locals_do_not_leak(self) -> None:
-        def swap() -> str:
-            tree_locals = gevent.getcurrent().spawn_tree_locals
-            before = tree_locals.get('user', 'nobody')
-            tree_locals['user'] = 'alice'
-            return str(before)
-
-        assert handle_in_turn(swap, swap) == ['nobody'] * 2
-
-    def test_what_is_linked_to_the_greenlet_is_called_when_its_handler_is_done(self) -> None:
-        ended: list[Any] = []
-        handle_in_turn(lambda: gevent.getcurrent().link(lambda greenlet: ended.append(greenlet)))
-        wait_until(lambda: ended, 'the link', 1)
 
     def test_a_reference_that_was_kept_is_to_nobody_elses_greenlet(self) -> None:
         kept: list[Any] = []
@@ -129,7 +123,7 @@ class TestWorker:
         survived: list[bool] = []
 
         def wait() -> None:
-            kept[0].kill(block=False)
+            gevent.kill(kept[0])
             gevent.sleep(0.01)
             survived.append(True)
 
@@ -138,11 +132,14 @@ class TestWorker:
 
     def test_one_that_was_killed_while_parked_is_replaced(self) -> None:
         handle_in_turn(lambda: None)
-        parked = [thing for thing in gc.get_objects() if type(thing).__module__ == 'faye_websocket.reactor'
-                  and isinstance(thing, gevent.Greenlet)]
-        gevent.killall(parked)
-        del parked
+        gevent.killall(parked_workers())
         assert handle_in_turn(lambda: 'it ran') == ['it ran']
+
+    def test_is_not_kept_where_there_are_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr('faye_websocket.reactor.MAX_PARKED', 0)
+        assert handle_in_turn(lambda: 1, lambda: 2) == [1, 2]
+        settle()
+        assert parked_workers() == []
 
     def test_handlers_that_block_have_workers_of_their_own(self) -> None:
         release, workers = gevent.event.Event(), set()
@@ -168,7 +165,7 @@ class TestWorker:
             greenlets.append(gevent.getcurrent())
 
         handle_in_turn(block, block)
-        wait_until(lambda: all(greenlet.dead for greenlet in greenlets))
+        wait_until(lambda: all(each.dead for each in greenlets))
         assert len(set(map(id, greenlets))) == 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,22 +11,24 @@ import gevent
 import pytest
 
 from faye_websocket import WebSocket, close_all
-from faye_websocket.registry import Registry, registry
-from tests.support.local import Record, joined, run_threads, serve, settle, wait_until
+from faye_websocket.registry import Registry
+from faye_websocket.registry import registry as the_registry
+from tests.support.local import Record, joined, run_threads, serve, wait_until
 from tests.support.processes import ROOT
-from tests.support.wire import TEXT, serialize_frame
 
 
 @pytest.fixture(autouse=True)
-def no_other_sockets() -> None:
-    """Waits until the sockets of earlier tests are gone."""
-    wait_until(lambda: len(registry) == 0, 'the sockets of earlier tests gone')
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry without the sockets of earlier tests."""
+    for name, value in vars(Registry()).items():
+        monkeypatch.setattr(the_registry, name, value)
+    return the_registry
 
 
 class TestRegistry:
     """Which sockets are in it."""
 
-    def test_holds_a_socket_from_its_handshake_until_its_onclose_is_done(self) -> None:
+    def test_holds_a_socket_from_its_handshake_until_its_onclose_is_done(self, registry: Registry) -> None:
         with joined() as pair:
             sizes: list[int] = []
             pair.ws.onclose = lambda event: sizes.append(len(registry))
@@ -38,12 +39,12 @@ class TestRegistry:
             wait_until(lambda: len(registry) == 0)
             assert sizes == [1]
 
-    def test_holds_no_socket_that_was_refused(self) -> None:
+    def test_holds_no_socket_that_was_refused(self, registry: Registry) -> None:
         with joined([]) as pair:
             pair.start_refused()
             assert len(registry) == 0
 
-    def test_holds_no_socket_whose_onclose_was_killed(self) -> None:  # L2
+    def test_holds_no_socket_whose_onclose_was_killed(self, registry: Registry) -> None:  # L2
         def handle(event: object) -> None:
             raise gevent.GreenletExit
 
@@ -94,7 +95,7 @@ class TestCloseAll:
             closing.get(timeout=5)
             assert record.the_close()
 
-    def test_returns_after_its_timeout(self) -> None:
+    def test_returns_after_its_timeout(self, registry: Registry) -> None:
         with joined() as pair:
             pair.open()
             began = time.monotonic()
@@ -105,7 +106,7 @@ class TestCloseAll:
     def test_returns_at_once_when_there_is_nothing_to_close(self) -> None:
         close_all()
 
-    def test_may_be_called_by_two_at_once(self) -> None:
+    def test_may_be_called_by_two_at_once(self, registry: Registry) -> None:
         with joined() as pair:
             _, client = pair.open()
             closing = [gevent.spawn(close_all) for _ in range(2)]
@@ -114,7 +115,7 @@ class TestCloseAll:
             gevent.joinall(closing, timeout=5, raise_error=True)
             assert not registry.is_closing
 
-    def test_waits_for_the_sockets_of_other_threads(self) -> None:
+    def test_waits_for_the_sockets_of_other_threads(self, registry: Registry) -> None:
         frames = []
 
         def run() -> None:
@@ -135,7 +136,7 @@ class TestCloseAll:
         stopping.get(timeout=5)
         assert frames[0].code == 1001
 
-    def test_refuses_a_code_that_cannot_be_sent(self) -> None:
+    def test_refuses_a_code_that_cannot_be_sent(self, registry: Registry) -> None:
         with joined() as pair:
             pair.open()
             with pytest.raises(ValueError, match='code: 1005 cannot be sent'):
@@ -146,11 +147,11 @@ class TestCloseAll:
 PROGRAM = """
 import os, sys
 from tests.support.local import *
-with joined() as pair:
-    ws, client = pair.open()
-    pair.ws.onclose = lambda event: print('closed', event.code, os.getpid() == parent, flush=True)
-    parent = os.getpid()
-    {action}
+pair = Pair(*tcp_pair(), RFC_6455, {{}})
+ws, client = pair.open()
+parent = os.getpid()
+ws.onclose = lambda event: print('closed', event.code, os.getpid() == parent, flush=True)
+{action}
 """
 
 
@@ -170,15 +171,17 @@ class TestProcess:
             'closed 1001 True\n')
 
     def test_that_was_forked_closes_nothing(self) -> None:  # H11
-        action = """pid = os.fork()
-    if not pid:
-        from faye_websocket import close_all
-        close_all()
-        sys.exit()
-    os.waitpid(pid, 0)
-    settle()
-    print(ws.ready_state, flush=True)
-    os._exit(0)"""
+        action = """
+pid = os.fork()
+if not pid:
+    from faye_websocket import close_all
+    close_all()
+    sys.exit()
+os.waitpid(pid, 0)
+settle()
+print(ws.ready_state, flush=True)
+os._exit(0)
+"""
         assert run_program(action) == '1\n'
 
     def test_that_was_forked_has_its_own_sockets(self, monkeypatch: pytest.MonkeyPatch) -> None:

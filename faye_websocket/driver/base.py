@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from ..errors import HandshakeError
-from ..http import HeaderList, serialize_head, tokens
+from ..http import HeaderList, Headers, check_headers, serialize_head, tokens
 from .codes import CloseCode
 from .emitter import EventEmitter
 
@@ -59,18 +59,20 @@ class Driver(EventEmitter):
     # Whether the version has pings and pongs.
     can_ping = False
 
+    _protocol_header = 'HTTP_SEC_WEBSOCKET_PROTOCOL'
+
     def __init__(
         self,
         io: ServerIO,
         protocols: Iterable[str] = (),
         *,
-        headers: HeaderList | None = None,
+        headers: Headers = None,
         max_length: int = MAX_LENGTH,
     ) -> None:
         super().__init__()
         self.io: Writer = io
         self._environ = io.environ
-        self._headers = headers or []
+        self._headers = check_headers(headers)
         self._commands: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
         self._is_started = False
         self.max_length = max_length
@@ -89,7 +91,7 @@ class Driver(EventEmitter):
 
     def start(self) -> bool:
         """Answers the handshake; False when it was answered before, or is refused."""
-        if self._is_started:
+        if self._is_started or self.ready_state != CONNECTING:
             return False
         self._is_started = True
         try:
@@ -103,7 +105,9 @@ class Driver(EventEmitter):
         return True
 
     def refuse(self, error: HandshakeError) -> None:
-        """Answers the handshake with a complete HTTP error, and ends."""
+        """Answers the handshake with a complete HTTP error, and ends; does nothing once it is answered."""
+        if self.ready_state != CONNECTING:
+            return
         self._is_started = True
         self.io.write(serialize_refusal(error))
         self._fail(CloseCode.ABNORMAL_CLOSURE, error)
@@ -122,7 +126,7 @@ class Driver(EventEmitter):
 
     def text(self, message: str) -> bool:
         """Sends a text message."""
-        return self._command(self._send_text, message)
+        return self._command(self._send_text, message.encode())
 
     def binary(self, message: bytes) -> bool:
         """Sends a binary message; False in a version that has none."""
@@ -140,7 +144,7 @@ class Driver(EventEmitter):
         """Begins the closing handshake, once open; False when that was done before."""
         return self._command(self._begin_close, code, reason)
 
-    def _send_text(self, message: str) -> None:
+    def _send_text(self, payload: bytes) -> None:
         """Writes a text message."""
         raise NotImplementedError
 
@@ -159,7 +163,7 @@ class Driver(EventEmitter):
     def _choose_protocol(self, protocols: Iterable[str]) -> str:
         """The first of the client's subprotocols that the server supports (section 4.2.2, /subprotocol/)."""
         supported = set(protocols)
-        offered = tokens(self._environ.get('HTTP_SEC_WEBSOCKET_PROTOCOL', ''))
+        offered = tokens(self._environ.get(self._protocol_header, ''))
         return next((name for name in offered if name in supported), '')
 
     def _command(self, command: Callable[..., Any], *arguments: Any) -> bool:
@@ -167,28 +171,32 @@ class Driver(EventEmitter):
         if self.ready_state == OPEN:
             command(*arguments)
             return True
-        if self.ready_state == CONNECTING:
-            if self._commands is None:
-                self._commands = []
-            self._commands.append((command, arguments))
-            return True
-        return False
+        if self.ready_state != CONNECTING:
+            return False
+        if self._commands is None:
+            self._commands = []
+        elif self._commands[-1][0] == self._begin_close:
+            return False
+        self._commands.append((command, arguments))
+        return True
 
     def _open(self) -> None:
-        """The handshake is complete: emits ``open``, then runs what was commanded before."""
+        """The handshake is complete: does what was commanded before, then emits ``open``."""
         self.ready_state = OPEN
         self._environ = {}
-        self.emit('open')
         commands, self._commands = self._commands, None
         for command, arguments in commands or ():
             if self.ready_state == OPEN:
                 command(*arguments)
+        if self.ready_state != CLOSED:
+            self.emit('open')
 
     def _fail(self, code: int, error: Exception) -> None:
-        """The peer's fault: emits ``error`` and ``close``."""
-        if self.ready_state != CLOSED:
+        """The peer's fault: emits ``error``, and ends whatever its listeners raise."""
+        try:
             self.emit('error', error)
-            self._close(code, str(error))
+        finally:
+            self.fail(code, str(error))
 
     def _close(self, code: int, reason: str) -> None:
         """Every path ends here, once."""
@@ -224,6 +232,7 @@ def _check_request(environ: Mapping[str, Any]) -> None:
         (environ.get('REQUEST_METHOD') != 'GET', 'the method of a WebSocket handshake is GET'),
         (environ.get('SERVER_PROTOCOL') != 'HTTP/1.1', 'a WebSocket handshake is made over HTTP/1.1'),
         (not environ.get('HTTP_HOST'), 'the Host header is missing'),
+        (',' in environ.get('HTTP_HOST', ''), 'there is more than one Host header'),
         (not has_token(environ, 'HTTP_UPGRADE', 'websocket'), 'the Upgrade header does not say websocket'),
         (not has_token(environ, 'HTTP_CONNECTION', 'upgrade'), 'the Connection header does not say Upgrade'),
         (environ.get('CONTENT_LENGTH') not in (None, '', '0'), 'a WebSocket handshake has no body'),

@@ -18,6 +18,8 @@ __all__ = ['Draft75']
 
 _TEXT_START, _TEXT_END = 0x00, 0xFF
 _TOP_BIT = 0x80
+# Base 128 digits of a length, leading zeros included: 63 bits, as in RFC 6455.
+_MAX_LENGTH_BYTES = 9
 
 
 class Draft75(Driver):
@@ -29,6 +31,7 @@ class Draft75(Driver):
 
     _status = '101 Web Socket Protocol Handshake'
     _prefix = ''
+    _protocol_header = 'HTTP_WEBSOCKET_PROTOCOL'
 
     def __init__(self, io: ServerIO, protocols: Iterable[str] = (), **options: Any) -> None:
         super().__init__(io, protocols, **options)
@@ -41,20 +44,28 @@ class Draft75(Driver):
         if self.ready_state in (CONNECTING, CLOSED):
             return
         self._buffer += chunk
-        try:
-            while self.ready_state != CLOSED and self._parse_frame():
-                pass
-        except ProtocolError as error:
-            self.emit('ending')
-            self._fail(error.code, error)
+        # What listeners raise must not be taken for the peer's fault, so nothing is emitted within the "try".
+        while self.ready_state != CLOSED:
+            try:
+                frame = self._next_frame()
+            except ProtocolError as error:
+                self.emit('ending')
+                self._fail(error.code, error)
+                break
+            if frame is None:
+                break
+            if isinstance(frame, str):
+                self.emit_message(frame)
+            else:
+                self._skipped(*frame)
 
     def end(self, reason: str = '') -> None:
         """The end of the connection is this version's way to close, unless something broke it (``reason``)."""
         self.was_clean = not reason
         self._close(CloseCode.ABNORMAL_CLOSURE if reason else CloseCode.NO_STATUS_RCVD, reason)
 
-    def _send_text(self, message: str) -> None:
-        self.io.write(b'\x00' + message.encode() + b'\xff')
+    def _send_text(self, payload: bytes) -> None:
+        self.io.write(b'\x00' + payload + b'\xff')
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Closes at once: the version has no closing handshake, and no codes."""
@@ -72,53 +83,55 @@ class Draft75(Driver):
             headers.append((f'{self._prefix}WebSocket-Protocol', self.protocol))
         return serialize_head(f'HTTP/1.1 {self._status}', headers + self._headers)
 
-    def _parse_frame(self) -> bool:
-        """Takes one frame out of the buffer, or as much as can be; False when more bytes are needed."""
+    def _next_frame(self) -> str | tuple[int, int] | None:
+        """The next text, or the type and length of a frame to skip; ``None`` when more bytes are needed."""
         if self._skip:
             taken = min(self._skip, len(self._buffer))
             del self._buffer[:taken]
             self._skip -= taken
         if not self._buffer:
-            return False
+            return None
         if self._buffer[0] & _TOP_BIT:
             return self._parse_length()
         if self._buffer[0] != _TEXT_START:
             raise ProtocolError(f'unknown frame type {self._buffer[0]:#04x}')
         return self._parse_text()
 
-    def _parse_text(self) -> bool:
+    def _parse_text(self) -> str | None:
         """A text frame, whole or not at all; what was searched once is not searched again."""
         end = self._buffer.find(_TEXT_END, max(1, self._searched))
         length = (end if end > 0 else len(self._buffer)) - 1
         if length > self.max_length:
-            raise MessageTooBig(f'message too big: {length} > {self.max_length}')
+            raise self._too_big()
         if end < 0:
             self._searched = len(self._buffer)
-            return False
+            return None
         payload = bytes(self._buffer[1:end])
         del self._buffer[:end + 1]
         self._searched = 0
         try:
-            self.emit_message(payload.decode())
+            return payload.decode()
         except UnicodeDecodeError:
             raise InvalidData('text is not UTF-8') from None
-        return True
 
-    def _parse_length(self) -> bool:
+    def _parse_length(self) -> tuple[int, int] | None:
         """A frame that begins with the top bit set: its length in base 128, and that many bytes to skip."""
         length = 0
         for index in range(1, len(self._buffer)):
             byte = self._buffer[index]
             length = length * 128 + (byte & 0x7F)
-            if length > self.max_length:
-                raise MessageTooBig(f'message too big: {length} > {self.max_length}')
+            if length > self.max_length or index > _MAX_LENGTH_BYTES:
+                raise self._too_big()
             if not byte & _TOP_BIT:
                 frame_type = self._buffer[0]
                 del self._buffer[:index + 1]
                 self._skip = length
-                self._skipped(frame_type, length)
-                return True
-        return False
+                return frame_type, length
+        return None
+
+    def _too_big(self) -> MessageTooBig:
+        """The length is in the message's end, which nobody waits for."""
+        return MessageTooBig(f'message too big: more than {self.max_length} bytes')
 
     def _skipped(self, frame_type: int, length: int) -> None:
         """A frame without text was seen; this version makes nothing of it."""

@@ -31,6 +31,7 @@ class Draft76(Draft75):
 
     _status = '101 WebSocket Protocol Handshake'
     _prefix = 'Sec-'
+    _protocol_header = 'HTTP_SEC_WEBSOCKET_PROTOCOL'
 
     def __init__(self, io: ServerIO, protocols: Iterable[str] = (), **options: Any) -> None:
         super().__init__(io, protocols, **options)
@@ -43,14 +44,14 @@ class Draft76(Draft75):
 
     def parse(self, chunk: bytes) -> None:
         """Takes the next bytes of the wire: first the eight of the handshake."""
-        if self.ready_state == CONNECTING and self._body is not None:
+        if self._is_started and self.ready_state == CONNECTING and self._body is not None:
             missing = _BODY_LENGTH - len(self._body)
             self._body += chunk[:missing]
-            chunk = chunk[missing:]
+            self._buffer += chunk[missing:]
+            chunk = b''
             if len(self._body) == _BODY_LENGTH:
                 self._prove()
-        if chunk:
-            super().parse(chunk)
+        super().parse(chunk)
 
     def end(self, reason: str = '') -> None:
         """This version has a closing handshake, so without one the connection was lost."""

@@ -19,19 +19,18 @@ from ..extensions.pipeline import Extension, Message, Pipeline
 from ..http import HeaderList, serialize_head
 from .accel import Frame, FrameParser, serialize_frame
 from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO
-from .codes import CloseCode, Opcode, is_receivable
+from .codes import CloseCode, Opcode, is_receivable, is_sendable
 
-__all__ = ['MAX_REASON', 'VERSIONS', 'Hybi', 'accept_key', 'control_payload']
+__all__ = ['VERSIONS', 'Hybi', 'accept_key', 'check_close', 'control_payload']
 
 # Section 1.3
 _GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 # Sixteen bytes in base64: "a base64-encoded value that, when decoded, is 16 bytes in length" (section 4.1)
 _KEY = re.compile(r'[A-Za-z0-9+/]{22}==')
 # Section 5.5: 125 bytes, two of which are the code
-MAX_REASON = 123
+_MAX_REASON = 123
 _MAX_CONTROL = 125
 
-_NOT_UTF8 = 'text is not UTF-8'
 # The first bytes of an only frame: fin, no reserved bits, text or binary
 _WHOLE_MESSAGE = (0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY)
 
@@ -86,7 +85,7 @@ class Hybi(Driver):
         self._fragments = 0
         self._data: bytearray | None = None
         self._validator: codecs.IncrementalDecoder | None = None
-        self._pings: list[tuple[bytes, Callable[[], object] | None]] | None = None
+        self._pings: list[tuple[bytes, Callable[[], object]]] | None = None
         self._reason = ''
 
     # ---- the opening handshake, section 4.2
@@ -141,22 +140,32 @@ class Hybi(Driver):
         if self.ready_state in (CONNECTING, CLOSED):
             return
         self._parser.feed(chunk)
-        try:
-            while self.ready_state != CLOSED:
+        # What listeners raise must not be taken for the peer's fault, so nothing is emitted within the "try".
+        while self.ready_state != CLOSED:
+            try:
                 frame = self._parser.next_frame()
                 if frame is None:
                     break
                 if frame.opcode < Opcode.CLOSE:
-                    self._receive_data(frame)
-                else:
-                    self._receive_control(frame)
-        except ProtocolError as error:
-            self.emit('ending')
-            self.emit('error', error)
-            self.fail(error.code, str(error))
+                    message = self._receive_data(frame)
+                elif frame.opcode == Opcode.CLOSE:
+                    code, reason = _parse_close(frame.payload)
+            except ProtocolError as error:
+                self.emit('ending')
+                self._fail(error.code, error)
+                break
+            if frame.opcode < Opcode.CLOSE:
+                if message is not None:
+                    self.emit_message(message)
+            elif frame.opcode == Opcode.CLOSE:
+                self._receive_close(code, reason)
+            elif frame.opcode == Opcode.PING:
+                self._receive_ping(frame.payload)
+            else:
+                self._receive_pong(frame.payload)
 
-    def _receive_data(self, frame: Frame) -> None:
-        """A data frame, or a part of one."""
+    def _receive_data(self, frame: Frame) -> str | bytes | None:
+        """A data frame, or a part of one; answers the message that it completes."""
         if (
             frame.first_byte in _WHOLE_MESSAGE
             and frame.is_first
@@ -166,14 +175,12 @@ class Hybi(Driver):
             and frame.length <= self.max_length
         ):
             # Nearly every message is one frame that came in one read. It saves 0.5 us by taking this way, past the bookkeeping.
-            self._emit_data(frame.opcode, frame.payload)
-            return
+            return _decode(frame.opcode, frame.payload)
         if frame.is_first:
             self._begin_frame(frame)
         is_end = frame.is_last and frame.fin
         if is_end and self._data is None:
-            self._end_message(frame.payload)
-            return
+            return self._end_message(frame.payload)
         if self._data is None:
             self._data = bytearray()
             if self._opcode == Opcode.TEXT and not self._rsv:
@@ -181,12 +188,8 @@ class Hybi(Driver):
         self._data += frame.payload
         if self._validator is not None:
             # 8.1: a peer that sends invalid UTF-8 is failed, as soon as it can be known
-            try:
-                self._validator.decode(frame.payload, is_end)
-            except UnicodeDecodeError:
-                raise InvalidData(_NOT_UTF8) from None
-        if is_end:
-            self._end_message(bytes(self._data))
+            _validate(self._validator, frame.payload, is_end)
+        return self._end_message(bytes(self._data)) if is_end else None
 
     def _begin_frame(self, frame: Frame) -> None:
         """Checks a frame's place in its message, and the message's size so far, before any of it is kept."""
@@ -207,34 +210,14 @@ class Hybi(Driver):
         if self._fragments > self.max_fragments:
             raise MessageTooBig(f'message has too many fragments: {self._fragments} > {self.max_fragments}')
 
-    def _end_message(self, data: bytes) -> None:
-        """The message is complete."""
+    def _end_message(self, data: bytes) -> str | bytes:
+        """The message is complete: its data, as the application sees it."""
         opcode, rsv = self._opcode, self._rsv
         self._opcode = self._rsv = self._length = self._fragments = 0
         self._data = self._validator = None
         if self._extensions is not None:
             data = self._extensions.process_incoming_message(Message(opcode, data, rsv)).data
-        self._emit_data(opcode, data)
-
-    def _emit_data(self, opcode: int, data: bytes) -> None:
-        """A message, as the application sees it."""
-        if opcode == Opcode.BINARY:
-            self.emit_message(data)
-            return
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            raise InvalidData(_NOT_UTF8) from None
-        self.emit_message(text)
-
-    def _receive_control(self, frame: Frame) -> None:
-        """A ping, a pong or a close frame, which may come between the fragments of a message."""
-        if frame.opcode == Opcode.PING:
-            self._receive_ping(frame.payload)
-        elif frame.opcode == Opcode.PONG:
-            self._receive_pong(frame.payload)
-        else:
-            self._receive_close(frame.payload)
+        return _decode(opcode, data)
 
     def _receive_ping(self, payload: bytes) -> None:
         # 5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received a Close frame."
@@ -249,18 +232,16 @@ class Hybi(Driver):
         for index, (message, callback) in enumerate(pings):
             if message == payload:
                 self._pings = pings[index + 1:] or None
-                if callback is not None:
-                    callback()
+                callback()
                 break
         self.emit('pong', payload)
 
-    def _receive_close(self, payload: bytes) -> None:
+    def _receive_close(self, code: int, reason: str) -> None:
         """Section 5.5.1: the peer closes, or answers our close."""
-        code, reason = _parse_close(payload)
         self.emit('ending')
         if self.ready_state == OPEN:
             # 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it received."
-            self._write_last(payload[:2])
+            self._write_last(_close_payload(code, ''))
         self.was_clean = True
         self._close(code, reason or self._reason)
 
@@ -284,7 +265,8 @@ class Hybi(Driver):
 
     def fail(self, code: int, reason: str) -> None:
         """Section 7.1.7, _Fail the WebSocket Connection_: says why in a close frame, and is done."""
-        if self.ready_state in (OPEN, CLOSING):
+        # 5.5.1: "The application MUST NOT send any more data frames after sending a Close frame", nor a second one.
+        if self.ready_state == OPEN:
             self._write_last(_close_payload(code, reason))
         self._close(code, reason)
 
@@ -300,9 +282,8 @@ class Hybi(Driver):
         return True
 
     def _send_ping(self, payload: bytes, callback: Callable[[], object] | None) -> None:
-        if self._pings is None:
-            self._pings = []
-        self._pings.append((payload, callback))
+        if callback is not None:
+            self._pings = [*(self._pings or ()), (payload, callback)]
         self._write_urgent(Opcode.PING, payload, f'ping {payload!r}')
 
     def _begin_close(self, code: int, reason: str) -> None:
@@ -337,6 +318,28 @@ class Hybi(Driver):
         super()._close(code, reason)
 
 
+def _decode(opcode: int, data: bytes) -> str | bytes:
+    """A message's data, as the application sees it; section 5.6: text is UTF-8, anything else closes with 1007."""
+    if opcode == Opcode.BINARY:
+        return data
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise InvalidData('text is not UTF-8') from None
+
+
+def _validate(validator: codecs.IncrementalDecoder, data: bytes, is_end: bool) -> None:
+    """Raises InvalidData as soon as no continuation can make UTF-8 of the text so far."""
+    try:
+        validator.decode(data, is_end)
+    except UnicodeDecodeError:
+        raise InvalidData('text is not UTF-8') from None
+    # For the sake of its error handlers the decoder waits for the third byte of a surrogate, which nothing can mend.
+    waiting, _ = validator.getstate()
+    if waiting[:1] == b'\xed' and waiting[1:2] >= b'\xa0':
+        raise InvalidData('text is not UTF-8')
+
+
 def _parse_close(payload: bytes) -> tuple[int, str]:
     """A close frame's code and reason; 1005 where it has none (section 7.1.5)."""
     if not payload:
@@ -353,14 +356,26 @@ def _parse_close(payload: bytes) -> tuple[int, str]:
 
 def _close_payload(code: int, reason: str) -> bytes:
     """A close frame's body; the reason is cut where a character ends, at 123 bytes at most."""
-    # 7.4.1: 1005 "MUST NOT be set as a status code in a Close control frame".
-    if code == CloseCode.NO_STATUS_RCVD:
+    # 7.4.1: 1005, 1006 and 1015 "MUST NOT be set as a status code in a Close control frame".
+    if not is_receivable(code):
         return b''
-    return code.to_bytes(2, 'big') + reason.encode()[:MAX_REASON].decode(errors='ignore').encode()
+    return code.to_bytes(2, 'big') + reason.encode()[:_MAX_REASON].decode(errors='ignore').encode()
+
+
+def check_close(code: int, reason: str, *, server: bool) -> None:
+    """Raises ValueError or TypeError for a close that an application may not ask for."""
+    if not isinstance(code, int) or not is_sendable(code, server=server):
+        raise ValueError(f'code: {code!r} cannot be sent by an application')
+    if not isinstance(reason, str):
+        raise TypeError(f'reason: expected a str, got {reason!r}')
+    if len(reason.encode()) > _MAX_REASON:
+        raise ValueError(f'reason: a close frame has room for {_MAX_REASON} bytes, not for {len(reason.encode())}')
 
 
 def control_payload(message: str | bytes) -> bytes:
-    """A ping's or pong's body from what the caller gave. Raises ValueError for more than 125 bytes."""
+    """A ping's or pong's body from what the caller gave. Raises TypeError, or ValueError for more than 125 bytes."""
+    if not isinstance(message, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f'message: expected str or bytes, got {type(message).__name__}')
     payload = message.encode() if isinstance(message, str) else bytes(message)
     if len(payload) > _MAX_CONTROL:
         raise ValueError(f'message: a control frame has room for 125 bytes, not for {len(payload)}')

@@ -9,17 +9,26 @@ comes before the handshake is answered, to look at ``driver.environ`` or to ``re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any, NamedTuple
 
 from ..errors import HandshakeError
 from ..http import RequestParser
 from .base import CLOSED, CONNECTING, Driver, Writer, serialize_refusal
 from .codes import CloseCode
 from .emitter import EventEmitter
+from .hybi import control_payload
 from .wsgi import wsgi
 
 __all__ = ['Server', 'server']
+
+
+class _Request(NamedTuple):
+    """What the driver behind a Server is made for."""
+
+    environ: Mapping[str, Any]
+    write: Callable[[bytes], object]
 
 
 class Server(EventEmitter):
@@ -59,12 +68,18 @@ class Server(EventEmitter):
         """The subprotocol agreed on, or ``''``."""
         return self._driver.protocol if self._driver is not None else ''
 
-    def write(self, data: bytes) -> object:
-        """What the driver behind this one sends goes straight on."""
-        return self._io.write(data)
+    @property
+    def extensions(self) -> str:
+        """The extensions agreed on, or ``''``."""
+        return self._driver.extensions if self._driver is not None else ''
+
+    @property
+    def was_clean(self) -> bool:
+        """Whether the connection closed as the protocol wants it."""
+        return self._driver is not None and self._driver.was_clean
 
     def message(self, data: str | bytes) -> None:
-        """So is a message."""
+        """A message that came to the driver behind this one."""
         self.emit_message(data)
 
     def notify(self, type: str, *arguments: Any) -> None:
@@ -85,6 +100,13 @@ class Server(EventEmitter):
         else:
             self._close(reason)
 
+    def fail(self, code: int, reason: str) -> None:
+        """Ends the connection because of something that its owner found wrong."""
+        if self._driver is not None:
+            self._driver.fail(code, reason)
+        else:
+            self._close(reason)
+
     def refuse(self, error: HandshakeError) -> None:
         """Answers the request with a complete HTTP error, and ends."""
         if self._driver is not None:
@@ -102,13 +124,13 @@ class Server(EventEmitter):
         """Sends a binary message; False in a version that has none."""
         return self._command('binary', message)
 
-    def ping(self, *arguments: Any) -> bool:
-        """Sends a ping; see ``Driver.ping``."""
-        return self._command('ping', *arguments)
+    def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
+        """Sends a ping; see ``Hybi.ping``."""
+        return self._command('ping', control_payload(message), callback)
 
-    def pong(self, *arguments: Any) -> bool:
-        """Sends a pong nobody asked for; see ``Driver.pong``."""
-        return self._command('pong', *arguments)
+    def pong(self, message: str | bytes = '') -> bool:
+        """Sends a pong nobody asked for; see ``Hybi.pong``."""
+        return self._command('pong', control_payload(message))
 
     def close(self, *arguments: Any) -> bool:
         """Begins the closing handshake; see ``Driver.close``."""
@@ -118,9 +140,10 @@ class Server(EventEmitter):
         """Commands the driver, or remembers the command until there is one."""
         if self._driver is not None:
             return bool(getattr(self._driver, name)(*arguments))
-        if not self._is_closed:
-            self._commands.append((name, arguments))
-        return not self._is_closed
+        if self._is_closed or (self._commands and self._commands[-1][0] == 'close'):
+            return False
+        self._commands.append((name, arguments))
+        return True
 
     def _parse_request(self, chunk: bytes) -> None:
         """The request's head; once it is complete, the driver that it asks for."""
@@ -131,13 +154,16 @@ class Server(EventEmitter):
         except HandshakeError as error:
             self.refuse(error)
             return
-        driver = self._driver = wsgi(self, self._protocols, **self._options)
+        driver = self._driver = wsgi(_Request(self.environ, self._io.write), self._protocols, **self._options)
         driver.observer = self
+        driver.io = self._io
         for name, arguments in self._commands:
             getattr(driver, name)(*arguments)
-        self.emit('connect')
-        driver.start()
-        driver.parse(self._request.rest)
+        with ExitStack() as stack:
+            # In the reverse order, and whatever a listener raises: no input is lost.
+            stack.callback(driver.parse, self._request.rest)
+            stack.callback(driver.start)
+            self.emit('connect')
 
     def _close(self, reason: str) -> None:
         """Ends before there was a driver, once."""

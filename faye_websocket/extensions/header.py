@@ -20,8 +20,8 @@ _PART = re.compile(rf'[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|
 def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
     """The offers of a header in their order, each a name and its parameters. Raises ValueError for a malformed one."""
     offers: list[tuple[str, Parameters]] = []
-    position, separator = 0, ','
-    while separator is not None and header.strip(' \t'):
+    position, separator = 0, ',' if header.strip(' \t') else None
+    while separator is not None:
         match = _PART.match(header, position)
         if match is None or (separator == ',' and (match[2] is not None or match[3] is not None)):
             raise ValueError(f'malformed Sec-WebSocket-Extensions header at character {position}')
@@ -40,7 +40,10 @@ def _add(parameters: Parameters, match: re.Match[str]) -> None:
         parameters[name] = value
         return
     earlier = parameters[name]
-    parameters[name] = [*earlier, value] if isinstance(earlier, list) else [earlier, value]
+    if isinstance(earlier, list):
+        earlier.append(value)
+    else:
+        parameters[name] = [earlier, value]
 
 
 def _value(match: re.Match[str]) -> Value:

@@ -25,7 +25,7 @@ def suite() -> None:
 @pytest.mark.parametrize('kind', ['pywsgi', 'gevent'])
 def test_the_server_passes_every_uncompressed_case(
         kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with serve(kind, 'tests.support.apps:echo_in_fragments', tmp_path=tmp_path) as server:
+    with serve(kind, 'examples.app:app', tmp_path=tmp_path) as server:
         log_end = len(server.error_log())
         rows = autobahn.fuzz_server(server.ws_url(), autobahn.UNCOMPRESSED, tmp_path, agent=kind)
         with capsys.disabled():

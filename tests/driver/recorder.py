@@ -8,7 +8,7 @@ from typing import Any
 
 from faye_websocket.driver import Driver, wsgi
 from tests.driver.requests import HIXIE_76, HIXIE_76_BODY, HYBI
-from tests.driver.vectors import frame
+from tests.driver.vectors import CLOSE, frame
 
 EVENTS = ('connect', 'open', 'message', 'ping', 'pong', 'error', 'close')
 MASKING_KEY = b'\x37\xfa\x21\x3d'
@@ -95,3 +95,19 @@ def closed(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder, **o
 def sent(opcode: int, payload: bytes = b'', *, fin: bool = True, rsv: int = 0) -> bytes:
     """A client's frame."""
     return frame(opcode, payload, fin=fin, rsv=rsv, masking_key=MASKING_KEY)
+
+
+def close_frame(code: int, reason: str = '') -> bytes:
+    """A close frame of the server's."""
+    return frame(CLOSE, code.to_bytes(2, 'big') + reason.encode())
+
+
+def sent_close(code: int, reason: bytes = b'') -> bytes:
+    """A close frame of the client's."""
+    return sent(CLOSE, code.to_bytes(2, 'big') + reason)
+
+
+def failure(code: int, text: str) -> list[tuple[Any, ...]]:
+    """The log of a connection that fails because of what the peer sent."""
+    name = {1002: 'ProtocolError', 1007: 'InvalidData', 1009: 'MessageTooBig'}[code]
+    return [('error', name, text), ('write', close_frame(code, text)), ('close', code, text)]

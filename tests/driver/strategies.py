@@ -52,8 +52,8 @@ valid_hybi = _joined(_messages() | _controls, st.just(b'') | _closes)
 _frames_anywhere = st.builds(
     sent, st.integers(0, 15), st.binary(max_size=140), fin=st.booleans(), rsv=st.sampled_from([0, 0, 0, 0x40, 0x10]))
 _bare_headers = st.builds(
-    lambda first, length, size, masked: head(first, length % 2**(8 * size) if size else length % 126, size=size, masked=masked) + KEY,
-    st.integers(0, 255), st.integers(0, 2**64 - 1), st.sampled_from([0, 2, 8]), st.booleans())
+    lambda first, size, length, masked: head(first, length % (256**size if size else 126), size=size, masked=masked) + KEY,
+    st.integers(0, 255), st.sampled_from([0, 2, 8]), st.integers(0, 2**64 - 1), st.booleans())
 
 #: What nobody should send: frames out of order, headers that lie, broken text, noise.
 hostile_hybi = _joined(_messages() | _controls | _closes | _frames_anywhere | _bare_headers, st.binary(max_size=40))

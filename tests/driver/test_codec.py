@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from faye_websocket.driver import accel
 from faye_websocket.errors import ProtocolError
+from tests.conftest import Cut
 from tests.driver.strategies import cut, sizes
 from tests.driver.vectors import (
     BINARY, CLOSE, CONTINUATION, KEY, PING, PONG, RSV1, RSV2, RSV3, TEXT, VECTORS, Vector, frame, head, mask)
@@ -55,7 +56,7 @@ def wholes(frames: Iterable[Any]) -> list[tuple[Any, ...]]:
 class TestVectors:
     @vectors
     def test_the_bytes_parse_to_the_frame(
-        self, codec: ModuleType, chunks: Callable[[bytes], list[bytes]], vector: Vector
+        self, codec: ModuleType, chunks: Cut, vector: Vector
     ) -> None:
         parser = parser_of(codec, masked=vector.masking_key is not None, reserved=EVERY_BIT)
         assert wholes(parse(parser, chunks(vector.wire))) == [
@@ -148,7 +149,7 @@ class TestRefusals:
         (PONG, 'fragmented control frame'),
     ])
     def test_refuses_a_first_byte(  # S5
-        self, codec: ModuleType, chunks: Callable[[bytes], list[bytes]], masked: bool, first_byte: int, text: str
+        self, codec: ModuleType, chunks: Cut, masked: bool, first_byte: int, text: str
     ) -> None:
         with pytest.raises(ProtocolError) as raised:
             parse(parser_of(codec, masked=masked), chunks(head(first_byte, 0, masked=masked)))
@@ -169,7 +170,7 @@ class TestRefusals:
     @pytest.mark.parametrize(('masked', 'text'), [
         (True, 'unmasked frame from a client'), (False, 'masked frame from a server')])
     def test_refuses_the_wrong_masking(  # S5
-        self, codec: ModuleType, chunks: Callable[[bytes], list[bytes]], masked: bool, text: str
+        self, codec: ModuleType, chunks: Cut, masked: bool, text: str
     ) -> None:
         with pytest.raises(ProtocolError, match=f'^{text}$'):
             parse(parser_of(codec, masked=masked), chunks(head(0x81, 0, masked=not masked)))
@@ -177,7 +178,7 @@ class TestRefusals:
     @pytest.mark.parametrize('opcode', [CLOSE, PING, PONG])
     @pytest.mark.parametrize('length', [126, 65536])
     def test_refuses_a_control_frame_of_more_than_125_bytes(  # S5
-        self, codec: ModuleType, chunks: Callable[[bytes], list[bytes]], opcode: int, length: int
+        self, codec: ModuleType, chunks: Cut, opcode: int, length: int
     ) -> None:
         with pytest.raises(ProtocolError, match='^control frame is longer than 125 bytes$'):
             parse(parser_of(codec, masked=False), chunks(head(0x80 | opcode, length)[:2]))
@@ -185,7 +186,7 @@ class TestRefusals:
     @pytest.mark.parametrize(('length', 'size'), [(0, 2), (125, 2), (0, 8), (126, 8), (65535, 8), (2**63, 8), (2**64 - 1, 8)])
     @pytest.mark.parametrize('masked', [False, True], ids=['server', 'client'])
     def test_refuses_a_length_that_is_not_minimal_or_has_the_top_bit(  # S5
-        self, codec: ModuleType, chunks: Callable[[bytes], list[bytes]], length: int, size: int, masked: bool
+        self, codec: ModuleType, chunks: Cut, length: int, size: int, masked: bool
     ) -> None:
         with pytest.raises(ProtocolError, match='^payload length is not minimal, or has its top bit set$'):
             parse(parser_of(codec, masked=masked), chunks(head(0x82, length, size=size, masked=masked)))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.conftest import AssertLinear
 from tests.driver.recorder import opened, sent
 from tests.driver.requests import HIXIE_75, HYBI
 from tests.driver.strategies import cut
 from tests.driver.vectors import BINARY, CONTINUATION, PING, TEXT
-
-CheckLinear = Callable[[Callable[[int], object], int], None]
 
 
 def feed(environ: dict[str, str], parts: list[bytes], **options: Any) -> list[tuple[Any, ...]]:
@@ -24,7 +22,7 @@ def feed(environ: dict[str, str], parts: list[bytes], **options: Any) -> list[tu
 
 
 @pytest.mark.parametrize('opcode', [TEXT, BINARY])
-def test_a_message_in_64_byte_reads(assert_linear: CheckLinear, opcode: int) -> None:  # P5
+def test_a_message_in_64_byte_reads(assert_linear: AssertLinear, opcode: int) -> None:  # P5
     def run(size: int) -> None:
         assert len(feed(HYBI, cut(sent(opcode, b'x' * size), [64]))) == 1
 
@@ -32,7 +30,7 @@ def test_a_message_in_64_byte_reads(assert_linear: CheckLinear, opcode: int) -> 
 
 
 @pytest.mark.parametrize('size', [1, 0])
-def test_many_fragments(assert_linear: CheckLinear, size: int) -> None:  # P5
+def test_many_fragments(assert_linear: AssertLinear, size: int) -> None:  # P5
     def run(count: int) -> None:
         wire = sent(BINARY, fin=False) + sent(CONTINUATION, b'x' * size, fin=False) * (count - 2) + sent(CONTINUATION)
         assert feed(HYBI, [wire]) == [('message', b'x' * size * (count - 2))]
@@ -41,14 +39,14 @@ def test_many_fragments(assert_linear: CheckLinear, size: int) -> None:  # P5
 
 
 @pytest.mark.parametrize('wire', [sent(PING, b'p'), sent(TEXT, b'hi')])
-def test_many_frames_in_one_read(assert_linear: CheckLinear, wire: bytes) -> None:  # P5
+def test_many_frames_in_one_read(assert_linear: AssertLinear, wire: bytes) -> None:  # P5
     assert_linear(lambda count: feed(HYBI, [wire * count]), 2000)
 
 
-def test_a_hixie_text_byte_by_byte(assert_linear: CheckLinear) -> None:  # P5
+def test_a_hixie_text_byte_by_byte(assert_linear: AssertLinear) -> None:  # P5
     assert_linear(lambda size: feed(HIXIE_75, cut(b'\0' + b'x' * size + b'\xff', [1])), 4000)
 
 
 @pytest.mark.parametrize('wire', [b'\0hi\xff', b'\x80\x02hi'])
-def test_many_hixie_frames_in_one_read(assert_linear: CheckLinear, wire: bytes) -> None:  # P5
+def test_many_hixie_frames_in_one_read(assert_linear: AssertLinear, wire: bytes) -> None:  # P5
     assert_linear(lambda count: feed(HIXIE_75, [wire * count]), 2000)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from faye_websocket.driver import OPEN, Driver, is_websocket
+from faye_websocket.driver import CONNECTING, OPEN, Driver, is_websocket
 from faye_websocket.errors import HandshakeError
 from tests.driver.recorder import Recorder, connecting
 from tests.driver.requests import HIXIE_75, HIXIE_76, HYBI, KEY, without
@@ -112,10 +112,14 @@ class TestIsWebsocket:
 class TestDriver:
     """The base by itself has no version, and so no bytes to write."""
 
-    @pytest.mark.parametrize('command', [
-        lambda driver: driver.start(), lambda driver: driver.parse(b''), lambda driver: driver.text(''), lambda driver: driver.close()])
-    def test_leaves_to_a_version(self, command: Any) -> None:
+    @pytest.mark.parametrize(('state', 'command'), [
+        (CONNECTING, lambda driver: driver.start()),
+        (OPEN, lambda driver: driver.parse(b'')),
+        (OPEN, lambda driver: driver.text('')),
+        (OPEN, lambda driver: driver.close()),
+    ], ids=['start', 'parse', 'text', 'close'])
+    def test_leaves_to_a_version(self, state: int, command: Any) -> None:
         driver = Driver(Recorder(HYBI))
-        driver.ready_state = OPEN
+        driver.ready_state = state
         with pytest.raises(NotImplementedError):
             command(driver)

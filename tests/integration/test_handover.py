@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import ServerPool, Setting, settings
-from tests.support.endings import POLITE, RUDE, SMUGGLED_PATH, SUDDEN, Ending, busy
+from tests.support.endings import FAULTY, POLITE, RUDE, SMUGGLED_PATH, SUDDEN, Ending, busy
 from tests.support.processes import Endpoint
 from tests.support.proxies import nginx
 from tests.support.servers import SERVERS, Server, serve
@@ -112,18 +112,18 @@ def log_end(server: Server) -> int:
 class TestEndings:
     """Every ending, on the wire, in the logs and in the application."""
 
-    @every_recording(POLITE, RUDE)
+    @every_recording(POLITE, RUDE, FAULTY)
     def test_no_byte_follows_our_last_frame(self, recording: Recording) -> None:  # H1
         closing, codes = recording.frames[1:], recording.ending.codes
         assert recording.rest == b''
         assert [frame.opcode for frame in closing] in ([[CLOSE]] if codes else [[CLOSE], []])
         assert all(frame.code in codes for frame in closing if codes)
 
-    @every_recording(POLITE, RUDE)
+    @every_recording(POLITE, RUDE, FAULTY)
     def test_no_frame_is_served_as_a_request(self, recording: Recording) -> None:  # H1
         assert recording.smuggled == []
 
-    @every_recording(POLITE)
+    @every_recording(POLITE, FAULTY)
     def test_the_stream_ends_with_fin_if_the_client_keeps_to_the_rules(self, recording: Recording) -> None:  # H1
         assert not recording.was_reset
 
@@ -131,11 +131,15 @@ class TestEndings:
     def test_nothing_is_reported_as_an_error(self, recording: Recording) -> None:  # H2
         assert recording.complaints == []
 
-    @every_recording(POLITE, RUDE, SUDDEN)
+    @every_recording(FAULTY)
+    def test_a_handlers_exception_is_reported_once(self, recording: Recording) -> None:  # C2
+        assert [line for line in recording.complaints if 'RuntimeError: on purpose' in line] == ['RuntimeError: on purpose']
+
+    @every_recording(POLITE, RUDE, SUDDEN, FAULTY)
     def test_the_access_log_has_one_line_with_101(self, recording: Recording) -> None:  # H2, H3
         assert recording.statuses == ['101']
 
-    @every_recording(POLITE, RUDE, SUDDEN)
+    @every_recording(POLITE, RUDE, SUDDEN, FAULTY)
     def test_the_application_sees_one_close_and_nothing_after_it(self, recording: Recording) -> None:  # L2
         assert recording.events[0] == 'open'
         assert recording.events.index('close') == len(recording.events) - 1
@@ -149,6 +153,13 @@ class TestEndings:
         assert [event['type'] for event in server.events(path)] == ['open', 'message', 'close']
         assert server.requests(path) == [(path, '101')]
         assert server.error_log()[log_end:] == ''
+
+    @everywhere
+    def test_no_descriptor_is_left(self, server: Server, path: str) -> None:  # H9
+        before = server.descriptors()
+        for ending in [*POLITE, *RUDE, *SUDDEN] * 3:
+            bring_to_an_end(ending, server, path)
+        wait_until(lambda: server.descriptors() <= before, f'{before} descriptors as before')
 
     @everywhere
     def test_plain_requests_are_logged_as_ever(self, server: Server, path: str) -> None:  # H3
@@ -207,7 +218,8 @@ class TestHandshake:
         with RawClient(server, path) as client:
             client.handshake(serialize_frame(TEXT, b'early') + close)
             frames, rest = parse_frames(client.read_to_eof())
-        assert (frames[-1].opcode, frames[-1].code, rest) == (CLOSE, 1000, b'')
+        assert [frame.opcode for frame in frames] == [TEXT, CLOSE]
+        assert (frames[0].payload, frames[1].code, rest) == (b'early', 1000, b'')
         server.wait_for_event(path, 'close')
         assert [event['data'] for event in server.events(path, 'message')] == ['early']
 

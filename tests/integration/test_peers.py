@@ -12,7 +12,7 @@ import pytest
 from tests.integration.browser import chromium, wait_for_text
 from tests.integration.conftest import ServerPool, Setting
 from tests.support.processes import environment
-from tests.support.programs import cache_directory, require_module, require_program
+from tests.support.programs import cache_directory, give_up, require_module, require_program
 from tests.support.servers import SERVERS, Server, serve
 
 PEERS = Path(__file__).with_name('peers')
@@ -43,9 +43,17 @@ def node_modules() -> Path:
     if is_outdated(directory):
         for name in ('package.json', 'package-lock.json', 'client.mjs'):
             shutil.copy(PEERS / name, directory)
-        subprocess.run([npm, 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], cwd=directory, check=True,
-                       capture_output=True, timeout=120)
+        install_node_modules(npm, directory)
     return directory
+
+
+def install_node_modules(npm: str, directory: Path) -> None:
+    """Install what the lock file there says."""
+    try:
+        subprocess.run([npm, 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], cwd=directory, check=True,
+                       capture_output=True, text=True, timeout=120)
+    except subprocess.SubprocessError as error:
+        give_up(f'npm cannot install the Node libraries: {error}\n{getattr(error, "stderr", "")}')
 
 
 def is_outdated(directory: Path) -> bool:

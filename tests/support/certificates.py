@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import ssl
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from tests.support.programs import require_program
 
@@ -37,9 +39,9 @@ class Certificate:
 @cache
 def session_certificate() -> Certificate:
     """The certificate of this test run; its files go when the process ends."""
-    directory = TemporaryDirectory(prefix='faye-websocket-tls-')
-    session_certificate.directory = directory  # type: ignore[attr-defined]  # removed when this is collected
-    return make_certificate(Path(directory.name))
+    directory = mkdtemp(prefix='faye-websocket-tls-')
+    atexit.register(rmtree, directory, ignore_errors=True)
+    return make_certificate(Path(directory))
 
 
 def make_certificate(directory: Path) -> Certificate:

@@ -117,6 +117,13 @@ def end_of_stream_within_a_frame(client: RawClient, server: Endpoint) -> None:
     client.finish_sending()
 
 
+def handler_raises(client: RawClient, server: Endpoint) -> None:
+    """The application's handler fails, and the client answers the close frame."""
+    client.send_frame(TEXT, b'raise on purpose')
+    assert client.receive_frame().code == 1011
+    client.send_close(1011)
+
+
 def send_if_possible(client: RawClient, data: bytes) -> None:
     """Send on a connection that the server may have closed already."""
     with suppress(OSError):
@@ -154,6 +161,11 @@ RUDE = [
     Ending(request_in_place_of_a_frame, (1002,)),
     Ending(unmasked_frame, (1002,)),
     Ending(end_of_stream_within_a_frame),
+]
+
+#: Endings that the error log tells of.
+FAULTY = [
+    Ending(handler_raises, (1011,)),
 ]
 
 #: Endings after which the client reads nothing.

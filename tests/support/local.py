@@ -250,6 +250,7 @@ def serve(setup: Setup = lambda ws: None, *, tls: bool = False, **options: Any) 
     finally:
         for client in server.clients:
             client.close()
+        settle()
         server.wsgi.stop(timeout=1)
 
 
@@ -311,6 +312,7 @@ class Pair:
     """A server's socket that is not started yet, on one end of a connection, and a raw client on the other."""
 
     def __init__(self, sock: Any, client_sock: Any, headers: Headers, options: dict[str, Any]) -> None:
+        self.sock = sock
         self.environ = make_environ(sock, headers)
         self.ws = WebSocket(self.environ, **options)
         self.client = Client(Connected(client_sock), headers=headers)  # type: ignore[arg-type]
@@ -350,6 +352,7 @@ def joined(
             assert errors.getvalue() == ''
     finally:
         pair.client.close()
+        pair.sock.close()
         settle()
 
 

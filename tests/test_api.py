@@ -1,0 +1,252 @@
+"""The browser's interface, and a greenlet's way to receive."""
+
+from __future__ import annotations
+
+import array
+import gc
+from typing import Any
+
+import gevent
+import gevent.event
+import pytest
+
+from faye_websocket import WebSocket
+from faye_websocket.api import API
+from tests.support.local import Record, joined, make_environ, settle, wait_until
+from tests.support.wire import BINARY, PING, PONG, TEXT, Frame, serialize_frame
+
+MESSAGE = serialize_frame(TEXT, b'hello')
+
+
+class TestSend:
+    """What can be sent."""
+
+    @pytest.mark.parametrize(('message', 'frame'), [
+        ('h\xe9', Frame(TEXT, 'h\xe9'.encode())), ('', Frame(TEXT, b'')), (42, Frame(TEXT, b'42')), (1.5, Frame(TEXT, b'1.5')),
+        (b'\x00', Frame(BINARY, b'\x00')), (bytearray(b'a'), Frame(BINARY, b'a')),
+        (memoryview(b'abc')[::2], Frame(BINARY, b'ac')),
+        (array.array('H', [1]), Frame(BINARY, array.array('H', [1]).tobytes())), ([1, 255], Frame(BINARY, b'\x01\xff')),
+        ((), Frame(BINARY, b''))], ids=lambda value: type(value).__name__)
+    def test_takes_text_bytes_numbers_and_sequences(self, message: Any, frame: Frame) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            assert ws.send(message) is True
+            assert client.receive_frame() == frame
+
+    @pytest.mark.parametrize('message', [None, True, object(), {}, ['a'], [1.5], 1j])
+    def test_refuses_anything_else(self, message: Any) -> None:
+        with pytest.raises(TypeError, match='message: expected str, bytes, a sequence of ints or a number, got '):
+            WebSocket(make_environ()).send(message)
+
+    @pytest.mark.parametrize('message', [[256], (-1,)])
+    def test_refuses_numbers_that_are_no_bytes(self, message: Any) -> None:
+        with pytest.raises(ValueError, match='message: a sequence of ints must hold 0 to 255 only'):
+            WebSocket(make_environ()).send(message)
+
+    def test_does_not_share_what_the_caller_may_change(self) -> None:
+        with joined(buffer_size=4096) as pair:
+            ws, client = pair.open()
+            ws.send(bytes(500_000))
+            message = bytearray(b'before')
+            ws.send(message)
+            message[:] = b'after!'
+            assert client.receive_messages(2)[1] == b'before'
+
+
+class TestPing:
+    """ping and pong."""
+
+    def test_are_sent_with_their_payload(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            assert [ws.ping('a'), ws.ping(b'b'), ws.pong(), ws.pong('c')] == [True] * 4
+            assert [client.receive_frame() for _ in range(4)] == [
+                Frame(PING, b'a'), Frame(PING, b'b'), Frame(PONG, b''), Frame(PONG, b'c')]
+
+    def test_calls_back_at_the_matching_pong_only(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            pongs: list[str] = []
+            ws.ping('1', lambda: pongs.append('1'))
+            ws.ping('2', lambda: pongs.append('2'))
+            client.send_frame(PONG, b'3')
+            client.send_frame(PONG, b'2')
+            wait_until(lambda: pongs)
+            settle()
+            assert pongs == ['2']
+
+    @pytest.mark.parametrize('command', ['ping', 'pong'])
+    def test_have_room_for_125_bytes(self, command: str) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            assert getattr(ws, command)('x' * 125)
+            with pytest.raises(ValueError, match='message: a control frame has room for 125 bytes, not for 126'):
+                getattr(ws, command)('x' * 126)
+
+
+class TestClose:
+    """close."""
+
+    @pytest.mark.parametrize('code', [1000, 1001, 1003, 1007, 1014, 3000, 4999])
+    def test_takes_what_a_server_may_send(self, code: int) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            ws.close(code)
+            assert client.receive_frame().code == code
+
+    @pytest.mark.parametrize('code', [0, 999, 1002, 1004, 1005, 1006, 1015, 2999, 5000, -1, '1000', None, 1000.0])
+    def test_refuses_other_codes(self, code: Any) -> None:  # L4
+        with pytest.raises(ValueError, match=f'code: {code!r} cannot be sent by an application'):
+            WebSocket(make_environ()).close(code)
+
+    def test_refuses_a_reason_that_is_no_text(self) -> None:
+        with pytest.raises(TypeError, match=r"reason: expected a str, got b'x'"):
+            WebSocket(make_environ()).close(1000, b'x')  # type: ignore[arg-type]
+
+    def test_refuses_a_reason_that_is_too_long(self) -> None:
+        WebSocket(make_environ()).close(1000, 'x' * 123)
+        with pytest.raises(ValueError, match='reason: a close frame has room for 123 bytes, not for 124'):
+            WebSocket(make_environ()).close(1000, '\xe9' * 62)
+
+
+class TestState:
+    """What a socket tells of itself."""
+
+    def test_goes_from_connecting_to_closed(self) -> None:
+        with joined() as pair:
+            record = Record(pair.ws)
+            states = [pair.ws.ready_state]
+            ws, client = pair.open()
+            states.append(ws.ready_state)
+            ws.close()
+            states.append(ws.ready_state)
+            client.send_close()
+            record.the_close()
+            states.append(ws.ready_state)
+            assert states == [ws.CONNECTING, ws.OPEN, ws.CLOSING, ws.CLOSED] == [0, 1, 2, 3]
+
+    def test_is_closing_when_it_was_closed_before_it_opened(self) -> None:
+        ws = WebSocket(make_environ())
+        ws.close()
+        assert ws.ready_state == ws.CLOSING
+        assert not ws.send('x')
+
+    def test_is_shown(self) -> None:
+        with joined() as pair:
+            ws, _ = pair.open()
+            assert repr(ws) == '<WebSocket hybi-13 OPEN ws://example.com/>'
+            assert (ws.protocol, ws.extensions, ws.version) == ('', '', 'hybi-13')
+
+
+class TestReceive:
+    """receive, iteration and `with`."""
+
+    def test_starts_the_handshake_and_returns_messages_in_order(self) -> None:
+        with joined() as pair:
+            pair.client.send(MESSAGE + serialize_frame(BINARY, b'\x00'))
+            assert pair.ws.receive() == 'hello'
+            assert pair.ws.receive(timeout=1) == b'\x00'
+            assert pair.client.receive_head().status == 101
+
+    def test_waits_for_a_message(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            receiver = gevent.spawn(ws.receive)
+            settle()
+            assert not receiver.dead
+            client.send(MESSAGE)
+            assert receiver.get(timeout=5) == 'hello'
+
+    def test_returns_what_came_before_the_end_and_then_none(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            client.send(MESSAGE * 2)
+            client.send_close()
+            settle()
+            assert [ws.receive() for _ in range(4)] == ['hello', 'hello', None, None]
+
+    def test_that_waits_returns_none_at_the_end(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            receiver = gevent.spawn(ws.receive)
+            settle()
+            client.close()
+            assert receiver.get(timeout=5) is None
+
+    def test_raises_after_its_timeout(self) -> None:
+        with joined() as pair:
+            ws, _ = pair.open()
+            with pytest.raises(TimeoutError, match='no message within 0.01 seconds'):
+                ws.receive(timeout=0.01)
+
+    def test_leaves_nothing_behind_when_it_times_out(self) -> None:
+        def count() -> int:
+            gc.collect()
+            return sum(isinstance(thing, gevent.event.Event) for thing in gc.get_objects())
+
+        with joined() as pair:
+            ws, _ = pair.open()
+            before = count()
+            for _ in range(100):
+                with pytest.raises(TimeoutError):
+                    ws.receive(timeout=0)
+            assert count() <= before + 1
+
+    def test_gives_each_message_to_one_of_many(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            receivers = [gevent.spawn(ws.receive) for _ in range(3)]
+            settle()
+            client.send(b''.join(serialize_frame(TEXT, b'%d' % number) for number in range(3)))
+            assert sorted(receiver.get(timeout=5) for receiver in receivers) == ['0', '1', '2']
+
+    def test_may_be_called_in_a_handler(self) -> None:
+        with joined() as pair:
+            messages: list[Any] = []
+            pair.ws.onopen = lambda event: messages.append(pair.ws.receive())
+            _, client = pair.open()
+            client.send(MESSAGE)
+            wait_until(lambda: messages)
+            assert messages == ['hello']
+
+    def test_stops_the_reading_while_nobody_receives(self) -> None:  # B4
+        with joined(buffer_size=4096, max_queue=4) as pair:
+            ws, client = pair.open()
+            sender = gevent.spawn(client.send, serialize_frame(TEXT, b'x' * 10_000) * 50)
+            settle()
+            assert not sender.dead
+            assert [ws.receive(timeout=5) for _ in range(50)] == ['x' * 10_000] * 50
+
+    def test_a_loop_over_the_socket_ends_with_it(self) -> None:
+        with joined() as pair:
+            pair.client.send(MESSAGE * 3)
+            pair.client.send_close()
+            assert list(pair.ws) == ['hello'] * 3
+
+    def test_with_closes_at_its_end(self) -> None:
+        with joined() as pair:
+            with pair.ws as ws:
+                assert ws is pair.ws
+                ws.send('in it')
+            assert pair.client.receive_head().status == 101
+            assert pair.client.receive_frame() == Frame(TEXT, b'in it')
+            assert pair.client.receive_frame().code == 1000
+
+    @pytest.mark.parametrize(('error', 'code'), [(ValueError, 1011), (gevent.GreenletExit, 1000)])
+    def test_with_closes_after_an_exception(self, error: type[BaseException], code: int) -> None:
+        with joined() as pair:
+            with pytest.raises(error), pair.ws:
+                raise error
+            pair.client.receive_head()
+            assert pair.client.receive_frame().code == code
+
+
+class TestAbstract:
+    """What the two ends add."""
+
+    def test_an_end_has_a_url_and_a_way_to_start(self) -> None:
+        end = API()
+        with pytest.raises(NotImplementedError):
+            str(end.url)
+        with pytest.raises(NotImplementedError):
+            end.receive()

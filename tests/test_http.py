@@ -1,0 +1,196 @@
+"""HTTP/1.1 heads: what a peer may send, up to which size, and what a caller may hand in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faye_websocket.errors import HandshakeError
+from faye_websocket.http import (
+    MAX_HEAD, MAX_HEADERS, HeadParser, RequestParser, check_headers, is_token, serialize_head, tokens)
+from tests.conftest import AssertLinear, Cut
+
+
+def parsed(head: bytes) -> RequestParser:
+    """A request's parser that was given this head."""
+    parser = RequestParser()
+    assert parser.parse(head) is True
+    return parser
+
+
+def request(*headers: str, line: str = 'GET / HTTP/1.1') -> bytes:
+    """A request with these header lines."""
+    return '\r\n'.join((line, *headers, '', '')).encode('latin-1')
+
+
+def refused(head: bytes, cut: Cut = lambda data: [data]) -> tuple[str, str]:
+    """The status and the text of the refusal of this head."""
+    parser = RequestParser()
+    with pytest.raises(HandshakeError) as raised:
+        for chunk in cut(head):
+            if parser.parse(chunk):
+                parser.environ()
+    assert raised.value.headers == ()
+    return raised.value.status, str(raised.value)
+
+
+class TestHeadParser:
+    def test_takes_a_head_apart(self, chunks: Cut) -> None:
+        parser = HeadParser()
+        head, rest = b'HTTP/1.1 200 OK\r\nA: 1\r\nB:\r\nA: \t 2, 3 \t\r\nC: caf\xe9\r\n\r\n', b'body\r\n\r\n'
+        pieces = chunks(head + rest)
+        while not parser.parse(pieces.pop(0)):
+            assert parser.rest == b''
+        behind = parser.rest + b''.join(pieces)
+        assert parser.start_line == 'HTTP/1.1 200 OK'
+        assert parser.headers == [('A', '1'), ('B', ''), ('A', '2, 3'), ('C', 'caf\xe9')]
+        assert behind == rest
+
+    def test_needs_no_headers(self, chunks: Cut) -> None:
+        parser = HeadParser()
+        assert [parser.parse(chunk) for chunk in chunks(b'HELLO\r\n\r\n')][-1] is True
+        assert (parser.start_line, parser.headers) == ('HELLO', [])
+
+    @pytest.mark.parametrize('length', [MAX_HEAD - 1, MAX_HEAD])
+    def test_takes_a_head_of_up_to_32_kib(self, chunks: Cut, length: int) -> None:  # S9
+        head = request(f'A: {"x" * (length - 23)}')
+        assert len(head) == length
+        parser = HeadParser()
+        assert [parser.parse(chunk) for chunk in chunks(head) if chunk][-1] is True
+
+    @pytest.mark.parametrize('head', [
+        request(f'A: {"x" * (MAX_HEAD - 22)}'), b'x' * MAX_HEAD, b'x' * MAX_HEAD * 2 + b'\r\n\r\n'])
+    def test_refuses_one_byte_more(self, chunks: Cut, head: bytes) -> None:  # S9
+        assert refused(head, chunks) == ('431 Request Header Fields Too Large', 'head is longer than 32768 bytes')
+
+    @pytest.mark.parametrize('count', [MAX_HEADERS - 1, MAX_HEADERS])
+    def test_takes_up_to_100_headers(self, count: int) -> None:  # S9
+        assert len(parsed(request(*['A: 1'] * count)).headers) == count
+
+    def test_refuses_one_header_more(self) -> None:  # S9
+        assert refused(request(*['A: 1'] * 101)) == ('431 Request Header Fields Too Large', 'head has more than 100 headers')
+
+    @pytest.mark.parametrize('line', [
+        'A', 'A 1', ': 1', 'A : 1', ' A: 1', '\tfolded', 'A\xe9: 1', 'A: 1\n B: 2', 'A: 1\rB: 2', 'A: \0', 'A: \x7f', 'A(): 1',
+        '"A": 1'])
+    def test_refuses_a_malformed_header(self, chunks: Cut, line: str) -> None:
+        assert refused(request('Host: h', line, 'B: 2'), chunks) == ('400 Bad Request', f'malformed header line {line!r}')
+
+    def test_shows_no_more_than_80_characters_of_a_line(self) -> None:
+        assert refused(request('x' * 81)) == ('400 Bad Request', f'malformed header line {"x" * 80!r}')
+        assert refused(request(line='x' * 81)) == ('400 Bad Request', f'malformed request line {"x" * 80!r}')
+
+    @pytest.mark.parametrize('head', [b'x' * 30000, b'A: 1\r\n' * 5000, b'\r\n\r' * 10000, b'A: ' + b' ' * 30000 + b'\r\n\r\n'])
+    def test_takes_linear_time_byte_by_byte(
+        self, assert_linear: AssertLinear, head: bytes
+    ) -> None:  # S6
+        def run(size: int) -> None:
+            parser = HeadParser()
+            try:
+                for index in range(size):
+                    parser.parse(head[index:index + 1])
+            except HandshakeError:
+                pass
+
+        assert_linear(run, len(head) // 8)
+
+
+class TestRequestParser:
+    def test_makes_an_environ(self, chunks: Cut) -> None:
+        parser = RequestParser()
+        head = request(
+            'Host: h:1', 'X-A: 1', 'Content-Type: t', 'Content-Length: 0', line='GET /a%20b%C3%A9/?q=%20&r HTTP/1.1')
+        for chunk in chunks(head):
+            is_complete = parser.parse(chunk)
+        assert is_complete is True
+        assert parser.environ() == {
+            'REQUEST_METHOD': 'GET', 'SCRIPT_NAME': '', 'PATH_INFO': '/a b\xc3\xa9/', 'QUERY_STRING': 'q=%20&r',
+            'SERVER_PROTOCOL': 'HTTP/1.1', 'wsgi.url_scheme': 'http', 'HTTP_HOST': 'h:1', 'HTTP_X_A': '1',
+            'CONTENT_TYPE': 't', 'CONTENT_LENGTH': '0'}
+
+    def test_joins_what_is_repeated(self) -> None:
+        environ = parsed(request('Connection: keep-alive', 'connection: Upgrade')).environ()
+        assert environ['HTTP_CONNECTION'] == 'keep-alive, Upgrade'
+
+    def test_leaves_out_names_with_an_underscore(self) -> None:
+        environ = parsed(request('X_Forwarded_Proto: https', 'Host_: evil', 'Host: h')).environ()
+        assert {name for name in environ if name.startswith('HTTP_')} == {'HTTP_HOST'}
+
+    @pytest.mark.parametrize(('secure', 'scheme'), [(False, 'http'), (True, 'https')])
+    def test_is_told_the_scheme(self, secure: bool, scheme: str) -> None:
+        assert parsed(request()).environ(secure=secure)['wsgi.url_scheme'] == scheme
+
+    @pytest.mark.parametrize('line', ['POST / HTTP/1.0', 'OPTIONS * HTTP/1.1', 'GET //?? HTTP/2.0'])
+    def test_leaves_it_to_others_to_judge_the_request(self, line: str) -> None:
+        method, _, version = line.split()
+        environ = parsed(request(line=line)).environ()
+        assert (environ['REQUEST_METHOD'], environ['SERVER_PROTOCOL']) == (method, version)
+
+    @pytest.mark.parametrize('line', [
+        '', 'GET', 'GET /', 'GET  / HTTP/1.1', 'get / HTTP/1.1', 'GET / HTTP/1', 'GET / HTTP/11.1', 'GET / http/1.1',
+        'GET /a b HTTP/1.1', 'GET /\xe9 HTTP/1.1', 'GET / HTTP/1.1 ', 'GET /\n HTTP/1.1'])
+    def test_refuses_a_malformed_request_line(self, chunks: Cut, line: str) -> None:
+        assert refused(request('Host: h', line=line), chunks) == ('400 Bad Request', f'malformed request line {line!r}')
+
+
+class TestCheckHeaders:
+    @pytest.mark.parametrize(('headers', 'pairs'), [
+        (None, []),
+        ({}, []),
+        ({'A': '1', 'B': ''}, [('A', '1'), ('B', '')]),
+        ([('A', '1'), ('A', '2')], [('A', '1'), ('A', '2')]),
+        (iter([('A', 'caf\xe9\t;')]), [('A', 'caf\xe9\t;')]),
+    ])
+    def test_makes_pairs(self, headers: Any, pairs: list[tuple[str, str]]) -> None:
+        assert check_headers(headers) == pairs
+
+    @pytest.mark.parametrize('name', ['', 'A B', 'A:', 'A\r\nB', 'A\n', 'A\0', '\xe9'])
+    def test_refuses_a_name(self, name: str) -> None:  # S7
+        with pytest.raises(ValueError) as raised:
+            check_headers({name: '1'})
+        assert str(raised.value) == f'headers: {name!r} is not a header name'
+
+    @pytest.mark.parametrize('value', ['1\r\nB: 2', '1\n', '1\r', '1\0', '\x7f', '\x01', '€', '\x80\u0100'])
+    def test_refuses_a_value(self, value: str) -> None:  # S7
+        with pytest.raises(ValueError) as raised:
+            check_headers([('A', value)])
+        assert str(raised.value) == f'headers: the value of A has a character that no header may have: {value!r}'
+
+    @pytest.mark.parametrize(('headers', 'shown'), [
+        (['A: 1'], "'A: 1'"), ([('A',)], "('A',)"), ([('A', '1', '2')], "('A', '1', '2')"), ({'A': 1}, "('A', 1)"),
+        ([(b'A', '1')], "(b'A', '1')"), ([['A', '1']], "['A', '1']")])
+    def test_refuses_what_is_no_pair_of_strings(self, headers: Any, shown: str) -> None:
+        with pytest.raises(TypeError) as raised:
+            check_headers(headers)
+        assert str(raised.value) == f'headers: expected pairs of strings, got {shown}'
+
+    @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3))
+    def test_lets_nothing_out_of_its_line(self, headers: list[tuple[str, str]]) -> None:  # S7
+        try:
+            pairs = check_headers(headers)
+        except ValueError:
+            return
+        parser = HeadParser()
+        assert parser.parse(serialize_head('START', pairs)) is True
+        assert parser.headers == [(name, value.strip(' \t')) for name, value in headers]
+
+
+def test_serializes_a_head() -> None:
+    assert serialize_head('HTTP/1.1 200 OK', [('A', '1'), ('A', '\xe9')]) == b'HTTP/1.1 200 OK\r\nA: 1\r\nA: \xe9\r\n\r\n'
+    assert serialize_head('HTTP/1.1 200 OK', []) == b'HTTP/1.1 200 OK\r\n\r\n'
+
+
+@pytest.mark.parametrize(('text', 'is_one'), [
+    ("!#$%&'*+-.^_`|~aZ09", True), ('', False), ('a b', False), ('a\n', False), ('"a"', False), ('\xe9', False),
+    ('a,b', False)])
+def test_knows_a_token(text: str, is_one: bool) -> None:
+    assert is_token(text) is is_one
+
+
+@pytest.mark.parametrize(('value', 'elements'), [
+    ('', []), (' , ', []), ('a', ['a']), (' a ,\tb c,,d', ['a', 'b c', 'd'])])
+def test_knows_the_elements_of_a_list(value: str, elements: list[str]) -> None:
+    assert tokens(value) == elements

@@ -1,0 +1,309 @@
+"""Reading and writing without ever blocking."""
+
+from __future__ import annotations
+
+import socket as std_socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from faye_websocket.reactor import current_reactor
+from faye_websocket.stream import BURST, Stream
+from tests.support.local import settle, wait_until
+
+
+class Owner:
+    """Records what a stream tells, and may do something when bytes come."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.on_received: Any = lambda chunk: None
+
+    def received(self, chunk: bytes) -> None:
+        """Bytes came."""
+        self.events.append(chunk)
+        self.on_received(chunk)
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone."""
+        self.events.append(('ended', reason))
+
+    def drained(self) -> None:
+        """The peer has caught up."""
+        self.events.append('drained')
+
+
+class Transport:
+    """One end of a socketpair that counts its calls; `room` is the number of bytes that the kernel takes, if not all."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self.sock.setblocking(False)
+        self.sent: list[bytes] = []
+        self.room: int | None = None
+        self.error: OSError | None = None
+        self.fileno, self.recv_into = sock.fileno, sock.recv_into
+        self.setsockopt, self.shutdown, self.close = sock.setsockopt, sock.shutdown, sock.close
+
+    def send(self, data: bytes) -> int:
+        """Counts, and sends what there is room for."""
+        if self.error is not None:
+            raise self.error
+        if self.room is not None:
+            data = data[:self.room]
+            self.room -= len(data)
+            if not data:
+                raise BlockingIOError
+        self.sent.append(bytes(data))
+        return int(self.sock.send(data))
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Transport, Any]]:
+    """A stream's transport, and the peer's socket."""
+    ours, theirs = std_socket.socketpair()
+    theirs.setblocking(False)
+    with ours, theirs:
+        yield Transport(ours), theirs
+
+
+@pytest.fixture
+def owner() -> Owner:
+    """Whoever the stream works for."""
+    return Owner()
+
+
+@pytest.fixture
+def stream(ends: tuple[Transport, Any], owner: Owner) -> Iterator[Stream]:
+    """A stream that has begun to read."""
+    stream = Stream(ends[0], owner, current_reactor(), 100)
+    stream.start()
+    yield stream
+    stream.close()
+
+
+@pytest.fixture
+def transport(ends: tuple[Transport, Any]) -> Transport:
+    """The stream's."""
+    return ends[0]
+
+
+@pytest.fixture
+def peer(ends: tuple[Transport, Any]) -> Any:
+    """The other end."""
+    return ends[1]
+
+
+class TestBurst:
+    """How many system calls it takes."""
+
+    def test_a_lone_message_leaves_at_once(self, stream: Stream, transport: Transport) -> None:  # B5
+        stream.write(b'alone')
+        assert transport.sent == [b'alone']
+
+    def test_messages_in_a_row_leave_in_few_calls(self, stream: Stream, transport: Transport) -> None:  # B5
+        for number in range(100):
+            stream.write(b'%02d' % number)
+        settle()
+        assert b''.join(transport.sent) == b''.join(b'%02d' % number for number in range(100))
+        assert len(transport.sent) == 2
+
+    def test_a_long_burst_does_not_wait_for_its_end(self, stream: Stream, transport: Transport) -> None:  # B5
+        stream.write(b'alone')
+        stream.write(bytes(BURST))
+        assert len(transport.sent) == 2
+
+    def test_the_answers_to_one_read_leave_in_one_call(
+            self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:  # B5
+        owner.on_received = lambda chunk: [stream.write(b'answer') for _ in range(10)]
+        peer.send(b'question')
+        wait_until(lambda: transport.sent)
+        assert transport.sent == [b'answer' * 10]
+
+    def test_what_follows_later_leaves_at_once_again(self, stream: Stream, transport: Transport) -> None:  # B5
+        stream.write(b'first')
+        settle()
+        stream.write(b'second')
+        assert transport.sent == [b'first', b'second']
+
+
+class TestBacklog:
+    """What the kernel does not take."""
+
+    @pytest.fixture(autouse=True)
+    def full(self, stream: Stream, transport: Transport) -> None:
+        """The kernel takes three bytes, and no more for now."""
+        transport.room = 3
+        stream.write(b'123456')
+
+    def test_waits_and_is_counted(self, stream: Stream, transport: Transport, peer: Any) -> None:  # B2
+        assert stream.buffered == 3
+        stream.write(b'abc')
+        assert stream.buffered == 6
+        transport.room = None
+        wait_until(lambda: stream.buffered == 0)
+        assert peer.recv(100) == b'123456abc'
+
+    def test_leaves_in_bursts(self, stream: Stream, transport: Transport) -> None:  # B5
+        for _ in range(100):
+            stream.write(b'x')
+        transport.room = None
+        wait_until(lambda: stream.buffered == 0)
+        assert transport.sent == [b'123', b'456', b'x' * 100]
+
+    def test_tells_its_owner_once_when_it_is_down_to_the_low_water_mark(
+            self, stream: Stream, transport: Transport, owner: Owner) -> None:  # B2
+        stream.write(bytes(500))
+        transport.room = 50
+        wait_until(lambda: stream.buffered == 3 + 500 - 50)
+        assert owner.events == []
+        transport.room = None
+        wait_until(lambda: stream.buffered == 0)
+        assert owner.events == ['drained']
+
+    def test_is_overtaken_by_what_is_urgent(self, stream: Stream, transport: Transport, peer: Any) -> None:  # L7
+        stream.write(b'later')
+        stream.write_urgent(b'urgent', 'pong')
+        transport.room = None
+        wait_until(lambda: stream.buffered == 0)
+        assert peer.recv(100) == b'123456urgentlater'
+
+    def test_has_one_urgent_thing_of_a_kind(self, stream: Stream, transport: Transport, peer: Any) -> None:  # S8
+        for number in range(100):
+            stream.write_urgent(b'%02d' % number, 'pong')
+        stream.write_urgent(b'ping', 'ping')
+        assert stream.buffered == 3 + 2 + 4
+        transport.room = None
+        wait_until(lambda: stream.buffered == 0)
+        assert peer.recv(100) == b'12345699ping'
+
+    def test_is_dropped_for_the_last_words(self, stream: Stream, transport: Transport, peer: Any) -> None:  # L7
+        stream.write(b'later')
+        stream.write_urgent(b'urgent', 'pong')
+        stream.write_last(b'last')
+        stream.finish(5)
+        transport.room = None
+        wait_until(lambda: stream.buffered == 0)
+        assert peer.recv(100) == b'123456last'
+
+    def test_is_forgotten_when_the_peer_takes_nothing_any_more_but_what_it_sent_is_read(
+            self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:  # L2
+        stream.write(b'later')
+        peer.send(b'last words')
+        transport.error = BrokenPipeError(32, 'Broken pipe')
+        wait_until(lambda: ('ended', '[Errno 32] Broken pipe') in owner.events)
+        assert stream.buffered == 0
+        assert b'last words' in owner.events
+        assert owner.events[-1] == ('ended', '[Errno 32] Broken pipe')
+
+    def test_is_given_up_in_time(self, stream: Stream, peer: Any, owner: Owner) -> None:  # L3
+        stream.finish(0.02)
+        stream.finish(60)
+        wait_until(lambda: stream.buffered == 0, 'the end', 1)
+        assert peer.recv(100) == b'123'
+        assert peer.recv(100) == b''
+        assert owner.events == []
+
+    def test_shows_itself(self, stream: Stream) -> None:
+        assert repr(stream) == '<Stream open buffered=3>'
+
+
+class TestReading:
+    """What comes."""
+
+    def test_is_handed_to_the_owner(self, stream: Stream, owner: Owner, peer: Any) -> None:
+        peer.send(b'hello')
+        wait_until(lambda: owner.events)
+        assert owner.events == [b'hello']
+        assert stream.was_heard
+
+    def test_can_be_paused(self, stream: Stream, owner: Owner, peer: Any) -> None:  # B4
+        stream.pause()
+        stream.pause()
+        assert (stream.is_paused, repr(stream)) == (True, '<Stream paused buffered=0>')
+        peer.send(b'hello')
+        settle()
+        assert owner.events == []
+        stream.resume()
+        stream.resume()
+        wait_until(lambda: owner.events)
+
+    def test_ends_with_the_peers_end(self, stream: Stream, owner: Owner, peer: Any) -> None:  # L2
+        peer.close()
+        wait_until(lambda: owner.events)
+        assert owner.events == [('ended', '')]
+        assert repr(stream) == '<Stream closed buffered=0>'
+
+    def test_ends_with_an_error_that_is_told(self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:  # L2
+        def fail(buffer: memoryview) -> int:
+            raise ConnectionResetError(104, 'Connection reset by peer')
+
+        transport.recv_into = fail
+        peer.send(b'x')
+        wait_until(lambda: owner.events)
+        assert owner.events == [('ended', '[Errno 104] Connection reset by peer')]
+
+    def test_of_nothing_is_no_end(self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:
+        receive, calls = transport.recv_into, []
+
+        def would_block(buffer: memoryview) -> int:
+            calls.append(buffer)
+            transport.recv_into = receive
+            raise BlockingIOError
+
+        transport.recv_into = would_block
+        peer.send(b'x')
+        wait_until(lambda: owner.events)
+        assert (owner.events, len(calls)) == ([b'x'], 1)
+
+
+
+class TestFinish:
+    """Saying goodbye."""
+
+    def test_waits_for_the_peers_end_and_ignores_what_comes_before_it(
+            self, stream: Stream, owner: Owner, transport: Transport, peer: Any) -> None:  # H1
+        stream.write(b'first')
+        stream.write(b'second')
+        stream.finish(5)
+        assert repr(stream) == '<Stream ending buffered=0>'
+        assert peer.recv(100) == b'firstsecond'
+        assert peer.recv(100) == b''
+        peer.send(b'still talking')
+        settle()
+        stream.write(b'nothing')
+        stream.pause()
+        stream.write_urgent(b'nothing', 'pong')
+        assert transport.sock.fileno() > 0
+        peer.close()
+        wait_until(lambda: transport.sock.fileno() < 0)
+        assert owner.events == []
+
+    def test_does_not_wait_for_ever(
+            self, stream: Stream, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:  # L3, H9
+        monkeypatch.setattr('faye_websocket.stream.LINGER', 0.02)
+        stream.finish(60)
+        wait_until(lambda: transport.sock.fileno() < 0, 'the end', 1)
+
+    def test_of_a_connection_that_is_gone_is_the_end(self, stream: Stream, transport: Transport) -> None:
+        def fail(how: int) -> None:
+            raise OSError
+
+        transport.shutdown = fail
+        stream.finish(60)
+        assert transport.sock.fileno() < 0
+
+    def test_reads_though_it_was_paused(self, stream: Stream, transport: Transport, peer: Any) -> None:
+        stream.pause()
+        stream.finish(60)
+        peer.close()
+        wait_until(lambda: transport.sock.fileno() < 0)
+
+    def test_again_does_nothing(self, stream: Stream) -> None:
+        stream.close()
+        stream.close()
+        stream.finish(1)
+        stream.resume()
+        stream.write(b'nothing')
+        assert stream.buffered == 0
