@@ -55,8 +55,10 @@ def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, stopping.set)
     print(f'Listening on {_address(server, options)}', file=sys.stderr, flush=True)
-    stopping.wait()
-    server.stop(timeout=1)
+    try:
+        stopping.wait()
+    finally:
+        server.stop(timeout=1)
 
 
 def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
         return {}
     if certfile is None:
         raise _UsageError('--keyfile needs --certfile')
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certfile, keyfile)
     except OSError as error:
@@ -90,13 +92,17 @@ def _listener(bind: str) -> Any:
     """What WSGIServer listens on."""
     if not bind.startswith('unix:'):
         return parse_address(bind)[1]
-    listener = socket.socket(socket.AF_UNIX)
     path = bind.removeprefix('unix:')
     # Of a server that is gone; anything else in its place is left alone, and binding fails.
     if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
         os.unlink(path)
-    listener.bind(path)
-    listener.listen(256)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(path)
+        listener.listen(256)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 

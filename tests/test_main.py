@@ -79,7 +79,7 @@ def echoes(sock: Any) -> bool:
 def connect(url: str) -> Any:
     """A socket connected to an address as the command prints it."""
     host, port = url.partition('://')[2].rsplit(':', 1)
-    return socket.create_connection((host.strip('[]'), int(port)))
+    return socket.create_connection((host.strip('[]'), int(port)), timeout=5)
 
 
 class TestServe:

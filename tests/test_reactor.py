@@ -112,6 +112,20 @@ class TestWorker:
 
         assert handle_in_turn(swap, swap) == ['nobody'] * 2
 
+    def test_spawn_tree_locals_do_not_leak(self) -> None:
+        def swap() -> str:
+            tree_locals = gevent.getcurrent().spawn_tree_locals
+            before = tree_locals.get('user', 'nobody')
+            tree_locals['user'] = 'alice'
+            return str(before)
+
+        assert handle_in_turn(swap, swap) == ['nobody'] * 2
+
+    def test_what_is_linked_to_the_greenlet_is_called_when_its_handler_is_done(self) -> None:
+        ended: list[Any] = []
+        handle_in_turn(lambda: gevent.getcurrent().link(ended.append))
+        wait_until(lambda: ended, 'the link', 1)
+
     def test_a_reference_that_was_kept_is_to_nobody_elses_greenlet(self) -> None:
         kept: list[Any] = []
         handle_in_turn(lambda: kept.append(gevent.getcurrent()), lambda: kept.append(gevent.getcurrent()))
