@@ -7,6 +7,7 @@ from .errors import UnsupportedServer
 from .events import CloseEvent, ErrorEvent, Event, MessageEvent
 from .hijack import register_adapter
 from .registry import close_all
+from .version import __version__
 from .websocket import WebSocket
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     'MessageEvent',
     'UnsupportedServer',
     'WebSocket',
+    '__version__',
     'close_all',
     'is_websocket',
     'register_adapter',

@@ -89,18 +89,20 @@ def _import_app(path: str) -> Callable[..., Any]:
 
 
 def _listener(bind: str) -> Any:
-    """What WSGIServer listens on."""
-    if not bind.startswith('unix:'):
-        return parse_address(bind)[1]
-    path = bind.removeprefix('unix:')
-    # Of a server that is gone; anything else in its place is left alone, and binding fails.
-    if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
+    """The socket that WSGIServer listens on."""
+    if bind.startswith('unix:'):
+        family, address = socket.AF_UNIX, bind.removeprefix('unix:')
+        # Of a server that is gone; anything else in its place is left alone, and binding fails.
+        if os.path.exists(address) and stat.S_ISSOCK(os.stat(address).st_mode):
+            os.unlink(address)
+    else:
+        family, address = parse_address(bind)
+    listener = socket.socket(family)
     try:
-        listener.bind(path)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
         listener.listen(256)
-    except OSError:
+    except (OSError, OverflowError):
         listener.close()
         raise
     return listener

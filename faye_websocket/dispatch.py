@@ -105,7 +105,7 @@ class Dispatcher:
     def push_message(self, data: str | bytes) -> int:
         """Delivers a message, or keeps it at once for ``take_message``, which may be called where no worker comes.
 
-        Answers how many wait now.
+        Answers how many wait now. To be called between ``hold`` and ``run``.
         """
         if not self._handled & _MESSAGE:
             if self._messages is None:
@@ -115,8 +115,6 @@ class Dispatcher:
         if self._events is None:
             self._events = deque()
         self._events.append(MessageEvent(data))
-        if not self._is_awaited:
-            self._awaken()
         return len(self._events)
 
     def take_message(self) -> MessageEvent | None:

@@ -1,8 +1,9 @@
 """What all connections of one hub share: its loop, one receive buffer, and the greenlets that run handlers.
 
-A connection has no greenlet while nothing happens to it. When something does, the hub's callback switches into a parked
-worker, which runs the handlers and parks again. A handler may block: then the hub goes on, and the worker comes back
-like any greenlet.
+A connection has no greenlet while nothing happens to it. When something does, the hub's callback switches into the parked
+worker, which runs the handlers and parks again: that costs 1 microsecond, where a new greenlet costs 11 to 14 (CPython 3.11
+and later map memory for its frames). A handler may block: then the hub goes on, and the worker comes back like any greenlet,
+but is not parked any more.
 """
 
 from __future__ import annotations
@@ -21,10 +22,6 @@ __all__ = ['Job', 'Reactor', 'current_reactor']
 
 # As large as one read: recv(262144) of a fresh object makes glibc map and unmap memory for each.
 RECEIVE_BUFFER = 65536
-# Starting a greenlet costs 11 to 14 microseconds on CPython 3.11 and later, which map memory for its frames; switching into
-# a parked one costs 1. A parked one holds about 8 KiB.
-MAX_PARKED = 64
-
 # threading.get_ident, patched by gevent, would tell greenlets apart.
 _get_thread = get_original('_thread', 'get_ident')
 
@@ -46,7 +43,8 @@ class Reactor:
         self.loop: Any = hub.loop
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER))
         self._thread = _get_thread()
-        self._parked: list[_Worker] = []
+        # The worker that waits for a job, and the one that the hub waits for.
+        self._parked: _Worker | None = None
         self._direct: _Worker | None = None
 
     @property
@@ -63,24 +61,24 @@ class Reactor:
 
     def run(self, job: Job) -> None:
         """Runs ``job`` in a worker, until it is done or blocks. Only the hub may call this."""
-        worker = self._parked.pop() if self._parked else _Worker(self)
+        worker, self._parked = self._parked, None
+        if worker is None or worker.dead:
+            worker = _Worker(self)
         worker.job = job
         self._direct = worker
         worker.switch()
         self._direct = None
 
-    def park(self, worker: _Worker) -> bool:
-        """Keeps the calling worker, if it has not blocked and is needed; answers True when it has another job.
+    def waits_for(self, worker: _Worker) -> bool:
+        """Whether the hub is still where it has switched into this worker, which so has not blocked since."""
+        return self._direct is worker
 
-        Where a worker has blocked, who knows what else refers to it while it runs: its references cannot be told apart.
-        """
-        if self._direct is not worker or len(self._parked) >= MAX_PARKED:
-            return False
-        # Nor may it see the context variables of the job before.
+    def park(self, worker: _Worker) -> None:
+        """Keeps the calling worker; returns when it has another job."""
+        # Which must not see the context variables of the job before.
         worker.gr_context = None
-        self._parked.append(worker)
+        self._parked = worker
         greenlet.switch(self.hub)
-        return True
 
 
 class _Worker(gevent.Greenlet):  # type: ignore[misc]
@@ -96,23 +94,25 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
     def _run(self) -> None:
         reactor = self._reactor
         attributes = len(self.__dict__)
-        is_needed = True
-        while is_needed:
+        while True:
             job, self.job = self.job, None
             assert job is not None
             references = sys.getrefcount(self)
             job.drain()
             del job
             # Goes on only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection
-            # must not reach another's: a Timeout still running, greenlet-local values, a reference that a handler kept.
-            is_needed = (
-                sys.getrefcount(self) == references
+            # must not reach another's: a Timeout still running, greenlet-local values, a reference that a handler kept. (What
+            # refers to one that has blocked, only because it has, cannot be told from that.)
+            if not (
+                reactor.waits_for(self)
+                and sys.getrefcount(self) == references
                 and not weakref.getweakrefcount(self)
                 and len(self.__dict__) == attributes
                 and not self.spawn_tree_locals
                 and not self.has_links()
-                and reactor.park(self)
-            )
+            ):
+                break
+            reactor.park(self)
 
 
 # _thread._local is never patched by gevent's threading.local: one slot for each OS thread, gone with it.

@@ -50,11 +50,14 @@ class TLSTransport:
         """Reads the next record, or raw bytes that nobody will look at once this side has said goodbye."""
         if self._tls is None:
             return int(self._raw.recv_into(buffer))
-        size = self._read(buffer)
-        # A record has 16 KiB at most and the buffer more, but what OpenSSL holds back no watcher would tell of.
-        while size and self._tls.pending() and size < len(buffer):
-            size += self._read(buffer[size:])
-        return size
+        try:
+            # One record, of 16 KiB at most. The buffer has room for more, so OpenSSL holds nothing back unseen by the watcher.
+            return int(self._tls.read(len(buffer), buffer))
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            # An end without a goodbye is an end.
+            return 0
 
     def send(self, data: bytes | memoryview) -> int:
         """Writes; OpenSSL wants a write that had to wait to be repeated with the same bytes, which a stream does."""
@@ -72,13 +75,4 @@ class TLSTransport:
             # The peer's goodbye is not there yet, or the connection is gone: neither changes what follows.
             pass
         self._raw.shutdown(how)
-
-    def _read(self, buffer: memoryview) -> int:
-        """One read; an end without a goodbye is an end."""
-        try:
-            return int(self._tls.read(len(buffer), buffer))
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise BlockingIOError from None
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            return 0
 

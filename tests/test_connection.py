@@ -154,6 +154,26 @@ class TestEnding:
             ws.send('nobody reads this')
             assert record.the_close().code == 1006
 
+    def test_a_failing_write_loses_nothing_that_came_before(self) -> None:  # L2
+        with joined(family=socket.AF_UNIX) as pair:
+            record = Record(pair.ws)
+            ws, client = pair.open()
+            client.send(MESSAGE)
+            client.socket.shutdown(socket.SHUT_RD)
+            ws.send('nobody reads this')
+            assert record.the_close().code == 1006
+            assert record.types == ['open', 'message', 'close']
+
+    def test_a_failing_write_does_not_hide_why_the_peer_has_left(self) -> None:  # L4
+        with joined(family=socket.AF_UNIX) as pair:
+            record = Record(pair.ws)
+            ws, client = pair.open()
+            client.send_close(3000, 'enough')
+            client.close()
+            ws.send('nobody reads this')
+            event = record.the_close()
+            assert (event.code, event.reason, event.was_clean) == (3000, 'enough', True)
+
     def test_overflowing_before_the_handshake_is_the_end(self) -> None:  # L2
         with joined(max_buffered=100) as pair:
             record = Record(pair.ws)
@@ -733,14 +753,14 @@ class TestEarly:
             record.wait('message', 3)
             assert record.types == ['open'] + ['message'] * 3
 
-    def test_the_close_event_comes_after_the_messages_whenever_handlers_are_set(self) -> None:  # L2, L8
+    def test_the_close_event_comes_after_the_messages_in_whatever_order_handlers_are_set(self) -> None:  # L2, L8
         with joined() as pair:
             ws, client = pair.open()
             client.send(MESSAGE)
             client.send_close()
+            settle()
             events: list[Any] = []
             ws.onclose = events.append
-            settle()
             ws.onmessage = events.append
             wait_until(lambda: len(events) == 2)
             assert [event.type for event in events] == ['message', 'close']

@@ -149,12 +149,6 @@ class TestWorker:
         gevent.killall(parked_workers())
         assert handle_in_turn(lambda: 'it ran') == ['it ran']
 
-    def test_is_not_kept_where_there_are_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr('faye_websocket.reactor.MAX_PARKED', 0)
-        assert handle_in_turn(lambda: 1, lambda: 2) == [1, 2]
-        settle()
-        assert parked_workers() == []
-
     def test_handlers_that_block_have_workers_of_their_own(self) -> None:
         release, workers = gevent.event.Event(), set()
 

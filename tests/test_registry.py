@@ -106,6 +106,14 @@ class TestCloseAll:
     def test_returns_at_once_when_there_is_nothing_to_close(self) -> None:
         close_all()
 
+    def test_gives_up_sockets_of_other_threads_too(self, registry: Registry) -> None:
+        with joined() as pair:
+            record = Record(pair.ws)
+            pair.open()
+            run_threads(lambda: close_all(timeout=0.05))
+            event = record.the_close()
+            assert (event.code, event.reason) == (1006, 'close timeout')
+
     def test_may_be_called_by_two_at_once(self, registry: Registry) -> None:
         with joined() as pair:
             _, client = pair.open()

@@ -246,7 +246,8 @@ def serve(setup: Setup = lambda ws: None, *, tls: bool = False, **options: Any) 
     try:
         with hub_errors() as errors:
             yield server
-            assert server.errors.getvalue() + errors.getvalue() == ''
+            logged = server.errors.getvalue() + errors.getvalue()
+            assert logged == '', logged
     finally:
         for client in server.clients:
             client.close()
@@ -349,7 +350,7 @@ def joined(
     try:
         with hub_errors() as errors:
             yield pair
-            assert errors.getvalue() == ''
+            assert errors.getvalue() == '', errors.getvalue()
     finally:
         pair.client.close()
         pair.sock.close()
