@@ -118,7 +118,7 @@ def summarize(runs: list[Result], baseline: list[Result], unit: str) -> Result |
     rate = f"{unit}_per_second"
     if any("failure" in run for run in runs):
         return None
-    ratios = [run[rate] / base[rate] for run, base in zip(runs, baseline) if base.get(rate)]
+    ratios = [run[rate] / base[rate] for run, base in zip(runs, baseline, strict=True) if base.get(rate)]
     return {
         "rate": median(run[rate] for run in runs),
         "lowest": min(run[rate] for run in runs),
@@ -136,7 +136,7 @@ def table(rows: list[list[str]]) -> str:
     """Align rows: the first column to the left, the figures to the right; a rule under the head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))

@@ -324,7 +324,7 @@ class TestSend:
             ws, client = pair.open()
             switches: list[int] = []
             gevent.spawn(switches.append, 1)
-            assert all([ws.send(b'%04d' % number * 1000) for number in range(100)])
+            assert all(ws.send(b'%04d' % number * 1000) for number in range(100))
             assert switches == []
             assert client.receive_messages(100) == [b'%04d' % number * 1000 for number in range(100)]
 

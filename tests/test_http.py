@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from faye_websocket.errors import HandshakeError
 from faye_websocket.http import (
-    MAX_HEAD, MAX_HEADERS, HeadParser, RequestParser, check_headers, is_token, serialize_head, tokens)
+    MAX_HEAD,
+    MAX_HEADERS,
+    HeadParser,
+    RequestParser,
+    check_headers,
+    is_token,
+    serialize_head,
+    tokens,
+)
 from tests.conftest import AssertLinear, Cut
 
 

@@ -162,7 +162,6 @@ class TestUsageError:
 
     def test_of_a_certificate_that_is_not_there_is_told(
             self, handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str]) -> None:
-        stop_soon(handlers)
         message = self.message(capsys, 'serve', APP, '--bind', '127.0.0.1:0', '--certfile', '/nowhere/at/all')
         assert 'No such file or directory' in message
 
@@ -170,19 +169,9 @@ class TestUsageError:
             self, handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         path = tmp_path / 'precious'
         path.write_text('data')
-        stop_soon(handlers)
         message = self.message(capsys, 'serve', APP, '--bind', f'unix:{path}')
         assert message.startswith('cannot serve on unix:')
         assert path.read_text() == 'data'
-
-
-def stop_soon(handlers: dict[int, Callable[[], object]]) -> None:
-    """Stops the command should it serve after all."""
-    def stop() -> None:
-        wait_until(lambda: len(handlers) == 2, deadline=1)
-        handlers[signal.SIGTERM]()
-
-    gevent.spawn(stop)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

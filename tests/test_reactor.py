@@ -11,7 +11,6 @@ from typing import Any
 import gevent
 import gevent.event
 import gevent.local
-import pytest
 from greenlet import greenlet
 
 from faye_websocket.reactor import Reactor, current_reactor

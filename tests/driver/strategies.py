@@ -15,12 +15,12 @@ sizes = st.lists(st.integers(1, 40), min_size=1, max_size=8)
 
 def cut(wire: bytes, sizes: list[int]) -> list[bytes]:
     """The wire in parts of these sizes, over and over."""
-    parts, start = [], 0
-    for size in cycle(sizes):
-        if start >= len(wire):
-            return parts
+    parts, start, lengths = [], 0, cycle(sizes)
+    while start < len(wire):
+        size = next(lengths)
         parts.append(wire[start:start + size])
         start += size
+    return parts
 
 
 _controls = st.builds(sent, st.sampled_from([PING, PONG]), st.binary(max_size=125))

@@ -15,7 +15,22 @@ from faye_websocket.errors import ProtocolError
 from tests.conftest import Cut
 from tests.driver.strategies import cut, sizes
 from tests.driver.vectors import (
-    BINARY, CLOSE, CONTINUATION, KEY, PING, PONG, RSV1, RSV2, RSV3, TEXT, VECTORS, Vector, frame, head, mask)
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    KEY,
+    PING,
+    PONG,
+    RSV1,
+    RSV2,
+    RSV3,
+    TEXT,
+    VECTORS,
+    Vector,
+    frame,
+    head,
+    mask,
+)
 
 EVERY_BIT = RSV1 | RSV2 | RSV3
 
