@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, TypeVar, overload
 
 __all__ = ['CloseEvent', 'ErrorEvent', 'Event', 'EventHandler', 'EventTarget', 'MessageEvent']
@@ -90,13 +91,13 @@ class EventHandler:
             target._handler_added(self._type)
 
 
-_SLOTS = {type: f'_on{type}' for type in ('open', 'message', 'error', 'close', 'drain')}
+_HANDLERS = {type: attrgetter(f'_on{type}') for type in ('open', 'message', 'error', 'close', 'drain')}
 
 
 class EventTarget:
     """DOM's EventTarget, with one handler attribute for each type beside the listeners."""
 
-    __slots__ = ('_listeners', *_SLOTS.values())
+    __slots__ = ('_listeners', '_onclose', '_ondrain', '_onerror', '_onmessage', '_onopen')
 
     onopen = EventHandler('open')
     onmessage = EventHandler('message')
@@ -142,7 +143,8 @@ class EventTarget:
         """DOM's dispatchEvent: runs the handlers at once, here, and lets what they raise pass through."""
         event.target = event.current_target = self
         type = event.type
-        handler = getattr(self, _SLOTS[type]) if type in _SLOTS else None
+        get_handler = _HANDLERS.get(type)
+        handler = get_handler(self) if get_handler is not None else None
         if handler is not None:
             handler(event)
         if self._listeners:

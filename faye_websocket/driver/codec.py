@@ -24,6 +24,7 @@ _CONTROL = 0x8
 _DATA_OPCODES = (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY)
 _CONTROL_OPCODES = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
 
+_from_bytes = int.from_bytes
 # Below this many bytes one XOR of two big integers is quicker than four passes of bytes.translate: 0.6 us for 125 bytes, where
 # the passes take 1.2; they win from here on, with 0.9 ms for a MiB.
 _TRANSLATE_FROM = 768
@@ -51,8 +52,8 @@ def apply_mask(payload: bytes, masking_key: bytes) -> bytes:
     length = len(payload)
     if length < _TRANSLATE_FROM:
         words = (length + 3) // 4
-        key = int.from_bytes(masking_key, 'little') * _REPEATED[words]
-        return (int.from_bytes(payload, 'little') ^ key).to_bytes(words * 4, 'little')[:length]
+        key = _from_bytes(masking_key, 'little') * _REPEATED[words]
+        return (_from_bytes(payload, 'little') ^ key).to_bytes(words * 4, 'little')[:length]
     result = bytearray(payload)
     for offset in range(4):
         result[offset::4] = result[offset::4].translate(_xor_table(masking_key[offset]))
@@ -64,10 +65,10 @@ def serialize_frame(
 ) -> bytes:
     """The bytes of one frame (section 5.2); ``rsv`` is a sum of RSV1, RSV2 and RSV3."""
     first = opcode | rsv | (_FIN if fin else 0)
-    masked = 0 if masking_key is None else _MASKED
     length = len(payload)
     if length < 126 and masking_key is None:
         return b'%c%c%b' % (first, length, payload)
+    masked = 0 if masking_key is None else _MASKED
     if length < 126:
         head = b'%c%c' % (first, masked | length)
     elif length < 65536:

@@ -23,6 +23,10 @@ from .codes import CloseCode, Opcode, is_receivable, is_sendable
 
 __all__ = ['VERSIONS', 'Hybi', 'accept_key', 'check_close', 'control_payload']
 
+# Looking these up in their class took 4 % of the time of a message.
+CONTINUATION, TEXT, BINARY = Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY
+CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
+
 # Section 1.3
 _GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 # Sixteen bytes in base64: "a base64-encoded value that, when decoded, is 16 bytes in length" (section 4.1)
@@ -32,7 +36,7 @@ _MAX_REASON = 123
 _MAX_CONTROL = 125
 
 # The first bytes of an only frame: fin, no reserved bits, text or binary
-_WHOLE_MESSAGE = (0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY)
+_WHOLE_MESSAGE = (0x80 | TEXT, 0x80 | BINARY)
 
 _UTF8 = codecs.getincrementaldecoder('utf-8')
 
@@ -64,6 +68,8 @@ class Hybi(Driver):
     )
 
     can_ping = True
+
+    _is_client = False
 
     def __init__(
         self,
@@ -146,20 +152,20 @@ class Hybi(Driver):
                 frame = self._parser.next_frame()
                 if frame is None:
                     break
-                if frame.opcode < Opcode.CLOSE:
+                if frame.opcode < CLOSE:
                     message = self._receive_data(frame)
-                elif frame.opcode == Opcode.CLOSE:
+                elif frame.opcode == CLOSE:
                     code, reason = _parse_close(frame.payload)
             except ProtocolError as error:
                 self.emit('ending')
                 self._fail(error.code, error)
                 break
-            if frame.opcode < Opcode.CLOSE:
+            if frame.opcode < CLOSE:
                 if message is not None:
                     self.emit_message(message)
-            elif frame.opcode == Opcode.CLOSE:
+            elif frame.opcode == CLOSE:
                 self._receive_close(code, reason)
-            elif frame.opcode == Opcode.PING:
+            elif frame.opcode == PING:
                 self._receive_ping(frame.payload)
             else:
                 self._receive_pong(frame.payload)
@@ -183,7 +189,7 @@ class Hybi(Driver):
             return self._end_message(frame.payload)
         if self._data is None:
             self._data = bytearray()
-            if self._opcode == Opcode.TEXT and not self._rsv:
+            if self._opcode == TEXT and not self._rsv:
                 self._validator = _UTF8()
         self._data += frame.payload
         if self._validator is not None:
@@ -193,7 +199,7 @@ class Hybi(Driver):
 
     def _begin_frame(self, frame: Frame) -> None:
         """Checks a frame's place in its message, and the message's size so far, before any of it is kept."""
-        if frame.opcode != Opcode.CONTINUATION:
+        if frame.opcode != CONTINUATION:
             # 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message"
             if self._opcode:
                 raise ProtocolError('new message before the last one was complete')
@@ -223,7 +229,7 @@ class Hybi(Driver):
         # 5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received a Close frame."
         if self.ready_state == OPEN:
             # 5.5.3: an endpoint may "send a Pong frame for only the most recently processed Ping frame".
-            self._write_urgent(Opcode.PONG, payload, 'pong')
+            self._write_urgent(PONG, payload, 'pong')
         self.emit('ping', payload)
 
     def _receive_pong(self, payload: bytes) -> None:
@@ -249,11 +255,11 @@ class Hybi(Driver):
 
     def text(self, message: str) -> bool:
         """Sends a text message."""
-        return self._send_message(Opcode.TEXT, message.encode())
+        return self._send_message(TEXT, message.encode())
 
     def binary(self, message: bytes) -> bool:
         """Sends a binary message."""
-        return self._send_message(Opcode.BINARY, message)
+        return self._send_message(BINARY, message)
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
         """Sends a ping, and calls ``callback()`` at its pong. ValueError for more than 125 bytes (section 5.5)."""
@@ -261,7 +267,7 @@ class Hybi(Driver):
 
     def pong(self, message: str | bytes = '') -> bool:
         """Sends a pong nobody asked for (section 5.5.3). ValueError for more than 125 bytes."""
-        return self._command(self._write_urgent, Opcode.PONG, control_payload(message), 'unsolicited pong')
+        return self._command(self._write_urgent, PONG, control_payload(message), 'unsolicited pong')
 
     def fail(self, code: int, reason: str) -> None:
         """Section 7.1.7, _Fail the WebSocket Connection_: says why in a close frame, and is done."""
@@ -275,7 +281,7 @@ class Hybi(Driver):
         if self.ready_state != OPEN:
             return self._command(self._send_message, opcode, data)
         if self._extensions is None:
-            self.io.write(serialize_frame(opcode, data, True, 0, self._masking_key()))
+            self.io.write(serialize_frame(opcode, data, True, 0, self._masking_key() if self._is_client else None))
         else:
             message = self._extensions.process_outgoing_message(Message(opcode, data, 0))
             self.io.write(serialize_frame(opcode, message.data, True, message.rsv, self._masking_key()))
@@ -284,12 +290,12 @@ class Hybi(Driver):
     def _send_ping(self, payload: bytes, callback: Callable[[], object] | None) -> None:
         if callback is not None:
             self._pings = [*(self._pings or ()), (payload, callback)]
-        self._write_urgent(Opcode.PING, payload, f'ping {payload!r}')
+        self._write_urgent(PING, payload, f'ping {payload!r}')
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Section 7.1.2: sends a close frame, behind what was sent before, and waits for the peer's."""
         self._reason = reason
-        self.io.write(serialize_frame(Opcode.CLOSE, _close_payload(code, reason), masking_key=self._masking_key()))
+        self.io.write(serialize_frame(CLOSE, _close_payload(code, reason), masking_key=self._masking_key()))
         self.ready_state = CLOSING
 
     def _masking_key(self) -> bytes | None:
@@ -308,7 +314,7 @@ class Hybi(Driver):
     def _write_last(self, payload: bytes) -> None:
         """The close frame after which nothing is sent, not even what waits."""
         write_last = getattr(self.io, 'write_last', self.io.write)
-        write_last(serialize_frame(Opcode.CLOSE, payload, masking_key=self._masking_key()))
+        write_last(serialize_frame(CLOSE, payload, masking_key=self._masking_key()))
 
     def _close(self, code: int, reason: str) -> None:
         if self.ready_state != CLOSED:
@@ -320,7 +326,7 @@ class Hybi(Driver):
 
 def _decode(opcode: int, data: bytes) -> str | bytes:
     """A message's data, as the application sees it; section 5.6: text is UTF-8, anything else closes with 1007."""
-    if opcode == Opcode.BINARY:
+    if opcode == BINARY:
         return data
     try:
         return data.decode()
