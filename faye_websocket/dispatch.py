@@ -175,6 +175,7 @@ class Dispatcher:
     def _deliver(self, event: Event) -> None:
         """Runs one event's handlers."""
         try:
+            # Where a message is kept is push_message.
             if isinstance(event, MessageEvent):
                 self._target.dispatch_event(event)
             elif isinstance(event, Callback):

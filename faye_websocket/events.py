@@ -33,6 +33,7 @@ class MessageEvent(Event):
     __slots__ = ('data',)
 
     def __init__(self, data: str | bytes) -> None:
+        # As in Event, without the call: there is one of these for every message.
         self.type = 'message'
         self.target = None
         self.current_target = None

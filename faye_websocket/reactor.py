@@ -8,10 +8,10 @@ but is not parked any more.
 
 from __future__ import annotations
 
-import sys
-import weakref
 from collections.abc import Callable
+from sys import getrefcount
 from typing import Any, Protocol
+from weakref import getweakrefcount
 
 import gevent
 from gevent.hub import Hub
@@ -97,7 +97,7 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
         while True:
             job, self.job = self.job, None
             assert job is not None
-            references = sys.getrefcount(self)
+            references = getrefcount(self)
             job.drain()
             del job
             # Goes on only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection
@@ -105,8 +105,8 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
             # refers to one that has blocked, only because it has, cannot be told from that.)
             if not (
                 reactor.waits_for(self)
-                and sys.getrefcount(self) == references
-                and not weakref.getweakrefcount(self)
+                and getrefcount(self) == references
+                and not getweakrefcount(self)
                 and len(self.__dict__) == attributes
                 and not self.spawn_tree_locals
                 and not self.has_links()

@@ -145,27 +145,29 @@ class Hybi(Driver):
         """Takes the next bytes of the wire."""
         if self.ready_state in (CONNECTING, CLOSED):
             return
-        self._parser.feed(chunk)
+        parser = self._parser
+        parser.feed(chunk)
         # What listeners raise must not be taken for the peer's fault, so nothing is emitted within the "try".
         while self.ready_state != CLOSED:
             try:
-                frame = self._parser.next_frame()
+                frame = parser.next_frame()
                 if frame is None:
                     break
-                if frame.opcode < CLOSE:
+                opcode = frame.opcode
+                if opcode < CLOSE:
                     message = self._receive_data(frame)
-                elif frame.opcode == CLOSE:
+                elif opcode == CLOSE:
                     code, reason = _parse_close(frame.payload)
             except ProtocolError as error:
                 self.emit('ending')
                 self._fail(error.code, error)
                 break
-            if frame.opcode < CLOSE:
+            if opcode < CLOSE:
                 if message is not None:
                     self.emit_message(message)
-            elif frame.opcode == CLOSE:
+            elif opcode == CLOSE:
                 self._receive_close(code, reason)
-            elif frame.opcode == PING:
+            elif opcode == PING:
                 self._receive_ping(frame.payload)
             else:
                 self._receive_pong(frame.payload)
