@@ -9,21 +9,16 @@ peer. One function for each server knows where that server keeps its socket.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import gevent.socket
-from gevent.monkey import get_original
 
 from .errors import UnsupportedServer
-from .transport import TLSTransport, Transport
+from .transport import Transport, take_out
 
 __all__ = ['ADAPTERS', 'hijack', 'is_adapter', 'register_adapter']
-
-# The interpreter's own socket, also in a process that gevent has patched.
-_Socket = get_original('socket', 'socket')
 
 # What an adapter answers: the server's gevent socket, and the bytes that were read past the head, or a function that gets at
 # them once the socket is out of its place. None if the request is not from its server.
@@ -45,7 +40,7 @@ def hijack(environ: Mapping[str, Any]) -> tuple[Transport, bytes]:
         found = take(environ)
         if found is not None:
             sock, received = found
-            transport = _take_out(sock)
+            transport = take_out(sock)
             return transport, received if isinstance(received, bytes) else received()
     raise UnsupportedServer(_explanation(environ))
 
@@ -65,67 +60,6 @@ def register_adapter(name: str, take: Take) -> None:
 def is_adapter(name: str) -> bool:
     """Whether a server of this name is known."""
     return name in ADAPTERS
-
-
-class _Gone:
-    """What the server keeps in the place of its socket: always at its end, and swallowing.
-
-    Raising errors instead would have the servers log them.
-    """
-
-    family = type = proto = -1
-
-    def __bool__(self) -> bool:
-        """Closed already, as far as gevent can see."""
-        return False
-
-    def fileno(self) -> int:
-        """No descriptor."""
-        return -1
-
-    def recv(self, *arguments: object) -> bytes:
-        """The end."""
-        return b''
-
-    def recv_into(self, *arguments: object) -> int:
-        """The end."""
-        return 0
-
-    def send(self, data: bytes, *arguments: object) -> int:
-        """All of it, nowhere."""
-        return memoryview(data).nbytes
-
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        """Whatever else a server does to a socket: options, shutdown, close."""
-        return lambda *arguments: 0
-
-
-def _take_out(sock: Any) -> Transport:
-    """Takes a gevent socket's connection away from it."""
-    tls = getattr(sock, '_sslobj', None)
-    transport = _take_out_plain(sock) if tls is None else _take_out_tls(sock, tls)
-    sock._sock = _Gone()
-    return transport
-
-
-def _take_out_plain(sock: Any) -> Transport:
-    """The descriptor, in a socket of our own."""
-    family, kind, protocol = sock.family, sock.type, sock.proto
-    own: Transport = _Socket(family, kind, protocol, fileno=sock.detach())
-    own.setblocking(False)  # type: ignore[attr-defined]
-    return own
-
-
-def _take_out_tls(sock: Any, tls: Any) -> Transport:
-    """OpenSSL knows the descriptor by its number and cannot change it, so the whole pair moves: the TLS object and its socket.
-
-    gevent's socket is left a duplicate to detach from, which closes its watchers.
-    """
-    raw = sock._sock
-    sock._sslobj = None
-    sock._sock = _Socket(fileno=os.dup(raw.fileno()))
-    os.close(sock.detach())
-    return TLSTransport(tls, raw)
 
 
 def _take_from_gunicorn(environ: Mapping[str, Any]) -> Found | None:

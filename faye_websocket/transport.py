@@ -6,10 +6,17 @@ where it would have to wait, and OSError (of which ssl.SSLError is one) when the
 
 from __future__ import annotations
 
+import os
 import ssl
+from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ['TLSTransport', 'Transport']
+from gevent.monkey import get_original
+
+__all__ = ['TLSTransport', 'Transport', 'take_out']
+
+# The interpreter's own socket, also in a process that gevent has patched.
+_Socket = get_original('socket', 'socket')
 
 
 class Transport(Protocol):
@@ -76,3 +83,63 @@ class TLSTransport:
             pass
         self._raw.shutdown(how)
 
+
+class _Gone:
+    """What a WSGI server keeps in the place of its socket: always at its end, and swallowing.
+
+    Raising errors instead would have the servers log them.
+    """
+
+    family = type = proto = -1
+
+    def __bool__(self) -> bool:
+        """Closed already, as far as gevent can see."""
+        return False
+
+    def fileno(self) -> int:
+        """No descriptor."""
+        return -1
+
+    def recv(self, *arguments: object) -> bytes:
+        """The end."""
+        return b''
+
+    def recv_into(self, *arguments: object) -> int:
+        """The end."""
+        return 0
+
+    def send(self, data: bytes, *arguments: object) -> int:
+        """All of it, nowhere."""
+        return memoryview(data).nbytes
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        """Whatever else a server does to a socket: options, shutdown, close."""
+        return lambda *arguments: 0
+
+
+def take_out(sock: Any) -> Transport:
+    """Takes a gevent socket's connection away from it, and leaves a stub in its place."""
+    tls = getattr(sock, '_sslobj', None)
+    transport = _take_out_plain(sock) if tls is None else _take_out_tls(sock, tls)
+    sock._sock = _Gone()
+    return transport
+
+
+def _take_out_plain(sock: Any) -> Transport:
+    """The descriptor, in a socket of our own."""
+    family, kind, protocol = sock.family, sock.type, sock.proto
+    own: Transport = _Socket(family, kind, protocol, fileno=sock.detach())
+    own.setblocking(False)  # type: ignore[attr-defined]
+    return own
+
+
+def _take_out_tls(sock: Any, tls: Any) -> Transport:
+    """OpenSSL knows the descriptor by its number and cannot change it, so the whole pair moves: the TLS object and its socket.
+
+    gevent's socket is left a duplicate to detach from, which closes its watchers.
+    """
+    raw = sock._sock
+    sock._sslobj = None
+    sock._sock = _Socket(fileno=os.dup(raw.fileno()))
+    os.close(sock.detach())
+    return TLSTransport(tls, raw)

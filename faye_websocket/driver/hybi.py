@@ -84,7 +84,7 @@ class Hybi(Driver):
         self.version = VERSIONS.get(io.environ.get('HTTP_SEC_WEBSOCKET_VERSION', ''), 'hybi-13')
         self.max_fragments = max_fragments
         self._extensions = Pipeline(extensions) if extensions else None
-        self._parser = FrameParser(masked=True)
+        self._parser = FrameParser(masked=not self._is_client)
         self._opcode = 0
         self._rsv = 0
         self._length = 0
