@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .client import Client
 from .driver import CloseCode
 from .errors import UnsupportedServer
 from .events import CloseEvent, ErrorEvent, Event, MessageEvent
@@ -11,6 +12,7 @@ from .version import __version__
 from .websocket import WebSocket
 
 __all__ = [
+    'Client',
     'CloseCode',
     'CloseEvent',
     'ErrorEvent',

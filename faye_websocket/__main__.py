@@ -1,4 +1,7 @@
-"""The command line: ``faye-websocket serve MODULE:APP``, also as ``python -m faye_websocket``."""
+"""The command line: ``faye-websocket serve MODULE:APP`` and ``faye-websocket connect URL``.
+
+Also as ``python -m faye_websocket``. The latter's work is in ``terminal``.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,15 @@ from gevent import socket, ssl
 from gevent.baseserver import parse_address
 from gevent.pywsgi import WSGIServer
 
+from . import terminal
+from .terminal import UsageError
+
 __all__ = ['main']
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command, and returns the process's exit status."""
-    parser = argparse.ArgumentParser(prog='faye-websocket', description='WebSockets for WSGI applications on gevent.')
+    parser = argparse.ArgumentParser(prog='faye-websocket', description='WebSockets on gevent.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     serve_parser = commands.add_parser('serve', help='serve a WSGI application under gevent.pywsgi')
     serve_parser.add_argument('app', metavar='MODULE:APP', help='where the application is, such as examples.app:app')
@@ -30,19 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve_parser.add_argument('--certfile', metavar='FILE', help='serve TLS with this certificate')
     serve_parser.add_argument('--keyfile', metavar='FILE', help='the key of the certificate')
     serve_parser.set_defaults(run=_serve)
+    connect_parser = commands.add_parser('connect', help='talk to a server from the terminal, or in a pipe')
+    terminal.add_arguments(connect_parser)
+    connect_parser.set_defaults(run=terminal.connect)
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
-    except _UsageError as error:
+        return int(options.run(options))
+    except UsageError as error:
         parser.error(str(error))
-    return 0
 
 
-class _UsageError(Exception):
-    """What the user asked for cannot be done; the text says why."""
-
-
-def _serve(options: argparse.Namespace) -> None:
+def _serve(options: argparse.Namespace) -> int:
     """Serves until SIGINT or SIGTERM; then every open socket is closed with 1001 as the process exits."""
     app = _import_app(options.app)
     tls = _tls(options.certfile, options.keyfile)
@@ -50,7 +54,7 @@ def _serve(options: argparse.Namespace) -> None:
         server = WSGIServer(_listener(options.bind), app, log=sys.stdout, **tls)
         server.start()
     except (OSError, OverflowError, ValueError) as error:
-        raise _UsageError(f'cannot serve on {options.bind}: {error}') from error
+        raise UsageError(f'cannot serve on {options.bind}: {error}') from error
     stopping = gevent.event.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, stopping.set)
@@ -59,6 +63,7 @@ def _serve(options: argparse.Namespace) -> None:
         stopping.wait()
     finally:
         server.stop(timeout=1)
+    return 0
 
 
 def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
@@ -66,12 +71,12 @@ def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
     if certfile is None and keyfile is None:
         return {}
     if certfile is None:
-        raise _UsageError('--keyfile needs --certfile')
+        raise UsageError('--keyfile needs --certfile')
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certfile, keyfile)
     except OSError as error:
-        raise _UsageError(f'cannot use the certificate {certfile}: {error}') from error
+        raise UsageError(f'cannot use the certificate {certfile}: {error}') from error
     return {'ssl_context': context}
 
 
@@ -82,9 +87,9 @@ def _import_app(path: str) -> Callable[..., Any]:
     try:
         app = getattr(import_module(module_name), name or 'app')
     except (ImportError, AttributeError, ValueError) as error:
-        raise _UsageError(f'cannot import {path}: {error}') from error
+        raise UsageError(f'cannot import {path}: {error}') from error
     if not callable(app):
-        raise _UsageError(f'{path} is not a WSGI application')
+        raise UsageError(f'{path} is not a WSGI application')
     return app  # type: ignore[no-any-return]
 
 

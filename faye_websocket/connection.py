@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -48,10 +48,6 @@ class Target(Protocol):
     @property
     def url(self) -> str:
         """The URL of the connection."""
-
-    @property
-    def environ(self) -> Mapping[str, Any]:
-        """The request, for a server's driver."""
 
     def dispatch_event(self, event: Event) -> object:
         """Runs the handlers of an event."""
@@ -124,15 +120,31 @@ class Connection:
         self._driver = driver
         driver.observer = self
 
-    def attach(self, transport: Transport, received: bytes) -> None:
-        """Starts on a connected socket, of which these bytes were read already."""
+    def attach(self, transport: Transport, received: bytes, timeout: float | None = None) -> None:
+        """Starts on a connected socket, of which these bytes were read already; ``timeout`` bounds the handshake."""
         self._open_stream(transport)
         self._driver.start()
         if self._driver.ready_state == CONNECTING:
-            self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
+            self._set_timer(_HANDSHAKE_TIMEOUT if timeout is None else max(0, timeout), 'handshake timeout')
         if received:
             # On the hub like all that comes, and before anything that comes later.
             self._reactor.call_soon(self.received, received)
+
+    def detach(self) -> None:
+        """Lets go of the socket, for another attempt."""
+        assert self._stream is not None
+        self._stop_timers()
+        self._stream.close()
+        self._stream = None
+
+    def give_up(self, error: Exception) -> None:
+        """The connection was never established."""
+        if _get_thread() != self._thread:
+            self._reactor.call_soon(self.give_up, error)
+            return
+        if self._stream is not None:
+            self._stream.close()
+        self._driver.give_up(error)
 
     def refuse(self, transport: Transport | None, error: HandshakeError) -> None:
         """Answers the handshake with an HTTP error, through the ``transport`` if there is one."""
@@ -198,12 +210,7 @@ class Connection:
         """There is a handler for events of this type."""
         self._dispatcher.handler_added(type)
 
-    # ---- the driver's io until there is a stream, and its observer
-
-    @property
-    def environ(self) -> Mapping[str, Any]:
-        """The request that a server's driver answers."""
-        return self._target.environ
+    # ---- where the driver writes until there is a stream, and its observer
 
     def write(self, data: bytes) -> None:
         """Goes nowhere: without a transport a refusal is left to the WSGI server."""

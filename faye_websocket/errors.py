@@ -7,7 +7,7 @@ is the deployer's fault: the others become an error event and a close event.
 
 from __future__ import annotations
 
-__all__ = ['HandshakeError', 'InvalidData', 'MessageTooBig', 'ProtocolError', 'UnsupportedServer']
+__all__ = ['ConnectError', 'HandshakeError', 'InvalidData', 'MessageTooBig', 'ProtocolError', 'UnsupportedServer']
 
 
 class ProtocolError(Exception):
@@ -38,6 +38,10 @@ class HandshakeError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = headers
+
+
+class ConnectError(Exception):
+    """A client could not connect; the text names the stage that failed, and why."""
 
 
 class UnsupportedServer(RuntimeError):

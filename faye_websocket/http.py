@@ -6,6 +6,7 @@ a caller hands in is checked for the characters that would let a value break out
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_to_bytes
@@ -19,6 +20,8 @@ __all__ = [
     'HeaderList',
     'Headers',
     'RequestParser',
+    'ResponseParser',
+    'basic_credentials',
     'check_headers',
     'is_token',
     'serialize_head',
@@ -38,6 +41,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 section 5.5, less the obsolete line folding
 _FIELD_VALUE = re.compile(r'[\t\x20-\x7e\x80-\xff]*')
 _AUTHORITY = re.compile(r'\Ahttps?://[^/?]*', re.IGNORECASE)
+_STATUS_LINE = re.compile(r'HTTP/1\.[01] (\d{3})(?: (.*))?')
 _REQUEST_LINE = re.compile(r'([A-Z]+) ([\x21-\x7e]+) HTTP/(\d\.\d)')
 
 
@@ -74,6 +78,11 @@ def serialize_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes
     """A start line and its headers, up to and with the empty line that ends them."""
     lines = [start_line, *(f'{name}: {value}' for name, value in headers), '', '']
     return '\r\n'.join(lines).encode('latin-1')
+
+
+def basic_credentials(username: str, password: str | None) -> str:
+    """The value of an Authorization header (RFC 7617)."""
+    return 'Basic ' + base64.b64encode(f'{username}:{password or ""}'.encode()).decode()
 
 
 class HeadParser:
@@ -146,3 +155,30 @@ class RequestParser(HeadParser):
             # RFC 9110 section 5.3: repeated fields are one list
             environ[key] = f'{environ[key]}, {value}' if key in environ else value
         return environ
+
+
+class ResponseParser(HeadParser):
+    """A response's head; ``status`` and ``reason`` once it is complete."""
+
+    __slots__ = ('reason', 'status')
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = 0
+        self.reason = ''
+
+    def parse(self, chunk: bytes) -> bool:
+        """Takes the next bytes; answers True once the head is complete. Raises HandshakeError for what is no response."""
+        if not super().parse(chunk):
+            return False
+        match = _STATUS_LINE.fullmatch(self.start_line)
+        if match is None:
+            raise HandshakeError('', f'expected an HTTP response, got {self.start_line[:80]!r}')
+        self.status = int(match[1])
+        self.reason = match[2] or ''
+        return True
+
+    def get(self, name: str) -> str | None:
+        """A header's value, its lines joined (RFC 9110 section 5.3), or ``None``."""
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        return ', '.join(values) if values else None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .driver.base import MAX_FRAGMENTS, MAX_LENGTH
 
-__all__ = ['Limits', 'make_limits']
+__all__ = ['Limits', 'check_number', 'make_limits']
 
 _OVERFLOWS = ('close', 'drop', 'block')
 # A slow peer has caught up when this many bytes or fewer wait for it: about what one write to a socket takes.
@@ -53,12 +53,12 @@ def make_limits(
         'max_queue': max_queue,
     }
     for name, number in numbers.items():
-        _check_number(name, number)
+        check_number(name, number)
         if not number >= _LEAST[name]:
             raise ValueError(f'{name}: expected at least {_LEAST[name]}, got {number!r}')
     for name, seconds in (('ping', ping), ('ping_timeout', ping_timeout)):
         if seconds is not None:
-            _check_number(name, seconds)
+            check_number(name, seconds)
             if not seconds > 0:
                 raise ValueError(f'{name}: expected more than 0 seconds, or None, got {seconds!r}')
     if overflow not in _OVERFLOWS:
@@ -77,7 +77,7 @@ def _shared(limits: Limits) -> Limits:
     return limits
 
 
-def _check_number(name: str, value: object) -> None:
+def check_number(name: str, value: object) -> None:
     """Refuses what is not a number."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f'{name}: expected a number, got {value!r}')

@@ -84,6 +84,77 @@ class TLSTransport:
         self._raw.shutdown(how)
 
 
+class NestedTLSTransport:
+    """TLS inside of another transport, which is TLS to a proxy: OpenSSL works in memory here.
+
+    ``tls`` is an ssl.SSLObject after its handshake, ``incoming`` and ``outgoing`` are its two ssl.MemoryBIO.
+    """
+
+    __slots__ = ('_incoming', '_outer', '_outgoing', '_taken', '_tls', '_waiting', 'close', 'fileno', 'setsockopt')
+
+    def __init__(self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, outer: Transport) -> None:
+        self._tls: ssl.SSLObject | None = tls
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._outer = outer
+        self._waiting = b''
+        self._taken = 0
+        self.fileno = outer.fileno
+        self.setsockopt = outer.setsockopt
+        self.close = outer.close
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Reads all that has come: no watcher would tell of what stays in memory. One outer record fits into the buffer."""
+        if self._tls is None:
+            return self._outer.recv_into(buffer)
+        size = self._read(buffer)
+        while size is None:
+            # The buffer serves for what the outer transport reads, too: OpenSSL has its own copy then.
+            received = self._outer.recv_into(buffer)
+            if not received:
+                return 0
+            self._incoming.write(buffer[:received])
+            size = self._read(buffer)
+        return size
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Writes. What was encrypted but had to wait goes out at the next call, which a stream makes with the same bytes."""
+        assert self._tls is not None
+        if not self._waiting:
+            self._taken = self._tls.write(data)
+            self._waiting = self._outgoing.read()
+        while self._waiting:
+            self._waiting = self._waiting[self._outer.send(self._waiting):]
+        return self._taken
+
+    def shutdown(self, how: int) -> None:
+        """Says goodbye to the server, then to the proxy."""
+        tls, self._tls = self._tls, None
+        assert tls is not None
+        try:
+            tls.unwrap()
+        except ssl.SSLError:
+            # The server's goodbye is not there yet.
+            pass
+        try:
+            self._outer.send(self._outgoing.read())
+        except BlockingIOError:
+            pass
+        self._outer.shutdown(how)
+
+    def _read(self, buffer: memoryview) -> int | None:
+        """Decrypts what is there; 0 is the end, ``None`` the need for more."""
+        assert self._tls is not None
+        size, read = 0, 1
+        try:
+            while read:
+                read = int(self._tls.read(len(buffer) - size, buffer[size:]))
+                size += read
+        except ssl.SSLWantReadError:
+            return size or None
+        return size
+
+
 class _Gone:
     """What a WSGI server keeps in the place of its socket: always at its end, and swallowing.
 

@@ -1,12 +1,16 @@
-"""The URL of a WebSocket request, as the client sees it, from its ``environ``. Pure, and never raises."""
+"""URLs: of a WebSocket request, as the client sees it, from its ``environ``; and taken apart, for a client of ours. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import quote
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ['determine_url', 'is_secure']
+__all__ = ['URL', 'determine_url', 'is_secure', 'parse_url']
+
+_DEFAULT_PORTS = {'ws': 80, 'wss': 443, 'http': 80, 'https': 443}
+# What may stand in a path or a query as it is; what is percent-encoded already stays so.
+_URL_CHARACTERS = "%/:@!$&'()*+,;=~-._?[]"
 
 # What reverse proxies say of the client's side of the connection; the names that Rack, and so Ruby's faye, looks at.
 _SECURE = {
@@ -34,3 +38,67 @@ def determine_url(environ: Mapping[str, Any], schemes: tuple[str, str] = ('ws', 
 def _quoted(path: str) -> str:
     """A path of WSGI's, decoded to Latin-1 characters (PEP 3333), as it stands in a URL."""
     return quote(path.encode('latin-1', 'replace'), safe="/:@!$&'()*+,;=~-._")
+
+
+class URL(NamedTuple):
+    """An absolute URL in the parts that a client needs: ``host`` without brackets, ``target`` for the request line."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+    username: str | None
+    password: str | None
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the connection uses TLS."""
+        return self.scheme in ('wss', 'https')
+
+    @property
+    def authority(self) -> str:
+        """The Host header: brackets around IPv6, and no default port (RFC 6455 section 4.1)."""
+        host = f'[{self.host}]' if ':' in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f'{host}:{self.port}'
+
+    @property
+    def origin(self) -> tuple[bool, str, int]:
+        """What two URLs have in common that belong to one server."""
+        return self.is_secure, self.host, self.port
+
+
+def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
+    """Takes a URL apart. Raises ValueError, saying why, for one that a client cannot use (RFC 6455 section 3)."""
+    if not isinstance(url, str):
+        raise TypeError(f'url: expected a str, got {url!r}')
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = _ascii_host(parts.hostname or '')
+    except ValueError as error:
+        raise ValueError(f'url: {url!r} is not a URL: {error}') from None
+    if any(character <= ' ' or character == '\x7f' for character in url):
+        raise ValueError(f'url: {url!r} has blanks or control characters')
+    if parts.scheme not in schemes:
+        raise ValueError(f'url: the scheme must be {" or ".join(schemes)}, not {parts.scheme!r}')
+    if not host:
+        raise ValueError(f'url: {url!r} names no host')
+    # Section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used"
+    if '#' in url:
+        raise ValueError(f'url: {url!r} has a fragment')
+    target = quote(parts.path or '/', safe=_URL_CHARACTERS)
+    if parts.query:
+        target += '?' + quote(parts.query, safe=_URL_CHARACTERS)
+    return URL(
+        parts.scheme,
+        host,
+        _DEFAULT_PORTS[parts.scheme] if port is None else port,
+        target,
+        None if parts.username is None else unquote(parts.username),
+        None if parts.password is None else unquote(parts.password),
+    )
+
+
+def _ascii_host(host: str) -> str:
+    """A host name as DNS and certificates have it."""
+    return host if host.isascii() else host.encode('idna').decode()

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .api import API
+from .client import Client
 from .connection import Connection
-from .driver.base import MAX_FRAGMENTS, MAX_LENGTH, Driver, refusal_headers
+from .driver.base import MAX_FRAGMENTS, MAX_LENGTH, Driver, Request, refusal_headers
+from .driver.client import check_protocols
 from .driver.wsgi import is_websocket, wsgi
 from .environ import PackedEnviron
 from .errors import HandshakeError, UnsupportedServer
 from .extensions import Extension
 from .hijack import hijack, is_adapter
-from .http import Headers, is_token, tokens
+from .http import Headers
 from .limits import make_limits
 from .origin import AllowedOrigins, OriginCheck, make_origin_check
 from .reactor import current_reactor
@@ -51,6 +53,7 @@ class WebSocket(API):
     __slots__ = ('_environ', '_is_started', '_refusal')
 
     is_websocket = staticmethod(is_websocket)
+    Client = Client
 
     def __init__(
         self,
@@ -84,8 +87,8 @@ class WebSocket(API):
         )
         self._connection = Connection(self, limits, current_reactor())
         driver = wsgi(
-            self._connection,
-            _check_protocols(protocols),
+            Request(environ, self._connection.write),
+            check_protocols(protocols),
             extensions=extensions,
             headers=headers,
             max_length=max_length,
@@ -174,11 +177,3 @@ class WebSocket(API):
             return HandshakeError('503 Service Unavailable', 'the server is shutting down')
         return None
 
-
-def _check_protocols(protocols: Iterable[str] | str | None) -> list[str]:
-    """The ``protocols`` argument as a list of tokens."""
-    names = tokens(protocols) if isinstance(protocols, str) else list(protocols or ())
-    for name in names:
-        if not isinstance(name, str) or not is_token(name):
-            raise ValueError(f'protocols: {name!r} is not a subprotocol name')
-    return names

@@ -14,6 +14,8 @@ from faye_websocket.http import (
     MAX_HEADERS,
     HeadParser,
     RequestParser,
+    ResponseParser,
+    basic_credentials,
     check_headers,
     is_token,
     serialize_head,
@@ -144,6 +146,36 @@ class TestRequestParser:
         assert refused(request('Host: h', line=line), chunks) == ('400 Bad Request', f'malformed request line {line!r}')
 
 
+class TestResponseParser:
+    @pytest.mark.parametrize(('line', 'status', 'reason'), [
+        ('HTTP/1.1 101 Switching Protocols', 101, 'Switching Protocols'), ('HTTP/1.0 200 OK', 200, 'OK'),
+        ('HTTP/1.1 404', 404, ''), ('HTTP/1.1 404 ', 404, ''), ('HTTP/1.1 500 caf\xe9', 500, 'caf\xe9')])
+    def test_knows_status_and_reason(self, chunks: Cut, line: str, status: int, reason: str) -> None:
+        parser = ResponseParser()
+        assert (parser.status, parser.reason) == (0, '')
+        assert [parser.parse(chunk) for chunk in chunks(request('A: 1', line=line)) if chunk][-1] is True
+        assert (parser.status, parser.reason) == (status, reason)
+
+    @pytest.mark.parametrize('line', [
+        '', 'HTTP/1.1', 'HTTP/1.1 20', 'HTTP/1.1 2000', 'HTTP/2 200 OK', 'HTTP/1.2 200 OK', 'http/1.1 200 OK',
+        'HTTP/1.1  200 OK', 'GET / HTTP/1.1', 'HTTP/1.1 200OK'])
+    def test_refuses_what_is_no_status_line(self, chunks: Cut, line: str) -> None:
+        parser = ResponseParser()
+        with pytest.raises(HandshakeError) as raised:
+            for chunk in chunks(request('A: 1', line=line)):
+                parser.parse(chunk)
+        assert (raised.value.status, str(raised.value)) == ('', f'expected an HTTP response, got {line!r}')
+
+    def test_shows_no_more_than_80_characters_of_a_line(self) -> None:
+        with pytest.raises(HandshakeError, match=f"got '{'x' * 80}'$"):
+            ResponseParser().parse(request(line='x' * 81))
+
+    def test_finds_a_header_in_any_case_and_joins_its_lines(self) -> None:
+        parser = ResponseParser()
+        parser.parse(request('Vary: a', 'vary: b', 'Empty:', line='HTTP/1.1 200 OK'))
+        assert [parser.get(name) for name in ('VARY', 'empty', 'missing')] == ['a, b', '', None]
+
+
 class TestCheckHeaders:
     @pytest.mark.parametrize(('headers', 'pairs'), [
         (None, []),
@@ -202,3 +234,10 @@ def test_knows_a_token(text: str, is_one: bool) -> None:
     ('', []), (' , ', []), ('a', ['a']), (' a ,\tb c,,d', ['a', 'b c', 'd'])])
 def test_knows_the_elements_of_a_list(value: str, elements: list[str]) -> None:
     assert tokens(value) == elements
+
+
+@pytest.mark.parametrize(('username', 'password', 'value'), [
+    ('Aladdin', 'open sesame', 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=='), ('bob', None, 'Basic Ym9iOg=='),
+    ('', '', 'Basic Og=='), ('test', '123\xa3', 'Basic dGVzdDoxMjPCow==')])
+def test_makes_basic_credentials(username: str, password: str | None, value: str) -> None:  # K4
+    assert basic_credentials(username, password) == value

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from faye_websocket.transport import TLSTransport
+from faye_websocket.transport import NestedTLSTransport, TLSTransport
+from tests.support.certificates import session_certificate
 from tests.support.local import serve
 from tests.support.wire import BINARY, TEXT, Frame, serialize_frame
 
@@ -125,3 +127,148 @@ class TestConversation:
                 server.ws.send(b'%02d' % number * 50_000)
             assert server.ws.buffered_amount > 0
             assert client.receive_messages(50) == [b'%02d' % number * 50_000 for number in range(50)]
+
+
+class Blocking:
+    """The end of a TLS conversation that waits, in memory, for what the other end has said."""
+
+    def __init__(self, context: ssl.SSLContext, **options: Any) -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, **options)
+
+    def handshake(self) -> None:
+        """A step of it."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+
+
+class OuterFake:
+    """The transport to the proxy: what is sent is in ``sent``, and ``room`` bytes of it are taken at a time."""
+
+    def __init__(self) -> None:
+        self.sent = b''
+        self.room = 2**20
+        self.chunks: list[bytes] = []
+        self.is_shut = False
+
+    def fileno(self) -> int:
+        """None."""
+        return -1
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def shutdown(self, how: int) -> None:
+        """Remembers it."""
+        self.is_shut = True
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """The next chunk; an empty one is the end."""
+        if not self.chunks:
+            raise BlockingIOError
+        chunk = self.chunks.pop(0)
+        buffer[:len(chunk)] = chunk
+        return len(chunk)
+
+    def send(self, data: bytes) -> int:
+        """Takes as much as there is room for."""
+        if not self.room:
+            raise BlockingIOError
+        taken = min(self.room, len(data))
+        self.sent += data[:taken]
+        self.room -= taken
+        return taken
+
+
+class Nested(NamedTuple):
+    """A nested transport, what it goes through, and the server's end."""
+
+    transport: NestedTLSTransport
+    outer: OuterFake
+    server: Blocking
+
+    def receive(self, size: int = 65536) -> bytes:
+        """What is read at once."""
+        buffer = memoryview(bytearray(size))
+        return bytes(buffer[:self.transport.recv_into(buffer)])
+
+    def server_reads(self) -> bytes:
+        """What the server reads of all that was sent."""
+        self.server.incoming.write(self.outer.sent)
+        self.outer.sent = b''
+        return self.server.tls.read(2**20)
+
+
+@pytest.fixture
+def nested() -> Nested:
+    """TLS with a server, inside of a transport."""
+    certificate = session_certificate()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certfile, certificate.keyfile)
+    server = Blocking(context, server_side=True)
+    client = Blocking(certificate.client_context(), server_hostname='127.0.0.1')
+    for _ in range(4):
+        client.handshake()
+        server.incoming.write(client.outgoing.read())
+        server.handshake()
+        client.incoming.write(server.outgoing.read())
+    outer = OuterFake()
+    transport = NestedTLSTransport(client.tls, client.incoming, client.outgoing, outer)  # type: ignore[arg-type]
+    return Nested(transport, outer, server)
+
+
+class TestNested:
+    """TLS inside of TLS, as through an https proxy."""
+
+    def test_reads_all_that_came_at_once(self, nested: Nested) -> None:
+        for text in (b'one', b'two'):
+            nested.server.tls.write(text)
+        nested.outer.chunks = [nested.server.outgoing.read()]
+        assert nested.receive() == b'onetwo'
+
+    def test_waits_for_a_record_that_comes_in_parts(self, nested: Nested) -> None:
+        nested.server.tls.write(b'hello')
+        record = nested.server.outgoing.read()
+        nested.outer.chunks = [record[:9]]
+        with pytest.raises(BlockingIOError):
+            nested.receive()
+        nested.outer.chunks = [record[9:]]
+        assert nested.receive() == b'hello'
+
+    def test_ends_with_the_outer_transport(self, nested: Nested) -> None:
+        nested.outer.chunks = [b'']
+        assert nested.receive() == b''
+
+    def test_ends_with_a_goodbye(self, nested: Nested) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            nested.server.tls.unwrap()
+        nested.outer.chunks = [nested.server.outgoing.read()]
+        assert nested.receive() == b''
+
+    def test_sends(self, nested: Nested) -> None:
+        assert nested.transport.send(b'hello') == 5
+        assert nested.server_reads() == b'hello'
+
+    def test_finishes_a_write_that_had_to_wait_when_it_is_repeated(self, nested: Nested) -> None:
+        nested.outer.room = 7
+        with pytest.raises(BlockingIOError):
+            nested.transport.send(b'hello')
+        nested.outer.room = 1000
+        assert nested.transport.send(b'hello, too') == 5
+        assert nested.server_reads() == b'hello'
+
+    def test_says_goodbye_and_then_reads_what_nobody_looks_at(self, nested: Nested) -> None:
+        nested.transport.shutdown(socket.SHUT_WR)
+        assert nested.outer.is_shut
+        nested.server.incoming.write(nested.outer.sent)
+        assert nested.server.tls.read(10) == b''
+        nested.outer.chunks = [b'raw']
+        assert nested.receive() == b'raw'
+
+    def test_says_goodbye_though_there_is_no_room(self, nested: Nested) -> None:
+        nested.outer.room = 0
+        nested.transport.shutdown(socket.SHUT_WR)
+        assert nested.outer.is_shut

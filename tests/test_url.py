@@ -1,4 +1,4 @@
-"""The URL of a WebSocket request, as its client sees it."""
+"""The URL of a WebSocket request, as its client sees it; and URLs taken apart, for a client of ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faye_websocket.url import determine_url, is_secure
+from faye_websocket.url import URL, determine_url, is_secure, parse_url
 
 REQUEST = {'wsgi.url_scheme': 'http', 'HTTP_HOST': 'example.com', 'SCRIPT_NAME': '', 'PATH_INFO': '/', 'QUERY_STRING': ''}
 
@@ -48,3 +48,72 @@ def test_is_secure_when_the_server_or_its_proxy_says_so(name: str, value: str) -
 @given(st.dictionaries(st.sampled_from([*REQUEST, 'SERVER_NAME', 'SERVER_PORT', 'HTTPS']), st.text()))
 def test_never_raises(environ: dict[str, str]) -> None:
     assert determine_url(environ).startswith(('ws://', 'wss://'))
+
+
+class TestParseURL:
+    @pytest.mark.parametrize(('url', 'parts'), [
+        ('ws://example.com', URL('ws', 'example.com', 80, '/', None, None)),
+        ('wss://example.com/', URL('wss', 'example.com', 443, '/', None, None)),
+        ('WSS://Example.COM:8443/A?B=c', URL('wss', 'example.com', 8443, '/A?B=c', None, None)),
+        ('ws://[2001:db8::1]:0/', URL('ws', '2001:db8::1', 0, '/', None, None)),
+        ('ws://b\xfccher.example', URL('ws', 'xn--bcher-kva.example', 80, '/', None, None)),
+        ('ws://h/\xe9%C3%A9"?\xe9{}', URL('ws', 'h', 80, '/%C3%A9%C3%A9%22?%C3%A9%7B%7D', None, None)),
+        ('ws://h?', URL('ws', 'h', 80, '/', None, None)),
+        ('ws://bob@h', URL('ws', 'h', 80, '/', 'bob', None)),
+        ('ws://b%40b:p%3A%C3%A9@h', URL('ws', 'h', 80, '/', 'b@b', 'p:\xe9')),
+        ('ws://:@h', URL('ws', 'h', 80, '/', '', '')),
+    ])
+    def test_takes_it_apart(self, url: str, parts: URL) -> None:  # K4
+        assert parse_url(url) == parts
+
+    @pytest.mark.parametrize(('url', 'text'), [
+        ('', "url: the scheme must be ws or wss, not ''"),
+        ('example.com', "url: the scheme must be ws or wss, not ''"),
+        ('http://h/', "url: the scheme must be ws or wss, not 'http'"),
+        ('ws:', "url: 'ws:' names no host"),
+        ('ws:///path', "url: 'ws:///path' names no host"),
+        ('ws://:80/', "url: 'ws://:80/' names no host"),
+        ('ws://h/#', "url: 'ws://h/#' has a fragment"),
+        ('ws://h/#a', "url: 'ws://h/#a' has a fragment"),
+        ('ws://h/a b', "url: 'ws://h/a b' has blanks or control characters"),
+        ('ws://h/\r\nX: y', "url: 'ws://h/\\r\\nX: y' has blanks or control characters"),
+        ('ws://h/\0', "url: 'ws://h/\\x00' has blanks or control characters"),
+        ('ws://h/\x7f', "url: 'ws://h/\\x7f' has blanks or control characters"),
+    ])
+    def test_says_why_it_cannot_be_used(self, url: str, text: str) -> None:  # K4, S7
+        with pytest.raises(ValueError) as raised:
+            parse_url(url)
+        assert str(raised.value) == text
+
+    @pytest.mark.parametrize('url', [
+        'ws://h:x/', 'ws://h:65536/', 'ws://h:-1/', 'ws://[::1/', 'ws://\u2100.example/', 'ws://\xe9..e/',
+    ])
+    def test_refuses_what_is_no_url(self, url: str) -> None:
+        with pytest.raises(ValueError, match='^url: .* is not a URL: '):
+            parse_url(url)
+
+    @pytest.mark.parametrize('url', [None, b'ws://h/', 1])
+    def test_refuses_what_is_no_string(self, url: Any) -> None:
+        with pytest.raises(TypeError, match='^url: expected a str, got '):
+            parse_url(url)
+
+    @pytest.mark.parametrize(('url', 'authority', 'secure'), [
+        ('http://h', 'h', False), ('https://h', 'h', True), ('https://h:80', 'h:80', True),
+        ('http://[::1]:81', '[::1]:81', False)])
+    def test_may_have_other_schemes(self, url: str, authority: str, secure: bool) -> None:
+        parts = parse_url(url, ('http', 'https'))
+        assert (parts.authority, parts.is_secure) == (authority, secure)
+
+    @pytest.mark.parametrize(('one', 'other', 'is_same'), [
+        ('ws://h/', 'ws://H:80/x?y', True), ('ws://h/', 'ws://u:p@h/', True), ('ws://h/', 'wss://h:80/', False),
+        ('ws://h/', 'ws://h:81/', False), ('ws://h/', 'ws://g/', False)])
+    def test_knows_its_origin(self, one: str, other: str, is_same: bool) -> None:
+        assert (parse_url(one).origin == parse_url(other).origin) is is_same
+
+    @given(st.text())
+    def test_raises_nothing_but_value_errors(self, text: str) -> None:
+        try:
+            parts = parse_url(f'ws://{text}')
+        except ValueError:
+            return
+        assert f'GET {parts.target} HTTP/1.1'.isascii()

@@ -14,14 +14,14 @@ before all that waits, in place of a waiting one of the same tag; ``write_last(d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import HandshakeError
 from ..http import HeaderList, Headers, check_headers, serialize_head, tokens
 from .codes import CloseCode
 from .emitter import EventEmitter
 
-__all__ = ['CLOSED', 'CLOSING', 'CONNECTING', 'MAX_FRAGMENTS', 'MAX_LENGTH', 'OPEN', 'Driver', 'ServerIO', 'Writer']
+__all__ = ['CLOSED', 'CLOSING', 'CONNECTING', 'MAX_FRAGMENTS', 'MAX_LENGTH', 'OPEN', 'Driver', 'Request', 'ServerIO', 'Writer']
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
@@ -44,6 +44,13 @@ class ServerIO(Writer, Protocol):
     @property
     def environ(self) -> Mapping[str, Any]:
         """The request."""
+
+
+class Request(NamedTuple):
+    """An ``io`` for a request's driver, whose own is set once there is a connection."""
+
+    environ: Mapping[str, Any]
+    write: Callable[[bytes], object]
 
 
 class Driver(EventEmitter):
@@ -110,7 +117,7 @@ class Driver(EventEmitter):
             return
         self._is_started = True
         self.io.write(serialize_refusal(error))
-        self._fail(CloseCode.ABNORMAL_CLOSURE, error)
+        self.give_up(error)
 
     def parse(self, chunk: bytes) -> None:
         """Takes the next bytes of the wire."""
@@ -119,6 +126,10 @@ class Driver(EventEmitter):
     def end(self, reason: str = '') -> None:
         """The connection is gone, for this ``reason``; emits ``close`` unless that was done."""
         self._close(CloseCode.ABNORMAL_CLOSURE, reason)
+
+    def give_up(self, error: Exception) -> None:
+        """The connection failed before it was open: emits ``error`` and ``close``."""
+        self._fail(CloseCode.ABNORMAL_CLOSURE, error)
 
     def fail(self, code: int, reason: str) -> None:
         """Ends the connection because of something that its owner found wrong."""

@@ -11,24 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import HandshakeError
 from ..http import RequestParser
-from .base import CLOSED, CONNECTING, Driver, Writer, serialize_refusal
+from .base import CLOSED, CONNECTING, Driver, Request, Writer, serialize_refusal
 from .codes import CloseCode
 from .emitter import EventEmitter
 from .hybi import control_payload
 from .wsgi import wsgi
 
 __all__ = ['Server', 'server']
-
-
-class _Request(NamedTuple):
-    """What the driver behind a Server is made for."""
-
-    environ: Mapping[str, Any]
-    write: Callable[[bytes], object]
 
 
 class Server(EventEmitter):
@@ -154,7 +147,7 @@ class Server(EventEmitter):
         except HandshakeError as error:
             self.refuse(error)
             return
-        driver = self._driver = wsgi(_Request(self.environ, self._io.write), self._protocols, **self._options)
+        driver = self._driver = wsgi(Request(self.environ, self._io.write), self._protocols, **self._options)
         driver.observer = self
         driver.io = self._io
         for name, arguments in self._commands:

@@ -1,12 +1,15 @@
-"""Autobahn's cases against the echo application, which must pass each of them strictly."""
+"""Autobahn's cases against the echo application, and against the client; each must be passed strictly."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.compliance import autobahn
+from tests.support.processes import ROOT, environment
 from tests.support.programs import give_up
 from tests.support.servers import serve
 
@@ -33,3 +36,16 @@ def test_the_server_passes_every_uncompressed_case(
         assert autobahn.groups(rows) == set(autobahn.UNCOMPRESSED)
         assert autobahn.failures(rows) == []
         assert server.error_log()[log_end:] == ''
+
+
+def test_the_client_passes_every_uncompressed_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with autobahn.fuzzing_server(autobahn.UNCOMPRESSED, tmp_path, agent='client') as server:
+        command = [sys.executable, str(ROOT / 'examples' / 'autobahn_client.py'), server.url, server.agent]
+        run = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=autobahn.DEADLINE)
+        assert (run.returncode, run.stderr) == (0, '')
+        rows = server.rows()
+    with capsys.disabled():
+        print(f'\nclient:\n{autobahn.summary(rows)}')
+    assert run.stdout == f'{len(rows)} cases done\n'
+    assert autobahn.groups(rows) == set(autobahn.UNCOMPRESSED)
+    assert autobahn.failures(rows) == []

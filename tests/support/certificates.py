@@ -70,3 +70,42 @@ def openssl(directory: Path, *arguments: str) -> None:
     """Run one openssl command in `directory`."""
     program = require_program('openssl', 'apt-get install openssl')
     subprocess.run([program, *arguments], cwd=directory, check=True, capture_output=True, timeout=60)
+
+
+#: Certificates that a client must refuse, each for one reason.
+WRONG = ('expired', 'self-signed', 'wrong host', 'unknown authority')
+
+
+@cache
+def wrong_certificate(kind: str) -> Certificate:
+    """One of WRONG, to be checked against the authority of this test run."""
+    certificate = session_certificate()
+    directory = Path(mkdtemp(prefix='wrong-', dir=Path(certificate.authority).parent))
+    if kind == 'unknown authority':
+        own = make_certificate(directory)
+        return Certificate(certificate.authority, own.certfile, own.keyfile)
+    if kind == 'self-signed':
+        keyfile, certfile = str(directory / 'server.key'), str(directory / 'server.pem')
+        openssl(directory, 'req', '-x509', *NEW_KEY, '-days', '1', '-subj', '/CN=localhost', '-keyout', keyfile,
+                '-out', certfile, '-addext', 'subjectAltName = DNS:localhost, IP:127.0.0.1')
+        return Certificate(certificate.authority, certfile, keyfile)
+    if kind == 'expired':
+        return sign_another(directory, EXTENSIONS, '-days', '-1')
+    return sign_another(directory, EXTENSIONS.replace('DNS:localhost, IP:127.0.0.1', 'DNS:example.com'), '-days', '1')
+
+
+@cache
+def client_certificate() -> Certificate:
+    """A certificate for a client, signed by the authority of this test run."""
+    directory = Path(mkdtemp(prefix='client-', dir=Path(session_certificate().authority).parent))
+    return sign_another(directory, EXTENSIONS.replace('serverAuth', 'clientAuth'), '-days', '1')
+
+
+def sign_another(directory: Path, extensions: str, *validity: str) -> Certificate:
+    """A key and a certificate signed by the authority of this test run."""
+    authority = Path(session_certificate().authority)
+    (directory / 'extensions').write_text(extensions)
+    openssl(directory, 'req', *NEW_KEY, '-subj', '/CN=localhost', '-keyout', 'server.key', '-out', 'request')
+    openssl(directory, 'x509', '-req', '-in', 'request', '-CA', str(authority), '-CAkey', str(authority.parent / 'ca.key'),
+            '-CAcreateserial', *validity, '-sha256', '-extfile', 'extensions', '-out', 'server.pem')
+    return Certificate(str(authority), str(directory / 'server.pem'), str(directory / 'server.key'))

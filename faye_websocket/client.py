@@ -1,0 +1,239 @@
+"""Client: the client's end, with the same face as the server's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+from urllib.parse import urljoin
+
+import gevent
+import gevent.socket
+import gevent.ssl
+
+from . import driver
+from .api import API
+from .connect import ProxyOption, TLSOptions, connect_to, make_context, make_proxy, wrap
+from .connection import Connection
+from .driver.base import MAX_FRAGMENTS, MAX_LENGTH
+from .driver.client import check_protocols
+from .driver.codes import CloseCode
+from .driver.hybi import check_close
+from .errors import ConnectError
+from .http import HeaderList, Headers, check_headers
+from .limits import check_number, make_limits
+from .reactor import current_reactor
+from .transport import Transport, take_out
+from .url import parse_url
+
+__all__ = ['Client']
+
+# What another server has no business to see.
+_SECRETS = frozenset({'authorization', 'cookie'})
+_SCHEMES = {'ws': 'http', 'wss': 'https'}
+_SCHEMES_BACK = {'http': 'ws', 'https': 'wss'}
+
+
+class _IO(NamedTuple):
+    """What the driver is made for, until there is a connection."""
+
+    url: str
+    write: Callable[[bytes], object]
+
+
+class Client(API):
+    """A WebSocket to the server at ``url``, which is connected at once, in the background.
+
+    ``protocols`` are the subprotocols to offer, best first: a list, or a comma-separated string. Needs no monkey-patching.
+
+    - ``headers``: further request headers, a mapping or a list of pairs.
+    - ``proxy``: ``'http://user:password@host:port'``, ``{'origin': ..., 'headers': ..., 'tls': ...}``, ``'env'`` for what the
+      environment variables say, or ``None``.
+    - ``tls``: an ssl.SSLContext, or a dict with ``verify_peer``, ``root_cert_file``, ``cert_file``, ``key_file``,
+      ``server_hostname``. By default the chain and the host's name are verified, against the system's authorities.
+    - ``timeout``: seconds for everything from name resolution to the handshake.
+    - ``max_redirects``: redirects to follow; Authorization and Cookie stay with their origin, and wss never becomes ws.
+    - ``socket_path``: a Unix socket to connect to; ``socket``: a connected socket to take over.
+
+    The other options are those of ``WebSocket``. Raises ValueError or TypeError at once for what cannot be; every failure of
+    the network becomes an error event, whose ``message`` says which stage failed and why, and a close event with 1006.
+    """
+
+    __slots__ = (
+        '_connecting',
+        '_deadline',
+        '_driver',
+        '_driver_options',
+        '_headers',
+        '_protocols',
+        '_proxy_option',
+        '_redirects',
+        '_socket',
+        '_socket_path',
+        '_tls',
+        '_url',
+    )
+
+    _is_server = False
+
+    def __init__(
+        self,
+        url: str,
+        protocols: Iterable[str] | str | None = None,
+        *,
+        headers: Headers = None,
+        proxy: ProxyOption = None,
+        tls: TLSOptions = None,
+        timeout: float = 30,
+        max_redirects: int = 0,
+        socket_path: str | None = None,
+        socket: Any = None,
+        max_length: int = MAX_LENGTH,
+        max_fragments: int = MAX_FRAGMENTS,
+        ping: float | None = None,
+        ping_timeout: float | None = None,
+        close_timeout: float = 10,
+        max_buffered: int = 2**24,
+        overflow: str = 'close',
+        max_queue: int = 64,
+    ) -> None:
+        super().__init__()
+        limits = make_limits(
+            max_length=max_length,
+            max_fragments=max_fragments,
+            ping=ping,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_buffered=max_buffered,
+            overflow=overflow,
+            max_queue=max_queue,
+        )
+        for name, number in (('timeout', timeout), ('max_redirects', max_redirects)):
+            check_number(name, number)
+            if not number >= 0:
+                raise ValueError(f'{name}: expected at least 0, got {number!r}')
+        self._url = url
+        self._protocols = check_protocols(protocols)
+        self._headers: HeaderList = check_headers(headers)
+        self._driver_options = {'max_length': max_length, 'max_fragments': max_fragments}
+        self._redirects = max_redirects
+        self._proxy_option = proxy
+        self._tls = make_context(tls)
+        self._socket = socket
+        self._socket_path = socket_path
+        make_proxy(proxy, parse_url(url))
+        self._deadline = time.monotonic() + timeout
+        self._connection = Connection(self, limits, current_reactor())
+        self._drive()
+        self._connecting: Any = gevent.spawn(self._connect)
+
+    @property
+    def url(self) -> str:
+        """DOM's url; that of the last redirect, where one was followed."""
+        return self._url
+
+    @property
+    def status(self) -> int | None:
+        """The status of the handshake's response, ``None`` before there is one."""
+        return self._driver.status
+
+    @property
+    def headers(self) -> HeaderList:
+        """The headers of the handshake's response."""
+        return self._driver.headers
+
+    @property
+    def body(self) -> bytes:
+        """The beginning of the body of a response that refused the handshake, up to 1 KiB."""
+        return self._driver.body
+
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = '') -> None:
+        """DOM's close; before the connection is established it fails it."""
+        check_close(code, reason, server=False)
+        if self.ready_state == self.CONNECTING:
+            self._connection.give_up(ConnectError('closed before the connection was established'))
+            self._connecting.kill(block=False)
+        else:
+            super().close(code, reason)
+
+    def _start(self) -> None:
+        """A client has started when it is made."""
+
+    def _drive(self) -> None:
+        """Makes the driver for the URL."""
+        self._driver = driver.client(
+            _IO(self._url, self._connection.write),
+            self._protocols,
+            headers=self._headers,
+            # A socket that was handed in cannot be had again.
+            redirect=self._redirected if self._redirects and self._socket is None else None,
+            **self._driver_options,
+        )
+        self._connection.drive(self._driver)
+
+    def _connect(self) -> None:
+        """The connecting greenlet."""
+        seconds = self._deadline - time.monotonic()
+        timeout = gevent.Timeout(max(0, seconds))
+        try:
+            with timeout:
+                transport = self._open_transport(seconds)
+        except gevent.Timeout as fired:
+            if fired is not timeout:
+                raise
+            self._connection.give_up(ConnectError('connecting timed out'))
+        except ConnectError as error:
+            self._connection.give_up(error)
+        else:
+            if self._driver.ready_state == self.CLOSED:
+                transport.close()
+            else:
+                self._connection.attach(transport, b'', self._deadline - time.monotonic())
+
+    def _open_transport(self, seconds: float) -> Transport:
+        """A connection to the server."""
+        url = parse_url(self._url)
+        if self._socket is not None:
+            sock = _as_gevent(self._socket)
+            has_tls = isinstance(sock, gevent.ssl.SSLSocket)
+            return take_out(wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock)
+        proxy = make_proxy(self._proxy_option, url)
+        return connect_to(url, tls=self._tls, proxy=proxy, timeout=seconds, socket_path=self._socket_path)
+
+    def _redirected(self, location: str) -> bool:
+        """Follows a redirect, unless it must not be followed. Called by the driver, on the hub."""
+        try:
+            before, url = parse_url(self._url), _join(self._url, location)
+            after = parse_url(url)
+        except ValueError:
+            return False
+        if before.is_secure and not after.is_secure:
+            return False
+        if before.origin != after.origin:
+            self._headers = [pair for pair in self._headers if pair[0].lower() not in _SECRETS]
+        self._url = url
+        self._redirects -= 1
+        self._connection.detach()
+        refused = self._driver
+        self._drive()
+        self._driver.take_over(refused)
+        self._connecting = gevent.spawn(self._connect)
+        return True
+
+
+def _as_gevent(sock: Any) -> Any:
+    """A connected socket, of gevent's or of the standard library's, as one of gevent's. Raises ConnectError."""
+    if isinstance(sock, gevent.socket.socket) and sock.fileno() >= 0:
+        return sock
+    try:
+        return gevent.socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    except (OSError, ValueError) as error:
+        raise ConnectError(f'the socket cannot be used: {error}') from error
+
+
+def _join(url: str, location: str) -> str:
+    """Where a redirect leads: urljoin does not know how to resolve references in ws and wss."""
+    scheme, _, rest = url.partition(':')
+    target = urljoin(f'{_SCHEMES[scheme.lower()]}:{rest}', location)
+    scheme, _, rest = target.partition(':')
+    return f'{_SCHEMES_BACK.get(scheme.lower(), scheme)}:{rest}'

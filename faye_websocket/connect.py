@@ -1,0 +1,239 @@
+"""connect: from a URL to a connected socket, through name resolution, TCP, a proxy and TLS.
+
+Everything blocks the calling greenlet, and nothing else; whoever calls bounds the time. A network failure of any stage comes
+out as one exception, ``ConnectError``, that names the stage and the reason.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import urllib.request
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import gevent
+import gevent.socket
+import gevent.ssl
+
+from .driver.proxy import Proxy
+from .errors import ConnectError, HandshakeError
+from .http import HeaderList, basic_credentials, check_headers
+from .transport import NestedTLSTransport, Transport, take_out
+from .url import URL, parse_url
+
+__all__ = ['ProxySettings', 'connect_to', 'make_context', 'make_proxy', 'wrap']
+
+TLSOptions = ssl.SSLContext | Mapping[str, Any] | None
+ProxyOption = str | Mapping[str, Any] | None
+
+_TLS_OPTIONS = frozenset({'verify_peer', 'root_cert_file', 'cert_file', 'key_file', 'server_hostname'})
+_PROXY_OPTIONS = frozenset({'origin', 'headers', 'tls'})
+
+
+class TLSSettings(NamedTuple):
+    """How to speak TLS: a context, and the name to ask for if it is not the host's."""
+
+    context: ssl.SSLContext
+    server_hostname: str | None
+
+
+class ProxySettings(NamedTuple):
+    """Where the proxy is, the headers that it gets, and how to speak TLS to it."""
+
+    url: URL
+    headers: HeaderList
+    tls: TLSSettings
+
+
+def make_context(tls: TLSOptions) -> TLSSettings:
+    """The ``tls`` option. Raises TypeError, ValueError or OSError for one that cannot be used."""
+    if isinstance(tls, ssl.SSLContext):
+        return TLSSettings(tls, None)
+    options = dict(tls or {})
+    return _make_context(options) if options else _default_context()
+
+
+@cache
+def _default_context() -> TLSSettings:
+    """One for all: reading the system's authorities takes 30 ms."""
+    return _make_context({})
+
+
+def _make_context(options: dict[str, Any]) -> TLSSettings:
+    if unknown := set(options) - _TLS_OPTIONS:
+        raise TypeError(f'tls: unknown option {", ".join(sorted(map(repr, unknown)))}')
+    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not options.get('verify_peer', True):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    roots = options.get('root_cert_file')
+    if roots is None and context.verify_mode != ssl.CERT_NONE:
+        context.load_default_certs()
+    for file in [roots] if isinstance(roots, str) else roots or ():
+        context.load_verify_locations(file)
+    if 'cert_file' in options:
+        context.load_cert_chain(options['cert_file'], options.get('key_file'))
+    return TLSSettings(context, options.get('server_hostname'))
+
+
+def make_proxy(proxy: ProxyOption, url: URL) -> ProxySettings | None:
+    """The ``proxy`` option, for a connection to ``url``. Raises TypeError or ValueError for one that cannot be used."""
+    if proxy == 'env':
+        proxy = _proxy_from_environment(url)
+    if proxy is None:
+        return None
+    options: dict[str, Any] = {'origin': proxy} if isinstance(proxy, str) else dict(proxy)
+    if unknown := set(options) - _PROXY_OPTIONS:
+        raise TypeError(f'proxy: unknown option {", ".join(sorted(map(repr, unknown)))}')
+    try:
+        proxy_url = parse_url(options['origin'], ('http', 'https'))
+    except KeyError:
+        raise ValueError('proxy: origin is missing') from None
+    except ValueError as error:
+        raise ValueError(f'proxy: {error}') from None
+    headers = check_headers(options.get('headers'))
+    if proxy_url.username is not None:
+        headers.append(('Proxy-Authorization', basic_credentials(proxy_url.username, proxy_url.password)))
+    return ProxySettings(proxy_url, headers, make_context(options.get('tls')))
+
+
+def connect_to(
+    url: URL, *, tls: TLSSettings, proxy: ProxySettings | None, timeout: float, socket_path: str | None
+) -> Transport:
+    """A connection to the server of ``url``, with TLS if it is to be. Raises ConnectError."""
+    if socket_path is not None:
+        sock = _connect_unix(socket_path)
+    else:
+        there = url if proxy is None else proxy.url
+        sock = _connect_tcp(there.host, there.port, timeout)
+    try:
+        if proxy is not None:
+            if proxy.url.is_secure:
+                sock = wrap(sock, proxy.url.host, proxy.tls)
+            _through_proxy(sock, url, proxy)
+        if not url.is_secure:
+            return take_out(sock)
+        if isinstance(sock, gevent.ssl.SSLSocket):
+            return _wrap_nested(sock, url.host, tls)
+        return take_out(wrap(sock, url.host, tls))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _proxy_from_environment(url: URL) -> str | None:
+    """What http_proxy, https_proxy, all_proxy and no_proxy say."""
+    if urllib.request.proxy_bypass(url.host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get('https' if url.is_secure else 'http') or proxies.get('all')
+
+
+def _connect_unix(path: str) -> Any:
+    try:
+        return _connect_address(gevent.socket.AF_UNIX, gevent.socket.SOCK_STREAM, 0, path, None)
+    except OSError as error:
+        raise ConnectError(f'connecting to {path} failed: {error}') from error
+
+
+def _connect_tcp(host: str, port: int, timeout: float) -> Any:
+    """Tries every address of the host; the time that is left is shared by those that are left."""
+    deadline = time.monotonic() + timeout
+    try:
+        # Encoded here: where gevent's resolver does it, the hub would print what cannot be.
+        addresses = gevent.socket.getaddrinfo(host.encode('idna'), port, type=gevent.socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConnectError(f'name resolution of {host} failed: {error}') from error
+    failures = []
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        share = max(0.001, (deadline - time.monotonic()) / (len(addresses) - index))
+        try:
+            return _connect_address(family, kind, protocol, address, share)
+        except OSError as error:
+            failures.append(f'{address[0]}: {error}')
+    raise ConnectError(f'connecting to {host}:{port} failed: {"; ".join(failures)}')
+
+
+def _connect_address(family: int, kind: int, protocol: int, address: Any, timeout: float | None) -> Any:
+    """A socket connected to one address. Raises OSError, and leaves nothing open."""
+    sock = gevent.socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    sock.settimeout(None)
+    return sock
+
+
+def _through_proxy(sock: Any, url: URL, proxy: ProxySettings) -> None:
+    """Has the proxy connect to the server."""
+    host = f'[{url.host}]' if ':' in url.host else url.host
+    tunnel = Proxy(_Blocking(sock), f'{host}:{url.port}', proxy.headers)
+    failures: list[HandshakeError] = []
+    tunnel.on('error', failures.append)
+    try:
+        tunnel.start()
+        while tunnel.status is None and not failures:
+            # Not a byte more than the proxy's answer: what follows belongs to TLS, or to the server's handshake.
+            chunk = sock.recv(1)
+            tunnel.parse(chunk) if chunk else tunnel.end()
+    except OSError as error:
+        raise ConnectError(f'the proxy broke the connection: {error}') from error
+    if failures:
+        raise ConnectError(f'proxy: {failures[0]}') from failures[0]
+
+
+class _Blocking:
+    """A socket as a driver's io."""
+
+    def __init__(self, sock: Any) -> None:
+        self.write = sock.sendall
+
+
+def wrap(sock: Any, host: str, tls: TLSSettings) -> Any:
+    """TLS on a connected socket, with the chain and the host's name checked as the context says. Raises ConnectError."""
+    name = tls.server_hostname or host
+    try:
+        # Checks the name: SSLSocket would do that when it has taken the descriptor already, and lose it.
+        tls.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+        # By hand: its own handshake would leave the descriptor open when a timeout ends it.
+        sock = gevent.ssl.SSLSocket(sock=sock, server_hostname=name, _context=tls.context, do_handshake_on_connect=False)
+        sock.do_handshake()
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise ConnectError(f'TLS handshake with {name} failed: {error}') from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _wrap_nested(outer: Any, host: str, tls: TLSSettings) -> Transport:
+    """TLS with the server inside of the TLS with the proxy. Raises ConnectError."""
+    name = tls.server_hostname or host
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        inner = tls.context.wrap_bio(incoming, outgoing, server_hostname=name)
+        while not _shake_hands(inner):
+            outer.sendall(outgoing.read())
+            received = outer.recv(65536)
+            if not received:
+                raise ConnectError(f'TLS handshake with {name} failed: the connection was closed')
+            incoming.write(received)
+        outer.sendall(outgoing.read())
+    except (OSError, ValueError) as error:
+        raise ConnectError(f'TLS handshake with {name} failed: {error}') from error
+    return NestedTLSTransport(inner, incoming, outgoing, take_out(outer))
+
+
+def _shake_hands(tls: ssl.SSLObject) -> bool:
+    """A step of the handshake; True when it is done, False when more must come."""
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True

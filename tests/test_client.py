@@ -1,0 +1,962 @@
+"""The client: from its URL to its last event, against servers and proxies that do what a test says."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import socket as std_socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent import socket
+
+from faye_websocket import Client, WebSocket
+from faye_websocket.errors import ConnectError, HandshakeError
+from tests.support.certificates import WRONG, client_certificate, session_certificate, wrong_certificate
+from tests.support.local import Record, hub_errors, run_threads, serve, settle, tcp_pair, wait_until
+from tests.support.scripted import (
+    acceptance,
+    accepting,
+    answering,
+    closing,
+    read_head,
+    resetting,
+    scripted,
+    silent,
+    tunnelling,
+)
+from tests.support.wire import CLOSE, PING, TEXT, serialize_frame
+
+#: K1 asks for 10,000.
+CONNECTS = int(os.environ.get('FAYE_TEST_CONNECTS', '200'))
+#: Seconds; far less than any deadline.
+SHORT = 0.1
+HELLO = serialize_frame(TEXT, b'hello', masked=False)
+AUTHORITY = {'root_cert_file': session_certificate().authority}
+
+
+@pytest.fixture(autouse=True)
+def no_errors_of_the_hub() -> Iterator[None]:
+    """No greenlet may fail."""
+    with hub_errors() as errors:
+        yield
+    settle()
+    assert errors.getvalue() == ''
+
+
+def connect(url: str, *arguments: Any, **options: Any) -> Record:
+    """The record of a new client, which is its ``ws``."""
+    return Record(Client(url, *arguments, **options))  # type: ignore[arg-type]
+
+
+def failure(record: Record) -> str:
+    """What a client that could not connect says of it."""
+    event = record.the_close()
+    assert record.types == ['error', 'close'], record
+    error = record.events[0]
+    assert (event.code, event.reason, event.was_clean) == (1006, error.message, False)
+    assert str(error.error) == error.message
+    assert record.ws.ready_state == Client.CLOSED
+    assert record.ws.send('late') is False
+    return str(error.message)
+
+
+def fails(url: str, **options: Any) -> str:
+    """What a new client says that cannot connect."""
+    return failure(connect(url, **options))
+
+
+def finish(record: Record) -> None:
+    """Closes an open client, cleanly."""
+    record.wait('open')
+    record.ws.close()
+    event = record.the_close()
+    assert (event.code, event.was_clean) == (1005, True) or event.code == 1000, record
+
+
+def echo(ws: WebSocket) -> None:
+    """Sends every message back."""
+    ws.on('message', lambda event: ws.send(event.data))
+
+
+@contextmanager
+def echo_server(setup: Callable[[WebSocket], object] = echo, *, scheme: str = 'ws', **options: Any) -> Iterator[Any]:
+    """Our own server, with its ``url``."""
+    with serve(setup, tls=scheme == 'wss', **options) as server:
+        server.url = f'{scheme}://localhost:{server.wsgi.server_port}/'  # type: ignore[attr-defined]
+        yield server
+
+
+def unused_port() -> int:
+    """A port at which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def full_listener() -> Iterator[int]:
+    """The port of a listener that takes no more connections, so that connecting hangs."""
+    with std_socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(0)
+        waiting = []
+        for _ in range(3):
+            waiting.append(std_socket.socket())
+            waiting[-1].setblocking(False)
+            waiting[-1].connect_ex(listener.getsockname())
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+def descriptors() -> int:
+    """How many this process has."""
+    return len(os.listdir('/proc/self/fd'))
+
+
+def greenlets() -> int:
+    """How many there are that are not done."""
+    gc.collect()
+    return sum(1 for each in gc.get_objects() if isinstance(each, gevent.Greenlet) and not each.dead)
+
+
+class TestArguments:
+    @pytest.mark.parametrize(('url', 'options', 'error', 'text'), [
+        ('http://h/', {}, ValueError, "url: the scheme must be ws or wss, not 'http'"),
+        ('ws://h/#x', {}, ValueError, "url: 'ws://h/#x' has a fragment"),
+        (None, {}, TypeError, 'url: expected a str, got None'),
+        ('ws://h/', {'protocols': ['a b']}, ValueError, "protocols: 'a b' is not a subprotocol name"),
+        ('ws://h/', {'protocols': 'a, a'}, ValueError, 'protocols: a subprotocol is named more than once'),
+        ('ws://h/', {'headers': {'Host': 'x'}}, ValueError, 'headers: Host is set by the handshake'),
+        ('ws://h/', {'headers': {'X': 'a\r\nB: c'}}, ValueError,
+         "headers: the value of X has a character that no header may have: 'a\\r\\nB: c'"),
+        ('ws://h/', {'headers': ['X']}, TypeError, "headers: expected pairs of strings, got 'X'"),
+        ('ws://h/', {'tls': {'verify': False, 'a': 1}}, TypeError, "tls: unknown option 'a', 'verify'"),
+        ('ws://h/', {'proxy': {'url': 'x'}}, TypeError, "proxy: unknown option 'url'"),
+        ('ws://h/', {'proxy': {}}, ValueError, 'proxy: origin is missing'),
+        ('ws://h/', {'proxy': 'socks5://p'}, ValueError, "proxy: url: the scheme must be http or https, not 'socks5'"),
+        ('ws://h/', {'proxy': {'origin': 'http://p', 'headers': {'X': '\0'}}}, ValueError,
+         "headers: the value of X has a character that no header may have: '\\x00'"),
+        ('ws://h/', {'ping': 0}, ValueError, 'ping: expected more than 0 seconds, or None, got 0'),
+        ('ws://h/', {'overflow': 'x'}, ValueError, "overflow: expected one of close, drop, block, got 'x'"),
+    ])
+    def test_are_checked_at_once(self, url: Any, options: dict[str, Any], error: Any, text: str) -> None:  # K4, K6, S7
+        with pytest.raises(error) as raised:
+            Client(url, **options)
+        assert str(raised.value) == text
+
+    def test_of_another_name_are_refused(self) -> None:
+        with pytest.raises(TypeError):
+            Client('ws://h/', nonsense=1)  # type: ignore[call-arg]
+
+    def test_of_tls_must_be_files(self) -> None:
+        with pytest.raises(OSError):
+            Client('wss://h/', tls={'root_cert_file': '/nonexistent'})
+
+    def test_are_where_the_servers_class_says(self) -> None:
+        assert WebSocket.Client is Client
+
+
+class TestConnecting:
+    def test_is_done_in_the_background(self) -> None:
+        with echo_server() as server:
+            record = connect(server.url)
+            assert (record.ws.ready_state, record.ws.status, record.ws.headers) == (Client.CONNECTING, None, [])
+            assert record.types == []
+            record.wait('open')
+            assert (record.ws.ready_state, record.ws.status) == (Client.OPEN, 101)
+            assert ('Upgrade', 'websocket') in record.ws.headers
+            assert (record.ws.url, record.ws.version, record.ws.extensions) == (server.url, 'hybi-13', '')
+            assert repr(record.ws) == f'<Client hybi-13 OPEN {server.url}>'
+            finish(record)
+
+    def test_queues_what_is_sent(self) -> None:
+        with echo_server() as server:
+            record = connect(server.url)
+            for message in ('one', b'two', 'three'):
+                assert record.ws.send(message) is True
+            assert record.ws.buffered_amount == 11
+            record.wait('message', 3)
+            assert record.messages == ['one', b'two', 'three']
+            finish(record)
+
+    def test_agrees_on_a_subprotocol(self) -> None:
+        with echo_server(protocols=['b']) as server:
+            record = connect(server.url, 'a, b')
+            record.wait('open')
+            assert record.ws.protocol == 'b'
+            finish(record)
+
+    def test_sends_headers_and_credentials(self) -> None:
+        with scripted(accepting()) as server:
+            finish(connect(server.url.replace('//', '//b%6Fb:s%20s@'), headers=[('X-A', '1')]))
+            assert server.headers()['x-a'] == '1'
+            assert server.headers()['authorization'] == 'Basic Ym9iOnMgcw=='
+
+    def test_loses_nothing_behind_the_response(self) -> None:  # K1
+        with scripted(accepting(HELLO + serialize_frame(CLOSE, b'\x03\xe8', masked=False))) as server:
+            for _ in range(CONNECTS):
+                ws = Client(server.url)
+                assert list(ws) == ['hello']
+
+    def test_tries_every_address(self) -> None:  # K3
+        with echo_server() as server:
+            assert 'localhost' in server.url
+            finish(connect(server.url))
+
+    def test_tells_of_every_address(self) -> None:  # K2
+        port = unused_port()
+        text = fails(f'ws://localhost:{port}/')
+        assert text.startswith(f'connecting to localhost:{port} failed: ')
+        assert '127.0.0.1: [Errno 111] Connection refused' in text
+
+    def test_tells_of_a_refusal(self) -> None:  # K2
+        port = unused_port()
+        record = connect(f'ws://127.0.0.1:{port}/')
+        assert failure(record) == f'connecting to 127.0.0.1:{port} failed: 127.0.0.1: [Errno 111] Connection refused'
+        assert isinstance(record.events[0].error, ConnectError)
+        assert record.ws.status is None
+
+    @pytest.mark.parametrize('host', ['nosuch.invalid', 'a..b', 'x' * 64 + '.example'])
+    def test_tells_of_a_name_that_is_not_found(self, host: str) -> None:  # K2
+        assert fails(f'ws://{host}/').startswith(f'name resolution of {host} failed: ')
+
+    @pytest.mark.parametrize(('response', 'status', 'text'), [
+        (b'HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n', 301, 'expected status 101, got 301 Moved'),
+        (b'HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno', 401, 'expected status 101, got 401 Unauthorized'),
+        (b'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n', 403, 'expected status 101, got 403 Forbidden'),
+        (b'HTTP/1.1 404 Not Found\r\n\r\n' + b'x' * 2000, 404, 'expected status 101, got 404 Not Found'),
+        (b'HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n', 500, 'expected status 101, got 500 Oops'),
+        (b'HTTP/1.1 101 OK\r\n\r\n', 101, 'expected Upgrade to be websocket, got None'),
+    ])
+    def test_tells_of_a_response(self, response: bytes, status: int, text: str) -> None:  # K2
+        with scripted(answering(response)) as server:
+            record = connect(server.url)
+            assert failure(record) == f'handshake failed: {text}'
+            assert record.ws.status == status
+            assert isinstance(record.events[0].error, HandshakeError)
+
+    @pytest.mark.parametrize(('response', 'text'), [
+        (b'220 mail.example.com\r\n\r\n', "expected an HTTP response, got '220 mail.example.com'"),
+        (b'x' * 40000, 'head is longer than 32768 bytes'),
+        (b'HTTP/1.1 101 OK\r\n' + b'A: b\r\n' * 101 + b'\r\n', 'head has more than 100 headers'),
+    ])
+    def test_tells_of_garbage(self, response: bytes, text: str) -> None:  # K2
+        with scripted(answering(response)) as server:
+            assert fails(server.url) == text
+
+    @pytest.mark.parametrize('response', [b'', b'HTTP/1.1 101 Sw'])
+    def test_tells_of_the_end(self, response: bytes) -> None:  # K2
+        with scripted(answering(response, closes=True)) as server:
+            assert fails(server.url) == 'handshake failed: the connection was closed before there was a response'
+
+    def test_tells_of_a_subprotocol_that_was_not_offered(self) -> None:
+        with scripted(accepting(b'', 'Sec-WebSocket-Protocol: c')) as server:
+            assert fails(server.url, protocols=['a']) == (
+                "handshake failed: expected Sec-WebSocket-Protocol to be a, got 'c'")
+
+    @pytest.mark.parametrize('wait', [lambda record: None, lambda record: settle(), lambda record: gevent.sleep(0)])
+    def test_fails_when_it_is_closed(self, wait: Callable[[Record], object]) -> None:  # L2
+        with scripted(silent) as server:
+            record = connect(server.url)
+            wait(record)
+            record.ws.close()
+            record.ws.close(3000, 'again')
+            assert failure(record) == 'closed before the connection was established'
+
+    def test_fails_once_when_it_is_closed_during_the_handshake(self) -> None:  # L2
+        with scripted(silent) as server:
+            record = connect(server.url)
+            wait_until(lambda: server.heads)
+            record.ws.close()
+            assert failure(record) == 'closed before the connection was established'
+
+    def test_fails_once_when_it_is_closed_from_other_threads(self) -> None:  # L2
+        with scripted(silent) as server:
+            record = connect(server.url)
+            run_threads(*[record.ws.close] * 4)
+            assert failure(record) == 'closed before the connection was established'
+
+    def test_fails_when_it_is_closed_within_the_connection_phase(self) -> None:  # L2
+        with full_listener() as port:
+            record = connect(f'ws://127.0.0.1:{port}/')
+            settle()
+            record.ws.close()
+            assert failure(record) == 'closed before the connection was established'
+
+    def test_lets_go_of_a_socket_that_comes_too_late(self) -> None:
+        with scripted(silent) as server:
+            record = connect(server.url)
+            # What kills the connecting greenlet may come behind what wakes it.
+            record.ws._connection.give_up(ConnectError('too late'))  # type: ignore[attr-defined]
+            assert failure(record) == 'too late'
+            wait_until(lambda: record.ws._connecting.dead)  # type: ignore[attr-defined]
+            assert record.ws._connecting.successful()  # type: ignore[attr-defined]
+            settle()
+            assert server.heads == []
+
+    def test_is_left_to_a_timeout_of_somebody_else(self) -> None:
+        with full_listener() as port:
+            record = connect(f'ws://127.0.0.1:{port}/')
+            settle()
+            foreign = gevent.Timeout(60)
+            with hub_errors() as errors:
+                record.ws._connecting.kill(foreign)  # type: ignore[attr-defined]
+            assert 'Timeout' in errors.getvalue()
+            record.ws.close()
+            failure(record)
+
+    @pytest.mark.parametrize('code', [1001, 1002, 1005, 1006, 1011, 1015, 2999, 5000])
+    def test_may_be_closed_with_the_codes_of_a_client_only(self, code: int) -> None:
+        with scripted(silent) as server:
+            record = connect(server.url)
+            with pytest.raises(ValueError, match=f'^code: {code} cannot be sent by an application$'):
+                record.ws.close(code)
+            with pytest.raises(ValueError, match='^reason: '):
+                record.ws.close(1000, 'x' * 124)
+            record.ws.close()
+            failure(record)
+
+
+class TestTimeout:
+    def assert_times_out(self, url: str, text: str, **options: Any) -> None:
+        """Connecting fails in time."""
+        start = time.monotonic()
+        assert text in fails(url, timeout=SHORT, **options)
+        assert SHORT * 0.9 <= time.monotonic() - start < 10 * SHORT
+
+    def test_covers_the_handshake(self) -> None:  # K3
+        with scripted(silent) as server:
+            self.assert_times_out(server.url, 'handshake failed: handshake timeout before there was a response')
+
+    def test_covers_a_response_that_does_not_end(self) -> None:  # K3
+        with scripted(answering(b'HTTP/1.1 503 Busy\r\nA: ')) as server:
+            self.assert_times_out(server.url, 'handshake failed: handshake timeout before there was a response')
+
+    def test_covers_a_body_that_does_not_end(self) -> None:  # K3
+        with scripted(answering(b'HTTP/1.1 503 Busy\r\n\r\nwait')) as server:
+            self.assert_times_out(server.url, 'handshake failed: expected status 101, got 503 Busy')
+
+    def test_covers_tls(self) -> None:  # K3
+        with scripted(silent, reads_head=False) as server:
+            self.assert_times_out(server.url.replace('ws', 'wss'), 'connecting timed out')
+
+    def test_covers_the_proxy(self) -> None:  # K3
+        with scripted(silent) as proxy:
+            self.assert_times_out('ws://example.com/', 'connecting timed out', proxy=proxy.origin)
+            self.assert_times_out('wss://example.com/', 'connecting timed out', proxy=proxy.origin)
+
+    def test_covers_tls_with_the_proxy(self) -> None:  # K3
+        with scripted(silent, reads_head=False) as proxy:
+            origin = proxy.origin.replace('http', 'https')
+            self.assert_times_out('ws://example.com/', 'connecting timed out', proxy=origin)
+
+    def test_covers_the_connection(self) -> None:  # K3
+        with full_listener() as port:
+            self.assert_times_out(f'ws://127.0.0.1:{port}/', 'timed out')
+
+    def test_may_be_over_at_once(self) -> None:  # K3
+        with scripted(silent) as server:
+            assert fails(server.url, timeout=0) in (
+                'connecting timed out', 'handshake failed: handshake timeout before there was a response')
+
+    def test_does_not_hide_what_a_refusal_says(self) -> None:  # K2
+        with scripted(answering(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nGo!\n')) as server:
+            record = connect(server.url)
+            assert failure(record) == 'handshake failed: expected status 101, got 403 Forbidden'
+            client = record.ws
+            assert (client.status, client.headers, client.body) == (403, [('Content-Length', '4')], b'Go!\n')
+
+    @pytest.mark.parametrize('options', [{'timeout': -1}, {'timeout': None}, {'max_redirects': -1}, {'max_redirects': '1'}])
+    def test_must_be_a_number(self, options: dict[str, Any]) -> None:
+        with pytest.raises((TypeError, ValueError), match=f'^{next(iter(options))}: expected '):
+            Client('ws://example.com/', **options)
+
+    def test_is_over_once_it_is_open(self) -> None:
+        with echo_server() as server:
+            record = connect(server.url, timeout=SHORT)
+            record.wait('open')
+            gevent.sleep(2 * SHORT)
+            assert record.ws.ready_state == Client.OPEN
+            finish(record)
+
+
+class TestOpen:
+    @pytest.mark.parametrize('scheme', ['ws', 'wss'])
+    @pytest.mark.parametrize('message', ['', 'hi', b'', b'\0\xff', 'x' * 65536, b'y' * 2**20], ids=lambda data: f'{len(data)}')
+    def test_gets_back_what_it_sends(self, scheme: str, message: Any) -> None:
+        with echo_server(scheme=scheme) as server, Client(server.url, tls=AUTHORITY) as ws:
+            assert ws.send(message) is True
+            assert ws.receive(timeout=5) == message
+
+    def test_is_received_from_in_a_loop(self) -> None:
+        def count(ws: WebSocket) -> None:
+            for number in range(100):
+                ws.send(number)
+            ws.close()
+
+        with echo_server(lambda ws: ws.on('open', lambda event: count(ws))) as server:
+            assert list(Client(server.url)) == [str(number) for number in range(100)]
+
+    def test_times_out_when_nothing_comes(self) -> None:
+        with echo_server() as server, Client(server.url) as ws, pytest.raises(TimeoutError):
+            ws.receive(timeout=SHORT)
+
+    def test_receives_nothing_when_it_could_not_connect(self) -> None:
+        ws = Client(f'ws://127.0.0.1:{unused_port()}/')
+        assert ws.receive(timeout=5) is None
+
+    def test_is_closed_with_1000_after_an_exception(self) -> None:
+        with echo_server() as server:
+            with suppress(KeyError), Client(server.url) as ws:
+                server.record.wait('open')
+                ws.send('x')
+                ws.receive()
+                raise KeyError
+            assert server.record.the_close().code == 1000
+
+    @pytest.mark.parametrize(('code', 'reason'), [(1000, ''), (3000, 'bye'), (4999, '\xe9' * 61)])
+    def test_closes(self, code: int, reason: str) -> None:  # L2, L4
+        with echo_server() as server:
+            record = connect(server.url)
+            record.wait('open')
+            record.ws.close(code, reason)
+            record.ws.close(3333, 'again')
+            for event in (record.the_close(), server.record.the_close()):
+                assert (event.code, event.reason, event.was_clean) == (code, reason, True)
+
+    def test_is_closed_by_the_server(self) -> None:  # L4
+        with echo_server(lambda ws: ws.on('open', lambda event: ws.close(1012, 'later'))) as server:
+            event = connect(server.url).the_close()
+            assert (event.code, event.reason, event.was_clean) == (1012, 'later', True)
+
+    @pytest.mark.parametrize('end', [lambda sock: None, lambda sock: resetting(sock, b'')], ids=['FIN', 'RST'])
+    def test_loses_the_connection(self, end: Callable[[Any], object]) -> None:  # L2, L4
+        def script(sock: Any, head: bytes) -> None:
+            sock.sendall(acceptance(head) + HELLO)
+            sock.recv(1)
+            end(sock)
+
+        with scripted(script) as server:
+            record = connect(server.url)
+            record.wait('message')
+            record.ws.send('x')
+            event = record.the_close()
+            assert (event.code, event.was_clean, record.types) == (1006, False, ['open', 'message', 'close'])
+
+    def test_closes_in_time_on_a_peer_that_does_not_answer(self) -> None:  # L3
+        with scripted(lambda sock, head: (sock.sendall(acceptance(head)), silent(sock, head))) as server:
+            record = connect(server.url, close_timeout=SHORT)
+            record.wait('open')
+            record.ws.close()
+            assert (record.the_close().code, record.events[-1].reason) == (1006, 'close timeout')
+
+    def test_gives_a_silent_server_up(self) -> None:  # L1, L5
+        received: list[bytes] = []
+
+        def script(sock: Any, head: bytes) -> None:
+            sock.sendall(acceptance(head))
+            while data := sock.recv(1000):
+                received.append(data)
+
+        with scripted(script) as server:
+            record = connect(server.url, ping=SHORT, ping_timeout=SHORT)
+            event = record.the_close()
+            assert (event.code, event.reason, event.was_clean) == (1006, 'ping timeout', False)
+            assert received[0][:2] == bytes((0x80 | PING, 0x80))
+
+    def test_answers_pings_and_knows_pongs(self) -> None:
+        with echo_server() as server:
+            record, seen = connect(server.url), []
+            record.wait('open')
+            assert record.ws.ping('x', lambda: seen.append('client')) is True
+            assert server.ws.ping('y', lambda: seen.append('server')) is True
+            wait_until(lambda: len(seen) == 2)
+            assert record.ws.pong('z') is True
+            finish(record)
+
+    def test_refuses_masked_frames(self) -> None:  # S5
+        with scripted(accepting(serialize_frame(TEXT, b'hi'))) as server:
+            record = connect(server.url)
+            event = record.the_close()
+            assert (event.code, record.types) == (1002, ['open', 'error', 'close'])
+            assert 'masked' in event.reason
+
+    def test_refuses_a_message_that_is_too_big(self) -> None:  # L5
+        with echo_server() as server:
+            record = connect(server.url, max_length=4)
+            record.ws.send('12345')
+            event = record.the_close()
+            assert (event.code, event.reason) == (1009, 'message too big: 5 > 4')
+
+    def test_never_misses_an_event(self) -> None:  # L8
+        with scripted(accepting(HELLO)) as server:
+            ws, seen = Client(server.url), []
+            wait_until(lambda: ws.ready_state == Client.OPEN)
+            settle()
+            ws.onopen = lambda event: seen.append('open')
+            ws.onmessage = lambda event: seen.append(event.data)
+            wait_until(lambda: len(seen) == 2)
+            assert seen == ['open', 'hello']
+            ws.close()
+
+    def test_is_sent_to_from_many_greenlets_and_threads(self) -> None:  # C1
+        with echo_server() as server:
+            record = connect(server.url)
+
+            def send(name: str) -> None:
+                for number in range(50):
+                    assert record.ws.send(f'{name} {number}') is True
+
+            spawned = [gevent.spawn(send, f'greenlet {index}') for index in range(5)]
+            run_threads(*[lambda index=index: send(f'thread {index}') for index in range(4)])  # type: ignore[misc]
+            gevent.joinall(spawned, raise_error=True)
+            record.wait('message', 450)
+            by_sender: dict[str, list[str]] = {}
+            for message in record.messages:
+                sender, _, number = str(message).rpartition(' ')
+                by_sender.setdefault(sender, []).append(number)
+            assert len(by_sender) == 9
+            assert set(map(tuple, by_sender.values())) == {tuple(map(str, range(50)))}
+            finish(record)
+
+    def test_closes_with_1011_after_a_fault_of_a_handler(self, caplog: pytest.LogCaptureFixture) -> None:  # C2
+        with echo_server() as server:
+            record = connect(server.url)
+            record.ws.on('message', lambda event: 1 / 0)
+            record.ws.send('x')
+            assert (record.the_close().code, server.record.the_close().code) == (1011, 1011)
+            assert record.types == ['open', 'message', 'error', 'close']
+        assert len(caplog.records) == 1
+
+
+class TestTLS:
+    @pytest.mark.parametrize('host', ['localhost', '127.0.0.1'])
+    @pytest.mark.parametrize('roots', [str, lambda path: [path], lambda path: (path,)], ids=['path', 'list', 'tuple'])
+    def test_verifies_chain_and_host(self, host: str, roots: Any) -> None:
+        authority = session_certificate().authority
+        with scripted(accepting(), certificate=session_certificate()) as server:
+            finish(connect(f'wss://{host}:{server.port}/', tls={'root_cert_file': roots(authority)}))
+
+    def test_names_the_host(self) -> None:
+        with scripted(accepting(), certificate=session_certificate()) as server:
+            finish(connect(f'wss://localhost:{server.port}/', tls=AUTHORITY))
+            finish(connect(f'wss://127.0.0.1:{server.port}/', tls={**AUTHORITY, 'server_hostname': 'localhost'}))
+            assert server.names == ['localhost', 'localhost']
+
+    @pytest.mark.parametrize(('kind', 'text'), [
+        ('expired', 'certificate has expired'), ('self-signed', 'self.signed certificate'),
+        ('wrong host', "Hostname mismatch, certificate is not valid for 'localhost'"),
+        ('unknown authority', 'unable to get local issuer certificate')])
+    def test_tells_what_is_wrong_with_a_certificate(self, kind: str, text: str) -> None:  # K7
+        with scripted(accepting(), certificate=wrong_certificate(kind)) as server:
+            message = fails(f'wss://localhost:{server.port}/', tls=AUTHORITY)
+            assert message.startswith('TLS handshake with localhost failed: ')
+            assert re.search(f'certificate verify failed: {text}', message), message
+            assert server.heads == []
+
+    def test_asks_the_systems_authorities_by_default(self) -> None:  # K7
+        with scripted(accepting(), certificate=session_certificate()) as server:
+            assert 'certificate verify failed' in fails(f'wss://localhost:{server.port}/')
+
+    @pytest.mark.parametrize('kind', WRONG)
+    def test_verifies_nothing_on_request(self, kind: str) -> None:
+        with scripted(accepting(), certificate=wrong_certificate(kind)) as server:
+            finish(connect(f'wss://localhost:{server.port}/', tls={'verify_peer': False}))
+
+    @pytest.mark.parametrize(('script', 'text'), [
+        (closing, 'TLS handshake with 127.0.0.1 failed: '), (answering(b'HTTP/1.1 400 Bad\r\n\r\n'), 'wrong version number'),
+        (resetting, 'TLS handshake with 127.0.0.1 failed: ')])
+    def test_tells_of_a_server_without(self, script: Any, text: str) -> None:  # K2
+        with scripted(script, reads_head=False) as server:
+            assert text in fails(server.url.replace('ws', 'wss'))
+
+    def test_tells_of_a_name_that_cannot_be_asked_for(self) -> None:
+        with scripted(silent, reads_head=False) as server:
+            text = fails(server.url.replace('ws', 'wss'), tls={'server_hostname': '.example'})
+            assert text.startswith('TLS handshake with .example failed: ')
+
+    def test_shows_a_certificate_of_its_own(self) -> None:
+        own = client_certificate()
+        with scripted(accepting(), certificate=session_certificate(), asks_certificate=True) as server:
+            finish(connect(server.url, tls={**AUTHORITY, 'cert_file': own.certfile, 'key_file': own.keyfile}))
+            assert server.peers[0]['subject'] == ((('commonName', 'localhost'),),)
+            record = connect(server.url, tls=AUTHORITY)
+            assert record.the_close().code == 1006
+            assert len(server.peers) == 1
+
+    def test_takes_a_context_and_never_blocks_the_hub(self) -> None:
+        context = ssl.create_default_context(cafile=session_certificate().authority)
+
+        def script(sock: Any, head: bytes) -> None:
+            sock.sendall(acceptance(head))
+            gevent.sleep(SHORT)
+            sock.sendall(HELLO)
+            silent(sock, head)
+
+        with scripted(script, certificate=session_certificate()) as server:
+            ws, ticks = Client(f'wss://localhost:{server.port}/', tls=context), []
+            ticker = gevent.spawn(lambda: [ticks.append(gevent.sleep(SHORT / 20)) for _ in range(1000)])
+            assert ws.receive(timeout=5) == 'hello'
+            assert len(ticks) > 3
+            ticker.kill()
+            ws.close()
+
+
+class TestSocket:
+    def test_may_be_a_unix_path(self, tmp_path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / 'socket'))
+            listener.listen()
+            with scripted(accepting(), listener=listener) as server:
+                finish(connect('ws://example.com/x', socket_path=str(tmp_path / 'socket')))
+                assert server.line() == 'GET /x HTTP/1.1'
+                assert server.headers()['host'] == 'example.com'
+
+    @pytest.mark.parametrize(('name', 'text'), [
+        ('missing', '[Errno 2] No such file or directory'), ('x' * 200, 'AF_UNIX path too long')])
+    def test_tells_of_a_unix_path(self, tmp_path: Path, name: str, text: str) -> None:  # K2
+        path = str(tmp_path / name)
+        assert fails('ws://example.com/', socket_path=path) == f'connecting to {path} failed: {text}'
+
+    @pytest.mark.parametrize('scheme', ['ws', 'wss'])
+    @pytest.mark.parametrize('library', [socket, std_socket], ids=['gevent', 'standard library'])
+    def test_may_be_ready(self, scheme: str, library: Any) -> None:
+        with echo_server(scheme=scheme) as server:
+            sock = library.create_connection(('127.0.0.1', server.wsgi.server_port))
+            with Client(server.url, socket=sock, tls=AUTHORITY) as ws:
+                ws.send('hi')
+                assert ws.receive(timeout=5) == 'hi'
+
+    def test_may_speak_tls_already(self) -> None:
+        with echo_server(scheme='wss') as server, Client(server.url, socket=server.connect()) as ws:
+            ws.send('hi')
+            assert ws.receive(timeout=5) == 'hi'
+
+    @pytest.mark.parametrize('library', [socket, std_socket], ids=['gevent', 'standard library'])
+    def test_may_be_closed_already(self, library: Any) -> None:
+        sock = library.socket()
+        sock.close()
+        assert fails('ws://example.com/', socket=sock).startswith('the socket cannot be used: ')
+
+    def test_is_not_asked_for_redirects(self) -> None:
+        here, there = tcp_pair()
+        record = connect('ws://example.com/', socket=here, max_redirects=5)
+        read_head(there)
+        there.sendall(b'HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n')
+        assert failure(record) == 'handshake failed: expected status 101, got 302 Found'
+        there.close()
+
+
+class TestProxy:
+    @pytest.mark.parametrize('scheme', ['ws', 'wss'])
+    def test_leads_to_the_server(self, scheme: str) -> None:  # K5
+        with echo_server(scheme=scheme) as server, scripted(tunnelling) as proxy:
+            with Client(server.url, proxy=proxy.origin, tls=AUTHORITY) as ws:
+                ws.send('hi')
+                assert ws.receive(timeout=5) == 'hi'
+            assert proxy.line() == f'CONNECT localhost:{server.wsgi.server_port} HTTP/1.1'
+            assert proxy.headers() == {'host': f'localhost:{server.wsgi.server_port}'}
+
+    @pytest.mark.parametrize(('url', 'authority'), [
+        ('ws://[::1]/', '[::1]:80'), ('wss://example.com/', 'example.com:443'), ('ws://h:81/', 'h:81')])
+    def test_is_told_host_and_port(self, url: str, authority: str) -> None:  # K5
+        with scripted(answering(b'HTTP/1.1 502 Bad Gateway\r\n\r\n')) as proxy:
+            assert fails(url, proxy=proxy.origin) == 'proxy: the proxy answered 502 Bad Gateway'
+            assert proxy.line() == f'CONNECT {authority} HTTP/1.1'
+            assert proxy.headers()['host'] == authority
+
+    def test_gets_credentials_and_headers(self) -> None:  # K5
+        with scripted(accepting(HELLO)) as server, scripted(tunnelling) as proxy:
+            origin = proxy.origin.replace('//', '//b%40b:s%C3%A9@')
+            record = connect(server.url, proxy={'origin': origin, 'headers': {'X-A': '1'}}, headers={'X-B': '2'})
+            assert record.wait('message').data == 'hello'
+            assert proxy.headers() == {
+                'host': server.authority, 'x-a': '1', 'proxy-authorization': 'Basic YkBiOnPDqQ=='}
+            assert 'proxy-authorization' not in server.headers()
+            assert 'x-a' not in server.headers()
+            assert server.headers()['x-b'] == '2'
+            finish(record)
+
+    def test_may_speak_tls_itself(self) -> None:  # K5
+        certificate = session_certificate()
+        with scripted(accepting(HELLO)) as server, scripted(tunnelling, certificate=certificate) as proxy:
+            record = connect(server.url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY})
+            assert record.wait('message').data == 'hello'
+            finish(record)
+
+    def test_is_verified(self) -> None:  # K7
+        with scripted(tunnelling, certificate=session_certificate()) as proxy:
+            text = fails('ws://example.com/', proxy=proxy.origin)
+            assert text.startswith('TLS handshake with 127.0.0.1 failed: ')
+
+    def test_may_speak_tls_itself_for_wss_too(self) -> None:  # K5
+        with echo_server(scheme='wss') as server, scripted(tunnelling, certificate=session_certificate()) as proxy:
+            options = {'proxy': {'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}, 'tls': AUTHORITY}
+            with Client(server.url, **options) as ws:
+                for message in ('hi', 'x' * 1_000_000):
+                    ws.send(message)
+                    assert ws.receive(timeout=5) == message
+
+    def test_does_not_vouch_for_the_server(self) -> None:  # K5, K7
+        certificate = session_certificate()
+        with scripted(silent, certificate=certificate) as server, scripted(tunnelling, certificate=certificate) as proxy:
+            url = f'wss://localhost:{server.port}/'
+            text = fails(url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY})
+            assert text.startswith('TLS handshake with localhost failed: ')
+
+    def test_may_lose_the_server_in_its_handshake(self) -> None:  # K5
+        with scripted(closing, reads_head=False) as server, scripted(tunnelling, certificate=session_certificate()) as proxy:
+            url = f'wss://localhost:{server.port}/'
+            text = fails(url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}, tls=AUTHORITY)
+            assert text.startswith('TLS handshake with localhost failed: ')
+
+    @pytest.mark.parametrize('tls', [False, True], ids=['http', 'https'])
+    def test_refuses(self, tls: bool) -> None:  # K5, K2
+        options = {'certificate': session_certificate()} if tls else {}
+        with scripted(answering(b'HTTP/1.1 407 Proxy Authentication Required\r\n\r\n'), **options) as proxy:
+            text = fails('ws://example.com/', proxy={'origin': proxy.origin, 'tls': AUTHORITY})
+            assert text == 'proxy: the proxy answered 407 Proxy Authentication Required'
+
+    @pytest.mark.parametrize(('script', 'text'), [
+        (closing, 'proxy: the proxy closed the connection before it answered'),
+        (resetting, 'the proxy broke the connection: [Errno 104] Connection reset by peer'),
+        (answering(b'hello\r\n\r\n'), "proxy: expected an HTTP response, got 'hello'"),
+        (answering(b'x' * 40000), 'proxy: head is longer than 32768 bytes'),
+    ])
+    def test_breaks(self, script: Any, text: str) -> None:  # K2, S9
+        with scripted(script) as proxy:
+            assert fails('ws://example.com/', proxy=proxy.origin) == text
+
+    def test_is_not_there(self) -> None:  # K2
+        port = unused_port()
+        text = fails('ws://example.com/', proxy=f'http://127.0.0.1:{port}')
+        assert text.startswith(f'connecting to 127.0.0.1:{port} failed: ')
+
+
+class TestProxyOfTheEnvironment:
+    @pytest.fixture(autouse=True)
+    def clean(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No variable of whoever runs the tests."""
+        for name in ('http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+
+    @pytest.mark.parametrize(('name', 'scheme'), [
+        ('http_proxy', 'ws'), ('https_proxy', 'wss'), ('all_proxy', 'ws'), ('HTTPS_PROXY', 'wss')])
+    def test_is_used(self, monkeypatch: pytest.MonkeyPatch, name: str, scheme: str) -> None:
+        with echo_server(scheme=scheme) as server, scripted(tunnelling) as proxy:
+            monkeypatch.setenv(name, proxy.origin)
+            finish(connect(server.url, proxy='env', tls=AUTHORITY))
+            assert len(proxy.heads) == 1
+
+    @pytest.mark.parametrize('variables', [
+        {}, {'https_proxy': 'http://127.0.0.1:9'}, {'http_proxy': 'http://127.0.0.1:9', 'no_proxy': 'x,localhost'},
+        {'all_proxy': 'http://127.0.0.1:9', 'no_proxy': '*'}])
+    def test_is_not_used(self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+        with echo_server() as server:
+            for name, value in variables.items():
+                monkeypatch.setenv(name, value)
+            finish(connect(server.url, proxy='env'))
+
+    def test_is_not_used_unless_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
+        with echo_server() as server:
+            finish(connect(server.url))
+
+    def test_must_be_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv('http_proxy', 'socks5://h')
+        with pytest.raises(ValueError, match='^proxy: '):
+            Client('ws://h/', proxy='env')
+
+
+def redirect_to(location: str, status: int = 302) -> bytes:
+    """A redirect."""
+    return f'HTTP/1.1 {status} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n'.encode()
+
+
+def by_path(responses: dict[str, bytes]) -> Any:
+    """A script that answers as the path says, and accepts any other path."""
+    def script(sock: Any, head: bytes) -> None:
+        response = responses.get(head.split(b' ')[1].decode())
+        answering(response)(sock, head) if response is not None else accepting()(sock, head)
+    return script
+
+
+SECRETS = {'Authorization': 'Bearer x', 'cookie': 'a=b', 'X-A': '1'}
+
+
+class TestRedirects:
+    @pytest.mark.parametrize('status', [301, 302, 303, 307, 308])
+    def test_are_followed_on_request(self, status: int) -> None:
+        with scripted(by_path({'/': redirect_to('/there?x=1', status)})) as server:
+            record = connect(server.url, max_redirects=1, headers=SECRETS)
+            record.ws.send('hi')
+            finish(record)
+            assert record.types == ['open', 'close']
+            assert (record.ws.url, record.ws.status) == (f'{server.url}there?x=1', 101)
+            assert [server.line(index) for index in (0, 1)] == ['GET / HTTP/1.1', 'GET /there?x=1 HTTP/1.1']
+            assert {**server.headers(), **{name.lower(): value for name, value in SECRETS.items()}} == server.headers()
+
+    def test_are_not_followed_by_default(self) -> None:
+        with scripted(by_path({'/': redirect_to('/there')})) as server:
+            assert fails(server.url) == 'handshake failed: expected status 101, got 302 Go'
+            assert len(server.heads) == 1
+
+    @pytest.mark.parametrize('limit', [1, 2, 5])
+    def test_are_followed_so_often_only(self, limit: int) -> None:
+        with scripted(answering(redirect_to('/again'))) as server:
+            record = connect(server.url, max_redirects=limit)
+            assert failure(record) == 'handshake failed: expected status 101, got 302 Go'
+            assert len(server.heads) == limit + 1
+            assert record.ws.status == 302
+
+    @pytest.mark.parametrize(('base', 'location', 'path'), [
+        ('/a/b', 'c', '/a/c'), ('/a/b', '../c', '/c'), ('/a/b?x', '?y', '/a/b?y'), ('/ws', '/ws/http', '/ws/http'),
+        ('/a', 'HTTP_URL/http', '/http'), ('/a', 'WS_URL/http', '/http'), ('/a', '//AUTHORITY/c', '/c')])
+    def test_may_be_relative_or_of_either_scheme(self, base: str, location: str, path: str) -> None:
+        with scripted(lambda sock, head: by_path({base: redirect_to(location)})(sock, head)) as server:
+            location = (location.replace('HTTP_URL', f'http://{server.authority}').replace('WS_URL', f'ws://{server.authority}')
+                        .replace('AUTHORITY', server.authority))
+            record = connect(f'WS://{server.authority}{base}', max_redirects=1)
+            finish(record)
+            assert server.line() == f'GET {path} HTTP/1.1'
+            assert record.ws.url == f'ws://{server.authority}{path}'
+
+    def test_keep_secrets_from_another_origin(self) -> None:
+        with scripted(accepting()) as there, scripted(answering(redirect_to(there.url))) as here:
+            record = connect(here.url.replace('//', '//bob:x@'), max_redirects=1, headers=SECRETS)
+            finish(record)
+            assert not {'authorization', 'cookie'} & set(there.headers())
+            assert there.headers()['x-a'] == here.headers()['x-a'] == '1'
+            assert here.headers()['authorization'] == 'Bearer x'
+
+    def test_keep_what_was_sent_before(self) -> None:
+        with echo_server() as server, scripted(answering(redirect_to(server.url))) as here:
+            record = connect(here.url, max_redirects=1)
+            record.ws.send('one')
+            record.ws.ping('p')
+            wait_until(lambda: record.ws.url == server.url)
+            record.ws.send(b'two')
+            record.wait('message', 2)
+            assert record.messages == ['one', b'two']
+            finish(record)
+
+    def test_may_lead_from_ws_to_wss(self) -> None:
+        with (
+            scripted(accepting(), certificate=session_certificate()) as there,
+            scripted(answering(redirect_to(f'https://localhost:{there.port}/x'))) as here,
+        ):
+            record = connect(here.url, max_redirects=1, tls=AUTHORITY)
+            finish(record)
+            assert record.ws.url == f'wss://localhost:{there.port}/x'
+
+    @pytest.mark.parametrize('scheme', ['ws', 'http'])
+    def test_never_lead_from_wss_to_ws(self, scheme: str) -> None:
+        with scripted(accepting()) as there:
+            location = f'{scheme}://{there.authority}/'
+            with scripted(answering(redirect_to(location)), certificate=session_certificate()) as here:
+                text = fails(here.url, max_redirects=5, tls=AUTHORITY)
+                assert text == 'handshake failed: expected status 101, got 302 Go'
+                assert there.heads == []
+
+    @pytest.mark.parametrize('location', ['ftp://h/', 'http://h:x/', 'http://[::1/', '/#fragment', 'http:///', 'mailto:bob'])
+    def test_to_what_is_no_websocket_are_refusals(self, location: str) -> None:
+        with scripted(answering(redirect_to(location))) as server:
+            assert fails(server.url, max_redirects=5) == 'handshake failed: expected status 101, got 302 Go'
+
+    def test_are_within_the_same_timeout(self) -> None:  # K3
+        with scripted(by_path({'/': redirect_to('/silent'), '/silent': b''})) as server:
+            start = time.monotonic()
+            assert fails(server.url, max_redirects=1, timeout=SHORT).startswith('handshake failed: handshake timeout')
+            assert time.monotonic() - start < 10 * SHORT
+
+    def test_to_where_nobody_listens_fail(self) -> None:
+        port = unused_port()
+        with scripted(answering(redirect_to(f'ws://127.0.0.1:{port}/'))) as server:
+            assert fails(server.url, max_redirects=1).startswith(f'connecting to 127.0.0.1:{port} failed: ')
+
+
+class TestAfterwards:
+    @pytest.mark.parametrize('scheme', ['ws', 'wss'])
+    def test_nothing_is_left(self, scheme: str) -> None:  # K8
+        def cycle(url: str) -> None:
+            with Client(url, tls=AUTHORITY) as ws:
+                ws.send('x')
+                assert ws.receive(timeout=5) == 'x'
+            assert ws.receive(timeout=5) is None
+
+        with echo_server(scheme=scheme) as server:
+            cycle(server.url)
+            settle()
+            wait_until(lambda: greenlets() <= 3)
+            before = descriptors(), greenlets()
+            for _ in range(100):
+                cycle(server.url)
+            wait_until(lambda: (descriptors(), greenlets()) <= before, f'{before}')
+
+    @pytest.mark.parametrize('options', [
+        {'proxy': 'PROXY'}, {'proxy': {'origin': 'TLS_PROXY', 'tls': AUTHORITY}}, {'timeout': 0.01}, {'tls': AUTHORITY}, {}])
+    def test_nothing_is_left_of_a_failure(self, options: dict[str, Any]) -> None:
+        refusal = answering(b'HTTP/1.1 407 No\r\n\r\n')
+        tls_proxy_run = scripted(refusal, certificate=session_certificate())
+        with scripted(refusal) as proxy, tls_proxy_run as tls_proxy, scripted(silent, reads_head=False) as server:
+            if options.get('proxy') == 'PROXY':
+                options = {'proxy': proxy.origin}
+            elif 'proxy' in options:
+                options = {'proxy': {**options['proxy'], 'origin': tls_proxy.origin}}
+            url = server.url.replace('ws', 'wss') if options.keys() <= {'timeout'} else server.url
+            if not options or 'tls' in options:
+                url, options = 'ws://127.0.0.1:9/', {}
+            fails(url, **options)
+            settle()
+            gc.collect()
+            before = descriptors()
+            for _ in range(20):
+                fails(url, **options)
+            wait_until(lambda: descriptors() <= before)
+
+    @pytest.mark.parametrize('end', ['ws.close()', "ws.onopen = lambda event: ws.close(); gevent.wait()"])
+    def test_the_process_ends_by_itself(self, end: str) -> None:  # K8
+        program = (
+            'import sys, gevent, threading\n'
+            'from faye_websocket import Client\n'
+            'from gevent import monkey\n'
+            'ws = Client(sys.argv[1])\n'
+            'ws.send("hi")\n'
+            'print(ws.receive(timeout=5))\n'
+            f'{end}\n'
+            'print(ws.receive(timeout=5), monkey.is_module_patched("socket"))\n'
+            'gevent.wait()\n')
+        with echo_server() as server:
+            process = gevent.get_hub().threadpool.spawn(
+                subprocess.run, [sys.executable, '-c', program, server.url], capture_output=True, timeout=30)
+            wait_until(process.ready, deadline=30)
+            done = process.get()
+            assert (done.returncode, done.stdout, done.stderr) == (0, b'hi\nNone False\n', b'')
+
+    def test_works_in_a_thread_of_its_own(self) -> None:
+        messages: list[Any] = []
+
+        def run() -> None:
+            with Client(server.url) as ws:
+                ws.send(threading.current_thread().name)
+                messages.append(ws.receive(timeout=5))
+            gevent.get_hub().destroy()
+
+        with echo_server() as server:
+            run_threads(run)
+            assert len(messages) == 1
