@@ -6,7 +6,7 @@ is done by the ``Connection`` behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -68,8 +68,8 @@ class API(EventTarget):
         """DOM's send: ``str`` as text; bytes-like, or a sequence of ints 0 to 255, as binary; a number as its text.
 
         True if it was sent or queued; False once the socket is closing, for binary in a version that has none, and for what
-        ``overflow='drop'`` drops. Never blocks, unless ``overflow='block'``. TypeError for anything else, ValueError for a
-        sequence with other numbers. Safe in any greenlet and OS thread.
+        ``overflow='drop'`` drops. Never blocks, unless ``overflow='block'``. TypeError for anything else. Safe in any greenlet
+        and OS thread.
         """
         return self._connection.send(message if isinstance(message, (str, bytes)) else _to_data(message))
 
@@ -127,22 +127,12 @@ class API(EventTarget):
 
 
 def _to_data(message: Any) -> str | bytes:
-    """What is neither str nor bytes, as one of them."""
+    """What is neither str nor bytes, as one of them. Raises TypeError."""
     if isinstance(message, (int, float)) and not isinstance(message, bool):
         return str(message)
-    if isinstance(message, (bytearray, memoryview)):
-        return bytes(message)
-    if isinstance(message, (list, tuple)) and all(isinstance(item, int) for item in message):
-        return _to_bytes(message)
     try:
-        return bytes(memoryview(message))
-    except TypeError:
-        raise TypeError(f'message: expected str, bytes, a sequence of ints or a number, got {type(message).__name__}') from None
-
-
-def _to_bytes(numbers: list[int] | tuple[int, ...]) -> bytes:
-    """A sequence of ints, as Ruby's faye sends binary."""
-    try:
-        return bytes(numbers)
-    except ValueError:
-        raise ValueError('message: a sequence of ints must hold 0 to 255 only') from None
+        # Ruby's faye sends binary as an array of numbers.
+        return bytes(message) if isinstance(message, Sequence) else bytes(memoryview(message))
+    except (TypeError, ValueError):
+        expected = 'str, bytes, a sequence of ints from 0 to 255 or a number'
+        raise TypeError(f'message: expected {expected}, got {message!r:.80}') from None
