@@ -70,6 +70,7 @@ class Client(API):
         '_redirects',
         '_socket',
         '_socket_path',
+        '_stage',
         '_tls',
         '_url',
     )
@@ -121,6 +122,7 @@ class Client(API):
         self._tls = make_context(tls)
         self._socket = socket
         self._socket_path = socket_path
+        self._stage = 'connecting'
         make_proxy(proxy, parse_url(url))
         self._deadline = time.monotonic() + timeout
         self._connection = Connection(self, limits, current_reactor())
@@ -181,7 +183,7 @@ class Client(API):
         except gevent.Timeout as fired:
             if fired is not timeout:
                 raise
-            self._connection.give_up(ConnectError('connecting timed out'))
+            self._connection.give_up(ConnectError(f'{self._stage} timed out'))
         except ConnectError as error:
             self._connection.give_up(error)
         else:
@@ -198,7 +200,18 @@ class Client(API):
             has_tls = isinstance(sock, gevent.ssl.SSLSocket)
             return take_out(wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock)
         proxy = make_proxy(self._proxy_option, url)
-        return connect_to(url, tls=self._tls, proxy=proxy, timeout=seconds, socket_path=self._socket_path)
+        return connect_to(
+            url,
+            tls=self._tls,
+            proxy=proxy,
+            timeout=seconds,
+            socket_path=self._socket_path,
+            progress=self._reach,
+        )
+
+    def _reach(self, stage: str) -> None:
+        """Remembers how far connecting has come."""
+        self._stage = stage
 
     def _redirected(self, location: str) -> bool:
         """Follows a redirect, unless it must not be followed. Called by the driver, on the hub."""

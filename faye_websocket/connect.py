@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -100,21 +100,30 @@ def make_proxy(proxy: ProxyOption, url: URL) -> ProxySettings | None:
 
 
 def connect_to(
-    url: URL, *, tls: TLSSettings, proxy: ProxySettings | None, timeout: float, socket_path: str | None
+    url: URL,
+    *,
+    tls: TLSSettings,
+    proxy: ProxySettings | None,
+    timeout: float,
+    socket_path: str | None,
+    progress: Callable[[str], None],
 ) -> Transport:
-    """A connection to the server of ``url``, with TLS if it is to be. Raises ConnectError."""
+    """A connection to the server of ``url``, with TLS if it is to be; ``progress`` is told each stage. Raises ConnectError."""
     if socket_path is not None:
         sock = _connect_unix(socket_path)
     else:
         there = url if proxy is None else proxy.url
-        sock = _connect_tcp(there.host, there.port, timeout)
+        sock = _connect_tcp(there.host, there.port, timeout, progress)
     try:
         if proxy is not None:
             if proxy.url.is_secure:
+                progress(f'TLS handshake with the proxy {proxy.url.host}')
                 sock = wrap(sock, proxy.url.host, proxy.tls)
+            progress(f'the proxy {proxy.url.authority}')
             _through_proxy(sock, url, proxy)
         if not url.is_secure:
             return take_out(sock)
+        progress(f'TLS handshake with {url.host}')
         if isinstance(sock, gevent.ssl.SSLSocket):
             return _wrap_nested(sock, url.host, tls)
         return take_out(wrap(sock, url.host, tls))
@@ -138,14 +147,16 @@ def _connect_unix(path: str) -> Any:
         raise ConnectError(f'connecting to {path} failed: {error}') from error
 
 
-def _connect_tcp(host: str, port: int, timeout: float) -> Any:
+def _connect_tcp(host: str, port: int, timeout: float, progress: Callable[[str], None]) -> Any:
     """Tries every address of the host; the time that is left is shared by those that are left."""
     deadline = time.monotonic() + timeout
+    progress(f'name resolution of {host}')
     try:
         # Encoded here: where gevent's resolver does it, the hub would print what cannot be.
         addresses = gevent.socket.getaddrinfo(host.encode('idna'), port, type=gevent.socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ConnectError(f'name resolution of {host} failed: {error}') from error
+    progress(f'connecting to {host}:{port}')
     failures = []
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         share = max(0.001, (deadline - time.monotonic()) / (len(addresses) - index))

@@ -352,17 +352,17 @@ class TestTimeout:
 
     def test_covers_tls(self) -> None:  # K3
         with scripted(silent, reads_head=False) as server:
-            self.assert_times_out(server.url.replace('ws', 'wss'), 'connecting timed out')
+            self.assert_times_out(server.url.replace('ws', 'wss'), 'TLS handshake with 127.0.0.1 timed out')
 
     def test_covers_the_proxy(self) -> None:  # K3
         with scripted(silent) as proxy:
-            self.assert_times_out('ws://example.com/', 'connecting timed out', proxy=proxy.origin)
-            self.assert_times_out('wss://example.com/', 'connecting timed out', proxy=proxy.origin)
+            for url in ('ws://example.com/', 'wss://example.com/'):
+                self.assert_times_out(url, f'the proxy 127.0.0.1:{proxy.port} timed out', proxy=proxy.origin)
 
     def test_covers_tls_with_the_proxy(self) -> None:  # K3
         with scripted(silent, reads_head=False) as proxy:
             origin = proxy.origin.replace('http', 'https')
-            self.assert_times_out('ws://example.com/', 'connecting timed out', proxy=origin)
+            self.assert_times_out('ws://example.com/', 'TLS handshake with the proxy 127.0.0.1 timed out', proxy=origin)
 
     def test_covers_the_connection(self) -> None:  # K3
         with full_listener() as port:
@@ -370,8 +370,7 @@ class TestTimeout:
 
     def test_may_be_over_at_once(self) -> None:  # K3
         with scripted(silent) as server:
-            assert fails(server.url, timeout=0) in (
-                'connecting timed out', 'handshake failed: handshake timeout before there was a response')
+            assert 'time' in fails(server.url, timeout=0)
 
     def test_does_not_hide_what_a_refusal_says(self) -> None:  # K2
         with scripted(answering(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nGo!\n')) as server:

@@ -90,5 +90,8 @@ class TestProxy:
 
 
 def test_connects_nowhere_without_a_proxy_that_answers() -> None:
+    stages: list[str] = []
     with scripted(closing) as proxy, pytest.raises(ConnectError, match='^proxy: the proxy closed the connection before'):
-        connect_to(URL, tls=make_context(None), proxy=make_proxy(proxy.origin, URL), timeout=5, socket_path=None)
+        settings = make_proxy(proxy.origin, URL)
+        connect_to(URL, tls=make_context(None), proxy=settings, timeout=5, socket_path=None, progress=stages.append)
+    assert stages[1:] == [f'connecting to 127.0.0.1:{proxy.port}', f'the proxy {proxy.authority}']
