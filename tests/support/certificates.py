@@ -55,7 +55,7 @@ def make_certificate(directory: Path) -> Certificate:
 def make_authority(directory: Path, certificate: Certificate) -> None:
     """A self-signed authority that lives for a day."""
     openssl(directory, 'req', '-x509', *NEW_KEY, '-days', '1', '-subj', '/CN=faye_websocket test authority',
-            '-keyout', 'ca.key', '-out', certificate.authority)
+            '-addext', 'keyUsage = critical, keyCertSign, cRLSign', '-keyout', 'ca.key', '-out', certificate.authority)
 
 
 def sign_server(directory: Path, certificate: Certificate) -> None:
