@@ -54,7 +54,7 @@ class Target(Protocol):
 
 
 class Connection:
-    """One connection: the driver's ``io`` and observer, the stream's and the dispatcher's owner."""
+    """One connection: the driver's observer, the stream's and the dispatcher's owner."""
 
     __slots__ = (
         '_dispatcher',

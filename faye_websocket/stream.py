@@ -1,4 +1,4 @@
-"""Stream: the only code that reads, writes and watches a socket.
+"""Stream: the only code that reads, writes and watches the socket of a connection once it is made.
 
 Bytes that come are handed to the owner in ``received``, on the hub. Bytes that go are written at once if they are alone; what
 follows within one burst is collected and leaves in one system call; what the kernel refuses waits for a watcher. An idle
