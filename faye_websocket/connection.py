@@ -22,6 +22,7 @@ from .driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver
 from .driver.codes import CloseCode
 from .errors import HandshakeError
 from .events import CloseEvent, ErrorEvent, Event
+from .http import HeaderList, replace_headers
 from .keepalive import Keepalive
 from .limits import Limits
 from .reactor import Reactor
@@ -130,6 +131,10 @@ class Connection:
             # On the hub like all that comes, and before anything that comes later.
             self._reactor.call_soon(self.received, received)
 
+    def add_headers(self, headers: HeaderList) -> None:
+        """Adds to the response that will accept the handshake."""
+        self._driver.add_headers(headers)
+
     def detach(self) -> None:
         """Lets go of the socket, for another attempt."""
         assert self._stream is not None
@@ -151,6 +156,18 @@ class Connection:
         if transport is not None:
             self._open_stream(transport)
         self._driver.refuse(error)
+
+    def relay(self, transport: Transport, head: bytes) -> Callable[[bytes], None]:
+        """Passes on somebody else's response; answers what takes its body, piece by piece, and ``b''`` last."""
+        self._open_stream(transport)
+        self._relay_body(replace_headers(head, {'connection'}, [('Connection', 'close')]) if head else b'')
+        return self._relay_body
+
+    def _relay_body(self, piece: bytes) -> None:
+        if piece and self._stream is not None:
+            self._stream.write(piece)
+        elif self._driver.ready_state != CLOSED:
+            self._driver.give_up(HandshakeError('', 'the application gave another response'))
 
     def send(self, data: str | bytes) -> bool:
         """Sends a message; see ``API.send``."""

@@ -16,7 +16,7 @@ from typing import Any
 import gevent.socket
 
 from .errors import UnsupportedServer
-from .transport import Transport, take_out
+from .transport import OnHead, Transport, take_out
 
 __all__ = ['ADAPTERS', 'hijack', 'is_adapter', 'register_adapter']
 
@@ -31,8 +31,11 @@ _SUPPORTED = (
 )
 
 
-def hijack(environ: Mapping[str, Any]) -> tuple[Transport, bytes]:
-    """The connection behind ``environ``, and the bytes already read from it. Raises UnsupportedServer, naming the fix."""
+def hijack(environ: Mapping[str, Any], on_head: OnHead | None = None) -> tuple[Transport, bytes]:
+    """The connection behind ``environ``, and the bytes already read from it. Raises UnsupportedServer, naming the fix.
+
+    ``on_head`` is told what the server answers, for which it has no socket any more; see ``take_out``.
+    """
     # A stream of HTTP/2 shares its connection with others.
     if str(environ.get('SERVER_PROTOCOL', '')).startswith('HTTP/2'):
         raise UnsupportedServer('an HTTP/2 stream cannot become a WebSocket: have the proxy or the server speak HTTP/1.1')
@@ -40,7 +43,7 @@ def hijack(environ: Mapping[str, Any]) -> tuple[Transport, bytes]:
         found = take(environ)
         if found is not None:
             sock, received = found
-            transport = take_out(sock)
+            transport = take_out(sock, on_head)
             return transport, received if isinstance(received, bytes) else received()
     raise UnsupportedServer(_explanation(environ))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from .errors import HandshakeError
@@ -24,6 +24,7 @@ __all__ = [
     'basic_credentials',
     'check_headers',
     'is_token',
+    'replace_headers',
     'serialize_head',
     'tokens',
 ]
@@ -78,6 +79,13 @@ def serialize_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes
     """A start line and its headers, up to and with the empty line that ends them."""
     lines = [start_line, *(f'{name}: {value}' for name, value in headers), '', '']
     return '\r\n'.join(lines).encode('latin-1')
+
+
+def replace_headers(head: bytes, dropped: Container[str], added: HeaderList) -> bytes:
+    """A head that a server of ours has written, less the headers ``dropped`` (in small letters), and with those ``added``."""
+    start_line, *lines = head.decode('latin-1').split('\r\n')[:-2]
+    kept = [(name, value.strip()) for name, _, value in (line.partition(':') for line in lines) if name.lower() not in dropped]
+    return serialize_head(start_line, kept + added)
 
 
 def basic_credentials(username: str, password: str | None) -> str:

@@ -13,10 +13,14 @@ from typing import Any, Protocol
 
 from gevent.monkey import get_original
 
-__all__ = ['TLSTransport', 'Transport', 'take_out']
+__all__ = ['OnHead', 'Sink', 'TLSTransport', 'Transport', 'take_out']
 
 # The interpreter's own socket, also in a process that gevent has patched.
 _Socket = get_original('socket', 'socket')
+
+# Told of what a server writes after its socket is gone: see ``take_out``.
+Sink = Callable[[bytes], object]
+OnHead = Callable[[bytes], Sink | None]
 
 
 class Transport(Protocol):
@@ -158,14 +162,21 @@ class NestedTLSTransport:
 class _Gone:
     """What a WSGI server keeps in the place of its socket: always at its end, and swallowing.
 
-    Raising errors instead would have the servers log them.
+    Raising errors instead would have the servers log them. The response's head goes to ``on_head``, what follows to whatever
+    that answers.
     """
 
     family = type = proto = -1
 
+    def __init__(self, on_head: OnHead | None) -> None:
+        self._on_head = on_head
+        self._head = b''
+        self._sink: Sink | None = None
+        self._is_closed = False
+
     def __bool__(self) -> bool:
-        """Closed already, as far as gevent can see."""
-        return False
+        """False once closed, for gevent and its server to see."""
+        return not self._is_closed
 
     def fileno(self) -> int:
         """No descriptor."""
@@ -180,19 +191,53 @@ class _Gone:
         return 0
 
     def send(self, data: bytes, *arguments: object) -> int:
-        """All of it, nowhere."""
-        return memoryview(data).nbytes
+        """All of it."""
+        piece = bytes(data)
+        if self._on_head is not None:
+            self._collect(piece)
+        elif self._sink is not None:
+            self._sink(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        """The server is done."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        on_head, self._on_head = self._on_head, None
+        if on_head is not None:
+            self._sink = on_head(b'')
+        if self._sink is not None:
+            self._sink(b'')
+
+    def _collect(self, piece: bytes) -> None:
+        """Waits for the end of the head."""
+        self._head += piece
+        end = self._head.find(b'\r\n\r\n') + 4
+        if end < 4:
+            return
+        on_head, self._on_head = self._on_head, None
+        assert on_head is not None
+        self._sink = on_head(self._head[:end])
+        if self._sink is not None and self._head[end:]:
+            self._sink(self._head[end:])
+        self._head = b''
 
     def __getattr__(self, name: str) -> Callable[..., int]:
-        """Whatever else a server does to a socket: options, shutdown, close."""
+        """Whatever else a server does to a socket: options, shutdown."""
         return lambda *arguments: 0
 
 
-def take_out(sock: Any) -> Transport:
-    """Takes a gevent socket's connection away from it, and leaves a stub in its place."""
+def take_out(sock: Any, on_head: OnHead | None = None) -> Transport:
+    """Takes a gevent socket's connection away from it, and leaves a stub in its place.
+
+    ``on_head`` is called once with the head of the response that a server goes on to write into the stub, from the status line
+    to the empty line; or with ``b''`` if the server closes without one. What it answers, if anything, is called with the
+    bytes behind the head, piece by piece, and with ``b''`` at the end.
+    """
     tls = getattr(sock, '_sslobj', None)
     transport = _take_out_plain(sock) if tls is None else _take_out_tls(sock, tls)
-    sock._sock = _Gone()
+    sock._sock = _Gone(on_head)
     return transport
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,16 +16,20 @@ from .environ import PackedEnviron
 from .errors import HandshakeError, UnsupportedServer
 from .extensions import Extension
 from .hijack import hijack, is_adapter
-from .http import Headers
+from .http import HeaderList, Headers
 from .limits import make_limits
 from .origin import AllowedOrigins, OriginCheck, make_origin_check
 from .reactor import current_reactor
 from .registry import registry
+from .transport import Sink, Transport
 from .url import determine_url
 
 __all__ = ['WebSocket']
 
 StartResponse = Callable[..., Any]
+
+_ACCEPTANCE = b'HTTP/1.1 101 '
+_COOKIE = re.compile(rb'^set-cookie:[ \t]*([^\r\n]*)', re.IGNORECASE | re.MULTILINE)
 
 
 class WebSocket(API):
@@ -50,7 +55,7 @@ class WebSocket(API):
     one, gets an HTTP error as its response.
     """
 
-    __slots__ = ('_environ', '_is_started', '_refusal')
+    __slots__ = ('_environ', '_is_started', '_refusal', '_taken')
 
     is_websocket = staticmethod(is_websocket)
     Client = Client
@@ -75,6 +80,7 @@ class WebSocket(API):
         super().__init__()
         self._environ: dict[str, Any] | PackedEnviron = environ
         self._is_started = False
+        self._taken: tuple[Transport, bytes] | None = None
         limits = make_limits(
             max_length=max_length,
             max_fragments=max_fragments,
@@ -126,11 +132,12 @@ class WebSocket(API):
     def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
         """Makes the handshake, unless that was done, and returns the WSGI response. Ruby's rack_response.
 
-        Raises UnsupportedServer when the server's socket cannot be had.
+        What the application and its middleware add to this response as cookies goes out with the handshake. Raises
+        UnsupportedServer when the server's socket cannot be had.
         """
-        self._start()
+        self._take()
         if self._refusal is None:
-            # Goes to the stub that hijack left, and to the server's log.
+            # Goes to the server's log, and to the stub that hijack left, from where it comes to _responded.
             start_response('101 Switching Protocols', [])
             return []
         body = f'{self._refusal}\n'.encode()
@@ -138,17 +145,39 @@ class WebSocket(API):
         return [body]
 
     def _start(self) -> None:
+        """Makes the handshake now."""
+        self._take()
+        self._accept([])
+
+    def _take(self) -> None:
+        """Takes the socket from the server."""
         if self._is_started:
             return
         if self._refusal is None:
-            transport, received = hijack(self.environ)
+            self._taken = hijack(self.environ, self._responded)
             self._is_started = True
-            registry.add(self._connection)
-            self._connection.attach(transport, received)
         else:
             self._is_started = True
             self._refuse(self._refusal)
-        self._environ = PackedEnviron(self.environ)
+            self._environ = PackedEnviron(self.environ)
+
+    def _responded(self, head: bytes) -> Sink | None:
+        """The server has written a head, which nobody has seen yet; the handshake may have been made before."""
+        if self._taken is None or head.startswith(_ACCEPTANCE):
+            self._accept([('Set-Cookie', value.decode('latin-1')) for value in _COOKIE.findall(head)])
+            return None
+        # Something around the application would not have its response: a view that was wrapped, a middleware, an error.
+        (transport, _), self._taken = self._taken, None
+        return self._connection.relay(transport, head)
+
+    def _accept(self, headers: HeaderList) -> None:
+        """Accepts the handshake, unless that was done."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            registry.add(self._connection)
+            self._connection.add_headers(headers)
+            self._connection.attach(*taken)
+            self._environ = PackedEnviron(self.environ)
 
     def _refuse(self, refusal: HandshakeError) -> None:
         """Writes the refusal and ends the connection, so that no request behind it is served.

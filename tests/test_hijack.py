@@ -93,6 +93,7 @@ class TestGunicorn:
         ws = WebSocket(environ)
         record = Record(ws)
         ws(environ, lambda *arguments: None)
+        ours.sendall(b'HTTP/1.1 101 Switching Protocols\r\n\r\n')
         assert record.wait('message').data == 'early'
         assert request.reader.unreader.buf.getvalue() == b''
         theirs.close()
@@ -123,8 +124,10 @@ class TestStub:
         ours.sendall(b'HTTP/1.1 500 Internal Server Error')
         ours.shutdown(socket.SHUT_RDWR)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'')
-        assert (ours.fileno(), ours.family, bool(ours._sock)) == (-1, -1, False)
+        stub = ours._sock
+        assert (ours.fileno(), ours.family, bool(stub)) == (-1, -1, True)
         ours.close()
+        assert not stub
         assert transport.send(b'ours') == 4
         assert theirs.recv(100) == b'ours'
         transport.close()

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from faye_websocket import WebSocket
-from tests.support.local import Record, Response, joined, make_environ, serve, settle
-from tests.support.wire import RFC_6455, TEXT, Frame, Headers, serialize_frame
+from tests.support.local import Record, Response, joined, make_environ, reset, serve, settle
+from tests.support.wire import CLOSE, RFC_6455, TEXT, Frame, Headers, serialize_frame
 
 SMUGGLED = b'GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n'
 EVIL = ('Origin', 'http://evil.example')
+MESSAGE = serialize_frame(TEXT, b'early')
 
 
 def without(name: str) -> list[tuple[str, str]]:
@@ -107,6 +108,26 @@ class TestAcceptance:
             expected = list(headers.items() if isinstance(headers, dict) else headers)
             assert pair.client.receive_head().headers[-len(expected):] == expected
 
+    def test_has_the_cookies_that_were_added_around_the_application(self) -> None:  # F1
+        with joined(options_headers={'X-Mine': '1'}) as pair:
+            pair.ws(pair.environ, pair.response)
+            pair.respond('HTTP/1.1 101 Switching Protocols\r\nServer: x\r\nset-cookie: a=1; Path=/\r\nContent-Le')
+            pair.ws.send('queued')
+            pair.respond('ngth: 0\r\nSet-Cookie: b=2\r\n\r\n')
+            head = pair.client.receive_head()
+            assert head.headers[-3:] == [('X-Mine', '1'), ('Set-Cookie', 'a=1; Path=/'), ('Set-Cookie', 'b=2')]
+            assert not head.names() & {'content-length', 'server'}
+            assert pair.client.receive_frame() == Frame(TEXT, b'queued')
+
+    def test_comes_early_when_a_message_is_waited_for(self) -> None:
+        with joined() as pair:
+            pair.client.send(MESSAGE)
+            assert pair.ws.receive() == 'early'
+            pair.start()
+            pair.ws.close()
+            assert pair.client.receive_head().status == 101
+            assert pair.client.receive_frame().opcode == CLOSE
+
     @pytest.mark.parametrize('protocols', [['chat', 'feed'], ('feed',), 'chat, feed'])
     def test_names_the_protocol_agreed_on(self, protocols: Any) -> None:
         with joined([*RFC_6455, ('Sec-WebSocket-Protocol', 'feed, chat')], protocols=protocols) as pair:
@@ -137,6 +158,50 @@ class TestAcceptance:
             _, client = pair.open()
             client.send(serialize_frame(TEXT, fin=False) + serialize_frame(0, fin=False) * 2)
             assert record.the_close().code == 1009
+
+
+class TestAnotherResponse:
+    """What a server answers when something around the application has put the handshake aside."""
+
+    def test_is_passed_on(self) -> None:
+        with joined() as pair:
+            record = Record(pair.ws)
+            pair.ws(pair.environ, pair.response)
+            pair.respond('HTTP/1.1 500 Oh\r\nConnection: keep-alive\r\nContent-Length: 9\r\n\r\nsor')
+            pair.respond('ry, no')
+            pair.sock.close()
+            assert pair.client.read_to_eof() == (
+                b'HTTP/1.1 500 Oh\r\nContent-Length: 9\r\nConnection: close\r\n\r\nsorry, no')
+            event = record.the_close()
+            assert (event.code, event.reason) == (1006, 'the application gave another response')
+            assert record.types == ['error', 'close']
+
+    def test_may_come_without_a_body(self) -> None:
+        with joined() as pair:
+            pair.ws(pair.environ, pair.response)
+            pair.respond('HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n')
+            pair.sock.close()
+            assert pair.client.receive_head().status == 503
+
+    def test_may_be_none(self) -> None:
+        with joined() as pair:
+            record = Record(pair.ws)
+            pair.ws(pair.environ, pair.response)
+            pair.sock.close()
+            assert pair.client.read_to_eof() == b''
+            assert record.the_close().code == 1006
+
+    def test_may_come_when_the_peer_is_gone(self) -> None:
+        with joined() as pair:
+            record = Record(pair.ws)
+            pair.ws(pair.environ, pair.response)
+            pair.respond('HTTP/1.1 500 Oh\r\n\r\n')
+            reset(pair.client)
+            assert record.the_close().code == 1006
+            pair.respond('sorry')
+            pair.sock.close()
+            settle()
+            assert record.types == ['close']
 
 
 class TestOptions:

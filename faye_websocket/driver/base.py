@@ -92,6 +92,10 @@ class Driver(EventEmitter):
         """The extensions agreed on, as the Sec-WebSocket-Extensions header states them; ``''`` for none."""
         return ''
 
+    def add_headers(self, headers: HeaderList) -> None:
+        """Adds to the headers of the response that accepts the handshake."""
+        self._headers = self._headers + headers
+
     def check(self) -> None:
         """Raises HandshakeError when the request must be refused. Pure."""
         _check_request(self._environ)

@@ -131,18 +131,18 @@ def wait_for_data(sock: Any) -> bytes:
 
 def read_frames(data: bytes | bytearray) -> tuple[list[Frame], bytes]:
     """All whole frames that a server sent, in linear time, and what is left behind them."""
-    frames, view, position = [], memoryview(data), 0
-    while position + 2 <= len(view):
-        first, length = view[position], view[position + 1]
+    frames, position = [], 0
+    while position + 2 <= len(data):
+        first, length = data[position], data[position + 1]
         size = {126: 2, 127: 8}.get(length, 0)
         start = position + 2 + size
         if size:
-            length = int.from_bytes(view[position + 2:start], 'big')
-        if start + length > len(view):
+            length = int.from_bytes(data[position + 2:start], 'big')
+        if start + length > len(data):
             break
-        frames.append(Frame(first & 0x0F, bytes(view[start:start + length]), bool(first & 0x80), first >> 4 & 7))
+        frames.append(Frame(first & 0x0F, bytes(data[start:start + length]), bool(first & 0x80), first >> 4 & 7))
         position = start + length
-    return frames, bytes(view[position:])
+    return frames, bytes(data[position:])
 
 
 def run_threads(*functions: Callable[[], object]) -> None:
@@ -320,9 +320,14 @@ class Pair:
         self.response = Response()
 
     def start(self) -> WebSocket:
-        """Makes the handshake, as when a view returns the socket."""
+        """Makes the handshake, as when a view returns the socket, and its server writes the response."""
         assert list(self.ws(self.environ, self.response)) == []
+        self.respond(f'HTTP/1.1 {self.response.status}\r\n\r\n')
         return self.ws
+
+    def respond(self, text: str) -> None:
+        """Writes what a server does, which has the stub of a socket."""
+        self.sock.sendall(text.encode())
 
     def start_refused(self) -> WebSocket:
         """The same, for a handshake that is refused."""
