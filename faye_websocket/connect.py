@@ -134,7 +134,8 @@ def connect_to(
 
 def _proxy_from_environment(url: URL) -> str | None:
     """What http_proxy, https_proxy, all_proxy and no_proxy say."""
-    if urllib.request.proxy_bypass(url.host):
+    # A name in no_proxy may have a port; and an IPv6 address would be taken for one with a port if it had none.
+    if urllib.request.proxy_bypass(url.host) or urllib.request.proxy_bypass(f'{url.host}:{url.port}'):
         return None
     proxies = urllib.request.getproxies()
     return proxies.get('https' if url.is_secure else 'http') or proxies.get('all')

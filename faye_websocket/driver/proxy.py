@@ -4,7 +4,8 @@
     tunnel.on('connect', ...)
     tunnel.start()
 
-``io`` needs ``write(data)`` only. Emits ``connect()`` once the tunnel is there, or ``error(exception)``.
+``io`` needs ``write(data)`` only. Emits ``connect()`` once the tunnel is there, or ``error(exception)``; then it is done, and
+the bytes that ``parse`` was given behind the proxy's answer are in ``rest``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ class Proxy(EventEmitter):
         self._is_done = False
         self.status: int | None = None
         self.headers: HeaderList = []
+
+    @property
+    def rest(self) -> bytes:
+        """The first bytes from the other end of the tunnel, if they came with the proxy's answer."""
+        return self._response.rest
 
     def start(self) -> None:
         """Asks for the tunnel."""

@@ -46,6 +46,11 @@ class TestAnswer:
         tunnel.end()
         assert io.log == [('connect',)]
 
+    def test_may_have_the_first_bytes_of_the_server_behind_it(self) -> None:
+        tunnel, _ = started()
+        tunnel.parse(b'HTTP/1.1 200 Fine\r\n\r\nearly')
+        assert tunnel.rest == b'early'
+
     @pytest.mark.parametrize('status', ['407 Proxy Authentication Required', '502 Bad Gateway', '199 What', '300 Go', '403'])
     def test_is_a_refusal(self, chunks: Cut, status: str) -> None:  # K5
         tunnel, io = started()
