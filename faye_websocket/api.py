@@ -24,7 +24,8 @@ Self = TypeVar('Self', bound='API')
 class API(EventTarget):
     """A WebSocket."""
 
-    __slots__ = ('_connection',)
+    # A user may hang things on a socket, and keep many in a WeakSet.
+    __slots__ = ('__dict__', '__weakref__', '_connection')
 
     CONNECTING = base.CONNECTING
     OPEN = base.OPEN

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import urldefrag, urljoin
 
 import gevent
 import gevent.socket
 import gevent.ssl
+from gevent.monkey import get_original
 
 from . import driver
 from .api import API
@@ -20,10 +21,11 @@ from .driver.client import check_protocols
 from .driver.codes import CloseCode
 from .driver.hybi import check_close
 from .errors import ConnectError
+from .extensions import Extension
 from .http import HeaderList, Headers, check_headers
 from .limits import check_number, make_limits
 from .reactor import current_reactor
-from .transport import Transport, take_out
+from .transport import Transport, take_over
 from .url import parse_url
 
 __all__ = ['Client']
@@ -46,6 +48,7 @@ class Client(API):
 
     ``protocols`` are the subprotocols to offer, best first: a list, or a comma-separated string. Needs no monkey-patching.
 
+    - ``extensions``: extension objects to offer, such as PermessageDeflate().
     - ``headers``: further request headers, a mapping or a list of pairs.
     - ``proxy``: ``'http://user:password@host:port'``, ``{'origin': ..., 'headers': ..., 'tls': ...}``, ``'env'`` for what the
       environment variables say, or ``None``.
@@ -82,6 +85,7 @@ class Client(API):
         url: str,
         protocols: Iterable[str] | str | None = None,
         *,
+        extensions: Iterable[Extension] = (),
         headers: Headers = None,
         proxy: ProxyOption = None,
         tls: TLSOptions = None,
@@ -116,11 +120,15 @@ class Client(API):
         self._url = url
         self._protocols = check_protocols(protocols)
         self._headers: HeaderList = check_headers(headers)
-        self._driver_options = {'max_length': max_length, 'max_fragments': max_fragments}
+        self._driver_options: dict[str, Any] = {
+            'extensions': tuple(extensions),
+            'max_length': max_length,
+            'max_fragments': max_fragments,
+        }
         self._redirects = max_redirects
         self._proxy_option = proxy
         self._tls = make_context(tls)
-        self._socket = socket
+        self._socket = _check_socket(socket)
         self._socket_path = socket_path
         self._stage = 'connecting'
         make_proxy(proxy, parse_url(url))
@@ -190,7 +198,7 @@ class Client(API):
             if self._driver.ready_state == self.CLOSED:
                 transport.close()
             else:
-                self._connection.attach(transport, b'', self._deadline - time.monotonic())
+                self._connection.attach(transport, self._deadline - time.monotonic())
 
     def _open_transport(self, seconds: float) -> Transport:
         """A connection to the server."""
@@ -198,7 +206,7 @@ class Client(API):
         if self._socket is not None:
             sock = _as_gevent(self._socket)
             has_tls = isinstance(sock, gevent.ssl.SSLSocket)
-            return take_out(wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock)
+            return take_over(wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock)
         proxy = make_proxy(self._proxy_option, url)
         return connect_to(
             url,
@@ -223,6 +231,9 @@ class Client(API):
         if before.is_secure and not after.is_secure:
             return False
         if before.origin != after.origin:
+            if self._socket_path is not None:
+                # That socket is no way to another server.
+                return False
             self._headers = [pair for pair in self._headers if pair[0].lower() not in _SECRETS]
         self._url = url
         self._redirects -= 1
@@ -232,6 +243,13 @@ class Client(API):
         self._driver.take_over(refused)
         self._connecting = gevent.spawn(self._connect)
         return True
+
+
+def _check_socket(sock: Any) -> Any:
+    """The ``socket`` option. Raises TypeError for one whose TLS would block the process."""
+    if isinstance(sock, get_original('ssl', 'SSLSocket')):
+        raise TypeError('socket: its TLS is not of gevent: hand in gevent.ssl.SSLSocket, or the socket without TLS')
+    return sock
 
 
 def _as_gevent(sock: Any) -> Any:
@@ -245,8 +263,8 @@ def _as_gevent(sock: Any) -> Any:
 
 
 def _join(url: str, location: str) -> str:
-    """Where a redirect leads: urljoin does not know how to resolve references in ws and wss."""
+    """Where a redirect leads, less a fragment: urljoin does not know how to resolve references in ws and wss."""
     scheme, _, rest = url.partition(':')
-    target = urljoin(f'{_SCHEMES[scheme.lower()]}:{rest}', location)
+    target = urldefrag(urljoin(f'{_SCHEMES[scheme.lower()]}:{rest}', location)).url
     scheme, _, rest = target.partition(':')
     return f'{_SCHEMES_BACK.get(scheme.lower(), scheme)}:{rest}'

@@ -20,7 +20,7 @@ import gevent.ssl
 from .driver.proxy import Proxy
 from .errors import ConnectError, HandshakeError
 from .http import HeaderList, basic_credentials, check_headers
-from .transport import NestedTLSTransport, Transport, take_out
+from .transport import NestedTLSTransport, Transport, take_over
 from .url import URL, parse_url
 
 __all__ = ['ProxySettings', 'connect_to', 'make_context', 'make_proxy', 'wrap']
@@ -122,11 +122,11 @@ def connect_to(
             progress(f'the proxy {proxy.url.authority}')
             _through_proxy(sock, url, proxy)
         if not url.is_secure:
-            return take_out(sock)
+            return take_over(sock)
         progress(f'TLS handshake with {url.host}')
         if isinstance(sock, gevent.ssl.SSLSocket):
             return _wrap_nested(sock, url.host, tls)
-        return take_out(wrap(sock, url.host, tls))
+        return take_over(wrap(sock, url.host, tls))
     except BaseException:
         sock.close()
         raise
@@ -239,7 +239,7 @@ def _wrap_nested(outer: Any, host: str, tls: TLSSettings) -> Transport:
         outer.sendall(outgoing.read())
     except (OSError, ValueError) as error:
         raise ConnectError(f'TLS handshake with {name} failed: {error}') from error
-    return NestedTLSTransport(inner, incoming, outgoing, take_out(outer))
+    return NestedTLSTransport(inner, incoming, outgoing, take_over(outer))
 
 
 def _shake_hands(tls: ssl.SSLObject) -> bool:

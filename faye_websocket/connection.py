@@ -18,7 +18,7 @@ import gevent.event
 from gevent.monkey import get_original
 
 from .dispatch import Callback, Dispatcher
-from .driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver
+from .driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver, SharedMessage
 from .driver.codes import CloseCode
 from .errors import HandshakeError
 from .events import CloseEvent, ErrorEvent, Event
@@ -121,19 +121,25 @@ class Connection:
         self._driver = driver
         driver.observer = self
 
-    def attach(self, transport: Transport, received: bytes, timeout: float | None = None) -> None:
-        """Starts on a connected socket, of which these bytes were read already; ``timeout`` bounds the handshake."""
+    def attach(self, transport: Transport, timeout: float) -> None:
+        """Starts a handshake of ours on a connected socket; ``timeout`` bounds it."""
         self._open_stream(transport)
         self._driver.start()
+        self._set_timer(max(0, timeout), 'handshake timeout')
+
+    def accept(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
+        """Accepts the peer's handshake, which was checked, on a socket of which these bytes behind it were read already."""
+        if self._driver.ready_state == CLOSED:
+            # More was sent than may wait for the handshake.
+            transport.close()
+            return
+        self._open_stream(transport)
+        self._driver.accept(headers)
         if self._driver.ready_state == CONNECTING:
-            self._set_timer(_HANDSHAKE_TIMEOUT if timeout is None else max(0, timeout), 'handshake timeout')
+            self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
         if received:
             # On the hub like all that comes, and before anything that comes later.
             self._reactor.call_soon(self.received, received)
-
-    def add_headers(self, headers: HeaderList) -> None:
-        """Adds to the response that will accept the handshake."""
-        self._driver.add_headers(headers)
 
     def detach(self) -> None:
         """Lets go of the socket, for another attempt."""
@@ -176,11 +182,23 @@ class Connection:
         driver, stream = self._driver, self._stream
         if stream is None or driver.ready_state != OPEN or stream.buffered > self._limits.low_water:
             # Not open yet, or not any more, or the peer is behind.
-            if self.ready_state > OPEN or not (self._has_room(0) or self._make_room(data)):
+            if self.ready_state > OPEN or not (self._has_room() or self._make_room(data)):
                 return False
             if driver.ready_state == CONNECTING:
                 return self._send_early(data)
         return driver.text(data) if isinstance(data, str) else driver.binary(data)
+
+    def send_shared(self, message: SharedMessage) -> bool:
+        """Sends a message that goes to many; each connection has its own room for it, as in ``send``."""
+        driver, stream = self._driver, self._stream
+        if (
+            stream is None
+            or driver.ready_state != OPEN
+            or stream.buffered > self._limits.low_water
+            or _get_thread() != self._thread
+        ):
+            return self.send(message.data)
+        return driver.send_shared(message)
 
     def ping(self, message: str | bytes, callback: Callable[[], object] | None) -> bool:
         """Sends a ping, whose ``callback`` will run where handlers do."""
@@ -359,10 +377,10 @@ class Connection:
 
     # ---- room for what is sent
 
-    def _has_room(self, size: int) -> bool:
-        """Whether a message of this size may wait."""
+    def _has_room(self, size: int | None = None) -> bool:
+        """Whether a message of this size may wait; without one, of any size."""
         waiting = self.buffered_amount
-        return waiting <= self._limits.low_water or (size > 0 and waiting + size <= self._limits.max_buffered)
+        return waiting <= self._limits.low_water or (size is not None and waiting + size <= self._limits.max_buffered)
 
     def _make_room(self, data: str | bytes) -> bool:
         """Does what ``overflow`` says about a peer that is behind; True when the message may wait."""
@@ -395,7 +413,7 @@ class Connection:
     def _reserve(self, size: int) -> bool:
         """Counts the bytes of a message that another thread will send, if they may wait."""
         with _posted_lock:
-            if not (self._has_room(0) or self._has_room(size)):
+            if not (self._has_room() or self._has_room(size)):
                 return False
             self._posted_bytes += size
             return True
@@ -406,7 +424,7 @@ class Connection:
             self._posted_bytes -= size
         if self.ready_state <= OPEN:
             self._send_early(data)
-        if self._has_room(0):
+        if self._has_room():
             self._wake()
 
     def _command(self, command: Callable[..., bool], *arguments: Any) -> bool:
@@ -434,7 +452,7 @@ class Connection:
         lock.acquire()
         self._add_waiter(lock.release)
         # Looked at again after the waiter was added, lest the change came in between: a race that no test can hold still.
-        if not self._has_room(0) and self.ready_state <= OPEN:  # pragma: no branch
+        if not self._has_room() and self.ready_state <= OPEN:  # pragma: no branch
             lock.acquire()
         return self.ready_state <= OPEN
 

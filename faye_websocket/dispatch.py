@@ -69,6 +69,7 @@ class Dispatcher:
     __slots__ = (
         '_events',
         '_handled',
+        '_has_opened',
         '_is_awaited',
         '_is_running',
         '_kept',
@@ -84,8 +85,10 @@ class Dispatcher:
         self._owner = owner
         self._reactor = reactor
         self._events: deque[Event] | None = None
-        # What no handler was there for: messages, which may be many, and the rest.
+        # What no handler was there for: messages, which may be many; an open event, which many a socket never has a handler for,
+        # so it is made anew if one comes; and the rest.
         self._messages: deque[MessageEvent] | None = None
+        self._has_opened = False
         self._kept: list[Event] | None = None
         self._handled = 0
         self._is_awaited = False
@@ -127,6 +130,8 @@ class Dispatcher:
         kept: Iterable[Event] = ()
         if type == 'message':
             kept, self._messages = self._messages or (), None
+        elif type == 'open':
+            kept, self._has_opened = [Event('open')] if self._has_opened else (), False
         elif self._kept is not None:
             kept = [event for event in self._kept if event.type == type]
             self._kept = [event for event in self._kept if event.type != type] or None
@@ -181,11 +186,18 @@ class Dispatcher:
             elif isinstance(event, Callback):
                 event.run()
             elif event.type in _KEPT and not self._handled & _KEPT[event.type]:
-                self._kept = [*(self._kept or ()), event]
+                self._keep(event)
             else:
                 self._target.dispatch_event(event)
         except Exception as error:
             self._handler_raised(event, error)
+
+    def _keep(self, event: Event) -> None:
+        """For the first handler of its type."""
+        if event.type == 'open':
+            self._has_opened = True
+        else:
+            self._kept = [*(self._kept or ()), event]
 
     def _handler_raised(self, event: Event, error: Exception) -> None:
         """The handler's fault: logged once, told to ``onerror``, and the end of this connection only."""

@@ -1,22 +1,17 @@
 """A connected socket that never blocks: what ``Stream`` reads from and writes to.
 
-A plain one is the interpreter's own socket object, below gevent's. A TLS one is given the same face here: ``BlockingIOError``
-where it would have to wait, and OSError (of which ssl.SSLError is one) when the connection is broken.
+A plain one is the interpreter's own socket object, which gevent's has within and has made non-blocking. A TLS one is given
+the same face here: ``BlockingIOError`` where it would have to wait, and OSError (of which ssl.SSLError is one) when the
+connection is broken.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gevent.monkey import get_original
-
-__all__ = ['OnHead', 'Sink', 'TLSTransport', 'Transport', 'take_out']
-
-# The interpreter's own socket, also in a process that gevent has patched.
-_Socket = get_original('socket', 'socket')
+__all__ = ['OnHead', 'Sink', 'TLSTransport', 'Transport', 'take_out', 'take_over']
 
 # Told of what a server writes after its socket is gone: see ``take_out``.
 Sink = Callable[[bytes], object]
@@ -235,27 +230,17 @@ def take_out(sock: Any, on_head: OnHead | None = None) -> Transport:
     to the empty line; or with ``b''`` if the server closes without one. What it answers, if anything, is called with the
     bytes behind the head, piece by piece, and with ``b''`` at the end.
     """
-    tls = getattr(sock, '_sslobj', None)
-    transport = _take_out_plain(sock) if tls is None else _take_out_tls(sock, tls)
+    raw, tls = sock._sock, getattr(sock, '_sslobj', None)
     sock._sock = _Gone(on_head)
-    return transport
-
-
-def _take_out_plain(sock: Any) -> Transport:
-    """The descriptor, in a socket of our own."""
-    family, kind, protocol = sock.family, sock.type, sock.proto
-    own: Transport = _Socket(family, kind, protocol, fileno=sock.detach())
-    own.setblocking(False)  # type: ignore[attr-defined]
-    return own
-
-
-def _take_out_tls(sock: Any, tls: Any) -> Transport:
-    """OpenSSL knows the descriptor by its number and cannot change it, so the whole pair moves: the TLS object and its socket.
-
-    gevent's socket is left a duplicate to detach from, which closes its watchers.
-    """
-    raw = sock._sock
+    if tls is None:
+        return raw
+    # OpenSSL knows the descriptor by its number and cannot change it, so the whole pair moves.
     sock._sslobj = None
-    sock._sock = _Socket(fileno=os.dup(raw.fileno()))
-    os.close(sock.detach())
     return TLSTransport(tls, raw)
+
+
+def take_over(sock: Any) -> Transport:
+    """Takes a gevent socket's connection away from it, and closes what is left."""
+    transport = take_out(sock)
+    sock.close()
+    return transport

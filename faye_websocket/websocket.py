@@ -175,8 +175,7 @@ class WebSocket(API):
         taken, self._taken = self._taken, None
         if taken is not None:
             registry.add(self._connection)
-            self._connection.add_headers(headers)
-            self._connection.attach(*taken)
+            self._connection.accept(*taken, headers)
             self._environ = PackedEnviron(self.environ)
 
     def _refuse(self, refusal: HandshakeError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import gc
+import weakref
 from typing import Any
 
 import gevent
@@ -16,6 +17,13 @@ from tests.support.local import Record, joined, make_environ, settle, wait_until
 from tests.support.wire import BINARY, PING, PONG, TEXT, Frame, serialize_frame
 
 MESSAGE = serialize_frame(TEXT, b'hello')
+
+
+def test_an_application_may_hang_things_on_a_socket_and_keep_it_weakly() -> None:
+    ws: Any = WebSocket(make_environ())
+    ws.user = 'bob'
+    room = weakref.WeakSet([ws])
+    assert [ws.user for ws in room] == ['bob']
 
 
 class TestSend:

@@ -20,7 +20,7 @@ import gevent
 import pytest
 from gevent import socket
 
-from faye_websocket import Client, WebSocket
+from faye_websocket import Client, PermessageDeflate, WebSocket
 from faye_websocket.errors import ConnectError, HandshakeError
 from tests.support.certificates import WRONG, client_certificate, session_certificate, wrong_certificate
 from tests.support.local import Record, hub_errors, run_threads, serve, settle, tcp_pair, wait_until
@@ -182,6 +182,41 @@ class TestConnecting:
             assert (record.ws.url, record.ws.version, record.ws.extensions) == (server.url, 'hybi-13', '')
             assert repr(record.ws) == f'<Client hybi-13 OPEN {server.url}>'
             finish(record)
+
+    @pytest.mark.parametrize('options', [
+        {}, {'no_context_takeover': True, 'request_no_context_takeover': True}, {'max_window_bits': 9, 'mem_level': 1}])
+    def test_agrees_on_extensions(self, options: dict[str, Any]) -> None:
+        deflate = PermessageDeflate(threshold=0, **options)
+        with echo_server(extensions=[PermessageDeflate()]) as server:
+            record = connect(server.url, extensions=iter([deflate]))
+            record.wait('open')
+            assert record.ws.extensions == server.ws.extensions == dict(record.ws.headers)['Sec-WebSocket-Extensions']
+            assert record.ws.extensions.startswith('permessage-deflate')
+            for message in ('a' * 1000, b'b' * 1000, '', 'a' * 1000):
+                record.ws.send(message)
+            record.wait('message', 4)
+            assert record.messages == ['a' * 1000, b'b' * 1000, '', 'a' * 1000]
+            finish(record)
+
+    def test_says_what_is_wrong_with_the_answer_to_its_extensions(self) -> None:  # D2
+        with scripted(accepting(b'', 'Sec-WebSocket-Extensions: foo')) as server:
+            assert fails(server.url, extensions=[PermessageDeflate()]).endswith(
+                "expected Sec-WebSocket-Extensions to answer 'permessage-deflate; client_max_window_bits', got 'foo': "
+                'foo was not offered, or is answered twice')
+
+    @pytest.mark.parametrize('extensions', [[PermessageDeflate], 'deflate', None])
+    def test_refuses_what_are_no_extensions(self, extensions: Any) -> None:
+        with pytest.raises(TypeError):
+            Client('ws://127.0.0.1/', extensions=extensions)
+
+    def test_offers_extensions_to_where_it_is_redirected(self) -> None:
+        with echo_server(extensions=[PermessageDeflate()]) as server:
+            location = f'Location: {server.url}\r\n'.encode()
+            with scripted(answering(b'HTTP/1.1 302 Found\r\n' + location + b'Content-Length: 0\r\n\r\n')) as first:
+                record = connect(first.url, extensions=[PermessageDeflate()], max_redirects=1)
+                record.wait('open')
+                assert record.ws.extensions == 'permessage-deflate'
+                finish(record)
 
     def test_queues_what_is_sent(self) -> None:
         with echo_server() as server:
@@ -651,6 +686,20 @@ class TestSocket:
         sock.close()
         assert fails('ws://example.com/', socket=sock).startswith('the socket cannot be used: ')
 
+    def test_may_not_have_tls_that_blocks(self) -> None:
+        with ssl.create_default_context().wrap_socket(std_socket.socket(), server_hostname='h') as sock, pytest.raises(
+                TypeError, match='^socket: its TLS is not of gevent'):
+            Client('wss://h/', socket=sock)
+
+    @pytest.mark.parametrize(('location', 'count'), [('/there', 2), ('ws://other.example/', 1)])
+    def test_stays_with_its_server_in_redirects(self, tmp_path: Path, location: str, count: int) -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / 'socket'))
+            listener.listen()
+            with scripted(answering(redirect_to(location)), listener=listener) as server:
+                failure(connect('ws://example.com/', socket_path=str(tmp_path / 'socket'), max_redirects=1))
+                assert len(server.heads) == count
+
     def test_is_not_asked_for_redirects(self) -> None:
         here, there = tcp_pair()
         record = connect('ws://example.com/', socket=here, max_redirects=5)
@@ -764,11 +813,12 @@ class TestProxyOfTheEnvironment:
 
     @pytest.mark.parametrize('variables', [
         {}, {'https_proxy': 'http://127.0.0.1:9'}, {'http_proxy': 'http://127.0.0.1:9', 'no_proxy': 'x,localhost'},
+        {'http_proxy': 'http://127.0.0.1:9', 'no_proxy': 'localhost:PORT'},
         {'all_proxy': 'http://127.0.0.1:9', 'no_proxy': '*'}])
     def test_is_not_used(self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
         with echo_server() as server:
             for name, value in variables.items():
-                monkeypatch.setenv(name, value)
+                monkeypatch.setenv(name, value.replace('PORT', str(server.wsgi.server_port)))
             finish(connect(server.url, proxy='env'))
 
     def test_is_not_used_unless_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -825,6 +875,7 @@ class TestRedirects:
 
     @pytest.mark.parametrize(('base', 'location', 'path'), [
         ('/a/b', 'c', '/a/c'), ('/a/b', '../c', '/c'), ('/a/b?x', '?y', '/a/b?y'), ('/ws', '/ws/http', '/ws/http'),
+        ('/a', 'b#fragment', '/b'),
         ('/a', 'HTTP_URL/http', '/http'), ('/a', 'WS_URL/http', '/http'), ('/a', '//AUTHORITY/c', '/c')])
     def test_may_be_relative_or_of_either_scheme(self, base: str, location: str, path: str) -> None:
         with scripted(lambda sock, head: by_path({base: redirect_to(location)})(sock, head)) as server:
@@ -872,7 +923,7 @@ class TestRedirects:
                 assert text == 'handshake failed: expected status 101, got 302 Go'
                 assert there.heads == []
 
-    @pytest.mark.parametrize('location', ['ftp://h/', 'http://h:x/', 'http://[::1/', '/#fragment', 'http:///', 'mailto:bob'])
+    @pytest.mark.parametrize('location', ['ftp://h/', 'http://h:x/', 'http://[::1/', 'http:///', 'mailto:bob'])
     def test_to_what_is_no_websocket_are_refusals(self, location: str) -> None:
         with scripted(answering(redirect_to(location))) as server:
             assert fails(server.url, max_redirects=5) == 'handshake failed: expected status 101, got 302 Go'

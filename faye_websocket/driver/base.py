@@ -13,15 +13,27 @@ before all that waits, in place of a waiting one of the same tag; ``write_last(d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import HandshakeError
 from ..http import HeaderList, Headers, check_headers, serialize_head, tokens
-from .codes import CloseCode
+from .codes import CloseCode, Opcode
 from .emitter import EventEmitter
 
-__all__ = ['CLOSED', 'CLOSING', 'CONNECTING', 'MAX_FRAGMENTS', 'MAX_LENGTH', 'OPEN', 'Driver', 'Request', 'ServerIO', 'Writer']
+__all__ = [
+    'CLOSED',
+    'CLOSING',
+    'CONNECTING',
+    'MAX_FRAGMENTS',
+    'MAX_LENGTH',
+    'OPEN',
+    'Driver',
+    'Request',
+    'ServerIO',
+    'SharedMessage',
+    'Writer',
+]
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
@@ -29,6 +41,10 @@ CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 MAX_LENGTH = 2**26 - 1
 # CVE-2026-48779: without a bound on their number, empty fragments cost memory and time that no length counts.
 MAX_FRAGMENTS = 16384
+
+# What is left of a request once it is answered: shared by all connections, and changed by none.
+_NO_ENVIRON: Mapping[str, Any] = {}
+_NO_HEADERS: HeaderList = []
 
 
 class Writer(Protocol):
@@ -51,6 +67,17 @@ class Request(NamedTuple):
 
     environ: Mapping[str, Any]
     write: Callable[[bytes], object]
+
+
+class SharedMessage:
+    """A message on its way to many connections, with the frames that some of them made of it for others to use."""
+
+    __slots__ = ('data', 'frames', 'opcode', 'payload')
+
+    def __init__(self, data: str | bytes) -> None:
+        self.data = data
+        self.opcode, self.payload = (Opcode.TEXT, data.encode()) if isinstance(data, str) else (Opcode.BINARY, data)
+        self.frames: dict[Hashable, bytes] = {}
 
 
 class Driver(EventEmitter):
@@ -92,10 +119,6 @@ class Driver(EventEmitter):
         """The extensions agreed on, as the Sec-WebSocket-Extensions header states them; ``''`` for none."""
         return ''
 
-    def add_headers(self, headers: HeaderList) -> None:
-        """Adds to the headers of the response that accepts the handshake."""
-        self._headers = self._headers + headers
-
     def check(self) -> None:
         """Raises HandshakeError when the request must be refused. Pure."""
         _check_request(self._environ)
@@ -104,16 +127,21 @@ class Driver(EventEmitter):
         """Answers the handshake; False when it was answered before, or is refused."""
         if self._is_started or self.ready_state != CONNECTING:
             return False
-        self._is_started = True
         try:
             self.check()
         except HandshakeError as error:
             self.refuse(error)
             return False
-        self.io.write(self._response())
-        self._headers = []
-        self._respond()
+        self.accept()
         return True
+
+    def accept(self, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Accepts a handshake that ``check`` found right, with these further headers in the response."""
+        self._is_started = True
+        self._headers = [*self._headers, *headers]
+        self.io.write(self._response())
+        self._headers = _NO_HEADERS
+        self._respond()
 
     def refuse(self, error: HandshakeError) -> None:
         """Answers the handshake with a complete HTTP error, and ends; does nothing once it is answered."""
@@ -146,6 +174,11 @@ class Driver(EventEmitter):
     def binary(self, message: bytes) -> bool:
         """Sends a binary message; False in a version that has none."""
         return False
+
+    def send_shared(self, message: SharedMessage) -> bool:
+        """Sends a message that goes to many connections."""
+        data = message.data
+        return self.text(data) if isinstance(data, str) else self.binary(data)
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
         """Sends a ping, and calls ``callback()`` at its pong; False in a version that has none."""
@@ -198,7 +231,7 @@ class Driver(EventEmitter):
     def _open(self) -> None:
         """The handshake is complete: does what was commanded before, then emits ``open``."""
         self.ready_state = OPEN
-        self._environ = {}
+        self._environ = _NO_ENVIRON
         commands, self._commands = self._commands, None
         for command, arguments in commands or ():
             if self.ready_state == OPEN:
@@ -259,4 +292,5 @@ def _check_request(environ: Mapping[str, Any]) -> None:
 
 def has_token(environ: Mapping[str, Any], name: str, token: str) -> bool:
     """Whether a header that is a list has this element, in any case of letters."""
-    return token in tokens(str(environ.get(name, '')).lower())
+    value = str(environ.get(name, '')).lower()
+    return value == token or token in tokens(value)
