@@ -1,7 +1,8 @@
 """The command ``faye-websocket connect``: a line of stdin is a message to send, a message received is a line of stdout.
 
 Whatever is not a message goes to stderr. Colours and the prompt are for terminals only, and what a server sends cannot steer
-the terminal: control characters are shown as escapes, which also keeps each text on one line.
+the terminal: control characters are shown as escapes, which also keeps each text on one line. Where prompt_toolkit is
+installed, lines are edited with it, and have a history.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import re
 import signal
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import IO, Any, TextIO
 
 import gevent
@@ -22,7 +24,7 @@ from gevent import socket
 from .client import Client
 from .driver.codes import CloseCode
 
-__all__ = ['UsageError', 'add_arguments', 'connect', 'hex_dump', 'printable', 'read_lines']
+__all__ = ['Editor', 'UsageError', 'add_arguments', 'connect', 'hex_dump', 'make_editor', 'printable', 'read_lines']
 
 _CLEAN = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 
@@ -110,6 +112,7 @@ class Terminal:
         self.has_failed = False
         self.ended = gevent.event.Event()
         self.reader: Any = None
+        self.editor: Editor | None = None
         client.onopen = self._opened
         client.onmessage = self._received
         client.onerror = lambda event: self._tell(f'error: {event.message}', _RED)
@@ -121,7 +124,9 @@ class Terminal:
         try:
             self.ended.wait()
         finally:
-            if self.reader is not None:
+            if self.editor is not None:
+                self.editor.stop()
+            elif self.reader is not None:
                 self.reader.kill()
         return self.status
 
@@ -131,12 +136,15 @@ class Terminal:
         for text in self.options.execute:
             self.client.send(text)
         if not self.options.listen_only:
+            if self.has_prompt and _is_terminal(sys.stdout):
+                self.editor = make_editor(self._interrupted)
+                self.has_prompt = self.editor is None
             self.reader = gevent.spawn(self._read)
 
     def _read(self) -> None:
         """Sends what is typed, and closes at its end: at once in a terminal, or when the answers had time to come."""
         self._prompt()
-        for line in read_lines(sys.stdin):
+        for line in read_lines(sys.stdin) if self.editor is None else self.editor.read_lines():
             self.client.send(line)
             self._prompt()
         if not self.is_interactive:
@@ -187,6 +195,61 @@ class Terminal:
     def _clear_prompt(self) -> None:
         if self.has_prompt:
             _write(sys.stderr, _ERASE_LINE, end='')
+
+
+class Editor:
+    """Reads lines with prompt_toolkit, in an OS thread of its own; what is printed meanwhile appears above the prompt."""
+
+    def __init__(self, session: Any, interrupted: Callable[[], object]) -> None:
+        self._session = session
+        self._interrupted = interrupted
+        self._ended = gevent.event.Event()
+        self._is_stopping = False
+
+    def read_lines(self) -> Iterator[str]:
+        """The lines as they are typed, up to the end of input, to Ctrl-C, or to ``stop``. Blocks the calling greenlet only."""
+        from prompt_toolkit.application import create_app_session
+        from prompt_toolkit.patch_stdout import patch_stdout
+
+        pool = gevent.get_hub().threadpool
+        try:
+            with create_app_session(self._session.input, self._session.output), patch_stdout(raw=True):
+                # The thread's prompt and what is printed here have to know of each other.
+                context = copy_context()
+                while isinstance(answer := pool.apply(context.run, (self._ask,)), str):
+                    yield answer
+        finally:
+            self._ended.set()
+        if isinstance(answer, KeyboardInterrupt):
+            self._interrupted()
+
+    def stop(self) -> None:
+        """Leaves the terminal as it was."""
+        self._is_stopping = True
+        if self._session.app.is_running:
+            self._session.app.loop.call_soon_threadsafe(self._exit)
+        self._ended.wait()
+
+    def _ask(self) -> str | BaseException:
+        """One line, or why there is none. In the thread, where no exception may escape to."""
+        try:
+            return str(self._session.prompt(_PROMPT, pre_run=self._exit))
+        except (EOFError, KeyboardInterrupt) as error:
+            return error
+
+    def _exit(self) -> None:
+        """Ends the prompt, if it shall be. In the thread; also just when the prompt begins, which ``stop`` may not have seen."""
+        if self._is_stopping and not self._session.app.future.done():
+            self._session.app.exit(exception=EOFError)
+
+
+def make_editor(interrupted: Callable[[], object]) -> Editor | None:
+    """An editor, if prompt_toolkit is there, which the extra ``prompt`` installs; ``interrupted`` is called at Ctrl-C."""
+    try:
+        from prompt_toolkit import PromptSession
+    except ModuleNotFoundError:
+        return None
+    return Editor(PromptSession(), interrupted)
 
 
 def read_lines(stream: IO[str] | None) -> Iterator[str]:

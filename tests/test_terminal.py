@@ -16,6 +16,9 @@ from typing import Any
 import gevent
 import pytest
 from gevent.subprocess import PIPE, Popen
+from prompt_toolkit import PromptSession
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 
 from faye_websocket import WebSocket
 from faye_websocket.__main__ import main
@@ -322,6 +325,66 @@ class TestTerminal:
             command.start(url_of(server), is_terminal=True)
             server.record.wait('open')
             command.input.end()
+            assert command.wait() == 0
+
+
+class TestEditor:
+    """Everything is a terminal, and prompt_toolkit is there."""
+
+    @pytest.fixture
+    def keys(self, command: Command) -> Iterator[Any]:
+        """The keyboard of an editor."""
+        with create_pipe_input() as keyboard:
+            session: Any = PromptSession(input=keyboard, output=DummyOutput())
+            command.monkeypatch.setattr('prompt_toolkit.PromptSession', lambda: session)
+            yield keyboard
+
+    def start(self, command: Command, server: LocalServer, *arguments: str) -> None:
+        """Starts the command."""
+        for name in ('stdout', 'stderr'):
+            command.give_terminal(name)
+        command.start(url_of(server), *arguments, is_terminal=True)
+
+    def test_edits_lines_and_remembers_them(self, command: Command, keys: Any) -> None:
+        with serve() as server:
+            self.start(command, server)
+            keys.send_text('hexlo\x1b[D\x1b[D\x7fl\r')
+            server.record.wait('message')
+            keys.send_text('\x1b[A\r')
+            server.record.wait('message', 2)
+            keys.send_text('\x04')
+            assert command.wait() == 0
+            assert server.record.messages == ['hello', 'hello']
+            assert server.record.the_close().code == 1000
+
+    def test_ends_when_the_server_closes(self, command: Command, keys: Any) -> None:
+        with serve(lambda ws: ws.on('message', lambda event: ws.close(1000))) as server:
+            self.start(command, server, '--execute', 'go')
+            assert command.wait() == 0
+            assert server.record.messages == ['go']
+
+    def test_ends_when_the_server_closes_while_nobody_types(self, command: Command, keys: Any) -> None:
+        with serve() as server:
+            self.start(command, server)
+            keys.send_text('hello\r')
+            server.record.wait('message')
+            server.ws.close(1011)
+            assert command.wait() == 1
+
+    def test_ctrl_c_closes_with_1000(self, command: Command, keys: Any) -> None:
+        with serve() as server:
+            self.start(command, server)
+            keys.send_text('\x03')
+            assert command.wait() == 130
+            assert server.record.the_close().code == 1000
+
+    def test_is_not_needed(self, command: Command, keys: Any) -> None:
+        command.monkeypatch.setitem(sys.modules, 'prompt_toolkit', None)
+        with serve() as server:
+            self.start(command, server)
+            command.input.type('hello\n')
+            server.record.wait('message')
+            command.input.type('\x04')
             assert command.wait() == 0
 
 
