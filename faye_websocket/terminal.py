@@ -238,7 +238,7 @@ class Editor:
             return error
 
     def _exit(self) -> None:
-        """Ends the prompt, if it shall be. In the thread; also just when the prompt begins, which ``stop`` may not have seen."""
+        """Ends the prompt, if it shall be. In the thread, and also when a prompt begins, which ``stop`` may not have seen."""
         if self._is_stopping and not self._session.app.future.done():
             self._session.app.exit(exception=EOFError)
 

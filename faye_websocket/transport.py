@@ -230,7 +230,8 @@ def take_out(sock: Any, on_head: OnHead | None = None) -> Transport:
     to the empty line; or with ``b''`` if the server closes without one. What it answers, if anything, is called with the
     bytes behind the head, piece by piece, and with ``b''`` at the end.
     """
-    raw, tls = sock._sock, getattr(sock, '_sslobj', None)
+    raw: Transport = sock._sock
+    tls = getattr(sock, '_sslobj', None)
     sock._sock = _Gone(on_head)
     if tls is None:
         return raw
