@@ -52,7 +52,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope='session', params=[name for name, module in CODECS.items() if find_spec(module)])
 def codec(request: pytest.FixtureRequest) -> ModuleType:
-    """The codec's module, in each form that is installed."""
+    """The codec's module, in each form that is installed; TestCompiled in test_codec.py sees to it that both are."""
     return import_module(CODECS[request.param])
 
 

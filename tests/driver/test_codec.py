@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from sys import getrefcount
 from types import ModuleType
 from typing import Any
 
@@ -11,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faye_websocket.driver import accel
+from faye_websocket.driver import codec as pure
 from faye_websocket.errors import ProtocolError
-from tests.conftest import Cut
+from tests.conftest import CODECS, Cut
 from tests.driver.strategies import cut, sizes
 from tests.driver.vectors import (
     BINARY,
@@ -31,6 +36,7 @@ from tests.driver.vectors import (
     head,
     mask,
 )
+from tests.support.programs import give_up
 
 EVERY_BIT = RSV1 | RSV2 | RSV3
 
@@ -243,7 +249,73 @@ class TestMask:
         assert codec.apply_mask(masked, masking_key) == payload
 
 
-def test_the_drivers_use_one_of_the_codecs() -> None:
-    assert accel.FrameParser.__module__ in ('faye_websocket.driver.codec', 'faye_websocket.driver._codec')
-    assert {name: getattr(accel, name).__module__ for name in accel.__all__}.keys() == {
-        'Frame', 'FrameParser', 'apply_mask', 'serialize_frame'}
+    @pytest.mark.parametrize('masking_key', [b'', b'abc', b'abcde'])
+    def test_refuses_a_key_that_has_not_four_bytes(self, codec: ModuleType, masking_key: bytes) -> None:
+        for use in (lambda: codec.apply_mask(b'hello', masking_key),
+                    lambda: codec.serialize_frame(TEXT, b'hello', masking_key=masking_key)):
+            with pytest.raises(ValueError, match='^a masking key has four bytes$'):
+                use()
+
+
+class TestBuffer:
+    """What the parser keeps of the wire."""
+
+    @pytest.mark.parametrize('masking_key', [None, KEY])
+    def test_lets_go_of_a_read_that_is_used_up(self, codec: ModuleType, masking_key: bytes | None) -> None:
+        parser = parser_of(codec, masked=masking_key is not None)
+        wire = frame(BINARY, bytes(50_000), masking_key=masking_key)
+        for chunk in (wire, wire[:100], wire[100:]):
+            before = getrefcount(chunk)
+            parse(parser, [chunk])
+            assert getrefcount(chunk) == before
+
+    def test_takes_any_bytes_to_send(self, codec: ModuleType) -> None:
+        for make in (bytearray, memoryview):
+            for payload in (b'abc', bytes(200), bytes(70_000)):
+                assert codec.serialize_frame(BINARY, make(payload)) == frame(BINARY, payload)
+                assert codec.serialize_frame(BINARY, make(payload), masking_key=KEY) == frame(
+                    BINARY, payload, masking_key=KEY)
+
+
+def import_accel() -> ModuleType:
+    """``accel``, made anew, beside the one that the drivers use."""
+    module = module_from_spec(accel.__spec__)
+    accel.__loader__.exec_module(module)
+    return module
+
+
+class TestCompiled:
+    def test_is_there(self) -> None:
+        if find_spec(CODECS['compiled']) is None:
+            give_up("the compiled codec is missing: apt-get install gcc, and pip install -e '.[test]'")
+        assert import_module(CODECS['compiled']).serialize_frame.__class__.__name__ != 'function'
+
+    @pytest.mark.parametrize('value', [None, '', '0'])
+    def test_is_chosen_when_it_is_there(self, value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv('FAYE_WEBSOCKET_PURE', raising=False)
+        if value is not None:
+            monkeypatch.setenv('FAYE_WEBSOCKET_PURE', value)
+        chosen = import_accel()
+        is_there = find_spec(CODECS['compiled']) is not None
+        assert chosen.IS_COMPILED is is_there
+        assert chosen.FrameParser is import_module(CODECS['compiled' if is_there else 'pure']).FrameParser
+
+    def test_is_not_chosen_when_the_pure_one_is_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv('FAYE_WEBSOCKET_PURE', '1')
+        chosen = import_accel()
+        assert (chosen.IS_COMPILED, chosen.FrameParser) == (False, pure.FrameParser)
+
+    def test_may_be_absent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv('FAYE_WEBSOCKET_PURE', raising=False)
+        monkeypatch.setitem(sys.modules, CODECS['compiled'], None)
+        chosen = import_accel()
+        assert (chosen.IS_COMPILED, chosen.FrameParser) == (False, pure.FrameParser)
+
+    def test_is_not_passed_over_when_it_is_broken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv('FAYE_WEBSOCKET_PURE', raising=False)
+        monkeypatch.setitem(sys.modules, CODECS['compiled'], ModuleType('empty'))
+        with pytest.raises(ImportError):
+            import_accel()
+
+    def test_makes_every_name_of_the_switch(self, codec: ModuleType) -> None:
+        assert {*codec.__all__, 'IS_COMPILED'} == set(accel.__all__)

@@ -45,7 +45,7 @@ class TestConnecting:
     @pytest.mark.parametrize(('offered', 'supported', 'chosen'), [
         ('chat, superchat', ['superchat', 'chat'], 'chat'),
         ('mqtt, superchat', ['superchat', 'chat'], 'superchat'),
-        (' chat ', iter(['chat']), 'chat'),
+        (' chat ', ['chat'], 'chat'),
         ('Chat', ['chat'], ''),
         ('mqtt', ['chat'], ''),
         ('chat', [], ''),
@@ -54,7 +54,7 @@ class TestConnecting:
     def test_chooses_the_first_of_the_clients_subprotocols_that_it_has(
         self, offered: str, supported: list[str], chosen: str
     ) -> None:
-        driver, io = connecting({**HYBI, 'HTTP_SEC_WEBSOCKET_PROTOCOL': offered}, protocols=supported)
+        driver, io = connecting({**HYBI, 'HTTP_SEC_WEBSOCKET_PROTOCOL': offered}, protocols=iter(supported))
         driver.start()
         assert driver.protocol == chosen
         assert io.written.decode() == ACCEPTED + (f'Sec-WebSocket-Protocol: {chosen}\r\n' if chosen else '') + '\r\n'

@@ -1,0 +1,4 @@
+"""What ``_codec`` uses of ``_mask``."""
+
+cdef bytes cut(bytes buffer, Py_ssize_t start, Py_ssize_t end, bytes masking_key, long long offset)
+cdef bytes join(int first, int second, int size, object payload, bytes masking_key)
