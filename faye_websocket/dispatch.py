@@ -85,8 +85,8 @@ class Dispatcher:
         self._owner = owner
         self._reactor = reactor
         self._events: deque[Event] | None = None
-        # What no handler was there for: messages, which may be many; an open event, for which many a socket never has one, so it
-        # is made anew if one comes; and the rest.
+        # What no handler was there for: messages, which may be many; an open event, for which many a socket never has one, so
+        # it is made anew if one comes; and the rest.
         self._messages: deque[MessageEvent] | None = None
         self._has_opened = False
         self._kept: list[Event] | None = None

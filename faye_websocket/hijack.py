@@ -15,6 +15,7 @@ from typing import Any
 
 import gevent.socket
 
+from . import uwsgi
 from .errors import UnsupportedServer
 from .transport import OnHead, Transport, take_out
 
@@ -26,8 +27,8 @@ Found = tuple[Any, bytes | Callable[[], bytes]]
 Take = Callable[[Mapping[str, Any]], Found | None]
 
 _SUPPORTED = (
-    'faye_websocket runs under gevent.pywsgi, and under gunicorn with -k gevent or -k gevent_pywsgi; '
-    'register_adapter teaches it another server'
+    'faye_websocket runs under gevent.pywsgi (faye-websocket serve MODULE:APP), under gunicorn with -k gevent or '
+    '-k gevent_pywsgi, and under uWSGI with --gevent; register_adapter teaches it another server'
 )
 
 
@@ -98,8 +99,8 @@ def _explanation(environ: Mapping[str, Any]) -> str:
     if 'gunicorn.socket' in environ:
         return f'this gunicorn worker does not run on gevent: start gunicorn with -k gevent. {_SUPPORTED}'
     if 'werkzeug.socket' in environ:
-        return f"Werkzeug's development server does not run on gevent: try `faye-websocket serve MODULE:APP`. {_SUPPORTED}"
+        return f"Werkzeug's development server does not run on gevent. {_SUPPORTED}"
     return f'this WSGI server ({environ.get("SERVER_SOFTWARE", "unknown")}) gives no access to its socket. {_SUPPORTED}'
 
 
-ADAPTERS: dict[str, Take] = {'gunicorn': _take_from_gunicorn, 'gevent': _take_from_pywsgi}
+ADAPTERS: dict[str, Take] = {'gunicorn': _take_from_gunicorn, 'gevent': _take_from_pywsgi, 'uwsgi': uwsgi.take}

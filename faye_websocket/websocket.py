@@ -78,6 +78,9 @@ class WebSocket(API):
         max_queue: int = 64,
     ) -> None:
         super().__init__()
+        if 'uwsgi.version' in environ:
+            # uWSGI empties its own when the request ends.
+            environ = dict(environ)
         self._environ: dict[str, Any] | PackedEnviron = environ
         self._is_started = False
         self._taken: tuple[Transport, bytes] | None = None
@@ -141,7 +144,11 @@ class WebSocket(API):
             start_response('101 Switching Protocols', [])
             return []
         body = f'{self._refusal}\n'.encode()
-        start_response(self._refusal.status, refusal_headers(self._refusal, body))
+        headers = refusal_headers(self._refusal, body)
+        if str(self.environ.get('SERVER_SOFTWARE', '')).startswith('WSGIServer/'):
+            # wsgiref takes no "hop-by-hop" headers, and keeps no connection.
+            headers = [pair for pair in headers if pair[0] != 'Connection']
+        start_response(self._refusal.status, headers)
         return [body]
 
     def _start(self) -> None:
@@ -153,6 +160,11 @@ class WebSocket(API):
         """Takes the socket from the server."""
         if self._is_started:
             return
+        if not self._connection.is_at_home:
+            # Its events would wait for a hub that nobody runs.
+            raise UnsupportedServer(
+                'a WebSocket must be answered in the OS thread that it was made in: write "def" instead of "async def"'
+            )
         if self._refusal is None:
             self._taken = hijack(self.environ, self._responded)
             self._is_started = True

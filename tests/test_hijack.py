@@ -17,8 +17,8 @@ from tests.support.wire import CLOSE, HIXIE_76, HIXIE_76_BODY, HIXIE_76_PROOF, R
 
 MESSAGE = serialize_frame(TEXT, b'early')
 SUPPORTED = (
-    'faye_websocket runs under gevent.pywsgi, and under gunicorn with -k gevent or -k gevent_pywsgi; '
-    'register_adapter teaches it another server')
+    'faye_websocket runs under gevent.pywsgi (faye-websocket serve MODULE:APP), under gunicorn with -k gevent or '
+    '-k gevent_pywsgi, and under uWSGI with --gevent; register_adapter teaches it another server')
 
 
 def gunicorn_input(received: bytes) -> Any:
@@ -160,7 +160,7 @@ class TestUnsupported:
 
     def test_names_a_server_for_werkzeug(self) -> None:  # H6
         assert self.message(make_environ(**{'werkzeug.socket': object()})) == (
-            f"Werkzeug's development server does not run on gevent: try `faye-websocket serve MODULE:APP`. {SUPPORTED}")
+            f"Werkzeug's development server does not run on gevent. {SUPPORTED}")
 
     def test_an_http_2_stream_is_never_taken(self) -> None:  # H6
         ours, theirs = tcp_pair()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from typing import Any
+from wsgiref.handlers import SimpleHandler
 
 import pytest
 
-from faye_websocket import WebSocket
-from tests.support.local import Record, Response, joined, make_environ, reset, serve, settle
+from faye_websocket import UnsupportedServer, WebSocket
+from tests.support.local import Record, Response, joined, make_environ, reset, run_threads, serve, settle
 from tests.support.wire import CLOSE, RFC_6455, TEXT, Frame, Headers, serialize_frame
 
 SMUGGLED = b'GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n'
@@ -71,6 +72,13 @@ class TestRefusal:
         assert dict(response.headers)['Content-Length'] == '27'
         assert record.the_close().code == 1006
 
+    def test_has_nothing_that_wsgiref_would_not_take(self) -> None:  # S2
+        out, errors = io.BytesIO(), io.StringIO()
+        environ = make_environ(headers=[*RFC_6455, EVIL], SERVER_SOFTWARE='WSGIServer/0.2')
+        SimpleHandler(io.BytesIO(), out, errors, environ).run(WebSocket(environ, allowed_origins=[]))
+        assert out.getvalue().startswith(b'HTTP/1.0 403 Forbidden\r\n')
+        assert errors.getvalue() == ''
+
     def test_is_given_to_receive_as_the_end(self) -> None:
         with joined([]) as pair:
             assert pair.ws.receive() is None
@@ -118,6 +126,10 @@ class TestAcceptance:
             assert head.headers[-3:] == [('X-Mine', '1'), ('Set-Cookie', 'a=1; Path=/'), ('Set-Cookie', 'b=2')]
             assert not head.names() & {'content-length', 'server'}
             assert pair.client.receive_frame() == Frame(TEXT, b'queued')
+
+    def test_must_come_in_the_thread_of_the_socket(self) -> None:  # H6
+        with joined() as pair, pytest.raises(UnsupportedServer, match='must be answered in the OS thread that it was made in'):
+            run_threads(lambda: pair.ws(pair.environ, pair.response))
 
     def test_comes_early_when_a_message_is_waited_for(self) -> None:
         with joined() as pair:

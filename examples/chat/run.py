@@ -1,0 +1,103 @@
+"""The chat, and everything it needs. Run it with: python examples/chat/run.py [PORT]
+
+It starts redis-server, gunicorn with four workers and HAProxy, and Ctrl-C ends them. Whatever ends before that is started
+again, so kill what you like and see what the chat makes of it. Before the first time, in a checkout of this repository:
+apt-get install redis-server haproxy, and pip install -e . -r examples/chat/requirements.txt
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKERS = 4
+START_SECONDS = 20
+
+
+class Service:
+    """One program, and how to find out whether it is ready."""
+
+    def __init__(self, name, command, address, **env):
+        self.name, self.command, self.address, self.env = name, command, address, {**os.environ, **env}
+        self.process = None
+
+    def start(self):
+        # In a session of its own, for Ctrl-C is for us: we end the programs in their order.
+        self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.env, start_new_session=True)
+        print(f'{self.name} is process {self.process.pid}', flush=True)
+
+    def wait_until_ready(self, stopping):
+        for _ in range(START_SECONDS * 20):
+            if stopping.wait(0.05):
+                return
+            if self.process.poll() is not None:
+                sys.exit(f'{self.name} does not start')
+            with socket.socket(socket.AF_INET if isinstance(self.address, tuple) else socket.AF_UNIX) as probe:
+                if probe.connect_ex(self.address) == 0:
+                    return
+        sys.exit(f'{self.name} is not ready after {START_SECONDS} s')
+
+    def keep_running(self):
+        if self.process.poll() is not None:
+            print(f'{self.name} has ended with {self.process.returncode}', flush=True)
+            self.start()
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+
+
+def services(directory, port):
+    """In the order in which they start."""
+    store = f'{directory}/redis.sock'
+    redis = [program('redis-server'), '--port', '0', '--unixsocket', store, '--dir', directory, '--save', '',
+             '--appendonly', 'yes', '--loglevel', 'warning']
+    yield Service('redis-server', redis, store)
+    app_port = free_port()
+    gunicorn = [sys.executable, '-m', 'gunicorn', 'examples.chat.chat:app', '-k', 'gevent', '-w', str(WORKERS),
+                '--bind', f'127.0.0.1:{app_port}', '--no-control-socket', '--log-level', 'warning']
+    yield Service('gunicorn', gunicorn, ('127.0.0.1', app_port), CHAT_REDIS=f'unix://{store}')
+    haproxy = [program('haproxy'), '-db', '-q', '-f', str(ROOT / 'examples' / 'haproxy.conf')]
+    yield Service('haproxy', haproxy, ('127.0.0.1', port), LISTEN_PORT=str(port), APP_PORT=str(app_port))
+
+
+def program(name):
+    """Where a program is; Debian's daemons are not on everybody's PATH."""
+    path = shutil.which(name, path=os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin']))
+    return path or sys.exit(f'{name} is missing: apt-get install {name}')
+
+
+def free_port():
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def main(port):
+    stopping, running = threading.Event(), []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    with TemporaryDirectory(prefix='chat-') as directory:
+        try:
+            for service in services(directory, port):
+                service.start()
+                running.append(service)
+                service.wait_until_ready(stopping)
+            print(f'The chat is at http://127.0.0.1:{port}/', flush=True)
+            while not stopping.wait(0.5):
+                for service in running:
+                    service.keep_running()
+        finally:
+            # gunicorn first: its sockets say goodbye through the others.
+            for service in sorted(running, key=lambda service: service.name != 'gunicorn'):
+                service.stop()
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8000)

@@ -1,0 +1,113 @@
+"""SocketMiddleware: WebSockets at some paths of any WSGI application.
+
+In goes a request; one for a WebSocket at a known path becomes a socket in the hands of that path's handler, and every other is
+the application's. The handler runs in a greenlet of its own, from when the handshake is accepted: for the server the request is
+over by then, however long the handler stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
+from typing import Any
+
+import gevent
+
+from .driver.client import check_protocols
+from .extensions.pipeline import Pipeline
+from .http import HeaderList, check_headers
+from .limits import make_limits
+from .origin import make_origin_check
+from .websocket import StartResponse, WebSocket
+
+__all__ = ['SocketMiddleware']
+
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+Handler = Callable[[WebSocket], object]
+
+logger = logging.getLogger('faye_websocket')
+
+
+class SocketMiddleware:
+    """A WSGI application: WebSockets go to ``handlers``, a mapping of paths to functions, and everything else to ``app``.
+
+    A path is that of the request below the place where this middleware is mounted (WSGI's PATH_INFO), and must match as a
+    whole. ``handler(ws)`` may set handlers on the socket and return, or stay and receive; the socket is still open when it
+    returns, unless ``with ws:`` has closed it. What it raises is logged, told to ``ws.onerror``, and closes with 1011.
+
+    ``options`` are those of ``WebSocket``, ``protocols`` among them. Raises TypeError or ValueError for one that cannot be.
+    """
+
+    def __init__(self, app: Application, handlers: Mapping[str, Handler], **options: Any) -> None:
+        self._app = app
+        self._handlers = {_as_path_info(path): _check_handler(path, handler) for path, handler in handlers.items()}
+        self._options = _check_options(options)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """WSGI."""
+        handler = self._handlers.get(environ.get('PATH_INFO', ''))
+        if handler is None or not WebSocket.is_websocket(environ):
+            return self._app(environ, start_response)
+        return HandledSocket(handler, environ, self._options)(environ, start_response)
+
+
+class HandledSocket(WebSocket):
+    """A socket that starts its handler once the handshake is accepted, and never if it is not."""
+
+    __slots__ = ('_handler',)
+
+    def __init__(self, handler: Handler, environ: dict[str, Any], options: dict[str, Any]) -> None:
+        super().__init__(environ, **options)
+        self._handler: Handler | None = handler
+
+    def _accept(self, headers: HeaderList) -> None:
+        super()._accept(headers)
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            gevent.spawn(self._handle, handler)
+
+    def _handle(self, handler: Handler) -> None:
+        """The handler's greenlet: its fault ends this connection only (RFC 6455 section 7.4.1, 1011)."""
+        try:
+            handler(self)
+        except Exception as error:
+            logger.error('handler of %s raised', self.url, exc_info=error)
+            if self.ready_state != self.CLOSED:
+                # Nothing comes after the close event.
+                self._connection.notify('error', error)
+            self._connection.failed()
+        except BaseException:
+            # The greenlet was killed, or the process ends.
+            self._connection.failed()
+            raise
+
+
+def _as_path_info(path: str) -> str:
+    """A path as WSGI has it: PEP 3333 passes the bytes of a URL as characters."""
+    if not isinstance(path, str):
+        raise TypeError(f'handlers: expected a str as a path, got {path!r}')
+    if not path.startswith('/'):
+        raise ValueError(f'handlers: the path {path!r} does not begin with a slash')
+    return path.encode().decode('latin-1')
+
+
+def _check_handler(path: str, handler: Handler) -> Handler:
+    if not callable(handler):
+        raise TypeError(f'handlers: expected a callable for {path!r}, got {handler!r}')
+    return handler
+
+
+def _check_options(options: dict[str, Any]) -> dict[str, Any]:
+    """WebSocket's options, checked now and not at the first request; what can be read only once is read."""
+    signature(WebSocket).bind({}, **options)
+    make_limits(**{name: options[name] for name in signature(make_limits).parameters if name in options})
+    extensions = tuple(options.get('extensions', ()))
+    Pipeline(extensions)
+    return {
+        **options,
+        'protocols': check_protocols(options.get('protocols')),
+        'extensions': extensions,
+        'headers': check_headers(options.get('headers')),
+        'allowed_origins': make_origin_check(options.get('allowed_origins')),
+    }

@@ -1,0 +1,213 @@
+"""The chat of the examples: four workers behind HAProxy, without sticky sessions, and a real Redis between them.
+
+One chat runs for all of these tests, and each brings a crowd of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from faye_websocket import Client
+from tests.support.chat import Chat, Chatter, running_chat
+from tests.support.local import wait_until
+from tests.support.processes import Endpoint
+from tests.support.proxies import reserved_port
+from tests.support.wire import http_get
+
+PEOPLE = 200
+WORKERS = 4
+
+#: Seconds for two hundred clients of one process, on however slow a machine.
+SLOW = 40.0
+
+
+@pytest.fixture(scope='module')
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
+    """The chat, as its command starts it, from when all of its workers have taken somebody."""
+    with reserved_port() as port, running_chat(tmp_path_factory.mktemp('c'), port) as chat:
+        wait_until(lambda: has_room_in_all_workers(chat), deadline=SLOW)
+        yield chat
+
+
+def has_room_in_all_workers(chat: Chat) -> bool:
+    """Whether a crowd finds a place with every worker."""
+    with crowded(chat) as people:
+        return len({person.worker for person in people}) == WORKERS
+
+
+@pytest.fixture
+def crowd(chat: Chat) -> Iterator[list[Chatter]]:
+    """Two hundred people, who have all arrived."""
+    with crowded(chat) as people:
+        yield people
+
+
+@contextmanager
+def crowded(chat: Chat) -> Iterator[list[Chatter]]:
+    """A crowd for the time of the block."""
+    people = [Chatter(chat, f'person-{number}') for number in range(PEOPLE)]
+    try:
+        wait_until(lambda: all(person.worker for person in people), deadline=SLOW)
+        yield people
+    finally:
+        for person in people:
+            person.go()
+        wait_until(lambda: chat.subscriptions() == 0, deadline=SLOW)
+
+
+def assert_all_hear(people: list[Chatter], topic: str, count: int) -> None:
+    """Everybody hears so much of it, all in one order, which is also that in which each said it."""
+    wait_until(lambda: all(len(person.texts(topic)) >= count for person in people), deadline=SLOW)
+    heard = people[0].texts(topic)
+    assert len(heard) == len(set(heard)) == count
+    assert all(person.texts(topic) == heard for person in people)
+    for person in people:
+        own = [text for text in heard if text.endswith(f' {person.name}')]
+        assert own == sorted(own)
+
+
+def talk(people: list[Chatter], topic: str, rounds: range) -> None:
+    """Everybody says something in each round."""
+    for number in rounds:
+        for person in people:
+            person.say(f'{topic} {number} {person.name}')
+
+
+class TestMessages:
+    """Through Redis, to every client of every worker."""
+
+    def test_every_message_reaches_all_in_one_order(self, chat: Chat, crowd: list[Chatter]) -> None:  # X1
+        assert len({person.worker for person in crowd}) == WORKERS
+        talk(crowd, 'everybody', range(3))
+        assert_all_hear(crowd, 'everybody', 3 * PEOPLE)
+
+    def test_somebody_who_comes_back_gets_exactly_what_was_missed(self, chat: Chat) -> None:  # X1
+        anna, ben = Chatter(chat, 'anna'), Chatter(chat, 'ben')
+        wait_until(lambda: anna.worker and ben.worker)
+        anna.say('history 1')
+        wait_until(lambda: ben.texts('history') == ['history 1'])
+        ben.go()
+        for number in range(2, 101):
+            anna.say(f'history {number}')
+        wait_until(lambda: len(anna.texts('history')) == 100)
+        again = Chatter(chat, 'ben', ben.since)
+        stranger = Chatter(chat, 'stranger')
+        wait_until(lambda: again.worker and stranger.worker)
+        assert again.texts() == [f'history {number}' for number in range(2, 101)]
+        assert stranger.texts() == [f'history {number}' for number in range(51, 101)]
+        for person in anna, again, stranger:
+            person.go()
+
+    def test_a_message_that_is_sent_again_is_told_once(self, chat: Chat) -> None:  # X1
+        with Client(f'{chat.url}/chat?name=anna') as ws:
+            for key in 'first', 'first', 'second':
+                ws.send(json.dumps({'key': key, 'text': f'once {key}'}))
+            texts = []
+            while 'once second' not in texts:
+                texts.append(json.loads(ws.receive(timeout=10)).get('text'))
+            assert texts.count('once first') == 1
+
+
+class TestLosses:
+    """Of what is kept nothing is lost, and nothing is told twice, whatever ends."""
+
+    @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL], ids=['restarted', 'killed'])
+    def test_redis_may_go_and_come_back(self, chat: Chat, crowd: list[Chatter], how: int) -> None:  # X1
+        topic = f'redis-{how}'
+        talk(crowd, topic, range(1))
+        redis = chat.pid('redis-server')
+        os.kill(redis, how)
+        talk(crowd, topic, range(1, 2))
+        wait_until(lambda: chat.pid('redis-server') != redis, deadline=SLOW)
+        talk(crowd, topic, range(2, 3))
+        assert_all_hear(crowd, topic, 3 * PEOPLE)
+        assert {person.connections for person in crowd} == {1}
+        wait_until(lambda: chat.subscriptions() == WORKERS)
+
+    def test_a_worker_may_be_killed(self, chat: Chat, crowd: list[Chatter]) -> None:  # X1
+        victim = crowd[0].worker
+        of_the_victim = [person for person in crowd if person.worker == victim]
+        talk(crowd, 'worker', range(1))
+        os.kill(victim, signal.SIGKILL)
+        talk(crowd, 'worker', range(1, 3))
+        wait_until(lambda: all(person.connections == 2 for person in of_the_victim), deadline=SLOW)
+        assert_all_hear(crowd, 'worker', 3 * PEOPLE)
+        assert {person.connections for person in crowd if person not in of_the_victim} == {1}
+        assert victim not in {person.worker for person in crowd}
+        wait_until(lambda: len(chat.workers()) == WORKERS)
+        wait_until(lambda: all(len(person.here) == PEOPLE for person in crowd), deadline=SLOW)
+
+
+class TestPresence:
+    """Who is here, in all workers together."""
+
+    def test_everybody_sees_who_comes_and_goes(self, chat: Chat, crowd: list[Chatter]) -> None:
+        names = {person.name for person in crowd}
+        wait_until(lambda: all(set(person.here) == names for person in crowd), deadline=SLOW)
+        crowd[7].go()
+        rest = [person for person in crowd if person is not crowd[7]]
+        wait_until(lambda: all(set(person.here) == names - {'person-7'} for person in rest), deadline=SLOW)
+
+    def test_nobody_stays_here_whose_worker_was_killed(self, chat: Chat) -> None:
+        people = [Chatter(chat, f'ghost-{number}') for number in range(20)]
+        wait_until(lambda: all(person.worker for person in people))
+        victim = people[0].worker
+        gone = [person for person in people if person.worker == victim]
+        rest = [person for person in people if person.worker != victim]
+        wait_until(lambda: all(len(person.here) == 20 for person in people))
+        os.kill(victim, signal.SIGKILL)
+        for person in gone:
+            person.go()
+        names = {person.name for person in rest}
+        wait_until(lambda: all(set(person.here) == names for person in rest), deadline=SLOW)
+        for person in rest:
+            person.go()
+
+
+class TestSubscriptions:
+    """One for each worker that has sockets."""
+
+    def test_there_is_one_for_each_worker_until_its_last_socket_goes(self, chat: Chat, crowd: list[Chatter]) -> None:  # X1
+        wait_until(lambda: chat.subscriptions() == WORKERS)
+        assert chat.subscribers() == WORKERS
+        worker = crowd[0].worker
+        for person in crowd:
+            if person.worker == worker:
+                person.go()
+        wait_until(lambda: chat.subscriptions() == WORKERS - 1)
+        for person in crowd:
+            person.go()
+        wait_until(lambda: chat.subscriptions() == 0)
+        wait_until(lambda: chat.subscribers() == 0)
+        wait_until(lambda: chat.redis('ZCARD', 'chat:here') == 0)
+
+
+class TestRequests:
+    """What is refused."""
+
+    @pytest.mark.parametrize('query', ['', 'name=', f'name={"x" * 41}', 'name=anna&since=%2B', 'name=anna&since=1'])
+    def test_a_name_is_needed_and_an_id_must_be_one(self, chat: Chat, query: str) -> None:
+        ws = Client(f'{chat.url}/chat?{query}')
+        assert ws.receive(10) is None
+        assert ws.status == 400
+
+    @pytest.mark.parametrize('message', ['', 'no JSON', '[]', '{}', b'\xff', '{"key": "1"}'])
+    def test_a_message_must_have_its_form(self, chat: Chat, message: str | bytes) -> None:
+        codes = []
+        with Client(f'{chat.url}/chat?name=anna') as ws:
+            ws.onclose = lambda event: codes.append(event.code)
+            ws.send(message)
+            while ws.receive(10):
+                pass
+        wait_until(lambda: codes == [1003])
+
+    def test_the_page_is_served(self, chat: Chat) -> None:
+        head, page = http_get(Endpoint(('127.0.0.1', int(chat.url.rpartition(':')[2]))))
+        assert head.status == 200
+        assert b'<title>faye_websocket: chat</title>' in page

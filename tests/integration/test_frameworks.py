@@ -1,0 +1,259 @@
+"""Flask and Django as people use them, under every server, with the bytes on the wire and the logs looked at."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.processes import Endpoint, Process, own_directory
+from tests.support.programs import require_module
+from tests.support.servers import SERVERS, Server, serve
+from tests.support.waiting import wait_until
+from tests.support.wire import ACCEPT, CLOSE, RFC_6455, TEXT, Frame, Head, RawClient, close_payload, http_get, request_head
+
+#: The application's module, and what must be installed for it.
+FRAMEWORKS = {'flask': ('flask', 'flask_login', 'sqlalchemy'), 'django': ('django',)}
+
+
+class Setting(NamedTuple):
+    """A framework under a server."""
+
+    framework: str
+    kind: str
+    tls: bool
+
+
+# TLS is nothing that Django could see more of than Flask does.
+SETTINGS = [pytest.param(Setting(framework, kind, tls), id=f'{framework}-{kind}-{"tls" if tls else "plain"}')
+            for framework in FRAMEWORKS for kind in SERVERS for tls in (False, True)
+            if not tls or framework == 'flask' or kind == 'gevent']
+
+
+@pytest.fixture(scope='module')
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the servers of this module work."""
+    return tmp_path_factory.mktemp('frameworks')
+
+
+@contextmanager
+def serving(setting: Setting, directory: Path, app: str = 'around') -> Iterator[Server]:
+    """The framework's application, with a database of its own."""
+    for module in FRAMEWORKS[setting.framework]:
+        require_module(module, 'pip install faye-websocket[test]')
+    database = own_directory(directory, 'database') / 'db'
+    with serve(setting.kind, f'tests.support.{setting.framework}_app:{app}', tls=setting.tls, tmp_path=directory,
+               env={'FAYE_TEST_DATABASE': str(database)}) as server:
+        yield server
+
+
+@pytest.fixture(scope='module')
+def servers(directory: Path) -> Iterator[dict[Setting, Server]]:
+    """One of each kind, from when it is needed."""
+    with ExitStack() as stack:
+        class Servers(dict[Setting, Server]):
+            def __missing__(self, setting: Setting) -> Server:
+                self[setting] = stack.enter_context(serving(setting, directory))
+                return self[setting]
+
+        started = Servers()
+        yield started
+        # All at once: each takes a second to stop.
+        for server in started.values():
+            server.process.popen.terminate()
+
+
+@pytest.fixture
+def server(servers: dict[Setting, Server], request: pytest.FixtureRequest) -> Server:
+    """The server of this test's setting."""
+    return servers[request.param]
+
+
+every_setting = pytest.mark.parametrize('server', SETTINGS, indirect=True)
+
+
+def with_cookies(cookies: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """The headers of a handshake with these cookies."""
+    return (*RFC_6455, *cookie_header(cookies))
+
+
+def cookie_header(cookies: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return (('Cookie', '; '.join(f'{name}={value}' for name, value in cookies.items())),) if cookies else ()
+
+
+def cookies_of(head: Head) -> dict[str, str]:
+    """The cookies that a response sets."""
+    jar: SimpleCookie = SimpleCookie()
+    for name, value in head.headers:
+        if name.lower() == 'set-cookie':
+            jar.load(value)
+    return {name: morsel.value for name, morsel in jar.items()}
+
+
+def request(endpoint: Endpoint, line: str, cookies: dict[str, str], **headers: str) -> Head:
+    """The head of the response to `GET /path` or `POST /path` without a body."""
+    method, path = line.split()
+    fields = [('Host', 'example.com'), ('Connection', 'close'), ('Content-Length', '0'),
+              *((name.replace('_', '-'), value) for name, value in headers.items()), *cookie_header(cookies)]
+    with RawClient(endpoint, path) as client:
+        client.send(request_head(path, fields).replace(b'GET', method.encode(), 1))
+        return client.receive_head()
+
+
+def assert_is_clean(server: Server) -> None:
+    """Nothing was reported as an error."""
+    assert not re.search(r'Traceback|ERROR|Exception', server.error_log()), server.error_log()
+
+
+class TestAView:
+    @every_setting
+    def test_has_url_arguments_and_a_session_and_returns_a_socket(self, server: Server) -> None:  # F1
+        cookies: dict[str, str] = {}
+        for visit in (1, 2):
+            with RawClient(server, '/rooms/attic/7', with_cookies(cookies)) as client:
+                head = client.handshake()
+                assert (head.status, head.get('Sec-WebSocket-Accept')) == (101, ACCEPT)
+                # The session's cookie is on the 101, once, and nothing of an ordinary response is.
+                assert [name.lower() for name, _ in head.headers].count('set-cookie') == 1
+                assert head.names() == {'upgrade', 'connection', 'sec-websocket-accept', 'set-cookie'}  # H5
+                cookies |= cookies_of(head)
+                assert client.receive_frame() == Frame(TEXT, f'attic 7 {visit}'.encode())
+                client.send_frame(TEXT, b'hello')
+                assert client.receive_frame() == Frame(TEXT, b'attic: hello')
+                client.send_close(1000)
+                assert client.receive_frame() == Frame(CLOSE, close_payload(1000))
+                assert client.read_to_eof() == b''  # H1
+        wait_until(lambda: server.requests('/rooms/attic/7') == [('/rooms/attic/7', '101')] * 2, 'the access log')  # H3
+        assert_is_clean(server)
+
+    @every_setting
+    def test_can_agree_on_a_subprotocol_and_take_frames_behind_the_handshake(self, server: Server) -> None:  # H4
+        headers = (*with_cookies({}), ('Sec-WebSocket-Protocol', 'irc, chat'))
+        frame = b'\x81\x85\x00\x00\x00\x00early'
+        with RawClient(server, '/rooms/cellar/0', headers) as client:
+            assert client.handshake(frame).get('Sec-WebSocket-Protocol') == 'chat'
+            assert client.receive_frame().payload == b'cellar 0 1'
+            assert client.receive_frame() == Frame(TEXT, b'cellar: early')
+
+    @every_setting
+    def test_may_need_a_login(self, server: Server) -> None:  # F1
+        is_django = 'django' in ' '.join(server.process.command)
+        with RawClient(server, '/private', with_cookies({})) as client:
+            assert client.handshake().status == (302 if is_django else 401)
+        if is_django:
+            # CSRF rules are those of every Django project: a POST without a token is refused.
+            assert request(server, 'POST /login/ada', {}).status == 403
+            cookies = cookies_of(request(server, 'GET /', {}))
+            origin = {'Referer': 'https://example.com/'} if server.certificate else {}
+            head = request(server, 'POST /login/ada', cookies, X_CSRFToken=cookies['csrftoken'], **origin)
+            assert head.status == 200
+        else:
+            head = request(server, 'GET /login/ada', {})
+            assert head.status == 302
+        with RawClient(server, '/private', with_cookies(cookies_of(head))) as client:
+            assert client.handshake().status == 101
+            assert client.receive_frame() == Frame(TEXT, b'hello, ada')
+
+    @every_setting
+    def test_that_fails_behind_its_socket_is_an_http_error(self, server: Server) -> None:
+        with RawClient(server, '/fault', with_cookies({})) as client:
+            head = client.handshake()
+            assert head.status == 500
+            # Behind it comes the page that the framework has for a fault, and no frame.
+            assert b'Server Error' in client.receive(int(head.get('Content-Length') or 0))
+            client.finish_sending()
+            assert client.read_to_eof() == b''
+        forget_the_fault(server)
+
+    @every_setting
+    def test_gets_all_that_the_middleware_does_not_take(self, server: Server) -> None:
+        with RawClient(server, '/echo', (*with_cookies({}), ('Sec-WebSocket-Protocol', 'chat'))) as client:
+            head = client.handshake()
+            assert (head.status, head.get('Sec-WebSocket-Protocol')) == (101, 'chat')
+            client.send_frame(TEXT, b'hello')
+            assert client.receive_frame() == Frame(TEXT, b'hello')
+            client.send_close(1000)
+            assert client.receive_frame() == Frame(CLOSE, close_payload(1000))
+            assert client.read_to_eof() == b''
+        assert http_get(server, '/echo')[0].status == 404
+        assert request(server, 'GET /', {}).status == 200
+
+
+def forget_the_fault(server: Server) -> None:
+    """The test's own fault is in the log, once; the tests that follow look for others."""
+    wait_until(lambda: 'RuntimeError: a fault' in server.error_log() or 'django' in ' '.join(server.process.command), 'the log')
+    server.process.stderr.write_text(re.sub(r'Traceback|ERROR|Exception', '', server.error_log()))
+
+
+class TestADatabasePoolOfFive:
+    @pytest.mark.parametrize('kind', SERVERS)
+    def test_serves_requests_beside_200_sockets(self, kind: str, directory: Path) -> None:  # F2
+        with serving(Setting('flask', kind, False), directory, 'app') as server, ExitStack() as stack:
+            for _ in range(200):
+                client = stack.enter_context(RawClient(server, '/stored', with_cookies({})))
+                assert client.handshake().status == 101
+                assert client.receive_frame() == Frame(TEXT, b'42')
+            for _ in range(20):
+                head, body = http_get(server)
+                assert (head.status, body) == (200, b'the answer is 42')
+            assert_is_clean(server)
+
+    def test_is_used_up_by_sockets_that_keep_their_requests(self, directory: Path) -> None:
+        with serving(Setting('flask', 'gevent', False), directory, 'app') as server, ExitStack() as stack:
+            for _ in range(5):
+                client = stack.enter_context(RawClient(server, '/kept', with_cookies({})))
+                assert client.handshake().status == 101
+                assert client.receive_frame() == Frame(TEXT, b'42')
+            assert http_get(server)[0].status == 500
+            client.close()
+            wait_until(lambda: http_get(server)[0].status == 200, 'a connection given back')
+
+
+class TestADevelopmentServer:
+    def test_of_werkzeug_tells_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:  # F5
+        command = [sys.executable, '-m', 'flask', '--app', 'tests.support.flask_app:app', 'run', '--port']
+        with running(command, tmp_path) as (process, endpoint):
+            assert http_get(endpoint, '/')[0].status == 200
+            with RawClient(endpoint, '/rooms/attic/7', with_cookies({})) as client:
+                assert client.handshake().status == 500
+            wait_until(lambda: "UnsupportedServer: Werkzeug's development server does not run on gevent: "
+                       'try `faye-websocket serve MODULE:APP`' in process.output(), 'the reason')
+
+    def test_of_django_tells_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:  # H6
+        program = ('import sys, tests.support.django_app; from django.core.management import call_command; '
+                   'call_command("runserver", "127.0.0.1:" + sys.argv[1], use_reloader=False, skip_checks=True)')
+        with running([sys.executable, '-c', program], tmp_path) as (process, endpoint):
+            assert http_get(endpoint, '/')[0].status == 200
+            with RawClient(endpoint, '/rooms/attic/7', with_cookies({})) as client:
+                assert client.handshake().status == 500
+            wait_until(lambda: re.search(r'UnsupportedServer: .*runs under gevent\.pywsgi', process.output()), 'the reason')
+
+
+@contextmanager
+def running(command: list[str], tmp_path: Path) -> Iterator[tuple[Process, Endpoint]]:
+    """A development server on the port that its command is still to be told."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        port = listener.getsockname()[1]
+    process = Process([*command, str(port)], own_directory(tmp_path, 'server'), {'FAYE_TEST_DEBUG': '1'})
+    endpoint = Endpoint(('127.0.0.1', port))
+    try:
+        process.wait_for_start(lambda: accepts(endpoint))
+        yield process, endpoint
+    finally:
+        process.stop()
+
+
+def accepts(endpoint: Endpoint) -> bool:
+    """Whether somebody listens."""
+    try:
+        endpoint.connect().close()
+    except OSError:
+        return False
+    return True

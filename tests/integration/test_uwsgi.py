@@ -1,0 +1,71 @@
+"""uWSGI with its gevent loop, and without."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.processes import Endpoint, Process, own_directory
+from tests.support.programs import give_up
+from tests.support.waiting import wait_until
+from tests.support.wire import ACCEPT, CLOSE, RFC_6455, TEXT, Frame, RawClient, close_payload, http_get
+
+
+@contextmanager
+def uwsgi(tmp_path: Path, *options: str) -> Iterator[tuple[Process, Endpoint]]:
+    """The control application under uWSGI."""
+    program = Path(sys.executable).with_name('uwsgi')
+    if not program.exists():
+        give_up('uwsgi is missing: pip install uwsgi')
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [str(program), '--http-socket', f'127.0.0.1:{port}', '--module', 'tests.support.uwsgi_app:app', '--die-on-term',
+               '--virtualenv', sys.prefix, *options]
+    process = Process(command, own_directory(tmp_path, 'uwsgi'))
+    endpoint = Endpoint(('127.0.0.1', port))
+    try:
+        process.wait_for_start(lambda: 'WSGI app 0' in process.output() and http_get(endpoint)[0].status == 200)
+        yield process, endpoint
+    finally:
+        process.stop()
+
+
+def test_serves_sockets_with_its_gevent_loop(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, '--gevent', '20') as (process, endpoint):
+        # More than it has cores for: a connection leaves its hands at the handshake.
+        clients = [RawClient(endpoint, '/socket', RFC_6455) for _ in range(50)]
+        for client in clients:
+            head = client.handshake()
+            assert (head.status, head.get('Sec-WebSocket-Accept'), head.get('Set-Cookie')) == (101, ACCEPT, 'a=1')
+            assert head.names() == {'upgrade', 'connection', 'sec-websocket-accept', 'set-cookie'}  # H5
+        for index, client in enumerate(clients):
+            client.send_frame(TEXT, b'hello %d' % index)
+            assert client.receive_frame() == Frame(TEXT, b'hello %d' % index)
+        assert http_get(endpoint)[1].endswith(b'Hello')
+        for client in clients:
+            client.send_close(1000)
+            assert client.receive_frame() == Frame(CLOSE, close_payload(1000))
+            assert client.read_to_eof() == b''  # H1
+            client.close()
+        wait_until(lambda: len(re.findall(r'GET /socket .* \(HTTP/1\.1 101\)', process.output())) == 50, 'the log')  # H3
+        assert 'Traceback' not in process.output()
+
+
+def test_closes_a_refused_handshake(tmp_path: Path) -> None:  # S2
+    with uwsgi(tmp_path, '--gevent', '20') as (process, endpoint):
+        headers = [(name, '9' if name == 'Sec-WebSocket-Version' else value) for name, value in RFC_6455]
+        with RawClient(endpoint, '/socket', headers) as client:
+            assert client.handshake().status == 426
+            assert b'HTTP/1.1' not in client.read_to_eof()
+
+
+def test_tells_why_it_cannot_serve_sockets_without(tmp_path: Path) -> None:  # H6
+    with uwsgi(tmp_path) as (process, endpoint):
+        with RawClient(endpoint, '/socket', RFC_6455) as client:
+            client.send(client._request)
+            client.read_to_eof()
+        wait_until(lambda: 'this uWSGI does not run on gevent: start it with --gevent 100' in process.output(), 'the reason')

@@ -1,0 +1,102 @@
+"""A Django project in one file, with everything that `startproject` puts around a view: sessions, users, CSRF, and more.
+
+`FAYE_TEST_DATABASE` names the file of its database, which is made here; with `FAYE_TEST_DEBUG` it tells its faults.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+
+settings.configure(
+    DEBUG='FAYE_TEST_DEBUG' in os.environ,
+    SECRET_KEY='secret' * 9,
+    ROOT_URLCONF=__name__,
+    ALLOWED_HOSTS=['*'],
+    DATABASES={'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': os.environ.get('FAYE_TEST_DATABASE', ':memory:')}},
+    INSTALLED_APPS=['django.contrib.contenttypes', 'django.contrib.auth', 'django.contrib.sessions'],
+    USE_TZ=True,
+    MIDDLEWARE=[
+        'django.middleware.gzip.GZipMiddleware',
+        'django.middleware.http.ConditionalGetMiddleware',
+        'django.middleware.security.SecurityMiddleware',
+        'django.contrib.sessions.middleware.SessionMiddleware',
+        'django.middleware.locale.LocaleMiddleware',
+        'django.middleware.common.CommonMiddleware',
+        'django.middleware.csrf.CsrfViewMiddleware',
+        'django.contrib.auth.middleware.AuthenticationMiddleware',
+        'django.middleware.clickjacking.XFrameOptionsMiddleware',
+    ])
+django.setup()
+
+from django.contrib.auth import login  # noqa: E402
+from django.contrib.auth.decorators import login_required  # noqa: E402
+from django.contrib.auth.models import User  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
+from django.middleware.csrf import get_token  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from faye_websocket import SocketMiddleware, WebSocket  # noqa: E402
+from faye_websocket.django import SocketResponse  # noqa: E402
+
+
+def index(request: Any) -> HttpResponse:
+    """Gives a token for what is posted, in a cookie and as its body."""
+    return HttpResponse(get_token(request))
+
+
+def enter_as(request: Any, name: str) -> HttpResponse:
+    """Logs in, by POST, without asking for a password."""
+    user, _ = User.objects.get_or_create(username=name)
+    login(request, user)
+    return HttpResponse('welcome')
+
+
+def room(request: Any, name: str, number: int) -> HttpResponse:
+    """Counts visits in the session, and echoes behind the room's name."""
+    request.session['visits'] = request.session.get('visits', 0) + 1
+    ws = WebSocket(request.META, ['chat'])
+    ws.send(f'{name} {number} {request.session["visits"]}')
+    ws.onmessage = lambda event: ws.send(f'{name}: {event.data}')
+    return SocketResponse(ws)
+
+
+@login_required(login_url='/login')
+def private(request: Any) -> HttpResponse:
+    """For users."""
+    ws = WebSocket(request.META)
+    ws.send(f'hello, {request.user.username}')
+    return SocketResponse(ws)
+
+
+def fault(request: Any) -> HttpResponse:
+    """Fails after it has made its response."""
+    SocketResponse(WebSocket(request.META))
+    raise RuntimeError('a fault')
+
+
+urlpatterns = [
+    path('', index),
+    path('login/<name>', enter_as),
+    path('rooms/<name>/<int:number>', room),
+    path('private', private),
+    path('fault', fault),
+]
+
+call_command('migrate', verbosity=0)
+app = get_wsgi_application()
+
+
+def echo(ws: WebSocket) -> None:
+    """A handler of the middleware."""
+    with ws:
+        for message in ws:
+            ws.send(message)
+
+
+around = SocketMiddleware(app, {'/echo': echo}, protocols=['chat'])

@@ -1,0 +1,121 @@
+"""A Flask application as people write them: a blueprint, URL arguments, a session, Flask-Login and SQLAlchemy.
+
+The pool has five connections, and each request gives its own back at its end. `FAYE_TEST_DATABASE` names the file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flask import Blueprint, Flask, redirect, request, session
+from flask.globals import app_ctx
+from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
+from sqlalchemy import QueuePool, create_engine, text
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+from faye_websocket import SocketMiddleware, WebSocket
+
+rooms = Blueprint('rooms', __name__, url_prefix='/rooms')
+app = Flask(__name__)
+app.secret_key = 'secret'
+
+engine = create_engine(
+    f'sqlite:///{os.environ.get("FAYE_TEST_DATABASE", "")}', poolclass=QueuePool, pool_size=5, max_overflow=0, pool_timeout=0.5,
+    connect_args={'check_same_thread': False})
+database = scoped_session(sessionmaker(engine), scopefunc=lambda: id(app_ctx._get_current_object()))
+
+
+@app.teardown_appcontext
+def give_back(error: BaseException | None) -> None:
+    """As Flask-SQLAlchemy does."""
+    database.remove()
+
+
+logins = LoginManager(app)
+
+
+class User(UserMixin):
+    """Anybody."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+@logins.user_loader
+def load_user(name: str) -> User:
+    """By name."""
+    return User(name)
+
+
+@app.get('/login/<name>')
+def login(name: str) -> Any:
+    """Logs in, without asking for a password."""
+    login_user(User(name))
+    return redirect('/')
+
+
+@app.get('/')
+def index() -> str:
+    """Needs the database."""
+    return f'the answer is {database.execute(text("select 6 * 7")).scalar()}'
+
+
+@rooms.route('/<name>/<int:number>', websocket=True)
+def enter(name: str, number: int) -> WebSocket:
+    """Counts visits in the session, and echoes behind the room's name."""
+    session['visits'] = session.get('visits', 0) + 1
+    ws = WebSocket(request.environ, ['chat'])
+    ws.send(f'{name} {number} {session["visits"]}')
+    ws.onmessage = lambda event: ws.send(f'{name}: {event.data}')
+    return ws
+
+
+@app.route('/private', websocket=True)
+@login_required
+def private() -> WebSocket:
+    """For users."""
+    ws = WebSocket(request.environ)
+    ws.send(f'hello, {current_user.id}')
+    return ws
+
+
+@app.route('/stored', websocket=True)
+def stored() -> WebSocket:
+    """Uses the database before the handshake, and the request ends with it."""
+    answer = database.execute(text('select 6 * 7')).scalar()
+    ws = WebSocket(request.environ)
+    ws.send(str(answer))
+    return ws
+
+
+@app.route('/kept', websocket=True)
+def kept() -> WebSocket:
+    """Greenlet style: the request, and its database connection with it, lasts as long as the socket."""
+    answer = database.execute(text('select 6 * 7')).scalar()
+    with WebSocket(request.environ) as ws:
+        ws.send(str(answer))
+        for message in ws:
+            ws.send(message)
+    return ws
+
+
+@app.route('/fault', websocket=True)
+def fault() -> WebSocket:
+    """Fails after it has made its socket."""
+    ws = WebSocket(request.environ)
+    ws.send('never')
+    raise RuntimeError('a fault')
+
+
+app.register_blueprint(rooms)
+
+
+def echo(ws: WebSocket) -> None:
+    """A handler of the middleware."""
+    with ws:
+        for message in ws:
+            ws.send(message)
+
+
+around = SocketMiddleware(app, {'/echo': echo}, protocols=['chat'])

@@ -1,0 +1,188 @@
+"""SocketResponse, inside Django's own handler and middleware."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+import django
+import pytest
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponse
+from django.test import RequestFactory, override_settings
+from django.urls import path
+
+from faye_websocket import UnsupportedServer, WebSocket
+from faye_websocket.django import SocketResponse
+from faye_websocket.testing import connect
+from tests.support.local import Response, make_environ
+from tests.support.wire import RFC_6455
+
+if not settings.configured:
+    settings.configure(LOGGING_CONFIG=None, SECRET_KEY='secret' * 9)
+django.setup()
+
+MIDDLEWARE = [
+    'django.middleware.gzip.GZipMiddleware',
+    'django.middleware.http.ConditionalGetMiddleware',
+    'django.middleware.security.SecurityMiddleware',
+    'django.contrib.sessions.middleware.SessionMiddleware',
+    'django.middleware.locale.LocaleMiddleware',
+    'django.middleware.common.CommonMiddleware',
+    'django.middleware.csrf.CsrfViewMiddleware',
+    'django.middleware.clickjacking.XFrameOptionsMiddleware',
+]
+
+
+@pytest.fixture
+def app() -> Iterator[WSGIHandler]:
+    """Django with the views of this module."""
+    with override_settings(
+            ROOT_URLCONF=__name__, ALLOWED_HOSTS=['localhost'], MIDDLEWARE=MIDDLEWARE,
+            SESSION_ENGINE='django.contrib.sessions.backends.signed_cookies', DEBUG=False):
+        yield WSGIHandler()
+
+
+def echo_to(request: Any, **options: Any) -> WebSocket:
+    ws = WebSocket(request.META, **options)
+    ws.onmessage = lambda event: ws.send(event.data)
+    return ws
+
+
+def echo(request: Any) -> HttpResponse:
+    return SocketResponse(echo_to(request))
+
+
+def counting(request: Any, name: str) -> HttpResponse:
+    """Has a part of the path, and a session."""
+    request.session['count'] = request.session.get('count', 0) + 1
+    ws = echo_to(request, headers={'X-Kept': '1'})
+    ws.send(f'{name} {request.session["count"]}')
+    response = SocketResponse(ws)
+    response.set_cookie('of', 'view')
+    response['X-Lost'] = '1'
+    return response
+
+
+def guarded(request: Any) -> HttpResponse:
+    return SocketResponse(echo_to(request, allowed_origins='same-origin'))
+
+
+def faulty(request: Any) -> HttpResponse:
+    SocketResponse(echo_to(request))
+    raise RuntimeError('a fault')
+
+
+def replaced(request: Any) -> HttpResponse:
+    SocketResponse(echo_to(request))
+    return HttpResponse('something else', status=402)
+
+
+async def asynchronous(request: Any) -> HttpResponse:
+    return SocketResponse(echo_to(request))
+
+
+urlpatterns = [
+    path('echo', echo),
+    path('count/<name>', counting),
+    path('guarded', guarded),
+    path('faulty', faulty),
+    path('replaced', replaced),
+    path('async', asynchronous),
+]
+
+
+class TestAccepted:
+    def test_is_an_open_socket(self, app: WSGIHandler) -> None:  # F1
+        with connect(app, '/echo') as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=1) == 'hello'
+
+    def test_has_no_length_though_the_middleware_adds_one(self, app: WSGIHandler) -> None:  # H5
+        with connect(app, '/echo') as ws:
+            assert [name for name, _ in ws.headers] == ['Upgrade', 'Connection', 'Sec-WebSocket-Accept']
+
+    def test_carries_the_cookies_of_session_and_view(self, app: WSGIHandler) -> None:  # F1
+        cookies: dict[str, str] = {}
+        for count in (1, 2):
+            header = '; '.join(f'{name}={value}' for name, value in cookies.items())
+            with connect(app, '/count/me', headers={'Cookie': header} if header else None) as ws:
+                assert ws.receive(timeout=1) == f'me {count}'
+                pairs = [value.partition(';')[0].split('=', 1) for name, value in ws.headers if name == 'Set-Cookie']
+                cookies = dict(pairs)
+                assert set(cookies) == {'sessionid', 'of'}
+                names = [name for name, _ in ws.headers]
+                assert 'X-Kept' in names
+                assert 'X-Lost' not in names
+
+    def test_is_an_ordinary_response_for_middleware(self, app: WSGIHandler) -> None:
+        def take(ws: WebSocket, start_response: Callable[..., Any]) -> list[bytes]:
+            start_response('101 Switching Protocols', [])
+            return []
+
+        class Socket(WebSocket):
+            wsgi_response = take
+
+        response = SocketResponse(Socket(make_environ()))
+        assert isinstance(response, HttpResponse)
+        assert (response.status_code, response.reason_phrase) == (101, 'Switching Protocols')
+        assert (response.content, response.streaming) == (b'', False)
+
+
+class TestRefused:
+    def test_is_an_http_error(self, app: WSGIHandler) -> None:
+        ws = connect(app, '/guarded', headers={'Origin': 'https://bad.example'})
+        assert (ws.status, ws.body) == (403, b'this origin is not allowed\n')
+        assert ('Connection', 'close') in ws.headers
+
+    def test_has_its_headers_but_none_that_is_the_servers(self, app: WSGIHandler) -> None:
+        environ = make_environ(headers=[*RFC_6455, ('Sec-WebSocket-Version', '9')])
+        response = SocketResponse(WebSocket(environ))
+        assert (response.status_code, response.reason_phrase) == (426, 'Upgrade Required')
+        assert response['Sec-WebSocket-Version'] == '13, 8, 7'
+        assert response['Content-Type'] == 'text/plain; charset=utf-8'
+        assert not response.has_header('Connection')
+        assert int(response['Content-Length']) == len(response.content) > 0
+
+    def test_is_what_a_plain_request_gets(self, app: WSGIHandler) -> None:
+        response = Response()
+        body = b''.join(app({**make_environ(headers=(), HTTP_HOST='localhost', PATH_INFO='/echo'), **input_of()}, response))
+        assert (response.status, body) == ('400 Bad Request', b'the Upgrade header does not say websocket\n')
+
+
+class TestInsteadOfTheSocket:
+    def test_goes_out_what_a_fault_makes(self, app: WSGIHandler) -> None:
+        assert connect(app, '/faulty').status == 500
+
+    def test_goes_out_another_response(self, app: WSGIHandler) -> None:
+        ws = connect(app, '/replaced')
+        assert (ws.status, ws.body) == (402, b'something else')
+
+    def test_goes_out_what_a_middleware_answers_before_the_view(self, app: WSGIHandler) -> None:
+        assert connect(app, 'ws://unknown.example/echo').status == 400
+
+
+class TestWhereItCannotWork:
+    def test_a_server_without_gevent_gets_a_clear_error(self, app: WSGIHandler) -> None:  # H6
+        request = RequestFactory(
+            SERVER_SOFTWARE='WSGIServer/0.2 CPython/3.11', HTTP_CONNECTION='Upgrade', HTTP_UPGRADE='websocket',
+            HTTP_SEC_WEBSOCKET_KEY='dGhlIHNhbXBsZSBub25jZQ==', HTTP_SEC_WEBSOCKET_VERSION='13', HTTP_HOST='localhost').get('/')
+        with pytest.raises(UnsupportedServer, match='gives no access to its socket.* runs under gevent.pywsgi'):
+            echo(request)
+
+    def test_an_async_view_gets_a_clear_error(self, app: WSGIHandler, caplog: pytest.LogCaptureFixture) -> None:
+        assert connect(app, '/async').status == 500
+        assert 'RuntimeError: a SocketResponse cannot come from an async view: write "def"' in caplog.text
+
+
+def test_the_module_leaves_django_its_name() -> None:
+    assert sys.modules['django'].__name__ == 'django'
+    assert sys.modules['django'] is not sys.modules['faye_websocket.django']
+
+
+def input_of() -> dict[str, Any]:
+    """What Django wants of any request."""
+    return {'wsgi.input': BytesIO(), 'SERVER_NAME': 'localhost', 'SERVER_PORT': '80'}

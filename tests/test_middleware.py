@@ -1,0 +1,320 @@
+"""SocketMiddleware: which requests go where, and what happens around a handler."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import gevent
+import greenlet
+import pytest
+from gevent.event import AsyncResult
+
+from faye_websocket import WebSocket
+from faye_websocket.middleware import SocketMiddleware
+from faye_websocket.testing import connect
+from tests.support.local import Response, hub_errors, make_environ, settle, wait_until
+from tests.support.processes import ROOT
+from tests.support.wire import RFC_6455
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """What the middleware is around."""
+    start_response('200 OK', [('Content-Length', '5')])
+    return [b'Hello']
+
+
+def echo(ws: WebSocket) -> None:
+    ws.onmessage = lambda event: ws.send(event.data)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The log, in a test in which the hub may report nothing."""
+    with hub_errors() as errors:
+        yield caplog
+        assert errors.getvalue() == ''
+
+
+class TestRouting:
+    def test_gives_a_websocket_at_a_known_path_to_its_handler(self) -> None:
+        middleware = SocketMiddleware(app, {'/echo': echo, '/other': lambda ws: ws.close(4000)})
+        with connect(middleware, '/echo?a=1') as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=1) == 'hello'
+
+    @pytest.mark.parametrize('path', ['/', '/echo/', '/echo/more', '/ECHO', '/%65cho/'])
+    def test_gives_every_other_path_to_the_application(self, path: str) -> None:
+        assert connect(SocketMiddleware(app, {'/echo': echo}), path).status == 200
+
+    def test_gives_a_plain_request_to_the_application(self) -> None:
+        response = Response()
+        environ = make_environ(headers=(), PATH_INFO='/echo')
+        assert list(SocketMiddleware(app, {'/echo': echo})(environ, response)) == [b'Hello']
+
+    def test_gives_a_request_without_a_path_to_the_application(self) -> None:
+        environ = make_environ(headers=RFC_6455)
+        del environ['PATH_INFO']
+        assert list(SocketMiddleware(app, {'/': echo})(environ, Response())) == [b'Hello']
+
+    def test_looks_at_the_path_below_its_mount(self) -> None:
+        inner = SocketMiddleware(app, {'/echo': echo})
+
+        def mounted(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            environ['SCRIPT_NAME'], environ['PATH_INFO'] = '/inner', environ['PATH_INFO'].removeprefix('/inner')
+            return inner(environ, start_response)
+
+        with connect(mounted, '/inner/echo') as ws:
+            assert ws.status == 101
+
+    def test_knows_paths_beyond_ascii(self) -> None:
+        with connect(SocketMiddleware(app, {'/grüße': echo}), '/grüße') as ws:
+            assert ws.status == 101
+
+    def test_can_be_around_itself(self) -> None:
+        middleware = SocketMiddleware(SocketMiddleware(app, {'/inner': echo}), {'/outer': echo})
+        for path, status in (('/inner', 101), ('/outer', 101), ('/', 200)):
+            with connect(middleware, path) as ws:
+                assert ws.status == status
+
+    def test_is_not_changed_by_changing_what_it_was_given(self) -> None:
+        handlers = {'/echo': echo}
+        middleware = SocketMiddleware(app, handlers)
+        handlers.clear()
+        with connect(middleware, '/echo') as ws:
+            assert ws.status == 101
+
+
+class TestHandler:
+    def test_may_set_handlers_and_miss_nothing(self) -> None:  # L8
+        events: list[str] = []
+
+        def handler(ws: WebSocket) -> None:
+            gevent.sleep(0.01)
+            ws.onopen = lambda event: events.append('open')
+            ws.on('message', lambda event: events.append(event.data))
+            ws.onclose = lambda event: events.append(f'close {event.code}')
+
+        with connect(SocketMiddleware(app, {'/': handler})) as ws:
+            ws.send('early')
+        wait_until(lambda: events == ['open', 'early', 'close 1000'])
+
+    def test_may_receive_for_itself(self) -> None:
+        def handler(ws: WebSocket) -> None:
+            with ws:
+                for message in ws:
+                    ws.send(f'{len(message)} characters')
+                    break
+
+        with connect(SocketMiddleware(app, {'/': handler})) as ws:
+            ws.send('hello')
+            assert (ws.receive(timeout=1), ws.receive(timeout=1), ws.ready_state) == ('5 characters', None, ws.CLOSED)
+
+    def test_may_stay_while_its_callbacks_are_called(self) -> None:
+        def handler(ws: WebSocket) -> None:
+            echo(ws)
+            while ws.ready_state == ws.OPEN:
+                gevent.sleep(0.001)
+
+        with connect(SocketMiddleware(app, {'/': handler})) as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=1) == 'hello'
+
+    def test_leaves_the_socket_open_when_it_returns(self) -> None:
+        with connect(SocketMiddleware(app, {'/': lambda ws: None})) as ws:
+            with pytest.raises(TimeoutError):
+                ws.receive(timeout=0.02)
+            assert ws.ready_state == ws.OPEN
+
+    def test_runs_apart_from_the_request_which_is_freed(self) -> None:
+        requests: list[Any] = []
+        handlers: AsyncResult = AsyncResult()
+
+        def outer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            requests.append(weakref.ref(greenlet.getcurrent()))
+            environ['request'] = Request()
+            requests.append(weakref.ref(environ['request']))
+            del environ['request']
+            return middleware(environ, start_response)
+
+        def handler(ws: WebSocket) -> None:
+            handlers.set(greenlet.getcurrent())
+            for _ in ws:
+                pass
+
+        middleware = SocketMiddleware(app, {'/': handler})
+        with connect(outer) as ws:
+            assert handlers.get(timeout=1) is not requests[0]()
+            wait_until(lambda: gc.collect() >= 0 and [request() for request in requests] == [None, None])
+            assert ws.ready_state == ws.OPEN
+
+    def test_runs_when_the_handshake_is_made_so_cookies_added_around_arrive(self) -> None:
+        def handler(ws: WebSocket) -> None:
+            ws.send(str(ws.receive()))
+
+        def outer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            def with_cookie(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+                gevent.sleep(0.01)
+                return start_response(status, [*headers, ('Set-Cookie', 'a=1')], exc_info)
+
+            return middleware(environ, with_cookie)
+
+        middleware = SocketMiddleware(app, {'/': handler})
+        with connect(outer) as ws:
+            assert ('Set-Cookie', 'a=1') in ws.headers
+            ws.send('hello')
+            assert ws.receive(timeout=1) == 'hello'
+
+    def test_is_not_called_for_a_refused_handshake(self) -> None:
+        called: list[WebSocket] = []
+        middleware = SocketMiddleware(app, {'/': called.append}, allowed_origins=['https://good.example'])
+        assert connect(middleware, headers={'Origin': 'https://bad.example'}).status == 403
+        settle()
+        assert called == []
+
+    def test_is_not_called_when_something_around_answers_otherwise(self) -> None:
+        called: list[WebSocket] = []
+        inner = SocketMiddleware(app, {'/': called.append})
+
+        def outer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            inner(environ, Response())
+            start_response('503 Service Unavailable', [('Content-Length', '0')])
+            return []
+
+        assert connect(outer).status == 503
+        settle()
+        assert called == []
+
+
+class TestFaultOfAHandler:
+    def test_is_logged_once_and_closes_with_1011(self, log: pytest.LogCaptureFixture) -> None:  # C2
+        def handler(ws: WebSocket) -> None:
+            raise RuntimeError('a fault')
+
+        with connect(SocketMiddleware(app, {'/a': handler}), '/a') as ws:
+            closed: AsyncResult = AsyncResult()
+            ws.onclose = closed.set
+            assert (closed.get(timeout=1).code, closed.get().reason) == (1011, 'internal error')
+        [record] = log.records
+        assert (record.name, record.getMessage()) == ('faye_websocket', 'handler of ws://localhost/a raised')
+        assert record.exc_info is not None
+        assert repr(record.exc_info[1]) == "RuntimeError('a fault')"
+
+    def test_is_told_to_onerror_and_then_comes_the_close(self, log: pytest.LogCaptureFixture) -> None:
+        events: list[Any] = []
+
+        def handler(ws: WebSocket) -> None:
+            for type in ('open', 'error', 'close'):
+                ws.on(type, events.append)
+            raise RuntimeError('a fault')
+
+        with connect(SocketMiddleware(app, {'/': handler})):
+            wait_until(lambda: len(events) == 3)
+        assert [event.type for event in events] == ['open', 'error', 'close']
+        assert (events[1].message, repr(events[1].error)) == ('a fault', "RuntimeError('a fault')")
+
+    def test_touches_nothing_else(self, log: pytest.LogCaptureFixture) -> None:
+        def handler(ws: WebSocket) -> None:
+            for message in ws:
+                if message == 'raise':
+                    raise RuntimeError('a fault')
+                ws.send(message)
+
+        middleware = SocketMiddleware(app, {'/': handler})
+        with connect(middleware) as ws, connect(middleware) as other:
+            ws.send('raise')
+            assert ws.receive(timeout=1) is None
+            other.send('hello')
+            assert other.receive(timeout=1) == 'hello'
+        assert len(log.records) == 1
+
+    def test_is_only_logged_after_the_close(self, log: pytest.LogCaptureFixture) -> None:
+        events: list[str] = []
+
+        def handler(ws: WebSocket) -> None:
+            for type in ('error', 'close'):
+                ws.on(type, lambda event: events.append(event.type))
+            for _ in ws:
+                pass
+            raise RuntimeError('a fault')
+
+        with connect(SocketMiddleware(app, {'/': handler})):
+            pass
+        wait_until(lambda: log.records)
+        settle()
+        assert events == ['close']
+
+    def test_is_no_kill_but_that_closes_with_1011_too(self, log: pytest.LogCaptureFixture) -> None:  # C2
+        running: AsyncResult = AsyncResult()
+
+        def handler(ws: WebSocket) -> None:
+            running.set(greenlet.getcurrent())
+            gevent.sleep(60)
+
+        with connect(SocketMiddleware(app, {'/': handler})) as ws:
+            closed: AsyncResult = AsyncResult()
+            ws.onclose = closed.set
+            running.get(timeout=1).kill()
+            assert closed.get(timeout=1).code == 1011
+        assert log.records == []
+
+
+class TestOptions:
+    def test_go_to_the_sockets(self) -> None:
+        middleware = SocketMiddleware(
+            app, {'/': echo}, protocols=iter(['chat']), headers=iter([('X-A', '1')]), max_length=4, extensions=iter(()))
+        for _ in range(2):
+            with connect(middleware, protocols=['irc', 'chat']) as ws:
+                assert ws.protocol == 'chat'
+                assert ('X-A', '1') in ws.headers
+                ws.send('hello')
+                assert ws.receive(timeout=1) is None
+
+    def test_allow_origins(self) -> None:
+        middleware = SocketMiddleware(app, {'/': echo}, allowed_origins=iter(['https://good.example']))
+        for host, status in (('good', 101), ('bad', 403), ('good', 101)):
+            with connect(middleware, headers={'Origin': f'https://{host}.example'}) as ws:
+                assert ws.status == status
+
+    @pytest.mark.parametrize(('options', 'error', 'text'), [
+        ({'pings': 1}, TypeError, "unexpected keyword argument 'pings'"),
+        ({'environ': {}}, TypeError, 'environ'),
+        ({'ping': 'often'}, TypeError, 'ping: expected a number'),
+        ({'max_queue': 0}, ValueError, 'max_queue: expected at least 1'),
+        ({'overflow': 'burst'}, ValueError, 'overflow: expected one of'),
+        ({'protocols': ['a b']}, ValueError, "protocols: 'a b' is not a subprotocol name"),
+        ({'headers': {'X': 'a\r\nb'}}, ValueError, 'headers: the value of X'),
+        ({'allowed_origins': ['here']}, ValueError, "allowed_origins: 'here' is not an origin"),
+        ({'extensions': [1]}, TypeError, 'extensions'),
+    ])
+    def test_that_cannot_be_are_refused_at_once(self, options: dict[str, Any], error: type[Exception], text: str) -> None:
+        with pytest.raises(error, match=text):
+            SocketMiddleware(app, {}, **options)
+
+    @pytest.mark.parametrize(('handlers', 'error', 'text'), [
+        ({b'/': echo}, TypeError, "handlers: expected a str as a path, got b'/'"),
+        ({'chat': echo}, ValueError, "handlers: the path 'chat' does not begin with a slash"),
+        ({'/': 'echo'}, TypeError, "handlers: expected a callable for '/', got 'echo'"),
+    ])
+    def test_handlers_that_cannot_be_are_refused_at_once(self, handlers: Any, error: type[Exception], text: str) -> None:
+        with pytest.raises(error, match=text):
+            SocketMiddleware(app, handlers)
+
+
+def test_making_it_makes_no_hub_so_that_a_server_can_still_fork() -> None:  # H11
+    program = """
+import gevent
+from faye_websocket.middleware import SocketMiddleware
+SocketMiddleware(print, {'/': print}, ping=30, allowed_origins='same-origin')
+assert gevent.hub._get_hub() is None
+"""
+    result = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert (result.returncode, result.stderr) == (0, '')
+
+
+class Request:
+    """Something that belongs to a request."""
