@@ -1,4 +1,4 @@
-/* A load generator for WebSocket echo servers: one thread, epoll, libc and nothing else.
+/* A load generator for WebSocket echo servers: one thread, epoll, libc and zlib.
  *
  * In:  where the server listens, how many connections, how many messages in flight on each, their size and opcode.
  * Out: one line of JSON on stdout; on stderr what the server did wrong.  Exit code 0 only if it did nothing wrong.
@@ -7,6 +7,9 @@
  * different messages, once as masked frames to send and once as the frames the server must answer with.  Sending k messages
  * is one write of the next bytes of the first ring, and checking what one recv brought is a memcmp with the second, however
  * the bytes were split.  So the generator stays cheaper than any server it measures.
+ *
+ * With --deflate the messages are JSON.  They are deflated before the clock starts too, each by itself, so that they can be
+ * sent in any order.  What comes back depends on what the server has deflated before, and is inflated to be checked.
  */
 
 #define _GNU_SOURCE
@@ -29,11 +32,12 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "handshake.h"
 
 enum { OPCODE_TEXT = 0x1, OPCODE_BINARY = 0x2, OPCODE_CLOSE = 0x8, OPCODE_PING = 0x9, OPCODE_PONG = 0xa };
-enum { FIN = 0x80, MASKED = 0x80, MASKING_KEY_LENGTH = 4, MAX_CONTROL_PAYLOAD = 125 };
+enum { FIN = 0x80, RSV1 = 0x40, MASKED = 0x80, MASKING_KEY_LENGTH = 4, MAX_CONTROL_PAYLOAD = 125 };
 
 #define CONNECT_WINDOW 32              /* handshakes at a time while opening: well below every server's listen backlog */
 #define MAX_HEAD 16384                 /* bytes of a response's head: what most HTTP servers bound a request's head to */
@@ -43,9 +47,12 @@ enum { FIN = 0x80, MASKED = 0x80, MASKING_KEY_LENGTH = 4, MAX_CONTROL_PAYLOAD = 
 #define MAX_IOVECS 64                  /* pieces of the ring in one write */
 #define OPENING_TIMEOUT 30000000000ull /* nanoseconds without any progress while connections open */
 #define CLOSING_TIMEOUT 5000000000ull  /* nanoseconds that idle connections get to finish their closing handshake */
+#define LEAST_ROUNDS 4                 /* replies on each connection, on average, for as many messages in flight */
+#define LONGEST 10                     /* times the measured time, for a server that is too slow for that many */
+#define JOINING_SECONDS 0.3            /* until a server has everybody on its list to whom it broadcasts */
 #define REPORTED_ERRORS 5              /* further ones are counted only */
 
-enum mode { MODE_ECHO, MODE_HANDSHAKES, MODE_IDLE };
+enum mode { MODE_ECHO, MODE_HANDSHAKES, MODE_IDLE, MODE_BROADCAST };
 
 static struct {
     enum mode mode;
@@ -53,6 +60,7 @@ static struct {
     unsigned connections, in_flight;
     size_t size;
     unsigned char opcode;
+    bool deflate;
     double seconds, warmup;
     pid_t server_pid;
     char headers[4096];
@@ -79,13 +87,19 @@ struct connection {
     size_t control_length;
     unsigned char answer[2 + MASKING_KEY_LENGTH + MAX_CONTROL_PAYLOAD]; /* a control frame to be sent */
     size_t answer_length, answer_sent;
+    unsigned char *inbox; /* with --deflate: the beginning of a frame */
+    size_t inbox_length;
+    z_stream *inflater;
 };
 
-/* The traffic: `variants` frames one after another, as sent and as expected. */
+/* The traffic: `variants` frames one after another, as sent and as expected.  With --deflate the latter are only payloads. */
 static struct {
     size_t variants, request_length, reply_length, header_length;
     unsigned char *requests, *replies;
 } ring;
+
+static unsigned char *inflated; /* one message, and room for a byte too many */
+static size_t inbox_size;       /* of the longest frame that a server may send with --deflate */
 
 #define SUB_BUCKETS 64 /* per power of two: percentiles are exact to 1/64 */
 #define SUB_BITS 6
@@ -100,6 +114,7 @@ static struct connection *connections;
 static int epoll_fd;
 static struct addrinfo *address;
 static unsigned started, opening, live; /* connections: begun, on their way, not failed */
+static unsigned awaited;                /* connections that the broadcast message has not reached */
 static uint64_t errors, pings;
 static uint64_t last_progress;
 
@@ -206,16 +221,22 @@ static unsigned char payload_byte(size_t variant, size_t i) {
     return (unsigned char)(i * 131 + i / 256 * 17 + variant * 37);
 }
 
+/* A ring of zeros whose frames are as long as these. */
+static void allocate_ring(size_t request_length, size_t reply_length) {
+    ring.request_length = request_length;
+    ring.reply_length = reply_length;
+    ring.variants = RING_BYTES / request_length;
+    if (ring.variants < 2) ring.variants = 2;
+    if (ring.variants > MAX_VARIANTS) ring.variants = MAX_VARIANTS;
+    ring.requests = allocate(ring.variants, request_length);
+    ring.replies = allocate(ring.variants, reply_length);
+}
+
 static void build_ring(void) {
     unsigned char header[10];
     ring.header_length = write_header(header, options.opcode, options.size, false);
-    ring.reply_length = ring.header_length + options.size;
-    ring.request_length = ring.reply_length + MASKING_KEY_LENGTH;
-    ring.variants = RING_BYTES / ring.request_length;
-    if (ring.variants < 2) ring.variants = 2;
-    if (ring.variants > MAX_VARIANTS) ring.variants = MAX_VARIANTS;
-    ring.requests = allocate(ring.variants, ring.request_length);
-    ring.replies = allocate(ring.variants, ring.reply_length);
+    size_t reply_length = ring.header_length + options.size;
+    allocate_ring(reply_length + MASKING_KEY_LENGTH, reply_length);
 
     for (size_t variant = 0; variant < ring.variants; variant++) {
         unsigned char *reply = ring.replies + variant * ring.reply_length;
@@ -224,6 +245,65 @@ static void build_ring(void) {
         for (size_t i = 0; i < options.size; i++) payload[i] = payload_byte(variant, i);
         write_masked(ring.requests + variant * ring.request_length, options.opcode, payload, options.size);
     }
+}
+
+/* ---- permessage-deflate, RFC 7692 ------------------------------------------------------------------------------------ */
+
+/* Records as a web service might send them, padded with spaces to the size. */
+static void write_json(unsigned char *out, size_t size) {
+    size_t at = 0;
+    out[at++] = '[';
+    for (;;) {
+        char record[128];
+        uint64_t bits = random_bits();
+        int length = snprintf(record, sizeof record,
+                              "%s{\"id\": %06u, \"symbol\": \"%c%c%c\", \"price\": %03u.%02u, \"active\": %s}",
+                              at > 1 ? ", " : "", (unsigned)(bits % 1000000), 'A' + (int)(bits >> 20 & 15),
+                              'A' + (int)(bits >> 24 & 15), 'A' + (int)(bits >> 28 & 15), (unsigned)(bits >> 32) % 1000,
+                              (unsigned)(bits >> 48) % 100, bits >> 63 ? " true" : "false");
+        if (at + (size_t)length + 1 > size) break;
+        memcpy(out + at, record, (size_t)length);
+        at += (size_t)length;
+    }
+    memset(out + at, ' ', size - at);
+    out[size - 1] = ']';
+}
+
+/* 7.2.1: deflate, end with an empty stored block, and "remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end". */
+static size_t deflate_message(z_stream *deflater, unsigned char *out, size_t room, unsigned char *message, size_t length) {
+    deflateReset(deflater);
+    deflater->next_in = message;
+    deflater->avail_in = (uInt)length;
+    deflater->next_out = out;
+    deflater->avail_out = (uInt)room;
+    if (deflate(deflater, Z_SYNC_FLUSH) != Z_OK || !deflater->avail_out) die("deflate failed");
+    return room - deflater->avail_out - 4;
+}
+
+/* All messages deflate to as many bytes as the first, so that the ring is as regular as without --deflate. */
+static void build_deflated_ring(void) {
+    z_stream deflater = {0};
+    if (options.size < 2) die("JSON has at least 2 bytes");
+    if (deflateInit2(&deflater, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        die("deflateInit2 failed");
+    size_t room = deflateBound(&deflater, options.size) + 64, wanted = 0, variant = 0;
+    unsigned char *message = allocate(1, options.size), *deflated = allocate(1, room), *frame = allocate(1, room + 14);
+    for (unsigned tries = 0; !wanted || variant < ring.variants; tries++) {
+        if (tries == 1000000) die("too few different messages of %zu bytes deflate to the same length", options.size);
+        write_json(message, options.size);
+        size_t length = deflate_message(&deflater, deflated, room, message, options.size);
+        if (wanted && length != wanted) continue;
+        size_t frame_length = write_masked(frame, RSV1 | options.opcode, deflated, length);
+        if (!wanted) allocate_ring(frame_length, options.size);
+        wanted = length;
+        memcpy(ring.requests + variant * ring.request_length, frame, frame_length);
+        memcpy(ring.replies + variant * ring.reply_length, message, options.size);
+        variant++;
+    }
+    deflateEnd(&deflater);
+    free(message), free(deflated), free(frame);
+    inflated = allocate(1, options.size + 1);
+    inbox_size = room + 14 + READ_BYTES;
 }
 
 /* ---- a connection's life --------------------------------------------------------------------------------------------- */
@@ -240,7 +320,12 @@ static void end(struct connection *connection) {
     if (connection->state == CONNECTING || connection->state == HANDSHAKING) opening--;
     close(connection->fd);
     free(connection->head);
+    free(connection->inbox);
+    if (connection->inflater) inflateEnd(connection->inflater);
+    free(connection->inflater);
     connection->head = NULL;
+    connection->inbox = NULL;
+    connection->inflater = NULL;
     connection->state = CLOSED;
 }
 
@@ -336,8 +421,9 @@ static const char *fault_in_head(struct connection *connection) {
     accept_for_key(connection->key, accept);
     if (!find_header(head, "Sec-WebSocket-Accept", value, sizeof value) || strcmp(value, accept))
         return "Sec-WebSocket-Accept does not answer the key";
-    if (find_header(head, "Sec-WebSocket-Extensions", value, sizeof value) && *value)
-        return "an extension that nobody offered is in use";
+    bool extended = find_header(head, "Sec-WebSocket-Extensions", value, sizeof value) && *value;
+    if (extended && !options.deflate) return "an extension that nobody offered is in use";
+    if (options.deflate && (!extended || strncmp(value, "permessage-deflate", 18))) return "permessage-deflate is not in use";
     return NULL;
 }
 
@@ -491,9 +577,88 @@ static size_t receive_replies(struct connection *connection, const unsigned char
     return equal;
 }
 
+/* The length of the frame at `data`, 0 when not even its header is whole. */
+static size_t frame_length(const unsigned char *data, size_t length, size_t *header_length) {
+    if (length < 2) return 0;
+    size_t extended = data[1] == 127 ? 8 : data[1] == 126 ? 2 : 0, payload = extended ? 0 : data[1];
+    *header_length = 2 + extended;
+    if (length < *header_length) return 0;
+    for (size_t i = 0; i < extended; i++) payload = payload << 8 | data[2 + i];
+    return *header_length + payload;
+}
+
+/* Inflates one message into `inflated`.  Returns its length; one byte more than expected stands for anything longer. */
+static size_t inflate_message(struct connection *connection, const unsigned char *payload, size_t length) {
+    static const unsigned char tail[] = {0x00, 0x00, 0xff, 0xff};
+    if (!connection->inflater) {
+        connection->inflater = allocate(1, sizeof *connection->inflater);
+        if (inflateInit2(connection->inflater, -15) != Z_OK) die("inflateInit2 failed");
+    }
+    z_stream *inflater = connection->inflater;
+    const unsigned char *inputs[] = {payload, tail};
+    size_t lengths[] = {length, sizeof tail};
+    inflater->next_out = inflated;
+    inflater->avail_out = (uInt)options.size + 1;
+    for (int i = 0; i < 2; i++) {
+        inflater->next_in = (unsigned char *)inputs[i];
+        inflater->avail_in = (uInt)lengths[i];
+        int status = inflate(inflater, Z_SYNC_FLUSH);
+        if (status != Z_OK && status != Z_BUF_ERROR) return 0;
+    }
+    return options.size + 1 - inflater->avail_out;
+}
+
+/* One whole frame: a deflated reply, or a control frame. */
+static void receive_frame(struct connection *connection, const unsigned char *frame, size_t header_length, size_t length,
+                          unsigned *completed) {
+    if (is_control(*frame)) {
+        memcpy(connection->control, frame, header_length + length);
+        handle_control(connection);
+        return;
+    }
+    const unsigned char *payload = frame + header_length, *expected = ring.replies + connection->reply_at;
+    if (*frame != (FIN | RSV1 | options.opcode)) {
+        fail(connection, "the first byte of a reply is 0x%02x: it is not a whole, deflated message", *frame);
+        return;
+    }
+    length = inflate_message(connection, payload, length);
+    if (length != options.size || memcmp(inflated, expected, length)) {
+        fail(connection, "a reply of %zu bytes is not what was sent", length);
+        return;
+    }
+    connection->reply_at = (connection->reply_at + ring.reply_length) % (ring.variants * ring.reply_length);
+    ++*completed;
+}
+
+/* As check, for --deflate. */
+static unsigned check_deflated(struct connection *connection, const unsigned char *data, size_t length) {
+    unsigned completed = 0;
+    if (!connection->inbox) connection->inbox = allocate(1, inbox_size);
+    memcpy(connection->inbox + connection->inbox_length, data, length);
+    connection->inbox_length += length;
+    size_t at = 0, header_length;
+    while (is_alive(connection)) {
+        const unsigned char *frame = connection->inbox + at;
+        size_t left = connection->inbox_length - at, whole = frame_length(frame, left, &header_length);
+        if (whole > inbox_size - READ_BYTES || (whole && is_control(*frame) && whole > 2 + MAX_CONTROL_PAYLOAD)) {
+            fail(connection, "a frame of %zu bytes", whole);
+        } else if (!whole || whole > left) {
+            memmove(connection->inbox, frame, left);
+            connection->inbox_length = left;
+            break;
+        } else {
+            receive_frame(connection, frame, header_length, whole - header_length, &completed);
+            at += whole;
+        }
+    }
+    if (is_alive(connection) && completed > connection->in_flight) fail(connection, "a reply to a message that was not sent");
+    return completed;
+}
+
 /* Checks what has arrived.  Returns the number of replies that it completes; the connection may have ended afterwards. */
 static unsigned check(struct connection *connection, const unsigned char *data, size_t length) {
     unsigned completed = 0;
+    if (options.deflate) return check_deflated(connection, data, length);
     while (length && is_alive(connection)) {
         size_t taken = 0;
         if (!connection->control_length) taken = receive_replies(connection, data, length, &completed);
@@ -523,12 +688,27 @@ static void count_replies(struct connection *connection, unsigned count, uint64_
     connection->replies += count;
 }
 
+/* The first connection sends a message that is to come back on all of them. */
+static void send_broadcast(uint64_t now) {
+    awaited = 0;
+    for (unsigned i = 0; i < options.connections; i++) {
+        struct connection *connection = &connections[i];
+        if (connection->state != OPEN) continue;
+        connection->sent_at[0] = now;
+        connection->in_flight = 1;
+        awaited++;
+    }
+    connections->unsent += ring.request_length;
+    if (connections->state == OPEN) flush(connections);
+}
+
 /* One recv, and for the k replies in it k new messages in one write. */
 static void take(struct connection *connection, const unsigned char *data, size_t length, uint64_t now) {
     unsigned completed = check(connection, data, length);
     if (connection->state != OPEN || !completed) return;
     count_replies(connection, completed, now);
-    send_messages(connection, completed, now);
+    if (options.mode != MODE_BROADCAST) send_messages(connection, completed, now);
+    else if (!--awaited) send_broadcast(now);
 }
 
 static void become_open(struct connection *connection, uint64_t now) {
@@ -565,7 +745,7 @@ static void receive_head(struct connection *connection, const unsigned char *dat
 }
 
 static void receive(struct connection *connection) {
-    static unsigned char buffer[READ_BYTES];
+    static unsigned char buffer[READ_BYTES]; /* as much as an inbox has room for, besides the frame that is begun in it */
     ssize_t length = recv(connection->fd, buffer, sizeof buffer, 0);
     if (length < 0 && errno == EAGAIN) return;
     uint64_t now = now_ns();
@@ -601,7 +781,7 @@ static bool turn(int timeout_ms) {
     return true;
 }
 
-/* ---- the three modes ------------------------------------------------------------------------------------------------- */
+/* ---- the modes ------------------------------------------------------------------------------------------------------- */
 
 static void open_all(void) {
     last_progress = now_ns();
@@ -639,8 +819,15 @@ static void print_measured(double seconds, double cpu_seconds, double server_cpu
     printf("\"%s\": %llu, \"errors\": %llu, \"seconds\": %.4f, \"cpu_seconds\": %.4f", unit,
            (unsigned long long)measured.completed, (unsigned long long)errors, seconds, cpu_seconds);
     if (options.server_pid) printf(", \"server_cpu_seconds\": %.4f", server_cpu_seconds);
-    if (options.mode == MODE_ECHO) printf(", \"silent_connections\": %u", silent_connections());
+    if (options.mode != MODE_HANDSHAKES) printf(", \"silent_connections\": %u", silent_connections());
     puts("}");
+}
+
+/* A rate of a few replies would say more about when the time began and ended than about the server. */
+static void run_for_enough(uint64_t begin) {
+    uint64_t enough = (uint64_t)LEAST_ROUNDS * options.connections * options.in_flight;
+    run_for(options.seconds);
+    while (live && measured.completed < enough && (double)(now_ns() - begin) / 1e9 < LONGEST * options.seconds) turn(10);
 }
 
 /* Warms up, forgets what it counted, and measures. */
@@ -648,7 +835,7 @@ static void measure(void) {
     run_for(options.warmup);
     reset_measured();
     uint64_t begin = now_ns(), cpu = own_cpu_ns(), server_cpu = server_cpu_ns();
-    run_for(options.seconds);
+    run_for_enough(begin);
     double seconds = (double)(now_ns() - begin) / 1e9;
     if (!measured.completed && ++errors == 1) fputs("load: the server answered nothing in the measured time\n", stderr);
     print_measured(seconds, (double)(own_cpu_ns() - cpu) / 1e9, (double)(server_cpu_ns() - server_cpu) / 1e9);
@@ -659,6 +846,14 @@ static void run_echo(void) {
     uint64_t now = now_ns();
     for (unsigned i = 0; i < options.connections; i++)
         if (connections[i].state == OPEN) send_messages(&connections[i], options.in_flight, now);
+    measure();
+}
+
+/* In the closed loop of a broadcast the next message is sent when the one before has come to everybody. */
+static void run_broadcast(void) {
+    open_all();
+    run_for(JOINING_SECONDS);
+    send_broadcast(now_ns());
     measure();
 }
 
@@ -693,8 +888,9 @@ static void run_idle(void) {
 /* ---- the command line ------------------------------------------------------------------------------------------------ */
 
 static const char usage[] =
-    "usage: load --port PORT [--host HOST] [--path PATH] [--mode echo|handshakes|idle] [--connections N] [--in-flight M]\n"
-    "            [--size BYTES] [--opcode text|binary] [--seconds S] [--warmup S] [--header 'Name: value']...\n"
+    "usage: load --port PORT [--host HOST] [--path PATH] [--mode echo|handshakes|idle|broadcast] [--connections N]\n"
+    "            [--in-flight M] [--size BYTES] [--opcode text|binary] [--deflate] [--seconds S] [--warmup S]\n"
+    "            [--header 'Name: value']...\n"
     "            [--server-pid PID]\n";
 
 static void misuse(const char *name, const char *value) {
@@ -732,12 +928,13 @@ static void add_header(const char *line) {
 }
 
 static void read_options(int argc, char **argv) {
-    static const char *const modes[] = {"echo", "handshakes", "idle", NULL}, *const opcodes[] = {"text", "binary", NULL};
+    static const char *const modes[] = {"echo", "handshakes", "idle", "broadcast", NULL};
+    static const char *const opcodes[] = {"text", "binary", NULL};
     static const struct option table[] = {
         {"host", 1, 0, 'h'},    {"port", 1, 0, 'p'},    {"path", 1, 0, 'u'},   {"connections", 1, 0, 'c'},
         {"in-flight", 1, 0, 'f'}, {"size", 1, 0, 's'},  {"opcode", 1, 0, 'o'}, {"seconds", 1, 0, 't'},
         {"warmup", 1, 0, 'w'},  {"header", 1, 0, 'H'},  {"mode", 1, 0, 'm'},   {"server-pid", 1, 0, 'P'},
-        {0, 0, 0, 0}};
+        {"deflate", 0, 0, 'd'}, {0, 0, 0, 0}};
     int option, index = 0;
     while ((option = getopt_long(argc, argv, "", table, &index)) != -1) {
         if (option == '?') fputs(usage, stderr), exit(2);
@@ -754,10 +951,13 @@ static void read_options(int argc, char **argv) {
         case 'w': options.warmup = duration(name, optarg); break;
         case 'H': add_header(optarg); break;
         case 'm': options.mode = (enum mode)choice(name, optarg, modes); break;
+        case 'd': options.deflate = true; break;
         case 'P': options.server_pid = (pid_t)whole_number(name, optarg, 1, 1ul << 30); break;
         }
     }
     if (!options.port || optind < argc) fputs(usage, stderr), exit(2);
+    if (options.deflate) add_header("Sec-WebSocket-Extensions: permessage-deflate"), options.opcode = OPCODE_TEXT;
+    if (options.mode == MODE_BROADCAST) options.in_flight = 1;
 }
 
 /* Thousands of connections need as many descriptors as we may have. */
@@ -774,7 +974,8 @@ static void prepare(void) {
     if (failure) die("%s:%s: %s", options.host, options.port, gai_strerror(failure));
     if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1: %s", strerror(errno));
     raise_descriptor_limit();
-    build_ring();
+    if (options.deflate) build_deflated_ring();
+    else build_ring();
     connections = allocate(options.connections, sizeof *connections);
     for (unsigned i = 0; i < options.connections; i++)
         connections[i].sent_at = allocate(options.in_flight, sizeof *connections[i].sent_at);
@@ -782,7 +983,7 @@ static void prepare(void) {
 }
 
 int main(int argc, char **argv) {
-    static void (*const modes[])(void) = {run_echo, run_handshakes, run_idle};
+    static void (*const modes[])(void) = {run_echo, run_handshakes, run_idle, run_broadcast};
     read_options(argc, argv);
     prepare();
     modes[options.mode]();

@@ -6,18 +6,18 @@ benchmark is to compare the libraries, not Nagle's algorithm.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from gevent import socket
 from gevent.pywsgi import WSGIServer
 from geventwebsocket.handler import WebSocketHandler
+from options import read_options
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Send every message back as it came."""
-    websocket = environ["wsgi.websocket"]
+    websocket = environ['wsgi.websocket']
     while (message := websocket.receive()) is not None:
         websocket.send(message)
     return []
@@ -28,11 +28,11 @@ def listen(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind(("127.0.0.1", port))
+    listener.bind(('127.0.0.1', port))
     listener.listen(1024)
     return listener
 
 
-if __name__ == "__main__":
-    server = WSGIServer(listen(int(sys.argv[1])), app, handler_class=WebSocketHandler, log=None, error_log=None)
+if __name__ == '__main__':
+    server = WSGIServer(listen(read_options().port), app, handler_class=WebSocketHandler, log=None, error_log=None)
     server.serve_forever()

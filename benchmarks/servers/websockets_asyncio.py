@@ -1,15 +1,19 @@
 """websockets on asyncio's own loop: the echo handler of its documentation.
 
-Compression and the pings of its keepalive are off, as they are in every other server here.
+Compression and the pings of its keepalive are off unless they are asked for, as they are in every other server here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 
-from websockets.asyncio.server import ServerConnection, serve
+from options import DEFLATE, read_options
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+
+options = read_options()
+connections: dict[ServerConnection, None] = {}
 
 
 async def echo(websocket: ServerConnection) -> None:
@@ -18,13 +22,32 @@ async def echo(websocket: ServerConnection) -> None:
         await websocket.send(message)
 
 
+async def pass_on(websocket: ServerConnection) -> None:
+    """Send every message to everybody."""
+    connections[websocket] = None
+    try:
+        async for message in websocket:
+            if options.broadcast:
+                broadcast(connections, message)
+            else:
+                for each in connections:
+                    await each.send(message)
+    finally:
+        connections.pop(websocket)
+
+
 async def main() -> None:
     """Serve until the process is ended."""
-    port = int(sys.argv[1])
-    async with serve(echo, "127.0.0.1", port, compression=None, max_size=None, ping_interval=None) as server:
+    handler = pass_on if options.broadcast or options.loop else echo
+    deflate = ServerPerMessageDeflateFactory(
+        server_max_window_bits=DEFLATE['window_bits'],
+        compress_settings={'level': DEFLATE['level'], 'memLevel': DEFLATE['mem_level']},
+    )
+    async with serve(handler, '127.0.0.1', options.port, compression=None, extensions=[deflate] if options.deflate else None,
+                     max_size=None, ping_interval=options.ping, ping_timeout=options.ping) as server:
         await server.serve_forever()
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     logging.disable()
     asyncio.run(main())
