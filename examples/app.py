@@ -1,16 +1,18 @@
-"""An echo server, with plain HTTP beside it. Run it with: faye-websocket serve examples.app:app"""
+"""An echo server, and a stream of events, with plain HTTP beside them. Run it with: faye-websocket serve examples.app:app"""
 
 from pathlib import Path
 
-from faye_websocket import WebSocket
+import gevent
 
-PAGE = Path(__file__).with_name('ws.html').read_bytes()
+from faye_websocket import EventSource, PermessageDeflate, WebSocket
+
+PAGES = {path: Path(__file__).with_name(name).read_bytes() for path, name in [('/', 'ws.html'), ('/events', 'sse.html')]}
 
 
 def app(environ, start_response):
     if WebSocket.is_websocket(environ):
         # The Autobahn test suite sends messages of 65,537 fragments; a real application has no need for so many.
-        ws = WebSocket(environ, ['irc', 'amqp'], ping=30, max_fragments=2**17)
+        ws = WebSocket(environ, ['irc', 'amqp'], extensions=[PermessageDeflate()], ping=30, max_fragments=2**17)
 
         @ws.on('message')
         def echo(event):
@@ -19,9 +21,25 @@ def app(environ, start_response):
         ws.onclose = lambda event: print('close', event.code, event.reason, flush=True)
         return ws(environ, start_response)
 
-    if environ['PATH_INFO'] == '/':
+    if EventSource.is_eventsource(environ):
+        es = EventSource(environ, ping=15, retry=1)
+        es.send('Welcome!\n\nThis is an EventSource server.')
+        # Anybody can send anything for an id.
+        last = int(es.last_event_id[:9]) if es.last_event_id.isdecimal() else 0
+        gevent.spawn(tick, es, first=last + 1)
+        return es(environ, start_response)
+
+    if environ['PATH_INFO'] in PAGES:
         start_response('200 OK', [('Content-Type', 'text/html; charset=utf-8')])
-        return [PAGE]
+        return [PAGES[environ['PATH_INFO']]]
 
     start_response('404 Not Found', [('Content-Type', 'text/plain')])
-    return [b'There is a page at /, and a WebSocket anywhere.\n']
+    return [b'There are pages at / and /events, and a WebSocket and an EventSource anywhere.\n']
+
+
+def tick(es, first):
+    """Counts, once a second, from where the client has lost the connection."""
+    number = first
+    while es.send(f'Time: {number}', event='tick', id=number):
+        number += 1
+        gevent.sleep(1)

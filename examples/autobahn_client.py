@@ -5,13 +5,13 @@ from urllib.parse import urlencode
 
 import gevent.event
 
-from faye_websocket import Client
+from faye_websocket import Client, PermessageDeflate
 
 
 def run(url, receive):
     """Calls ``receive(ws, message)`` for each message, and returns when the connection has ended."""
     # The suite sends messages of 65,537 fragments; a real application has no need for so many.
-    ws = Client(url, max_fragments=2**17)
+    ws = Client(url, extensions=[PermessageDeflate()], max_fragments=2**17)
     closed = gevent.event.Event()
     ws.onmessage = lambda event: receive(ws, event.data)
     ws.onclose = lambda event: closed.set()

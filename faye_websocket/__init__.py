@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from .broadcast import broadcast
 from .client import Client
 from .driver import CloseCode
 from .errors import UnsupportedServer
 from .events import CloseEvent, ErrorEvent, Event, MessageEvent
+from .eventsource import EventSource
+from .extensions import PermessageDeflate
 from .hijack import register_adapter
+from .middleware import SocketMiddleware
 from .registry import close_all
 from .version import __version__
 from .websocket import WebSocket
@@ -17,13 +21,19 @@ __all__ = [
     'CloseEvent',
     'ErrorEvent',
     'Event',
+    'EventSource',
     'MessageEvent',
+    'PermessageDeflate',
+    'SocketMiddleware',
     'UnsupportedServer',
     'WebSocket',
     '__version__',
+    'broadcast',
     'close_all',
+    'is_eventsource',
     'is_websocket',
     'register_adapter',
 ]
 
+is_eventsource = EventSource.is_eventsource
 is_websocket = WebSocket.is_websocket

@@ -16,7 +16,7 @@ from .driver.codes import CloseCode
 from .driver.hybi import check_close, control_payload
 from .events import EventTarget
 
-__all__ = ['API']
+__all__ = ['API', 'to_data']
 
 Self = TypeVar('Self', bound='API')
 
@@ -72,7 +72,7 @@ class API(EventTarget):
         ``overflow='drop'`` drops. Never blocks, unless ``overflow='block'``. TypeError for anything else. Safe in any greenlet
         and OS thread.
         """
-        return self._connection.send(message if isinstance(message, (str, bytes)) else _to_data(message))
+        return self._connection.send(message if isinstance(message, (str, bytes)) else to_data(message))
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
         """Sends a ping (RFC 6455 section 5.5.2); ``callback()`` is called at its pong, where handlers run.
@@ -127,7 +127,7 @@ class API(EventTarget):
         return f'<{type(self).__name__} {self.version} {state} {self.url}>'
 
 
-def _to_data(message: Any) -> str | bytes:
+def to_data(message: Any) -> str | bytes:
     """What is neither str nor bytes, as one of them. Raises TypeError."""
     if isinstance(message, (int, float)) and not isinstance(message, bool):
         return str(message)

@@ -64,6 +64,7 @@ class Connection:
         '_is_closing',
         '_keepalive',
         '_limits',
+        '_maker',
         '_posted_bytes',
         '_reactor',
         '_stream',
@@ -87,8 +88,14 @@ class Connection:
         self._early_bytes = 0
         self._posted_bytes = 0
         self._is_closing = False
+        self._maker: Any = gevent.getcurrent()
 
     # ---- what the socket asks for
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether the caller runs in the OS thread that this connection works in."""
+        return bool(_get_thread() == self._thread)
 
     @property
     def ready_state(self) -> int:
@@ -130,8 +137,9 @@ class Connection:
     def accept(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
         """Accepts the peer's handshake, which was checked, on a socket of which these bytes behind it were read already."""
         if self._driver.ready_state == CLOSED:
-            # More was sent than may wait for the handshake.
+            # More was sent than may wait for the handshake, and the close event may have come before anybody registered this.
             transport.close()
+            registry.discard(self)
             return
         self._open_stream(transport)
         self._driver.accept(headers)
@@ -318,6 +326,7 @@ class Connection:
     def _opened(self) -> None:
         """The handshake is complete; what was queued before follows at once."""
         self._early_bytes = 0
+        self._maker = None
         self._stop_timers()
         self._wake()
         limits = self._limits
@@ -340,6 +349,7 @@ class Connection:
         """Every path ends here, once."""
         self._is_closing = True
         self._early_bytes = 0
+        self._maker = None
         self._stop_timers()
         if self._stream is not None:
             self._stream.finish(self._limits.close_timeout)
@@ -387,10 +397,15 @@ class Connection:
         size = _size(data)
         if not self._has_room(size) and self._limits.overflow == 'close':
             self._driver.fail(CloseCode.TRY_AGAIN_LATER, 'slow consumer')
-        if self._limits.overflow == 'block' and gevent.getcurrent() is not self._reactor.hub:
+        if self._limits.overflow == 'block' and self._may_wait():
             while not self._has_room(size) and self.ready_state <= OPEN:
                 self._wait(None)
         return self.ready_state <= OPEN and self._has_room(size)
+
+    def _may_wait(self) -> bool:
+        """Neither may the hub, nor the greenlet of the request whose handshake is yet to be answered."""
+        current = gevent.getcurrent()
+        return current is not self._reactor.hub and (current is not self._maker or self._driver.is_client)
 
     def _post(self, data: str | bytes) -> bool:
         """Has the hub send what another OS thread wants sent; room is found, or waited for, here."""

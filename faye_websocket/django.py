@@ -31,6 +31,8 @@ class SocketResponse(HttpResponse):  # type: ignore[misc]
     """
 
     def __init__(self, ws: WebSocket) -> None:
+        if not isinstance(ws, WebSocket):
+            raise TypeError(f'ws: expected a WebSocket, got {ws!r}')
         if _is_in_async_view():
             # Its thread, and with it the hub that the socket would live on, ends with the view.
             raise RuntimeError('a SocketResponse cannot come from an async view: write "def" instead of "async def"')

@@ -7,7 +7,15 @@ is the deployer's fault: the others become an error event and a close event.
 
 from __future__ import annotations
 
-__all__ = ['ConnectError', 'HandshakeError', 'InvalidData', 'MessageTooBig', 'ProtocolError', 'UnsupportedServer']
+__all__ = [
+    'ConnectError',
+    'ExtensionFailure',
+    'HandshakeError',
+    'InvalidData',
+    'MessageTooBig',
+    'ProtocolError',
+    'UnsupportedServer',
+]
 
 
 class ProtocolError(Exception):
@@ -26,6 +34,12 @@ class MessageTooBig(ProtocolError):
     """A message is longer than ``max_length``, or is made of more frames than ``max_fragments``."""
 
     code = 1009
+
+
+class ExtensionFailure(ProtocolError):
+    """An extension has a fault of its own, which is the ``__cause__``."""
+
+    code = 1011
 
 
 class HandshakeError(Exception):

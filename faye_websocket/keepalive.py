@@ -1,11 +1,13 @@
 """Keepalive: pings a peer that may be silent, and gives up one that is.
 
 After ``ping`` seconds a ping goes out. A peer from which no byte came within ``ping_timeout`` seconds after it is gone; any
-byte is a sign of life, and so is a pause in reading that was our own doing.
+byte is a sign of life, and so is a pause in reading that was our own doing. A timeout without end (``math.inf``) is for a peer
+that never answers: it is pinged every ``ping`` seconds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +49,10 @@ class Keepalive:
     def _send_ping(self) -> None:
         self._stream.was_heard = False
         self._ping()
-        self._wait(self._timeout, self._check)
+        if self._timeout == math.inf:
+            self._wait(self._interval, self._send_ping)
+        else:
+            self._wait(self._timeout, self._check)
 
     def _check(self) -> None:
         """The peer's time to answer is over."""

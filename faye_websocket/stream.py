@@ -11,7 +11,7 @@ import socket
 from collections import deque
 from typing import Any, Protocol
 
-from .reactor import Reactor
+from .reactor import RECEIVE_BUFFER, Reactor
 from .transport import Transport
 
 __all__ = ['Owner', 'Stream']
@@ -20,6 +20,8 @@ _READ, _WRITE = 1, 2
 
 # A burst leaves when it has this many bytes, even if more is to come: about what one segment of loopback carries.
 BURST = 65536
+# While a read fills the buffer, so many follow at once; then it is the others' turn.
+READS = 8
 # How many seconds a peer has to close its side after we have closed ours.
 LINGER = 2.0
 
@@ -112,25 +114,28 @@ class Stream:
             self._reader.start(self._readable)
 
     def _readable(self) -> bool:
-        """The hub's callback: one read, and whatever it leads to. True when something was read."""
+        """The hub's callback: one read, or some, and whatever they lead to. False when nothing is left to be read."""
         buffer = self._reactor.buffer
-        try:
-            size = self._transport.recv_into(buffer)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            self._end(str(error))
-            return False
-        if not size:
-            self._at_eof()
-            return False
-        if not self._is_ending:
-            self.was_heard = True
-            self._is_corked = True
+        for _ in range(READS):
             try:
-                self._owner.received(bytes(buffer[:size]))
-            finally:
-                self._uncork()
+                size = self._transport.recv_into(buffer)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                self._end(str(error))
+                return False
+            if not size:
+                self._at_eof()
+                return False
+            if not self._is_ending:
+                self.was_heard = True
+                self._is_corked = True
+                try:
+                    self._owner.received(bytes(buffer[:size]))
+                finally:
+                    self._uncork()
+            if size < RECEIVE_BUFFER or self.is_paused or self._is_closed:
+                break
         return True
 
     def _at_eof(self) -> None:

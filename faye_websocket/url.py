@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
@@ -11,6 +12,8 @@ __all__ = ['URL', 'determine_url', 'is_secure', 'parse_url']
 _DEFAULT_PORTS = {'ws': 80, 'wss': 443, 'http': 80, 'https': 443}
 # What may stand in a path or a query as it is; what is percent-encoded already stays so.
 _URL_CHARACTERS = "%/:@!$&'()*+,;=~-._?[]"
+# RFC 3986 section 3.2.2: a registered name or, with colons, an IPv6 address.
+_HOST = re.compile(r"[-.~\w!$&'()*+,;=%:]+", re.ASCII)
 
 # What reverse proxies say of the client's side of the connection; the names that Rack, and so Ruby's faye, looks at.
 _SECURE = {
@@ -72,6 +75,7 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
     if not isinstance(url, str):
         raise TypeError(f'url: expected a str, got {url!r}')
     try:
+        url.encode()
         parts = urlsplit(url)
         port = parts.port
         host = _ascii_host(parts.hostname or '')
@@ -83,6 +87,9 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
         raise ValueError(f'url: the scheme must be {" or ".join(schemes)}, not {parts.scheme!r}')
     if not host:
         raise ValueError(f'url: {url!r} names no host')
+    # Not only as it was written: IDNA makes blanks of U+00A0 and others, which no Host header may have.
+    if not _HOST.fullmatch(host):
+        raise ValueError(f'url: {url!r} names a host with characters that no host has')
     # Section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used"
     if '#' in url:
         raise ValueError(f'url: {url!r} has a fragment')

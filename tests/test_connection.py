@@ -460,6 +460,14 @@ class TestOverflow:
             assert client.receive_messages(50) == [b'%02d' % number * 5000 for number in range(50)]
             assert sender.get(timeout=5) == [True] * 50
 
+    def test_block_cannot_wait_for_a_handshake_that_waits_for_it(self) -> None:
+        with joined(max_buffered=self.LIMIT, overflow='block') as pair:
+            assert pair.ws.send('x' * self.LIMIT)
+            assert not pair.ws.send('y')
+            ws, client = pair.open()
+            assert len(client.receive_frame().payload) == self.LIMIT
+            assert ws.send('z')
+
     def test_block_makes_a_thread_wait(self) -> None:
         with joined(buffer_size=4096, max_buffered=self.LIMIT, overflow='block') as pair:
             ws, client = pair.open()

@@ -15,14 +15,14 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import path
 
-from faye_websocket import UnsupportedServer, WebSocket
+from faye_websocket import EventSource, UnsupportedServer, WebSocket
 from faye_websocket.django import SocketResponse
 from faye_websocket.testing import connect
 from tests.support.local import Response, make_environ
 from tests.support.wire import RFC_6455
 
 if not settings.configured:
-    settings.configure(LOGGING_CONFIG=None, SECRET_KEY='secret' * 9)
+    settings.configure(LOGGING_CONFIG=None, SECRET_KEY='secret' * 9, STATIC_URL='/static/')
 django.setup()
 
 MIDDLEWARE = [
@@ -96,6 +96,10 @@ urlpatterns = [
 
 
 class TestAccepted:
+    def test_is_for_a_websocket(self) -> None:
+        with pytest.raises(TypeError, match='^ws: expected a WebSocket, got'):
+            SocketResponse(EventSource(make_environ()))  # type: ignore[arg-type]
+
     def test_is_an_open_socket(self, app: WSGIHandler) -> None:  # F1
         with connect(app, '/echo') as ws:
             ws.send('hello')

@@ -10,8 +10,9 @@ import pytest
 import faye_websocket
 from tests.support.processes import ROOT
 
-NAMES = ['Client', 'CloseCode', 'CloseEvent', 'ErrorEvent', 'Event', 'MessageEvent', 'UnsupportedServer', 'WebSocket',
-         'close_all', 'is_websocket', 'register_adapter']
+NAMES = ['Client', 'CloseCode', 'CloseEvent', 'ErrorEvent', 'Event', 'EventSource', 'MessageEvent',
+         'PermessageDeflate', 'broadcast', 'SocketMiddleware', 'UnsupportedServer', 'WebSocket', 'close_all',
+         'is_eventsource', 'is_websocket', 'register_adapter']
 
 
 @pytest.mark.parametrize('name', NAMES)

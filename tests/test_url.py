@@ -79,6 +79,9 @@ class TestParseURL:
         ('ws://h/\r\nX: y', "url: 'ws://h/\\r\\nX: y' has blanks or control characters"),
         ('ws://h/\0', "url: 'ws://h/\\x00' has blanks or control characters"),
         ('ws://h/\x7f', "url: 'ws://h/\\x7f' has blanks or control characters"),
+        ('ws://a\xa8b/', "url: 'ws://a\xa8b/' names a host with characters that no host has"),
+        ('ws://\xa0b/', "url: 'ws://\\xa0b/' names a host with characters that no host has"),
+        ('ws://a"b/', "url: 'ws://a\"b/' names a host with characters that no host has"),
     ])
     def test_says_why_it_cannot_be_used(self, url: str, text: str) -> None:  # K4, S7
         with pytest.raises(ValueError) as raised:
@@ -86,7 +89,7 @@ class TestParseURL:
         assert str(raised.value) == text
 
     @pytest.mark.parametrize('url', [
-        'ws://h:x/', 'ws://h:65536/', 'ws://h:-1/', 'ws://[::1/', 'ws://\u2100.example/', 'ws://\xe9..e/',
+        'ws://h:x/', 'ws://h:65536/', 'ws://h:-1/', 'ws://[::1/', 'ws://\u2100.example/', 'ws://\xe9..e/', 'ws://\ud800@h/', 'ws://h/\ud800',
     ])
     def test_refuses_what_is_no_url(self, url: str) -> None:
         with pytest.raises(ValueError, match='^url: .* is not a URL: '):

@@ -92,6 +92,8 @@ class Driver(EventEmitter):
     version = ''
     # Whether the version has pings and pongs.
     can_ping = False
+    # Which end of the connection this is.
+    is_client = False
 
     _protocol_header = 'HTTP_SEC_WEBSOCKET_PROTOCOL'
 

@@ -18,7 +18,7 @@ from ..extensions.header import parse_extensions
 from ..extensions.pipeline import Extension, Message, Pipeline
 from ..http import HeaderList, serialize_head
 from .accel import Frame, FrameParser, serialize_frame
-from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO
+from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO, SharedMessage
 from .codes import CloseCode, Opcode, is_receivable, is_sendable
 
 __all__ = ['VERSIONS', 'Hybi', 'accept_key', 'check_close', 'control_payload']
@@ -34,9 +34,11 @@ _KEY = re.compile(r'[A-Za-z0-9+/]{22}==')
 # Section 5.5: 125 bytes, two of which are the code
 _MAX_REASON = 123
 _MAX_CONTROL = 125
+# From so many bytes on, a part of a message is kept as it came.
+_LARGE_PART = 4096
 
-# The first bytes of an only frame: fin, no reserved bits, text or binary
-_WHOLE_MESSAGE = (0x80 | TEXT, 0x80 | BINARY)
+# The first bytes of an only frame: fin, text or binary, and any reserved bits, which the parser has checked
+_WHOLE_MESSAGE = frozenset(0x80 | rsv | opcode for rsv in range(0, 0x80, 0x10) for opcode in (TEXT, BINARY))
 
 _UTF8 = codecs.getincrementaldecoder('utf-8')
 
@@ -69,7 +71,6 @@ class Hybi(Driver):
 
     can_ping = True
 
-    _is_client = False
 
     def __init__(
         self,
@@ -84,12 +85,12 @@ class Hybi(Driver):
         self.version = VERSIONS.get(io.environ.get('HTTP_SEC_WEBSOCKET_VERSION', ''), 'hybi-13')
         self.max_fragments = max_fragments
         self._extensions = Pipeline(extensions) if extensions else None
-        self._parser = FrameParser(masked=not self._is_client)
+        self._parser = FrameParser(masked=not self.is_client)
         self._opcode = 0
         self._rsv = 0
         self._length = 0
         self._fragments = 0
-        self._data: bytearray | None = None
+        self._data: list[bytes | bytearray] | None = None
         self._validator: codecs.IncrementalDecoder | None = None
         self._pings: list[tuple[bytes, Callable[[], object]]] | None = None
         self._reason = ''
@@ -134,10 +135,13 @@ class Hybi(Driver):
     def _negotiate(self) -> None:
         """Section 9: agrees on extensions, with a client that offers one of ours."""
         if self._extensions is not None:
-            self._extensions.negotiate(parse_extensions(self._environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', '')))
-            self._parser.reserve(self._extensions.reserved)
-            if not self._extensions.header:
-                self._extensions = None
+            self._extensions.generate_response(self._environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', ''))
+            self._agree(self._extensions)
+
+    def _agree(self, extensions: Pipeline) -> None:
+        """Negotiation is over: what is in use from now on."""
+        self._parser.reserve(extensions.reserved)
+        self._extensions = extensions if extensions.header else None
 
     # ---- receiving, sections 5.4 to 5.6
 
@@ -160,7 +164,7 @@ class Hybi(Driver):
                     code, reason = _parse_close(frame.payload)
             except ProtocolError as error:
                 self.emit('ending')
-                self._fail(error.code, error)
+                self._fail(error.code, _forgetful(error))
                 break
             if opcode < CLOSE:
                 if message is not None:
@@ -179,25 +183,24 @@ class Hybi(Driver):
             and frame.is_first
             and frame.is_last
             and not self._opcode
-            and self._extensions is None
             and frame.length <= self.max_length
         ):
             # Nearly every message is one frame that came in one read. It saves 0.5 us by taking this way, past the bookkeeping.
-            return _decode(frame.opcode, frame.payload)
+            if self._extensions is None:
+                return _decode(frame.opcode, frame.payload)
+            return self._undo_extensions(frame.opcode, frame.payload, frame.rsv)
         if frame.is_first:
             self._begin_frame(frame)
         is_end = frame.is_last and frame.fin
-        if is_end and self._data is None:
-            return self._end_message(frame.payload)
         if self._data is None:
-            self._data = bytearray()
+            self._data = []
             if self._opcode == TEXT and not self._rsv:
                 self._validator = _UTF8()
-        self._data += frame.payload
+        _keep(self._data, frame.payload)
         if self._validator is not None:
             # 8.1: a peer that sends invalid UTF-8 is failed, as soon as it can be known
             _validate(self._validator, frame.payload, is_end)
-        return self._end_message(bytes(self._data)) if is_end else None
+        return self._end_message(b''.join(self._data)) if is_end else None
 
     def _begin_frame(self, frame: Frame) -> None:
         """Checks a frame's place in its message, and the message's size so far, before any of it is kept."""
@@ -223,9 +226,15 @@ class Hybi(Driver):
         opcode, rsv = self._opcode, self._rsv
         self._opcode = self._rsv = self._length = self._fragments = 0
         self._data = self._validator = None
-        if self._extensions is not None:
-            data = self._extensions.process_incoming_message(Message(opcode, data, rsv)).data
-        return _decode(opcode, data)
+        return _decode(opcode, data) if self._extensions is None else self._undo_extensions(opcode, data, rsv)
+
+    def _undo_extensions(self, opcode: int, data: bytes, rsv: int) -> str | bytes:
+        """What the extensions make of a message: its data, as the application sees it."""
+        assert self._extensions is not None
+        message = self._extensions.process_incoming_message(Message(opcode, data, rsv, self.max_length))
+        if len(message.data) > self.max_length:
+            raise MessageTooBig(f'message too big: {len(message.data)} > {self.max_length}')
+        return _decode(opcode, message.data)
 
     def _receive_ping(self, payload: bytes) -> None:
         # 5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received a Close frame."
@@ -263,6 +272,23 @@ class Hybi(Driver):
         """Sends a binary message."""
         return self._send_message(BINARY, message)
 
+    def send_shared(self, message: SharedMessage) -> bool:
+        """Sends a message that goes to many connections: those with the same extensions, or none, share one frame."""
+        extensions = self._extensions
+        key = extensions.broadcast_key if extensions is not None else ()
+        # 5.3: each frame of a client's has a masking key of its own.
+        if key is None or self.is_client or self.ready_state != OPEN:
+            return super().send_shared(message)
+        frame = message.frames.get(key)
+        if frame is None:
+            opcode, data = message.opcode, message.payload
+            frame = serialize_frame(opcode, data) if extensions is None else self._extend(opcode, data)
+            if frame is None:
+                return False
+            message.frames[key] = frame
+        self.io.write(frame)
+        return True
+
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
         """Sends a ping, and calls ``callback()`` at its pong. ValueError for more than 125 bytes (section 5.5)."""
         return self._command(self._send_ping, control_payload(message), callback)
@@ -283,11 +309,24 @@ class Hybi(Driver):
         if self.ready_state != OPEN:
             return self._command(self._send_message, opcode, data)
         if self._extensions is None:
-            self.io.write(serialize_frame(opcode, data, True, 0, self._masking_key() if self._is_client else None))
-        else:
-            message = self._extensions.process_outgoing_message(Message(opcode, data, 0))
-            self.io.write(serialize_frame(opcode, message.data, True, message.rsv, self._masking_key()))
+            self.io.write(serialize_frame(opcode, data, True, 0, self._masking_key() if self.is_client else None))
+            return True
+        frame = self._extend(opcode, data)
+        if frame is None:
+            return False
+        self.io.write(frame)
         return True
+
+    def _extend(self, opcode: int, data: bytes) -> bytes | None:
+        """The frame that the extensions make of a message; ``None`` when one of them fails."""
+        assert self._extensions is not None
+        try:
+            message = self._extensions.process_outgoing_message(Message(opcode, data, 0))
+        except ProtocolError as error:
+            # Whoever sends has done nothing wrong, but what the peer's extension has seen and ours has are no longer the same.
+            self._fail(error.code, _forgetful(error))
+            return None
+        return serialize_frame(opcode, message.data, True, message.rsv, self._masking_key())
 
     def _send_ping(self, payload: bytes, callback: Callable[[], object] | None) -> None:
         if callback is not None:
@@ -326,6 +365,16 @@ class Hybi(Driver):
         super()._close(code, reason)
 
 
+def _keep(parts: list[bytes | bytearray], payload: bytes) -> None:
+    """Adds to the parts of a message: a large one as it is, without a copy, small ones together: each costs 40 bytes more."""
+    if len(payload) >= _LARGE_PART:
+        parts.append(payload)
+    elif parts and isinstance(parts[-1], bytearray) and len(parts[-1]) < 16 * _LARGE_PART:
+        parts[-1] += payload
+    else:
+        parts.append(bytearray(payload))
+
+
 def _decode(opcode: int, data: bytes) -> str | bytes:
     """A message's data, as the application sees it; section 5.6: text is UTF-8, anything else closes with 1007."""
     if opcode == BINARY:
@@ -334,6 +383,12 @@ def _decode(opcode: int, data: bytes) -> str | bytes:
         return data.decode()
     except UnicodeDecodeError:
         raise InvalidData('text is not UTF-8') from None
+
+
+def _forgetful(error: ProtocolError) -> ProtocolError:
+    """The error without its way here, which would keep the message that was wrong for as long as somebody keeps the error."""
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _validate(validator: codecs.IncrementalDecoder, data: bytes, is_end: bool) -> None:

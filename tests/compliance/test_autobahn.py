@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.compliance import autobahn
+from tests.compliance import autobahn, deflate
 from tests.support.processes import ROOT, environment
 from tests.support.programs import give_up
 from tests.support.servers import serve
@@ -49,3 +51,20 @@ def test_the_client_passes_every_uncompressed_case(tmp_path: Path, capsys: pytes
     assert run.stdout == f'{len(rows)} cases done\n'
     assert autobahn.groups(rows) == set(autobahn.UNCOMPRESSED)
     assert autobahn.failures(rows) == []
+
+
+@pytest.mark.parametrize('fuzz', [deflate.fuzz_server, deflate.fuzz_client])
+def test_both_pass_a_sample_of_the_compressed_cases(fuzz: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = fuzz(autobahn.COMPRESSION_SAMPLE, tmp_path, autobahn.DEADLINE)
+    with capsys.disabled():
+        print(f'\ncompressed:\n{autobahn.summary(rows)}')
+    assert [row.case for row in rows] == sorted(
+        autobahn.COMPRESSION_SAMPLE, key=lambda case: [int(part) for part in case.split('.')])
+    assert autobahn.failures(rows) == []
+
+
+def test_all_compressed_cases_were_passed_or_have_a_reason() -> None:
+    record = json.loads(deflate.RESULT.read_text())
+    for role in ('server', 'client'):
+        assert record[role]['cases'] == 216
+        assert all(found[2] for found in record[role]['not passed'].values())

@@ -1,0 +1,106 @@
+"""The examples of event sources, started by the command that their first lines give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_examples import command_of, free_port, running
+from tests.support.eventstream import EventClient, ServerEvent
+from tests.support.processes import Endpoint
+from tests.support.wire import Head, RawClient, http_get
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Endpoint]:
+    """The application's example."""
+    port = free_port()
+    with running(command_of('app.py', '--bind', f'127.0.0.1:{port}'), port, tmp_path / 'run') as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Iterator[Endpoint]:
+    """The feed's example."""
+    port = free_port()
+    with running(command_of('feed.py', '--bind', f'127.0.0.1:{port}'), port, tmp_path / 'run') as endpoint:
+        yield endpoint
+
+
+def publish(feed: Endpoint, text: str) -> Head:
+    """Give the feed an event."""
+    body = text.encode()
+    with RawClient(feed) as client:
+        client.send(b'POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+        return client.receive_head()
+
+
+def follower(feed: Endpoint, last_event_id: str = '') -> EventClient:
+    """Somebody who follows it."""
+    return EventClient(feed, '/', [('Last-Event-ID', last_event_id)] if last_event_id else [])
+
+
+class TestApplication:
+    """examples/app.py and its page."""
+
+    def test_counts_and_goes_on_where_the_client_was(self, app: Endpoint) -> None:
+        with EventClient(app, '/') as client:
+            client.open()
+            assert client.receive_event().data.startswith('Welcome!\n\n')
+            assert client.receive_event() == ServerEvent('Time: 1', 'tick', '1')
+        with EventClient(app, '/', [('Last-Event-ID', '41')]) as client:
+            client.open().receive_event()
+            assert client.receive_event() == ServerEvent('Time: 42', 'tick', '42')
+
+    @pytest.mark.parametrize('last_event_id', ['x', '-1', '9' * 5000, '\xb2'])
+    def test_any_id_is_survived(self, app: Endpoint, last_event_id: str) -> None:
+        with EventClient(app, '/', [('Last-Event-ID', last_event_id)]) as client:
+            client.open()
+            assert [client.receive_event().type for _ in range(2)] == ['message', 'tick']
+
+    def test_has_a_page(self, app: Endpoint) -> None:
+        head, page = http_get(app, '/events')
+        assert (head.status, b'<title>faye_websocket: events</title>' in page) == (200, True)
+        assert http_get(app, '/other')[0].status == 404
+
+
+class TestFeed:
+    """examples/feed.py."""
+
+    def test_followers_get_what_is_published(self, feed: Endpoint) -> None:
+        with follower(feed) as one, follower(feed) as two:
+            one.open().receive_retry()
+            two.open().receive_retry()
+            assert publish(feed, 'It rains,\nand rains').status == 204
+            for client in (one, two):
+                assert client.receive_event() == ServerEvent('It rains,\nand rains', 'message', '1')
+
+    def test_who_comes_back_is_sent_what_he_missed(self, feed: Endpoint) -> None:  # E5
+        with follower(feed) as client:
+            client.open().receive_retry()
+            publish(feed, 'one')
+            assert client.receive_event().last_event_id == '1'
+        for text in ('two', 'three'):
+            publish(feed, text)
+        with follower(feed, '1') as client:
+            client.open()
+            assert [client.receive_event() for _ in range(2)] == [
+                ServerEvent('two', 'message', '2'), ServerEvent('three', 'message', '3')]
+            publish(feed, 'four')
+            assert client.receive_event() == ServerEvent('four', 'message', '4')
+        assert http_get(feed)[1] == b'1: one\n2: two\n3: three\n4: four\n'
+
+    @pytest.mark.parametrize('last_event_id', ['x', '7', '9' * 5000])
+    def test_an_id_of_another_feed_is_sent_all_there_is(self, feed: Endpoint, last_event_id: str) -> None:
+        publish(feed, 'one')
+        with follower(feed, last_event_id) as client:
+            assert client.open().receive_event() == ServerEvent('one', 'message', '1')
+
+    def test_who_is_new_is_told_nothing_old(self, feed: Endpoint) -> None:
+        publish(feed, 'one')
+        with follower(feed) as client:
+            client.open().receive_retry()
+            publish(feed, 'two')
+            assert client.receive_event().data == 'two'
