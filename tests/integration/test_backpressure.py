@@ -1,0 +1,145 @@
+"""Backpressure at full size, and the memory that a server's process takes meanwhile.
+
+200 MB go to each of 100 readers, and a gigabyte to a slow handler; FAYE_TEST_SCALE=0.1 makes that a tenth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.pressure_app import MAX_BUFFERED, SIZE, message
+from tests.support.servers import Server, serve
+from tests.support.wire import BINARY, RawClient, http_get
+
+SCALE = float(os.environ.get('FAYE_TEST_SCALE', '1'))
+
+READERS = 100
+BROADCAST = int(200e6 * SCALE) // SIZE
+SENT = int(1e9 * SCALE) // SIZE
+
+#: Seconds that the whole may take, on a machine that does other things too.
+PATIENCE = 110.0
+
+#: What a message is as a frame from a server, up to the end of its number, and how long the frame is.
+HEAD = struct.Struct('!BBQQ')
+FRAME = 10 + SIZE
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server."""
+    with serve('pywsgi', 'tests.support.pressure_app:app', tmp_path=tmp_path) as running:
+        yield running
+
+
+def progress(server: Server) -> dict[str, Any]:
+    """How far the application is."""
+    return json.loads(http_get(server, '/-/progress')[1])
+
+
+class Memory:
+    """The server's resident memory: what it was, and the most that was seen since."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.before = self.highest = server.rss()
+        self.next = 0.0
+
+    def look(self) -> None:
+        """Looks, but not too often."""
+        if time.monotonic() > self.next:
+            self.highest = max(self.highest, self.server.rss())
+            self.next = time.monotonic() + 0.05
+
+    @property
+    def growth(self) -> int:
+        """How much more it was at most."""
+        return self.highest - self.before
+
+
+class Reader:
+    """One client of the feed: it checks that each frame begins where it must, with the next number."""
+
+    def __init__(self, server: Server) -> None:
+        self.client = RawClient(server, '/feed')
+        assert self.client.handshake().status == 101
+        self.position = 0
+
+    def take(self, buffer: memoryview) -> None:
+        """Reads what there is."""
+        size = self.client.socket.recv_into(buffer)
+        assert size, f'the connection ended after {self.position} bytes'
+        start, end = self.position, self.position + size
+        for number in range(start // FRAME, (end - 1) // FRAME + 1):
+            # The part of this frame's head that has just come, if any.
+            begin = number * FRAME
+            first, last = max(start, begin), min(end, begin + HEAD.size)
+            if first < last:
+                assert buffer[first - start:last - start] == HEAD.pack(0x82, 127, SIZE, number)[first - begin:last - begin]
+        self.position = end
+
+
+def read_all(readers: list[Reader], length: int, memory: Memory) -> None:
+    """Has every reader read so much."""
+    buffer = memoryview(bytearray(2**20))
+    with selectors.DefaultSelector() as selector:
+        for reader in readers:
+            selector.register(reader.client.socket, selectors.EVENT_READ, reader)
+        end = time.monotonic() + PATIENCE
+        while selector.get_map():
+            assert time.monotonic() < end, [reader.position for reader in readers]
+            for key, _ in selector.select(1):
+                key.data.take(buffer)
+                if key.data.position == length:
+                    selector.unregister(key.fileobj)
+            memory.look()
+
+
+def test_one_stalled_reader_among_101_harms_nobody(server: Server) -> None:  # B3
+    stalled = RawClient(server, '/feed')
+    assert stalled.handshake().status == 101
+    readers = [Reader(server) for _ in range(READERS)]
+    memory, began = Memory(server), time.monotonic()
+    http_get(server, f'/broadcast?count={BROADCAST}')
+    read_all(readers, BROADCAST * FRAME, memory)
+    seconds, told = time.monotonic() - began, progress(server)
+    print(f'B3: {BROADCAST * SIZE / 1e6:.0f} MB to each of {READERS} in {seconds:.1f} s, '
+          f'memory grew by {memory.growth / 2**20:.1f} MiB at most')
+    assert told['closes'] == [[1013, 'slow consumer']]
+    # What waits for the stalled one, and what may wait for the others, to whom it is the same; and as much for the allocator.
+    assert memory.growth < 4 * MAX_BUFFERED
+    stalled.close()
+    for reader in readers:
+        reader.client.close()
+
+
+def masked_frame(number: int) -> bytes:
+    """A message as a client's frame; a key of zeros, which leaves the payload as it is, is as good as any for TCP."""
+    return HEAD.pack(0x80 | BINARY, 0xFF, SIZE, 0)[:10] + bytes(4) + message(number)
+
+
+def test_a_handler_that_falls_behind_slows_the_peer_down(server: Server) -> None:  # B4
+    with RawClient(server, '/slow', deadline=PATIENCE) as client:
+        assert client.handshake().status == 101
+        memory, began = Memory(server), time.monotonic()
+        client.socket.settimeout(PATIENCE)
+        for number in range(SENT):
+            client.send(masked_frame(number))
+            memory.look()
+        while (told := progress(server))['handled'] < SENT:
+            assert time.monotonic() < began + PATIENCE, told
+            memory.look()
+        seconds = time.monotonic() - began
+        print(f'B4: {SENT * SIZE / 1e6:.0f} MB in {seconds:.1f} s, memory grew by {memory.growth / 2**20:.1f} MiB at most')
+        assert told['in order']
+        # 64 messages wait, and one read's worth more.
+        assert memory.growth < 4 * 64 * SIZE

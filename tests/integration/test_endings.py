@@ -1,0 +1,296 @@
+"""The matrix of endings: every way in which a connection can end, for WebSocket, Client and EventSource, under every server.
+
+The sockets live in the process of a real server, the test is their peer, on bytes. After each ending there was one close event,
+with the right code and reason and nothing behind it; the log has nothing that it should not have; and the process holds
+no descriptor, greenlet, watcher, timer or object of ours more than before. `python -m tests.endings` prints the matrix.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from hashlib import sha1
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.support.certificates import session_certificate
+from tests.support.holdings import Census, difference
+from tests.support.servers import SERVERS, Server, serve
+from tests.support.waiting import wait_until
+from tests.support.wire import (
+    CLOSE,
+    TEXT,
+    Frame,
+    RawClient,
+    close_payload,
+    http_get,
+    parse_head,
+    serialize_frame,
+)
+
+GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+EVENT_STREAM = (('Accept', 'text/event-stream'),)
+
+
+#: Seconds until nothing may be left: more than a connection lingers behind its end, and less than any timer of its runs.
+SETTLED = 6.0
+
+
+class Peer(RawClient):
+    """The other end of a socket, as bytes: a client of a server's socket, or a server of the library's client."""
+
+    is_server = False
+
+    def open(self) -> None:
+        """A client's handshake."""
+        head = self.handshake()
+        assert head.status in (101, 200), head
+
+    def say(self, opcode: int, payload: bytes) -> None:
+        """Sends a frame, masked as it must be."""
+        self.send(serialize_frame(opcode, payload, masked=not self.is_server))
+
+    def say_wrongly(self) -> None:
+        """Sends a frame that is masked where it must not be, or not where it must be."""
+        self.send(serialize_frame(TEXT, b'wrong', masked=self.is_server))
+
+    def answer_close(self) -> None:
+        """Answers the close frame that comes."""
+        frame = self.receive_frame()
+        assert frame.opcode == CLOSE
+        self.say(CLOSE, frame.payload)
+
+
+class ServerPeer(Peer):
+    """The server of a client."""
+
+    is_server = True
+
+    def __init__(self, connected: socket.socket, path: str) -> None:
+        self.path = path
+        self.deadline = 10.0
+        self.was_reset = False
+        self.transcript = self._unread = b''
+        self.socket = connected
+
+    def open(self) -> None:
+        """A server's handshake."""
+        self._read_until(lambda: b'\r\n\r\n' in self._unread)
+        request, _, self._unread = self._unread.partition(b'\r\n\r\n')
+        _, _, lines = request.partition(b'\r\n')
+        key = parse_head(b'HTTP/1.1 0\r\n' + lines).get('Sec-WebSocket-Key')
+        assert key is not None
+        accept = b64encode(sha1(key.encode() + GUID).digest()).decode()
+        head = ['HTTP/1.1 101 x', 'Upgrade: websocket', 'Connection: Upgrade', f'Sec-WebSocket-Accept: {accept}']
+        self.send('\r\n'.join([*head, '', '']).encode())
+
+    def receive_frame(self) -> Frame:
+        """Reads a short frame, which a client has masked."""
+        first, second = self.receive(2)
+        assert second & 0x80
+        key, payload = self.receive(4), self.receive(second & 0x7F)
+        return Frame(first & 0x0F, bytes(byte ^ key[index % 4] for index, byte in enumerate(payload)))
+
+
+class Told(NamedTuple):
+    """What the application is told: the code of the close event, its reason (None for any), and whether it was clean."""
+
+    code: int
+    reason: str | None = ''
+    was_clean: bool = False
+
+
+class Ending(NamedTuple):
+    """What the peer does, and what each socket is told of it; `None` where there is no such ending."""
+
+    act: Callable[[Peer], object]
+    websocket: Told
+    client: Told | None
+    eventsource: Told | None
+    logs: str = ''
+
+
+def nothing(peer: Peer) -> None:
+    """The peer does nothing."""
+
+
+def leave_much_unread(peer: Peer) -> None:
+    """Asks for much, sees that it begins to come, and is gone."""
+    ask(peer)
+    peer.receive(1)
+    peer.reset()
+
+
+def ask(peer: Peer) -> None:
+    """Has the message handler do something; an event source has none, and does it by itself."""
+    if '/eventsource/' not in peer.path:
+        peer.say(TEXT, b'go')
+
+
+def then(*acts: Callable[[Peer], object]) -> Callable[[Peer], None]:
+    """One after the other."""
+    def act(peer: Peer) -> None:
+        for each in acts:
+            each(peer)
+    return act
+
+
+def answer(peer: Peer) -> None:
+    """Answers a close frame, if there is one in this protocol."""
+    if '/eventsource/' not in peer.path:
+        peer.answer_close()
+
+
+ENOUGH = Told(3000, 'enough', True)
+NO_STREAM_CODE = Told(1000, '', True)
+FAULT = Told(1011, 'internal error', True)
+LOST = Told(1006)
+LOST_SOMEHOW = Told(1006, None)
+
+ENDINGS = {
+    'close by the peer': Ending(lambda peer: peer.say(CLOSE, close_payload(3333, 'bye')), Told(3333, 'bye', True),
+                                Told(3333, 'bye', True), None),
+    'close() by us': Ending(answer, ENOUGH, ENOUGH, NO_STREAM_CODE),
+    'EOF': Ending(lambda peer: peer.close(), LOST, LOST, LOST),
+    'RST': Ending(lambda peer: peer.reset(), LOST_SOMEHOW, LOST_SOMEHOW, LOST_SOMEHOW),
+    'ping timeout': Ending(nothing, Told(1006, 'ping timeout'), Told(1006, 'ping timeout'), None),
+    'protocol error': Ending(lambda peer: peer.say_wrongly(), Told(1002, None), Told(1002, None), None),
+    'handler exception': Ending(then(ask, answer), FAULT, FAULT, FAULT, 'RuntimeError: on purpose'),
+    'killed greenlet': Ending(then(ask, answer), FAULT, FAULT, FAULT),
+    'write failure': Ending(leave_much_unread, LOST_SOMEHOW, LOST_SOMEHOW, LOST_SOMEHOW),
+    'close() in onopen': Ending(answer, ENOUGH, ENOUGH, NO_STREAM_CODE),
+    'close() in onmessage': Ending(then(ask, answer), ENOUGH, ENOUGH, None),
+    'close() twice': Ending(answer, ENOUGH, ENOUGH, NO_STREAM_CODE),
+    'close() before open': Ending(answer, ENOUGH, LOST_SOMEHOW, NO_STREAM_CODE),
+}
+
+KINDS = ('websocket', 'client', 'eventsource')
+
+
+class Setting(NamedTuple):
+    """A server, and the form of the codec in it."""
+
+    kind: str
+    tls: bool
+    is_pure: bool = False
+
+    def __str__(self) -> str:
+        return f'{self.kind}-{"tls" if self.tls else "plain"}-{"pure" if self.is_pure else "default"}'
+
+
+SETTINGS = [*(Setting(kind, tls) for kind in SERVERS for tls in (False, True)), Setting('pywsgi', False, True)]
+
+CELLS = [(setting, kind, name) for setting in SETTINGS for kind in KINDS for name, ending in ENDINGS.items()
+         if getattr(ending, kind) is not None]
+
+
+class Running(NamedTuple):
+    """A server, and what it held when it had done all it does once."""
+
+    server: Server
+    before: Census
+
+
+@pytest.fixture(scope='module')
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Setting], Running]]:
+    """Starts the server of a setting at its first use."""
+    started: dict[Setting, Running] = {}
+    with ExitStack() as stack:
+        def get(setting: Setting) -> Running:
+            if setting not in started:
+                env = {'FAYE_WEBSOCKET_PURE': '1' if setting.is_pure else ''}
+                server = stack.enter_context(serve(setting.kind, 'tests.support.ending_app:app', tls=setting.tls, env=env,
+                                                   tmp_path=tmp_path_factory.mktemp('endings')))
+                # The first socket has modules, a reactor and a worker's greenlet made, which stay.
+                for kind in KINDS:
+                    end(server, kind, 'close() by us', f'/{kind}/close()-by-us/first')
+                wait_until(lambda: not census(server)['Stream'], 'the first ones are gone', SETTLED)
+                started[setting] = Running(server, census(server))
+            return started[setting]
+
+        yield get
+
+
+def census(server: Server) -> Census:
+    """What the server's process holds."""
+    return json.loads(http_get(server, '/-/census')[1])
+
+
+def find_rest(server: Server, before: Census) -> Census:
+    """What it holds more of than before."""
+    return {what: count for what, count in difference(before, census(server)).items() if count > 0}
+
+
+def meet(server: Server, kind: str, path: str) -> Iterator[Peer]:
+    """The peer of a new socket of this kind at this path, before its handshake; it is closed at the end."""
+    if kind == 'client':
+        yield from meet_client(server, path)
+    else:
+        headers = {'headers': EVENT_STREAM} if kind == 'eventsource' else {}
+        with Peer(server, path, **headers) as peer:
+            yield peer
+
+
+def meet_client(server: Server, path: str) -> Iterator[Peer]:
+    """The same for the library's client, which this test is the server of."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        listener.settimeout(10)
+        make_client(server, path, listener.getsockname()[1])
+        connected: Any = listener.accept()[0]
+    with connected:
+        connected.settimeout(10)
+        if server.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(session_certificate().certfile, session_certificate().keyfile)
+            connected = context.wrap_socket(connected, server_side=True)
+        with ServerPeer(connected, path) as peer:
+            yield peer
+
+
+def make_client(server: Server, path: str, port: int) -> None:
+    """Has the server's process make a client of the server on this port."""
+    query = {'url': f'{"wss" if server.certificate else "ws"}://127.0.0.1:{port}/'}
+    if server.certificate:
+        query['authority'] = server.certificate.authority
+    assert http_get(server, f'{path}?{urlencode(query)}')[0].status == 200
+
+
+def end(server: Server, kind: str, name: str, path: str) -> list[dict[str, Any]]:
+    """Brings a new socket to this end; the events that it had."""
+    if (kind, name) == ('client', 'close() before open'):
+        # A client that is closed at once does not even connect.
+        make_client(server, path, server.port)
+        server.wait_for_event(path, 'close')
+    else:
+        for peer in meet(server, kind, path):
+            peer.open()
+            ENDINGS[name].act(peer)
+            server.wait_for_event(path, 'close')
+    return server.events(path)
+
+
+@pytest.mark.parametrize(('setting', 'kind', 'name'), [
+    pytest.param(*cell, id='-'.join(map(str, cell))) for cell in CELLS])
+def test_every_ending_is_one_close_event_and_leaves_nothing(
+        running: Callable[[Setting], Running], numbers: Iterator[int], setting: Setting, kind: str,
+        name: str) -> None:  # L2, L4, L5
+    server, before = running(setting)
+    ending, log_end = ENDINGS[name], len(server.error_log())
+    told: Told = getattr(ending, kind)
+    events = end(server, kind, name, f'/{kind}/{name.replace(" ", "-")}/{next(numbers)}')
+    wait_until(lambda: not find_rest(server, before), f'no more than {before}', SETTLED)
+    assert [event['type'] for event in events].index('close') == len(events) - 1
+    assert (events[-1]['code'], events[-1]['was_clean']) == (told.code, told.was_clean)
+    assert told.reason is None or events[-1]['reason'] == told.reason
+    logged = server.error_log()[log_end:]
+    if ending.logs:
+        assert [line for line in logged.splitlines() if line == ending.logs] == [ending.logs]
+        assert logged.count('Traceback') == 1
+    else:
+        assert logged == ''

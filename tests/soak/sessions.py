@@ -1,0 +1,291 @@
+"""What the connections of a soak do: each session is one connection's life, from the handshake to an end, good or bad.
+
+A session is a function of a `User`; it raises when something is not as it must be. Half of them use the library's own client,
+the others write bytes.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gevent
+
+from faye_websocket import Client, PermessageDeflate
+from tests.soak.ledger import Ledger
+from tests.support.processes import Endpoint
+from tests.support.wire import (
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    RawClient,
+    close_payload,
+    serialize_frame,
+)
+
+#: Seconds that anything a session waits for may take, on a machine that does other things too.
+PATIENCE = 120.0
+
+#: Seconds between two messages of a session.
+PAUSE = (2.0, 10.0)
+
+EVENT_STREAM = (('Accept', 'text/event-stream'),)
+
+
+class User:
+    """One connection after the other: where to, for how long, and the randomness of it all."""
+
+    def __init__(self, servers: Sequence[Endpoint], ledger: Ledger, seed: int, lifetime: float) -> None:
+        self.servers = servers
+        self.ledger = ledger
+        self.random = random.Random(seed)
+        self.lifetime = lifetime
+
+    def server(self) -> Endpoint:
+        """The plain port, or every third time the one with TLS."""
+        return self.servers[self.random.random() < 0.33]
+
+    def query(self) -> str:
+        """With compression, or without."""
+        return self.random.choice(['', '?deflate'])
+
+    def messages(self) -> range:
+        """How many messages this life has."""
+        life = min(self.random.expovariate(1 / self.lifetime), 4 * self.lifetime)
+        return range(1 + int(life / (sum(PAUSE) / 2)))
+
+    def pause(self) -> None:
+        """Between two messages."""
+        gevent.sleep(self.random.uniform(*PAUSE))
+
+    def text(self) -> str:
+        """A message that compresses somewhat."""
+        return f'{self.random.random()} ' * self.random.choice([1, 5, 50])
+
+    def client(self, path: str, servers: Sequence[Endpoint] = (), **options: Any) -> Client:
+        """The library's client, whose close event is counted."""
+        server = servers[0] if servers else self.server()
+        if server.certificate is not None:
+            options['tls'] = {'root_cert_file': server.certificate.authority}
+        if 'deflate' in path:
+            options['extensions'] = [PermessageDeflate()]
+        client = Client(server.ws_url(path), timeout=PATIENCE, **options)
+        self.ledger.enter_silent(client)
+        return client
+
+    def raw(self, path: str) -> RawClient:
+        """A client of bytes, with an open socket; on the plain port, where FIN and RST are what they seem."""
+        client = RawClient(self.servers[0], path, deadline=PATIENCE)
+        check(client.handshake().status, 101)
+        return client
+
+
+def check(seen: object, expected: object) -> None:
+    """Raises when a session sees something else."""
+    if seen != expected:
+        raise AssertionError(f'expected {expected!r:.80}, got {seen!r:.80}')
+
+
+def converse(user: User, path: str) -> None:
+    """Texts, and their echoes; this side closes."""
+    with user.client(path, ping=10) as ws:
+        for _ in user.messages():
+            text = user.text()
+            ws.send(text)
+            check(ws.receive(PATIENCE), text)
+            user.pause()
+
+
+def text_echo(user: User) -> None:
+    """Texts, answered by a handler."""
+    converse(user, '/echo' + user.query())
+
+
+def greenlet_echo(user: User) -> None:
+    """Texts, answered by a greenlet that receives."""
+    converse(user, '/greenlet' + user.query())
+
+
+def slow_echo(user: User) -> None:
+    """Texts, answered by a handler that takes its time."""
+    converse(user, '/slow' + user.query())
+
+
+def binary_echo(user: User) -> None:
+    """Bytes of every length form."""
+    with user.client('/echo' + user.query()) as ws:
+        for _ in user.messages():
+            data = user.random.randbytes(user.random.choice([0, 1, 125, 126, 5000, 65535, 65536]))
+            ws.send(data)
+            check(ws.receive(PATIENCE), data)
+            user.pause()
+
+
+def large_echo(user: User) -> None:
+    """A message of a megabyte."""
+    with user.client('/echo' + user.query(), ping=10) as ws:
+        data = user.random.randbytes(2**18) * 4
+        ws.send(data)
+        check(ws.receive(PATIENCE), data)
+        user.pause()
+
+
+def listener(user: User) -> None:
+    """A member of the room, with a handler, that says nothing."""
+    with user.client('/room' + user.query()) as ws:
+        ws.onmessage = lambda event: None
+        for _ in user.messages():
+            user.pause()
+
+
+def fragments(user: User) -> None:
+    """A message in fragments, with pings between them."""
+    with user.raw('/echo') as client:
+        for _ in user.messages():
+            parts = [b'%d ' % number * 50 for number in range(5)]
+            for number, part in enumerate(parts):
+                client.send_frame(CONTINUATION if number else TEXT, part, fin=number == 4)
+                client.send_frame(PING, b'%d' % number)
+            echo, pongs = None, 0
+            while echo is None or pongs < 1:
+                frame = receive(client)
+                pongs += frame.opcode == PONG
+                echo = frame.payload if frame.opcode == TEXT else echo
+            check(echo, b''.join(parts))
+            user.pause()
+        say_goodbye(client)
+
+
+def server_closes(user: User) -> None:
+    """The server ends it."""
+    with user.client('/close') as ws:
+        user.pause()
+        ws.send('enough?')
+        check(ws.receive(PATIENCE), None)
+
+
+def close_at_once(user: User) -> None:
+    """Ends before it is open, or right after."""
+    # Not over TLS: gevent's server logs a handshake that its peer has left.
+    ws = user.client('/echo', servers=user.servers[:1])
+    gevent.sleep(user.random.choice([0, 0.001, 0.01, 0.1]))
+    ws.close()
+
+
+def event_stream(user: User) -> None:
+    """A browser that listens for a while, and goes away; now and then with a reset."""
+    server = user.server()
+    with RawClient(server, '/events', EVENT_STREAM, deadline=PATIENCE) as client:
+        check(client.handshake().status, 200)
+        check(client.receive(7), b'retry: ')
+        for _ in user.messages():
+            user.pause()
+            client.socket.settimeout(PATIENCE)
+            check(client.socket.recv(65536) != b'', True)
+        if server.certificate is None and user.random.random() < 0.3:
+            client.reset()
+
+
+def handler_raises(user: User) -> None:
+    """A fault of a handler."""
+    with user.raw('/raise') as client:
+        user.pause()
+        client.send_frame(TEXT, b'do it')
+        check(expect(client, CLOSE).code, 1011)
+        client.send_close(1011)
+        client.read_to_eof()
+
+
+def reset(user: User) -> None:
+    """RST, with an echo on the way."""
+    with user.raw('/echo') as client:
+        user.pause()
+        client.send_frame(TEXT, b'x' * 20_000)
+        client.reset()
+
+
+def end_within_a_frame(user: User) -> None:
+    """EOF, where half a frame is missing."""
+    with user.raw('/echo') as client:
+        user.pause()
+        client.send(serialize_frame(TEXT, b'hello' * 20)[:-20])
+
+
+def garbage(user: User) -> None:
+    """Bytes that are no frames."""
+    with user.raw('/echo' + user.query()) as client:
+        user.pause()
+        client.send(b'\xff' + user.random.randbytes(1000))
+        check(expect(client, CLOSE).code, 1002)
+
+
+def faulty_frame(user: User) -> None:
+    """A frame that is against the rules, in one of many ways; the close frame says which."""
+    frame, code = user.random.choice([
+        (serialize_frame(TEXT, b'not masked', masked=False), 1002),
+        (serialize_frame(TEXT, b'\xff\xfe'), 1007),
+        (serialize_frame(CONTINUATION, b'of nothing'), 1002),
+        (serialize_frame(PING, b'x' * 126), 1002),
+        (serialize_frame(3, b''), 1002),
+        (serialize_frame(CLOSE, close_payload(1005)), 1002),
+        (b'\x82\xff' + (2**22 + 1).to_bytes(8, 'big') + bytes(4), 1009)])
+    with user.raw('/echo') as client:
+        user.pause()
+        client.send(frame)
+        check(expect(client, CLOSE).code, code)
+        client.send_close(code)
+        client.read_to_eof()
+
+
+def slow_reader(user: User) -> None:
+    """Reads nothing of a flood, until the server has given it up."""
+    with user.raw('/flood') as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for _ in range(4):
+            user.pause()
+
+
+def silent_peer(user: User) -> None:
+    """Answers no ping, so that the server gives it up."""
+    with user.raw('/echo'):
+        gevent.sleep(65)
+
+
+def idle(user: User) -> None:
+    """Does nothing but answer pings."""
+    with user.client('/echo' + user.query()):
+        for _ in user.messages():
+            user.pause()
+
+
+def receive(client: RawClient) -> Any:
+    """The next frame that is no ping of the keep-alive's, which is answered."""
+    while (frame := client.receive_frame()).opcode == PING:
+        client.send_frame(PONG, frame.payload)
+    return frame
+
+
+def expect(client: RawClient, opcode: int) -> Any:
+    """The next frame with this opcode."""
+    while (frame := receive(client)).opcode != opcode:
+        pass
+    return frame
+
+
+def say_goodbye(client: RawClient) -> None:
+    """The closing handshake."""
+    client.send_close(1000)
+    check(expect(client, CLOSE).code, 1000)
+
+
+Session = Callable[[User], None]
+
+#: What a user does next, and how likely.
+SESSIONS: dict[Session, int] = {
+    text_echo: 16, greenlet_echo: 8, slow_echo: 4, binary_echo: 10, large_echo: 2, listener: 12, fragments: 6, server_closes: 3,
+    close_at_once: 3, event_stream: 12, idle: 8,
+    handler_raises: 2, reset: 4, end_within_a_frame: 3, garbage: 3, faulty_frame: 4, slow_reader: 1, silent_peer: 1}

@@ -1,0 +1,105 @@
+"""The application of the matrix of endings: its sockets end in the way that the path names.
+
+`/websocket/EOF/7` makes a WebSocket, `/eventsource/EOF/8` an EventSource; `/client/EOF/9?url=...&authority=...` makes a Client,
+which lives in this process like the others, and answers at once. Each records its events. `/-/census` tells what the process
+holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+import gevent
+
+from faye_websocket import Client, EventSource, WebSocket
+from tests.support.apps import Environ, StartResponse, hello, record_events
+from tests.support.holdings import take_census
+
+#: What a socket is given, beside the defaults, when its ending is this.
+OPTIONS: dict[str, dict[str, Any]] = {'ping timeout': {'ping': 0.1, 'ping_timeout': 0.1}}
+
+#: What waits for a peer that reads nothing, so that there is something to write when it is gone.
+MUCH = bytes(8_000_000)
+
+
+def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """The WSGI application."""
+    kind, _, ending = environ['PATH_INFO'].strip('/').partition('/')
+    ending = ending.rpartition('/')[0].replace('-', ' ')
+    if kind == 'websocket':
+        ws = WebSocket(environ, **OPTIONS.get(ending, {}))
+        prepare(ws, ending, environ['PATH_INFO'])
+        return ws(environ, start_response)
+    if kind == 'eventsource':
+        es = EventSource(environ)
+        prepare(es, ending, environ['PATH_INFO'])
+        return es(environ, start_response)
+    if kind == 'client':
+        query = parse_qs(environ['QUERY_STRING'])
+        tls = {'root_cert_file': query['authority'][0]} if 'authority' in query else None
+        prepare(Client(query['url'][0], tls=tls, **OPTIONS.get(ending, {})), ending, environ['PATH_INFO'])
+    elif environ['PATH_INFO'] == '/-/census':
+        body = json.dumps(take_census()).encode()
+        start_response('200 OK', [('Content-Type', 'application/json'), ('Content-Length', str(len(body)))])
+        return [body]
+    return hello(start_response)
+
+
+def prepare(socket: Any, ending: str, path: str) -> None:
+    """Has this socket come to its end."""
+    record_events(socket, path)
+    PREPARE.get(ending, lambda socket: None)(socket)
+
+
+def on(type: str, handle: Callable[[Any], object]) -> Callable[[Any], None]:
+    """Adds a listener that does something with the socket."""
+    return lambda socket: socket.on(type, lambda event: handle(socket))
+
+
+def either(handle: Callable[[Any], object]) -> Callable[[Any], None]:
+    """The same for the first message, or for the open event of a socket that has no messages."""
+    return lambda socket: on('open' if isinstance(socket, EventSource) else 'message', handle)(socket)
+
+
+def close(socket: Any, code: int = 3000, reason: str = 'enough') -> None:
+    """An event source's close has no code."""
+    if isinstance(socket, EventSource):
+        socket.close()
+    else:
+        socket.close(code, reason)
+
+
+def close_twice(socket: Any) -> None:
+    """The second close changes nothing."""
+    close(socket)
+    close(socket, 3001, 'more than enough')
+
+
+def raise_error(socket: Any) -> None:
+    """A fault of a handler's."""
+    raise RuntimeError('on purpose')
+
+
+def be_killed(socket: Any) -> None:
+    """A handler whose greenlet is killed while it waits."""
+    gevent.spawn(gevent.kill, gevent.getcurrent())
+    gevent.sleep(60)
+
+
+def send_much(socket: Any) -> None:
+    """More than the kernel takes."""
+    socket.send('x' * len(MUCH) if isinstance(socket, EventSource) else MUCH)
+
+
+PREPARE: dict[str, Callable[[Any], object]] = {
+    'close() by us': on('open', lambda socket: gevent.spawn(close, socket)),
+    'close() in onopen': on('open', close),
+    'close() in onmessage': on('message', close),
+    'close() twice': on('open', close_twice),
+    'close() before open': close,
+    'handler exception': either(raise_error),
+    'killed greenlet': either(be_killed),
+    'write failure': either(send_much)}
