@@ -79,6 +79,8 @@ class Client(API):
     )
 
     _is_server = False
+    # ``metrics`` has others.
+    _connection_class: type[Connection] = Connection
 
     def __init__(
         self,
@@ -133,7 +135,7 @@ class Client(API):
         self._stage = 'connecting'
         make_proxy(proxy, parse_url(url))
         self._deadline = time.monotonic() + timeout
-        self._connection = Connection(self, limits, current_reactor())
+        self._connection = self._connection_class(self, limits, current_reactor())
         self._drive()
         self._connecting: Any = gevent.spawn(self._connect)
 

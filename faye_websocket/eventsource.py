@@ -229,8 +229,8 @@ def _is_event_stream(header: tuple[str, str]) -> bool:
 
 def _has_socket(environ: Mapping[str, Any]) -> bool:
     """Whether the request's socket can be taken from its server."""
-    # A stream of HTTP/2 shares its connection with others.
-    if str(environ.get('SERVER_PROTOCOL', '')).startswith('HTTP/2'):
+    # A stream of HTTP/2 shares its connection with others; and uWSGI's adapter cannot look without taking.
+    if str(environ.get('SERVER_PROTOCOL', '')).startswith('HTTP/2') or 'uwsgi.version' in environ:
         return False
     return any(take(environ) is not None for take in tuple(ADAPTERS.values()))
 

@@ -60,6 +60,9 @@ class WebSocket(API):
     is_websocket = staticmethod(is_websocket)
     Client = Client
 
+    # ``metrics`` has others.
+    _connection_class: type[Connection] = Connection
+
     def __init__(
         self,
         environ: dict[str, Any],
@@ -94,7 +97,7 @@ class WebSocket(API):
             overflow=overflow,
             max_queue=max_queue,
         )
-        self._connection = Connection(self, limits, current_reactor())
+        self._connection = self._connection_class(self, limits, current_reactor())
         driver = wsgi(
             Request(environ, self._connection.write),
             check_protocols(protocols),

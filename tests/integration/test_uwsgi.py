@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from tests.support.eventstream import EventClient
 from tests.support.processes import Endpoint, Process, own_directory
 from tests.support.programs import give_up
 from tests.support.waiting import wait_until
@@ -16,14 +19,14 @@ from tests.support.wire import ACCEPT, CLOSE, RFC_6455, TEXT, Frame, RawClient, 
 
 
 @contextmanager
-def uwsgi(tmp_path: Path, *options: str) -> Iterator[tuple[Process, Endpoint]]:
-    """The control application under uWSGI."""
+def uwsgi(tmp_path: Path, *options: str, app: str = 'tests.support.uwsgi_app:app') -> Iterator[tuple[Process, Endpoint]]:
+    """An application under uWSGI."""
     program = Path(sys.executable).with_name('uwsgi')
     if not program.exists():
         give_up('uwsgi is missing: pip install uwsgi')
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
-    command = [str(program), '--http-socket', f'127.0.0.1:{port}', '--module', 'tests.support.uwsgi_app:app', '--die-on-term',
+    command = [str(program), '--http-socket', f'127.0.0.1:{port}', '--module', app, '--die-on-term',
                '--virtualenv', sys.prefix, *options]
     process = Process(command, own_directory(tmp_path, 'uwsgi'))
     endpoint = Endpoint(('127.0.0.1', port))
@@ -53,6 +56,14 @@ def test_serves_sockets_with_its_gevent_loop(tmp_path: Path) -> None:
             client.close()
         wait_until(lambda: len(re.findall(r'GET /socket .* \(HTTP/1\.1 101\)', process.output())) == 50, 'the log')  # H3
         assert 'Traceback' not in process.output()
+
+
+@pytest.mark.parametrize('options', [('--gevent', '20'), ()], ids=['gevent', 'no gevent'])
+def test_streams_events(options: tuple[str, ...], tmp_path: Path) -> None:  # E7
+    options += ('--enable-threads',)
+    with uwsgi(tmp_path, *options, app='tests.support.sources:app') as (_, endpoint), EventClient(endpoint, '/ten') as client:
+        client.open().read_to_eof()
+        assert [event.data for event in client.stream.events] == [f'event\n{number}' for number in range(10)]
 
 
 def test_closes_a_refused_handshake(tmp_path: Path) -> None:  # S2

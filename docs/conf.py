@@ -1,0 +1,45 @@
+"""Sphinx: ``tox run -e docs`` builds the manual's pages, without a warning, and checks their links."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from faye_websocket import __version__  # noqa: E402
+
+project = 'faye_websocket'
+author = 'the authors of faye_websocket'
+version = release = __version__
+language = 'en'
+
+extensions = ['sphinx.ext.autodoc']
+exclude_patterns = ['_build']
+# Code is shown as it is written.
+highlight_language = 'none'
+smartquotes = False
+
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'signature'
+python_maximum_signature_line_length = 80
+
+nitpicky = True
+# In annotations: what is not ours to document, and what is behind the public names.
+nitpick_ignore_regex = [('py:(class|data|obj|exc)', r'(?!faye_websocket).*')]
+nitpick_ignore = [
+    ('py:class', 'faye_websocket.api.API'),
+    ('py:class', 'faye_websocket.driver.base.ServerIO'),
+    ('py:class', 'faye_websocket.driver.base.SharedMessage'),
+    ('py:class', 'faye_websocket.driver.base.Writer'),
+    ('py:class', 'faye_websocket.driver.client.ClientIO'),
+    ('py:class', 'faye_websocket.driver.emitter.EventEmitter'),
+    ('py:class', 'faye_websocket.driver.hybi.Hybi'),
+]
+
+html_theme = 'furo'
+html_title = f'faye_websocket {__version__}'
+html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
