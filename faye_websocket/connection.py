@@ -205,7 +205,8 @@ class Connection:
             or stream.buffered > self._limits.low_water
             or _get_thread() != self._thread
         ):
-            return self.send(message.data)
+            # This class's own: one that counts what is sent counts what is shared, too.
+            return Connection.send(self, message.data)
         return driver.send_shared(message)
 
     def ping(self, message: str | bytes, callback: Callable[[], object] | None) -> bool:

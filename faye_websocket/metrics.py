@@ -19,7 +19,7 @@ from typing import Any
 
 from .client import Client
 from .connection import Connection
-from .driver.base import CLOSED, OPEN, SharedMessage
+from .driver.base import CLOSED, SharedMessage
 from .errors import HandshakeError
 from .eventsource import EventSource, _SocketConnection
 from .streaming import StreamingConnection
@@ -213,16 +213,7 @@ class _CountedConnection(Connection):
         return was_sent
 
     def send_shared(self, message: SharedMessage) -> bool:
-        driver, stream = self._driver, self._stream
-        if (
-            stream is None
-            or driver.ready_state != OPEN
-            or stream.buffered > self._limits.low_water
-            or not self.is_at_home
-        ):
-            # The connection's own would take this way, too, and that counts.
-            return self.send(message.data)
-        was_sent = driver.send_shared(message)
+        was_sent = Connection.send_shared(self, message)
         if was_sent:
             self._tally.counters.messages_sent += 1
         return was_sent
