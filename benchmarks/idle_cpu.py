@@ -28,8 +28,7 @@ def measure(peer: Peer, count: int, ping: float, seconds: float) -> tuple[float,
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--peers', default=','.join(name for name, peer in PEERS.items() if 'ping' in peer.features),
-                        help='names separated by commas (default: all that can send pings)')
+    parser.add_argument('--peers', help='names separated by commas (default: all that can send pings and are installed)')
     parser.add_argument('--connections', type=int, default=10000)
     parser.add_argument('--ping', type=float, default=30, help='seconds between two pings of a connection')
     parser.add_argument('--seconds', type=float, default=60, help='measured time')
@@ -44,7 +43,7 @@ def main() -> int:
     try:
         compile_c(HERE / 'load.c')
         raise_descriptor_limit()
-        peers = choose(arguments.peers)
+        peers = choose(arguments.peers, {name: peer for name, peer in PEERS.items() if 'ping' in peer.features})
     except BenchmarkError as error:
         print(f'idle_cpu.py: {error}', file=sys.stderr)
         return 2
