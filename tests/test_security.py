@@ -32,7 +32,7 @@ from tests.support.wire import RFC_6455, Frame, serialize_frame
 
 MIB = 2**20
 EXTENSION = 'permessage-deflate'
-#: What a handler of 64 KiB of somebody's header may cost (S6), in seconds of the processor; tracing its lines takes three times as long.
+#: What 64 KiB of somebody's header may cost (S6), in seconds of the processor; tracing lines takes three times as long.
 MOST_SECONDS = 0.05 if sys.gettrace() is None else 0.2
 
 Parts = list[bytes]
