@@ -223,7 +223,10 @@ class Connection:
         """Begins to close, once."""
         if _get_thread() != self._thread:
             self._reactor.call_soon(self.close, code, reason)
-        elif self.ready_state <= OPEN:
+            return
+        # What other threads have sent before goes before.
+        self._reactor.catch_up()
+        if self.ready_state <= OPEN:
             self._is_closing = True
             self._driver.close(code, reason)
             self._await_close()

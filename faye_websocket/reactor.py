@@ -8,8 +8,9 @@ but is not parked any more.
 
 from __future__ import annotations
 
+import sys
+from collections import deque
 from collections.abc import Callable
-from sys import getrefcount
 from typing import Any, Protocol
 from weakref import getweakrefcount
 
@@ -40,7 +41,7 @@ class Job(Protocol):
 class Reactor:
     """One for each hub, which is one for each OS thread that runs gevent; see ``current_reactor``."""
 
-    __slots__ = ('_direct', '_parked', '_thread', 'buffer', 'hub', 'loop')
+    __slots__ = ('_alarm', '_direct', '_parked', '_posted', '_thread', 'buffer', 'hub', 'loop')
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -48,6 +49,11 @@ class Reactor:
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER))
         bytes(_LARGE_BLOCK)
         self._thread = _get_thread()
+        # What other OS threads want called. Not by loop.run_callback_threadsafe: it counts the loop's references while libev may be
+        # at that too, without the GIL, and a lost count ends or hangs the hub. An alarm that holds no reference counts nothing.
+        self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._alarm = self.loop.async_(ref=False)
+        self._alarm.start(self.catch_up)
         # The worker that waits for a job, and the one that the hub waits for.
         self._parked: _Worker | None = None
         self._direct: _Worker | None = None
@@ -62,7 +68,20 @@ class Reactor:
         if self.is_current:
             self.loop.run_callback(callback, *arguments)
         else:
-            self.loop.run_callback_threadsafe(callback, *arguments)
+            self._posted.append((callback, arguments))
+            self._alarm.send()
+
+    def catch_up(self) -> None:
+        """Calls what other OS threads have wanted called so far. Only this reactor's thread may call this."""
+        left = len(self._posted)
+        # One of them may come back here, and leave nothing.
+        while left and self._posted:
+            left -= 1
+            callback, arguments = self._posted.popleft()
+            try:
+                callback(*arguments)
+            except Exception:
+                self.hub.handle_error(callback, *sys.exc_info())
 
     def run(self, job: Job) -> None:
         """Runs ``job`` in a worker, until it is done or blocks. Only the hub may call this."""
@@ -102,7 +121,7 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
         while True:
             job, self.job = self.job, None
             assert job is not None
-            references = getrefcount(self)
+            references = sys.getrefcount(self)
             job.drain()
             del job
             # Goes on only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection
@@ -110,7 +129,7 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
             # refers to one that has blocked, only because it has, cannot be told from that.)
             if not (
                 reactor.waits_for(self)
-                and getrefcount(self) == references
+                and sys.getrefcount(self) == references
                 and not getweakrefcount(self)
                 and len(self.__dict__) == attributes
                 and not self.spawn_tree_locals

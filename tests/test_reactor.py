@@ -14,7 +14,7 @@ import gevent.local
 from greenlet import greenlet
 
 from faye_websocket.reactor import Reactor, current_reactor
-from tests.support.local import Record, joined, run_threads, settle, wait_until
+from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
 
 MESSAGE = serialize_frame(TEXT, b'hello')
@@ -212,6 +212,19 @@ class TestReactor:
         run_threads(lambda: reactor.call_soon(note, 2))
         wait_until(lambda: len(calls) == 2)
         assert calls == [(1, threading.get_ident()), (2, threading.get_ident())]
+
+    def test_one_that_raises_harms_no_other(self) -> None:
+        reactor, called = current_reactor(), []
+        with hub_errors() as errors:
+            run_threads(lambda: [reactor.call_soon(callback) for callback in (lambda: 1 // 0, lambda: called.append(1))])
+            wait_until(lambda: called)
+            assert 'ZeroDivisionError' in errors.getvalue()
+
+    def test_one_may_see_to_the_others_itself(self) -> None:
+        reactor, called = current_reactor(), []
+        run_threads(lambda: [reactor.call_soon(callback) for callback in (reactor.catch_up, lambda: called.append(1))])
+        wait_until(lambda: called)
+        assert called == [1]
 
     def test_serves_in_a_thread_of_its_own(self) -> None:
         frames: list[Frame] = []
