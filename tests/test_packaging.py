@@ -16,6 +16,8 @@ import pytest
 from tests.support.processes import ROOT
 from tests.support.programs import give_up, require_program
 
+pytestmark = pytest.mark.packaging
+
 #: What a checkout has beside the sources.
 LEFT_OUT = shutil.ignore_patterns('.*', '*.so', '*.egg-info', '__pycache__', 'build', 'dist', 'node_modules')
 

@@ -8,10 +8,14 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import ROOT
 from tests.test_packaging import LEFT_OUT, Environment, builder, succeed
 
 __all__ = ['builder']
+
+pytestmark = pytest.mark.packaging
 
 EPOCH = 1_700_000_000
 
