@@ -49,8 +49,8 @@ class Reactor:
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER))
         bytes(_LARGE_BLOCK)
         self._thread = _get_thread()
-        # What other OS threads want called. Not by loop.run_callback_threadsafe: it counts the loop's references while libev may
-        # do the same, without the GIL, and a lost count ends or hangs the hub. An alarm without a reference counts nothing.
+        # What other OS threads want called. Not by loop.run_callback_threadsafe: it counts the loop's references while libev
+        # may do the same, without the GIL, and a lost count ends or hangs the hub. An alarm without a reference counts nothing.
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._alarm = self.loop.async_(ref=False)
         self._alarm.start(self.catch_up)
