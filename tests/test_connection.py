@@ -174,6 +174,18 @@ class TestEnding:
             event = record.the_close()
             assert (event.code, event.reason, event.was_clean) == (3000, 'enough', True)
 
+    def test_a_fault_of_the_librarys_own_ends_one_connection(
+            self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # L2
+        with joined() as pair:
+            record = Record(pair.ws)
+            _, client = pair.open()
+            with monkeypatch.context() as patch:
+                patch.setattr('faye_websocket.driver.hybi.Hybi.parse', lambda driver, chunk: 1 // 0)
+                client.send(b'anything')
+                event = record.the_close()
+            assert (event.code, event.reason) == (1011, 'internal error')
+            assert [entry.message for entry in caplog.records] == ['receiving from ws://example.com/ failed']
+
     def test_overflowing_before_the_handshake_is_the_end(self) -> None:  # L2
         with joined(max_buffered=100) as pair:
             record = Record(pair.ws)

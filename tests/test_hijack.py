@@ -127,6 +127,7 @@ class TestStub:
         stub = ours._sock
         assert (ours.fileno(), ours.family, bool(stub)) == (-1, -1, True)
         ours.close()
+        stub.close()
         assert not stub
         assert transport.send(b'ours') == 4
         assert theirs.recv(100) == b'ours'

@@ -265,6 +265,12 @@ class TestEnviron:
             assert body.read() == b''
             assert after == before
 
+    def test_outlasts_that_of_uwsgi(self) -> None:
+        environ = make_environ(**{'uwsgi.version': b'2'})
+        ws = WebSocket(environ)
+        environ.clear()
+        assert ws.url == 'ws://example.com/'
+
     def test_can_be_changed_after(self) -> None:
         with joined() as pair:
             ws, _ = pair.open()
