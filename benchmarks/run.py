@@ -108,7 +108,7 @@ def versions(peers: dict[str, Peer]) -> list[str]:
 def _own_version() -> str:
     """This checkout's version, and which codec its servers run."""
     ask = ('from faye_websocket.driver.accel import IS_COMPILED; from faye_websocket.version import __version__; '
-           'print(__version__, "(compiled codec)" if IS_COMPILED else "(pure codec)")')
+           'print(__version__, "(compiled)" if IS_COMPILED else "(pure)")')
     run = subprocess.run([sys.executable, '-c', ask], check=False, cwd=HERE.parent, env=PEERS['faye'].environment(),
                          capture_output=True, text=True)
     return run.stdout.strip() or 'that cannot be imported'

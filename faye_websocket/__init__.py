@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+# First of all: it decides in which form the other modules are imported.
+from .driver import CloseCode  # isort: split
+
 from .broadcast import broadcast
 from .client import Client
-from .driver import CloseCode
 from .errors import UnsupportedServer
 from .events import CloseEvent, ErrorEvent, Event, MessageEvent
 from .eventsource import EventSource

@@ -18,6 +18,6 @@ def broadcast(sockets: Iterable[API], message: Any) -> int:
     otherwise alike. A socket that is closed, or closes meanwhile, does not count. TypeError for what is no message. With
     ``overflow='block'`` a slow peer is waited for before the next one has its turn.
     """
-    shared = SharedMessage(message if isinstance(message, (str, bytes)) else to_data(message))
+    shared = SharedMessage(to_data(message))
     # Another greenlet, which ``overflow='block'`` lets run, may change what the application has handed in.
     return sum([socket._connection.send_shared(shared) for socket in tuple(sockets)])

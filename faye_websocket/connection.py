@@ -8,6 +8,7 @@ one hub; what other OS threads ask for is handed over to it.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,7 @@ import gevent
 import gevent.event
 from gevent.monkey import get_original
 
+from . import threads
 from .dispatch import Callback, Dispatcher
 from .driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver, SharedMessage
 from .driver.codes import CloseCode
@@ -37,7 +39,6 @@ logger = logging.getLogger('faye_websocket')
 # How many seconds a handshake may take once it has begun: only hixie-76's waits for more than its request.
 _HANDSHAKE_TIMEOUT = 10
 
-_get_thread = get_original('_thread', 'get_ident')
 _allocate_lock = get_original('_thread', 'allocate_lock')
 # Guards the counters of bytes that other OS threads posted; held for an addition.
 _posted_lock = _allocate_lock()
@@ -64,7 +65,9 @@ class Connection:
         '_is_closing',
         '_keepalive',
         '_limits',
+        '_low_water',
         '_maker',
+        '_max_queue',
         '_posted_bytes',
         '_reactor',
         '_stream',
@@ -77,8 +80,11 @@ class Connection:
     def __init__(self, target: Target, limits: Limits, reactor: Reactor) -> None:
         self._target = target
         self._limits = limits
+        # Looked at for every message.
+        self._low_water = limits.low_water
+        self._max_queue = int(min(limits.max_queue, sys.maxsize))
         self._reactor = reactor
-        self._thread = _get_thread()
+        self._thread = threads.get_ident()
         self._dispatcher = Dispatcher(target, self, reactor)
         self._driver: Driver
         self._stream: Stream | None = None
@@ -95,7 +101,7 @@ class Connection:
     @property
     def is_at_home(self) -> bool:
         """Whether the caller runs in the OS thread that this connection works in."""
-        return bool(_get_thread() == self._thread)
+        return bool(threads.get_ident() == self._thread)
 
     @property
     def ready_state(self) -> int:
@@ -147,7 +153,9 @@ class Connection:
             self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
         if received:
             # On the hub like all that comes, and before anything that comes later.
-            self._reactor.call_soon(self.received, received)
+            stream = self._stream
+            assert stream is not None
+            self._reactor.call_soon(lambda: stream.feed(received))
 
     def detach(self) -> None:
         """Lets go of the socket, for another attempt."""
@@ -158,7 +166,7 @@ class Connection:
 
     def give_up(self, error: Exception) -> None:
         """The connection was never established."""
-        if _get_thread() != self._thread:
+        if threads.get_ident() != self._thread:
             self._reactor.call_soon(self.give_up, error)
             return
         if self._stream is not None:
@@ -185,10 +193,10 @@ class Connection:
 
     def send(self, data: str | bytes) -> bool:
         """Sends a message; see ``API.send``."""
-        if _get_thread() != self._thread:
+        if threads.get_ident() != self._thread:
             return self._post(data)
         driver, stream = self._driver, self._stream
-        if stream is None or driver.ready_state != OPEN or stream.buffered > self._limits.low_water:
+        if stream is None or driver.ready_state != OPEN or stream.buffered > self._low_water:
             # Not open yet, or not any more, or the peer is behind.
             if self.ready_state > OPEN or not (self._has_room() or self._make_room(data)):
                 return False
@@ -202,8 +210,8 @@ class Connection:
         if (
             stream is None
             or driver.ready_state != OPEN
-            or stream.buffered > self._limits.low_water
-            or _get_thread() != self._thread
+            or stream.buffered > self._low_water
+            or threads.get_ident() != self._thread
         ):
             # This class's own: one that counts what is sent counts what is shared, too.
             return Connection.send(self, message.data)
@@ -212,7 +220,8 @@ class Connection:
     def ping(self, message: str | bytes, callback: Callable[[], object] | None) -> bool:
         """Sends a ping, whose ``callback`` will run where handlers do."""
         if callback is not None:
-            callback = partial(self._dispatcher.push, Callback(callback))
+            event = Callback(callback)
+            callback = lambda: self._dispatcher.push(event)
         return self.ready_state <= OPEN and self._command(self._driver.ping, message, callback)
 
     def pong(self, message: str | bytes) -> bool:
@@ -221,7 +230,7 @@ class Connection:
 
     def close(self, code: int, reason: str) -> None:
         """Begins to close, once."""
-        if _get_thread() != self._thread:
+        if threads.get_ident() != self._thread:
             self._reactor.call_soon(self.close, code, reason)
             return
         # What other threads have sent before goes before.
@@ -233,7 +242,7 @@ class Connection:
 
     def abort(self, reason: str) -> None:
         """Ends at once, for this ``reason``: the peer is given up."""
-        if _get_thread() != self._thread:
+        if threads.get_ident() != self._thread:
             self._reactor.call_soon(self.abort, reason)
             return
         assert self._stream is not None
@@ -268,7 +277,7 @@ class Connection:
             self._opened()
         elif type == 'ending':
             # Who sends messages and their end in one go shall have answers all the same.
-            self._dispatcher.run()
+            self._dispatcher.run_now()
         elif type == 'close':
             self._closed(*arguments)
         elif type == 'error':
@@ -280,23 +289,24 @@ class Connection:
             waiting = self._dispatcher.push_message(data)
             if self._waiters is not None:
                 self._wake()
-            if waiting > self._limits.max_queue:
+            if waiting > self._max_queue:
                 assert self._stream is not None
                 self._dispatcher.is_full = True
                 self._stream.pause()
 
     # ---- the stream's owner
 
-    def received(self, chunk: bytes) -> None:
-        """Bytes came."""
+    def received(self, chunk: bytes) -> bool:
+        """Bytes came. True when the handlers of what they say will run soon."""
         self._dispatcher.hold()
+        driver = self._driver
         try:
-            self._driver.parse(chunk)
+            driver.parse(chunk)
         except Exception:
             # Neither the peer's fault nor the application's: an extension's, or ours.
             logger.exception('receiving from %s failed', self._target.url)
-            self._driver.fail(CloseCode.INTERNAL_ERROR, 'internal error')
-        self._dispatcher.run()
+            driver.fail(CloseCode.INTERNAL_ERROR, 'internal error')
+        return self._dispatcher.run(len(chunk))
 
     def ended(self, reason: str) -> None:
         """The connection is gone."""
@@ -315,6 +325,12 @@ class Connection:
             registry.discard(self)
         else:
             self._read_on()
+
+    def rests(self) -> None:
+        """What the handlers have sent may leave."""
+        stream = self._stream
+        if stream is not None:
+            stream.uncork()
 
     def failed(self) -> None:
         """A handler's fault ends the connection (7.4.1: 1011 is "an unexpected condition")."""
@@ -424,8 +440,9 @@ class Connection:
 
     def _send_early(self, data: str | bytes) -> bool:
         """Sends, and counts what waits for the handshake."""
-        was_sent = self._driver.text(data) if isinstance(data, str) else self._driver.binary(data)
-        if was_sent and self._driver.ready_state == CONNECTING:
+        driver = self._driver
+        was_sent = driver.text(data) if isinstance(data, str) else driver.binary(data)
+        if was_sent and driver.ready_state == CONNECTING:
             self._early_bytes += _size(data)
         return was_sent
 
@@ -448,7 +465,7 @@ class Connection:
 
     def _command(self, command: Callable[..., bool], *arguments: Any) -> bool:
         """A command of the driver's, from any OS thread."""
-        if _get_thread() == self._thread:
+        if threads.get_ident() == self._thread:
             return command(*arguments)
         self._reactor.call_soon(command, *arguments)
         return self._driver.can_ping

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from .events import ErrorEvent, Event, MessageEvent
+from .events import ErrorEvent, Event, MessageEvent, make_message_event
 from .reactor import Reactor
 
 __all__ = ['Callback', 'Dispatcher', 'Owner']
@@ -49,6 +49,9 @@ class Owner(Protocol):
     def failed(self) -> None:
         """A handler raised, or its greenlet was killed."""
 
+    def rests(self) -> None:
+        """The handlers that ran are done for now, or block."""
+
 
 class Callback(Event):
     """Carries a function to the handlers' greenlet; it runs there when its turn comes."""
@@ -76,6 +79,7 @@ class Dispatcher:
         '_messages',
         '_owner',
         '_reactor',
+        '_ready',
         '_target',
         'is_full',
     )
@@ -84,7 +88,9 @@ class Dispatcher:
         self._target = target
         self._owner = owner
         self._reactor = reactor
-        self._events: deque[Event] | None = None
+        # What waits: new events in their order, and, in reverse, those whose turn it is. Both lists exist while there are any.
+        self._events: list[Event] | None = None
+        self._ready: list[Event] | None = None
         # What no handler was there for: messages, which may be many; an open event, for which many a socket never has one, so
         # it is made anew if one comes; and the rest.
         self._messages: deque[MessageEvent] | None = None
@@ -96,14 +102,23 @@ class Dispatcher:
         self.is_full = False
 
     def __len__(self) -> int:
-        return len(self._events or ()) + len(self._messages or ())
+        return self._count() + len(self._messages or ())
+
+    def _count(self) -> int:
+        """How many events wait to be delivered."""
+        count = len(self._events) if self._events is not None else 0
+        return count + len(self._ready) if self._ready is not None else count
 
     def push(self, event: Event) -> None:
         """Delivers an event after those that wait."""
-        if self._events is None:
-            self._events = deque()
-        self._events.append(event)
+        self._append(event)
         self._awaken()
+
+    def _append(self, event: Event) -> None:
+        if self._events is None:
+            self._events = [event]
+        else:
+            self._events.append(event)
 
     def push_message(self, data: str | bytes) -> int:
         """Delivers a message, or keeps it at once for ``take_message``, which may be called where no worker comes.
@@ -113,12 +128,10 @@ class Dispatcher:
         if not self._handled & _MESSAGE:
             if self._messages is None:
                 self._messages = deque()
-            self._messages.append(MessageEvent(data))
+            self._messages.append(make_message_event(data))
             return len(self._messages)
-        if self._events is None:
-            self._events = deque()
-        self._events.append(MessageEvent(data))
-        return len(self._events)
+        self._append(make_message_event(data))
+        return self._count()
 
     def take_message(self) -> MessageEvent | None:
         """The first of the messages that no handler was there for."""
@@ -137,25 +150,40 @@ class Dispatcher:
             self._kept = [event for event in self._kept if event.type != type] or None
         if kept:
             # Sorting is stable, and handlers that are set together see the events in the order they had.
-            self._events = deque(sorted((*kept, *(self._events or ())), key=_rank))
+            self._events = sorted((*kept, *reversed(self._ready or ()), *(self._events or ())), key=_rank)
+            self._ready = None
             self._awaken()
 
     def hold(self) -> None:
         """Says that ``run`` will follow, on the hub, in this same callback."""
         self._is_awaited = True
 
-    def run(self) -> None:
-        """Delivers what waits, in a worker. Only the hub may call this."""
+    def run(self, size: int = 0) -> bool:
+        """Has what waits, which came in ``size`` bytes, delivered in a worker; True if that is yet to be done.
+
+        Only the hub may call this.
+        """
         self._is_awaited = False
-        if self._events and not self._is_running:
-            self._is_running = True
-            self._reactor.run(self)
+        if self._is_running or not self._count():
+            return False
+        self._is_running = True
+        return self._reactor.run(self, size)
+
+    def run_now(self) -> None:
+        """The same at once."""
+        self.run()
+        self._reactor.run_jobs()
+
+    def rest(self) -> None:
+        """A handler blocks."""
+        self._owner.rests()
 
     def drain(self) -> None:
         """The worker's part."""
         try:
-            while self._events:
-                event = self._events.popleft()
+            while self._ready or self._turn():
+                assert self._ready is not None
+                event = self._ready.pop()
                 self._deliver(event)
                 if self.is_full or event.type == 'close':
                     self._owner.delivered(event)
@@ -168,12 +196,21 @@ class Dispatcher:
                 self._owner.delivered(event)
             self._awaken()
             raise
-        self._events = None
+        self._ready = None
         self._is_running = False
+        self._owner.rests()
+
+    def _turn(self) -> bool:
+        """Has those that wait be those whose turn it is; False when none wait."""
+        if self._events is None:
+            return False
+        self._ready, self._events = self._events, None
+        self._ready.reverse()
+        return True
 
     def _awaken(self) -> None:
         """Has the hub run the queue, unless somebody is at it or will be."""
-        if self._events and not self._is_running and not self._is_awaited:
+        if not self._is_running and not self._is_awaited and self._count():
             self._is_awaited = True
             self._reactor.loop.run_callback(self.run)
 

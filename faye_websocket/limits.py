@@ -7,9 +7,14 @@ from typing import NamedTuple
 
 from .driver.base import MAX_FRAGMENTS, MAX_LENGTH
 
-__all__ = ['Limits', 'check_number', 'make_limits']
+__all__ = ['BURST', 'LARGE_READ', 'SMALL_READ', 'Limits', 'check_number', 'make_limits']
 
 _OVERFLOWS = ('close', 'drop', 'block')
+# What is sent at once leaves when it has this many bytes, even if more is to come: about what one segment of loopback carries.
+BURST = 65536
+# How many bytes are read at a time from a peer that sends little, and from one that has just sent as many. Memory for more than
+# 128 KiB malloc would map and unmap for every read.
+SMALL_READ, LARGE_READ = 16384, 131072 - 128
 # A slow peer has caught up when this many bytes or fewer wait for it: about what one write to a socket takes.
 _LOW_WATER = 65536
 # What each option is at least.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from .client import Client
@@ -201,10 +202,10 @@ class _CountedConnection(Connection):
             self._tally.counters.messages_received += 1
         Connection.message(self, data)
 
-    def received(self, chunk: bytes) -> None:
+    def received(self, chunk: bytes) -> bool:
         size = len(chunk)
         self._tally.counters.bytes_received += size
-        Connection.received(self, chunk)
+        return Connection.received(self, chunk)
 
     def send(self, data: str | bytes) -> bool:
         was_sent = Connection.send(self, data)
@@ -250,19 +251,24 @@ class _EventsConnection(_CountedConnection, _SocketConnection):
 class _CountedTransport:
     """A transport that counts what it sends."""
 
-    __slots__ = ('_counters', '_transport', 'recv_into')
+    __slots__ = ('_counters', '_transport', 'recv')
 
     def __init__(self, transport: Transport, counters: SocketCounters) -> None:
         self._transport = transport
         self._counters = counters
         # What a connection does for every read goes there at once.
-        self.recv_into = transport.recv_into
+        self.recv = transport.recv
 
     def fileno(self) -> int:
         return self._transport.fileno()
 
     def send(self, data: Any) -> int:
         sent = self._transport.send(data)
+        self._counters.bytes_sent += sent
+        return sent
+
+    def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
+        sent = self._transport.sendmsg(parts)
         self._counters.bytes_sent += sent
         return sent
 

@@ -1,9 +1,10 @@
-"""What all connections of one hub share: its loop, one receive buffer, and the greenlets that run handlers.
+"""What all connections of one hub share: its loop, and the greenlets that run handlers.
 
-A connection has no greenlet while nothing happens to it. When something does, the hub's callback switches into the parked
-worker, which runs the handlers and parks again: that costs 1 microsecond, where a new greenlet costs 11 to 14 (CPython 3.11
-and later map memory for its frames). A handler may block: then the hub goes on, and the worker comes back like any greenlet,
-but is not parked any more.
+A connection has no greenlet while nothing happens to it. When something does, its handlers are a job, and once the hub has
+read from all connections that are readable it switches into the parked worker, which runs all the jobs and parks again: that
+costs 1 microsecond for all of them, where a new greenlet for each costs 11 to 14 (CPython 3.11 and later map memory for its
+frames). A handler may block: then another worker has the jobs that are left, and the one comes back like any greenlet, but
+is not parked any more.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 from greenlet import greenlet
 
+from . import threads
+
 __all__ = ['Job', 'Reactor', 'current_reactor']
 
-# As large as one read. With 65536, a message of 64 KiB, which has 14 bytes more, would take two: 63 us in place of 54.
-RECEIVE_BUFFER = 262144
 # glibc gives memory back to the kernel when twice the largest block that it ever mapped and freed lies free at the end of its
 # heap, and takes it again page fault by page fault: more than half of the 2.0 ms that the echo of 1 MiB took, now 0.7. A block
 # of this size, mapped, not touched, and freed, teaches it to keep 16 MiB.
 _LARGE_BLOCK = 2**23
-# threading.get_ident, patched by gevent, would tell greenlets apart.
-_get_thread = get_original('_thread', 'get_ident')
+# With so many bytes to work on the jobs are run: what was read is still in the processor's cache, and bounded.
+BATCH = 32768
+# The hub's own would look for other work first, and a worker's is the same.
+_switch = greenlet.switch
+_count_references = sys.getrefcount
 
 
 class Job(Protocol):
@@ -37,18 +41,20 @@ class Job(Protocol):
     def drain(self) -> None:
         """Runs all there is to run."""
 
+    def rest(self) -> None:
+        """Blocks, which the hub noticed: a pause of any length."""
+
 
 class Reactor:
     """One for each hub, which is one for each OS thread that runs gevent; see ``current_reactor``."""
 
-    __slots__ = ('_alarm', '_direct', '_parked', '_posted', '_thread', 'buffer', 'hub', 'loop')
+    __slots__ = ('_alarm', '_direct', '_job', '_jobs', '_parked', '_posted', '_size', '_thread', 'hub', 'loop')
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.loop: Any = hub.loop
-        self.buffer = memoryview(bytearray(RECEIVE_BUFFER))
         bytes(_LARGE_BLOCK)
-        self._thread = _get_thread()
+        self._thread = threads.get_ident()
         # What other OS threads want called. Not by loop.run_callback_threadsafe: it counts the loop's references while libev
         # may do the same, without the GIL, and a lost count ends or hangs the hub. An alarm without a reference counts nothing.
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -57,11 +63,15 @@ class Reactor:
         # The worker that waits for a job, and the one that the hub waits for.
         self._parked: _Worker | None = None
         self._direct: _Worker | None = None
+        # What there is to run, and what of it is running.
+        self._jobs: list[Job] = []
+        self._size = 0
+        self._job: Job | None = None
 
     @property
     def is_current(self) -> bool:
         """Whether the caller runs in this reactor's OS thread."""
-        return bool(_get_thread() == self._thread)
+        return bool(threads.get_ident() == self._thread)
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Has the hub call ``callback``; from any OS thread."""
@@ -83,26 +93,65 @@ class Reactor:
             except Exception:
                 self.hub.handle_error(callback, *sys.exc_info())
 
-    def run(self, job: Job) -> None:
-        """Runs ``job`` in a worker, until it is done or blocks. Only the hub may call this."""
-        worker, self._parked = self._parked, None
-        if worker is None or worker.dead:
-            worker = _Worker(self)
-        worker.job = job
-        self._direct = worker
-        worker.switch()
-        self._direct = None
+    def run(self, job: Job, size: int) -> bool:
+        """Has a worker run ``job``, to which ``size`` bytes gave rise, before the hub waits again, or now if there are enough.
 
-    def waits_for(self, worker: _Worker) -> bool:
-        """Whether the hub is still where it has switched into this worker, which so has not blocked since."""
-        return self._direct is worker
+        True if it is yet to be run. Only the hub may call this.
+        """
+        if not self._jobs:
+            self.loop.run_callback(self.run_jobs)
+        self._jobs.append(job)
+        self._size += size
+        if self._size >= BATCH:
+            self.run_jobs()
+        return bool(self._jobs)
 
-    def park(self, worker: _Worker) -> None:
-        """Keeps the calling worker; returns when it has another job."""
-        # Which must not see the context variables of the job before.
-        worker.gr_context = None
-        self._parked = worker
-        greenlet.switch(self.hub)
+    def run_jobs(self) -> None:
+        """Has workers run all the jobs, each until it is done or blocks. Only the hub may call this."""
+        self._size = 0
+        self._jobs.reverse()
+        while self._jobs:
+            # One that was killed while it was parked does nothing, and another one follows.
+            worker, self._parked = self._parked, None
+            if worker is None:
+                worker = _Worker(self)
+            self._direct = worker
+            _switch(worker)
+            self._direct = None
+            job, self._job = self._job, None
+            if job is not None:
+                job.rest()
+
+    def work(self, worker: _Worker) -> None:
+        """The worker's part: runs one job after the other, in the calling greenlet.
+
+        Goes on only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection must
+        not reach another's: a Timeout still running, greenlet-local values, a reference that a handler kept. (What refers to
+        one that has blocked, only because it has, cannot be told from that.)
+        """
+        variables, tree_locals = worker.__dict__, worker.spawn_tree_locals
+        count, references = len(variables), _count_references(worker)
+        while True:
+            while self._jobs:
+                self._job = self._jobs.pop()
+                self._job.drain()
+                if self._direct is not worker:
+                    # It has blocked: the hub is not any more where it has switched into this worker.
+                    return
+                self._job = None
+                if (
+                    _count_references(worker) != references
+                    or getweakrefcount(worker)
+                    or len(variables) != count
+                    or tree_locals
+                    or worker.has_links()
+                ):
+                    return
+                # The next job must not see the context variables of the last.
+                if worker.gr_context is not None:
+                    worker.gr_context = None
+            self._parked = worker
+            _switch(self.hub)
 
 
 class _Worker(gevent.Greenlet):  # type: ignore[misc]
@@ -113,30 +162,9 @@ class _Worker(gevent.Greenlet):  # type: ignore[misc]
         # Not the hub's, which would be shared by all.
         self.spawn_tree_locals: dict[str, Any] = {}
         self._reactor = reactor
-        self.job: Job | None = None
 
     def _run(self) -> None:
-        reactor = self._reactor
-        attributes = len(self.__dict__)
-        while True:
-            job, self.job = self.job, None
-            assert job is not None
-            references = sys.getrefcount(self)
-            job.drain()
-            del job
-            # Goes on only if nobody could tell this greenlet from a new one. What was meant for the greenlet of one connection
-            # must not reach another's: a Timeout still running, greenlet-local values, a reference that a handler kept. (What
-            # refers to one that has blocked, only because it has, cannot be told from that.)
-            if not (
-                reactor.waits_for(self)
-                and sys.getrefcount(self) == references
-                and not getweakrefcount(self)
-                and len(self.__dict__) == attributes
-                and not self.spawn_tree_locals
-                and not self.has_links()
-            ):
-                break
-            reactor.park(self)
+        self._reactor.work(self)
 
 
 # _thread._local is never patched by gevent's threading.local: one slot for each OS thread, gone with it.

@@ -11,17 +11,16 @@ import socket
 from collections import deque
 from typing import Any, Protocol
 
-from .reactor import RECEIVE_BUFFER, Reactor
+from .limits import BURST, LARGE_READ, SMALL_READ
+from .reactor import Reactor
 from .transport import Transport
 
 __all__ = ['Owner', 'Stream']
 
 _READ, _WRITE = 1, 2
 
-# A burst leaves when it has this many bytes, even if more is to come: about what one segment of loopback carries.
-BURST = 65536
-# While a read fills the buffer, so many follow at once; then it is the others' turn.
-READS = 8
+# How many reads follow each other while each takes all that it may; then it is the others' turn.
+READS = 2
 # How many seconds a peer has to close its side after we have closed ours.
 LINGER = 2.0
 
@@ -29,8 +28,8 @@ LINGER = 2.0
 class Owner(Protocol):
     """Whoever a stream works for. All of this is called on the hub."""
 
-    def received(self, chunk: bytes) -> None:
-        """Takes bytes that came."""
+    def received(self, chunk: bytes) -> bool:
+        """Takes bytes that came. True if ``uncork`` will be called, once what they lead to was written."""
 
     def ended(self, reason: str) -> None:
         """The connection is gone: ``reason`` is empty when the peer just closed it."""
@@ -51,9 +50,11 @@ class Stream:
         '_burst',
         '_has_peer_ended',
         '_is_behind',
+        '_is_bulk',
         '_is_closed',
         '_is_corked',
         '_is_ending',
+        '_is_feeding',
         '_low_water',
         '_owner',
         '_partial',
@@ -80,8 +81,10 @@ class Stream:
         self._backlog: deque[bytes] | None = None
         self._has_peer_ended = False
         self._is_behind = False
+        self._is_bulk = False
         self._is_corked = False
         self._is_ending = False
+        self._is_feeding = False
         self._is_closed = False
         self._timer: Any = None
         self._writer: Any = None
@@ -115,28 +118,35 @@ class Stream:
 
     def _readable(self) -> bool:
         """The hub's callback: one read, or some, and whatever they lead to. False when nothing is left to be read."""
-        buffer = self._reactor.buffer
         for _ in range(READS):
+            size = LARGE_READ if self._is_bulk else SMALL_READ
             try:
-                size = self._transport.recv_into(buffer)
+                chunk = self._transport.recv(size)
             except BlockingIOError:
                 return False
             except OSError as error:
                 self._end(str(error))
                 return False
-            if not size:
+            if not chunk:
                 self._at_eof()
                 return False
+            self._is_bulk = len(chunk) >= SMALL_READ
             if not self._is_ending:
-                self.was_heard = True
-                self._is_corked = True
-                try:
-                    self._owner.received(bytes(buffer[:size]))
-                finally:
-                    self._uncork()
-            if size < RECEIVE_BUFFER or self.is_paused or self._is_closed:
+                self.feed(chunk)
+            if len(chunk) < size or self.is_paused or self._is_closed:
                 break
         return True
+
+    def feed(self, chunk: bytes) -> None:
+        """Hands bytes that came to the owner. What it writes meanwhile, and until it calls ``uncork``, is one burst."""
+        self.was_heard = self._is_corked = self._is_feeding = True
+        is_held = False
+        try:
+            is_held = self._owner.received(chunk)
+        finally:
+            self._is_feeding = False
+            if not is_held:
+                self.uncork()
 
     def _at_eof(self) -> None:
         """The peer has closed its side; it may still wait for the rest of what we are sending."""
@@ -169,9 +179,20 @@ class Stream:
             self._flush()
             # What follows before the hub runs again belongs to one burst.
             self._is_corked = True
-            self._reactor.loop.run_callback(self._uncork)
+            self._reactor.loop.run_callback(self.uncork)
         elif self.buffered >= BURST:
             self._flush()
+
+    def write_parts(self, head: bytes, payload: bytes) -> None:
+        """Does what ``write(head + payload)`` does, if it can without a copy of the payload, which is large."""
+        if self._is_ending or self._backlog is not None:
+            self.write(head + payload)
+            return
+        self.buffered += len(head) + len(payload)
+        self._burst.append(head)
+        head = b''.join(self._burst)
+        self._burst.clear()
+        self._keep(self._send(head, payload))
 
     def write_urgent(self, data: bytes, tag: str) -> None:
         """Sends ``data`` before all that waits, in place of a waiting one with the same ``tag``."""
@@ -240,18 +261,23 @@ class Stream:
         self._timer = self._reactor.loop.timer(seconds)
         self._timer.start(self.close, update=True)
 
-    def _uncork(self) -> None:
+    def uncork(self) -> None:
         """A burst is over."""
-        self._is_corked = False
-        if self._burst:
-            self._flush()
+        if not self._is_feeding:
+            self._is_corked = False
+            if self._burst:
+                self._flush()
 
     def _flush(self) -> None:
         """Hands the burst to the kernel."""
         burst = self._burst
-        chunk = burst[0] if len(burst) == 1 else b''.join(burst)
-        burst.clear()
-        rest = self._send(chunk)
+        chunk = burst.pop() if len(burst) == 1 else b''.join(burst)
+        if burst:
+            burst.clear()
+        self._keep(self._send(chunk))
+
+    def _keep(self, rest: memoryview | None) -> None:
+        """The kernel has refused this, and whatever follows has to wait."""
         if rest is not None:
             self._partial = rest
             self._backlog = deque()
@@ -259,17 +285,20 @@ class Stream:
             self._writer = self._writer or self._reactor.loop.io(self._transport.fileno(), _WRITE)
             self._writer.start(self._writable)
 
-    def _send(self, chunk: bytes | memoryview) -> memoryview | None:
+    def _send(self, chunk: bytes | memoryview, more: bytes = b'') -> memoryview | None:
         """One system call; answers what the kernel did not take."""
         try:
-            sent = self._transport.send(chunk)
+            sent = self._transport.sendmsg((chunk, more)) if more else self._transport.send(chunk)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._stop_sending(str(error))
             return None
         self.buffered -= sent
-        return memoryview(chunk)[sent:] if sent < len(chunk) else None
+        size = len(chunk)
+        if sent < size:
+            return memoryview(b''.join((chunk, more)) if more else chunk)[sent:]
+        return memoryview(more)[sent - size:] if sent < size + len(more) else None
 
     def _stop_sending(self, reason: str) -> None:
         """The peer takes nothing any more."""

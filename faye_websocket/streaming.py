@@ -26,10 +26,9 @@ from .driver.base import CLOSED, CLOSING, CONNECTING, OPEN
 from .driver.codes import CloseCode
 from .driver.eventstream import PING, serialize_comment
 from .events import CloseEvent, Event
-from .limits import Limits
+from .limits import BURST, Limits
 from .reactor import Job, Reactor
 from .registry import registry
-from .stream import BURST
 
 __all__ = ['StreamingConnection', 'StreamingResponse']
 
@@ -147,6 +146,9 @@ class StreamingConnection:
     def delivered(self, event: Event) -> None:
         """The close event is done."""
         registry.discard(self)
+
+    def rests(self) -> None:
+        """Nothing waits for that here."""
 
     def failed(self) -> None:
         """A handler's fault ends the stream."""
@@ -306,6 +308,10 @@ class _PulledReactor(Reactor):
             callback, arguments = self._callbacks.popleft()
             callback(*arguments)
 
-    def run(self, job: Job) -> None:
+    def run(self, job: Job, size: int) -> bool:
         """Runs ``job`` here and now."""
         job.drain()
+        return False
+
+    def run_jobs(self) -> None:
+        """There are none left."""

@@ -8,7 +8,7 @@ connection is broken.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 __all__ = ['OnHead', 'Sink', 'TLSTransport', 'Transport', 'take_out', 'take_over']
@@ -24,11 +24,14 @@ class Transport(Protocol):
     def fileno(self) -> int:
         """The descriptor to watch."""
 
-    def recv_into(self, buffer: memoryview, /) -> int:
-        """Reads what there is into ``buffer``; 0 is the end."""
+    def recv(self, size: int, /) -> bytes:
+        """Reads what there is, at most ``size`` bytes; none at the end."""
 
     def send(self, data: Any, /) -> int:
         """Writes what the kernel takes, and tells how much."""
+
+    def sendmsg(self, parts: Sequence[bytes | memoryview], /) -> int:
+        """The same of several pieces, one behind the other."""
 
     def setsockopt(self, level: int, name: int, value: int, /) -> None:
         """Sets an option of the socket."""
@@ -38,6 +41,10 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Gives the descriptor back."""
+
+
+# The most that a TLS record carries.
+_RECORD = 16384
 
 
 class TLSTransport:
@@ -52,18 +59,20 @@ class TLSTransport:
         self.setsockopt = raw.setsockopt
         self.close = raw.close
 
-    def recv_into(self, buffer: memoryview) -> int:
-        """Reads the next record, or raw bytes that nobody will look at once this side has said goodbye."""
+    def recv(self, size: int) -> bytes:
+        """Reads the next record, or raw bytes that nobody will look at once this side has said goodbye.
+
+        A record has 16 KiB at most. If ``size`` is no less, OpenSSL holds nothing back unseen by the watcher.
+        """
         if self._tls is None:
-            return int(self._raw.recv_into(buffer))
+            return bytes(self._raw.recv(size))
         try:
-            # One record, of 16 KiB at most. The buffer has room for more, so OpenSSL holds nothing back unseen by the watcher.
-            return int(self._tls.read(len(buffer), buffer))
+            return bytes(self._tls.read(size))
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             # An end without a goodbye is an end.
-            return 0
+            return b''
 
     def send(self, data: bytes | memoryview) -> int:
         """Writes; OpenSSL wants a write that had to wait to be repeated with the same bytes, which a stream does."""
@@ -71,6 +80,10 @@ class TLSTransport:
             return int(self._tls.write(data))
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
+
+    def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
+        """The same of several pieces, in one record if they fit."""
+        return self.send(b''.join(parts))
 
     def shutdown(self, how: int) -> None:
         """Says goodbye in TLS (close_notify), without waiting for the peer's, and then in TCP."""
@@ -102,19 +115,18 @@ class NestedTLSTransport:
         self.setsockopt = outer.setsockopt
         self.close = outer.close
 
-    def recv_into(self, buffer: memoryview) -> int:
-        """Reads all that has come: no watcher would tell of what stays in memory. One outer record fits into the buffer."""
+    def recv(self, size: int) -> bytes:
+        """Reads all that has come, be it more than ``size``: no watcher would tell of what stays in memory."""
         if self._tls is None:
-            return self._outer.recv_into(buffer)
-        size = self._read(buffer)
-        while size is None:
-            # The buffer serves for what the outer transport reads, too: OpenSSL has its own copy then.
-            received = self._outer.recv_into(buffer)
+            return self._outer.recv(size)
+        data = self._read()
+        while data is None:
+            received = self._outer.recv(size)
             if not received:
-                return 0
-            self._incoming.write(buffer[:received])
-            size = self._read(buffer)
-        return size
+                return b''
+            self._incoming.write(received)
+            data = self._read()
+        return data
 
     def send(self, data: bytes | memoryview) -> int:
         """Writes. What was encrypted but had to wait goes out at the next call, which a stream makes with the same bytes."""
@@ -125,6 +137,10 @@ class NestedTLSTransport:
         while self._waiting:
             self._waiting = self._waiting[self._outer.send(self._waiting):]
         return self._taken
+
+    def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
+        """The same of several pieces."""
+        return self.send(b''.join(parts))
 
     def shutdown(self, how: int) -> None:
         """Says goodbye to the server, then to the proxy."""
@@ -141,17 +157,16 @@ class NestedTLSTransport:
             pass
         self._outer.shutdown(how)
 
-    def _read(self, buffer: memoryview) -> int | None:
-        """Decrypts what is there; 0 is the end, ``None`` the need for more."""
+    def _read(self) -> bytes | None:
+        """Decrypts what is there; nothing is the end, ``None`` the need for more."""
         assert self._tls is not None
-        size, read = 0, 1
+        records: list[bytes] = []
         try:
-            while read:
-                read = int(self._tls.read(len(buffer) - size, buffer[size:]))
-                size += read
+            while not records or records[-1]:
+                records.append(self._tls.read(_RECORD))
         except ssl.SSLWantReadError:
-            return size or None
-        return size
+            return b''.join(records) or None
+        return b''.join(records)
 
 
 class _Gone:

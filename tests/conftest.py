@@ -6,13 +6,13 @@ import faulthandler
 import os
 import random
 from collections.abc import Callable, Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from time import process_time
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
+
+from tests.support.forms import FORMS, find_codec
 
 settings.register_profile('here', deadline=None)
 settings.register_profile('ci', deadline=None, derandomize=True, print_blob=True)
@@ -22,8 +22,6 @@ settings.load_profile('ci' if os.environ.get('CI') else 'here')
 DEADLINE = 120
 #: The Autobahn test suite is a single test, and takes minutes.
 COMPLIANCE_DEADLINE = 1800
-
-CODECS = {'pure': 'faye_websocket.driver.codec', 'compiled': 'faye_websocket.driver._codec'}
 
 Cut = Callable[[bytes], list[bytes]]
 Cost = Callable[[Callable[[], object]], float]
@@ -50,10 +48,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-@pytest.fixture(scope='session', params=[name for name, module in CODECS.items() if find_spec(module)])
+@pytest.fixture(scope='session', params=[form for form in FORMS if find_codec(form)])
 def codec(request: pytest.FixtureRequest) -> ModuleType:
-    """The codec's module, in each form that is installed; TestCompiled in test_codec.py sees to it that both are."""
-    return import_module(CODECS[request.param])
+    """The codec's module, in each form that is installed; test_forms.py sees to it that both are."""
+    return find_codec(request.param)
 
 
 def halves(data: bytes) -> list[bytes]:

@@ -26,6 +26,17 @@ def test_an_application_may_hang_things_on_a_socket_and_keep_it_weakly() -> None
     assert [ws.user for ws in room] == ['bob']
 
 
+class SafeText(str):
+    """As Django's SafeString and Flask's Markup are: a str whose str() is no plain one."""
+
+    def __str__(self) -> str:
+        return self
+
+
+class MoreBytes(bytes):
+    """Bytes of another class."""
+
+
 class TestSend:
     """What can be sent."""
 
@@ -34,7 +45,9 @@ class TestSend:
         (b'\x00', Frame(BINARY, b'\x00')), (bytearray(b'a'), Frame(BINARY, b'a')),
         (memoryview(b'abc')[::2], Frame(BINARY, b'ac')),
         (array.array('H', [1]), Frame(BINARY, array.array('H', [1]).tobytes())), ([1, 255], Frame(BINARY, b'\x01\xff')),
-        ((), Frame(BINARY, b'')), (range(3), Frame(BINARY, b'\x00\x01\x02'))], ids=lambda value: type(value).__name__)
+        ((), Frame(BINARY, b'')), (range(3), Frame(BINARY, b'\x00\x01\x02')),
+        (SafeText('<b>'), Frame(TEXT, b'<b>')),
+        (MoreBytes(b'\x00'), Frame(BINARY, b'\x00'))], ids=lambda value: type(value).__name__)
     def test_takes_text_bytes_numbers_and_sequences(self, message: Any, frame: Frame) -> None:
         with joined() as pair:
             ws, client = pair.open()

@@ -13,6 +13,7 @@ import gevent.event
 import pytest
 
 from faye_websocket import WebSocket
+from faye_websocket.connection import Connection
 from tests.support.local import (
     Client,
     LocalServer,
@@ -176,13 +177,16 @@ class TestEnding:
 
     def test_a_fault_of_the_librarys_own_ends_one_connection(
             self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # L2
+        class Faulty(Connection):
+            def message(self, data: str | bytes) -> None:
+                raise ZeroDivisionError
+
+        monkeypatch.setattr(WebSocket, '_connection_class', Faulty)
         with joined() as pair:
             record = Record(pair.ws)
             _, client = pair.open()
-            with monkeypatch.context() as patch:
-                patch.setattr('faye_websocket.driver.hybi.Hybi.parse', lambda driver, chunk: 1 // 0)
-                client.send(b'anything')
-                event = record.the_close()
+            client.send_frame(TEXT, b'anything')
+            event = record.the_close()
             assert (event.code, event.reason) == (1011, 'internal error')
             assert [entry.message for entry in caplog.records] == ['receiving from ws://example.com/ failed']
 

@@ -13,7 +13,7 @@ import gevent.event
 import gevent.local
 from greenlet import greenlet
 
-from faye_websocket.reactor import Reactor, current_reactor
+from faye_websocket.reactor import BATCH, Reactor, current_reactor
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
 
@@ -174,6 +174,72 @@ class TestWorker:
         handle_in_turn(block, block)
         wait_until(lambda: all(each.dead for each in greenlets))
         assert len(set(map(id, greenlets))) == 2
+
+
+class Task:
+    """A job that writes down what becomes of it, and may block."""
+
+    def __init__(self, log: list[Any], name: str, work: Callable[[], Any] = lambda: None) -> None:
+        self.log, self.name, self.work = log, name, work
+
+    def drain(self) -> None:
+        """Its work."""
+        self.log.append((self.name, id(gevent.getcurrent())))
+        self.work()
+
+    def rest(self) -> None:
+        """It blocks."""
+        self.log.append((self.name, 'rests'))
+
+
+class TestJobs:
+    """The handlers of all connections that were readable, in one switch."""
+
+    @staticmethod
+    def on_hub(function: Callable[[], Any]) -> Any:
+        """Calls it there."""
+        result = gevent.event.AsyncResult()
+        current_reactor().call_soon(lambda: result.set(function()))
+        return result.get()
+
+    def test_wait_for_each_other_and_share_a_greenlet(self) -> None:
+        log: list[Any] = []
+        reactor = current_reactor()
+        assert self.on_hub(lambda: [reactor.run(Task(log, name), 10) for name in 'abc'] + [*log]) == [True] * 3
+        settle()
+        assert [name for name, _ in log] == ['a', 'b', 'c']
+        assert len({greenlet for _, greenlet in log}) == 1
+
+    def test_are_run_at_once_when_they_have_much_to_work_on(self) -> None:
+        log: list[Any] = []
+        reactor = current_reactor()
+        assert self.on_hub(lambda: [reactor.run(Task(log, 'a'), BATCH - 1), len(log), reactor.run(Task(log, 'b'), 1), len(log)]) == [
+            True, 0, False, 2]
+        assert [name for name, _ in log] == ['a', 'b']
+
+    def test_one_that_blocks_is_told_and_leaves_the_others_to_another_greenlet(self) -> None:
+        log: list[Any] = []
+        reactor, unblock = current_reactor(), gevent.event.Event()
+        tasks = [Task(log, 'a'), Task(log, 'b', unblock.wait), Task(log, 'c')]
+        self.on_hub(lambda: [reactor.run(task, 0) for task in tasks])
+        settle()
+        (_, first), (_, second), told, (_, third) = log
+        assert (told, first == second, second == third) == (('b', 'rests'), True, False)
+        unblock.set()
+        settle()
+        assert len(log) == 4
+
+    def test_what_a_handler_has_sent_leaves_when_it_blocks(self) -> None:  # B5
+        with joined() as pair:
+            def handle(event: Any) -> None:
+                pair.ws.send('working')
+                pair.ws.send('on it')
+                gevent.sleep(30)
+
+            pair.ws.onmessage = handle
+            _, client = pair.open()
+            client.send(MESSAGE)
+            assert client.receive_messages(2) == [b'working', b'on it']
 
 
 class TestReactor:

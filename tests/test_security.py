@@ -20,8 +20,8 @@ from faye_websocket.driver import CLOSED, OPEN, client, server
 from faye_websocket.driver.base import MAX_FRAGMENTS
 from faye_websocket.extensions.header import parse_extensions
 from faye_websocket.http import tokens
+from faye_websocket.limits import BURST
 from faye_websocket.origin import make_origin_check
-from faye_websocket.stream import BURST
 from tests.conftest import Cost
 from tests.driver.recorder import Recorder, opened
 from tests.driver.requests import HYBI, HYBI_HEAD

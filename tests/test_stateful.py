@@ -82,7 +82,8 @@ class End:
     def waiting(self) -> int:
         """How many messages have come that no handler had yet."""
         dispatcher = self.ws._connection._dispatcher
-        return sum(event.type == 'message' for event in (*(dispatcher._events or ()), *(dispatcher._messages or ())))
+        lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
+        return sum(event.type == 'message' for events in lists for event in events or ())
 
     @property
     def the_close(self) -> Any:

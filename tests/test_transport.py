@@ -23,13 +23,12 @@ class FakeTLS:
         self.result = write
         self.error = shutdown
 
-    def read(self, size: int, buffer: memoryview) -> int:
+    def read(self, size: int) -> bytes:
         """The next thing."""
         data = self.reads.pop(0)
         if isinstance(data, Exception):
             raise data
-        buffer[:len(data)] = data
-        return len(data)
+        return data
 
     def write(self, data: bytes) -> int:
         """Its result."""
@@ -52,12 +51,11 @@ def raw() -> Any:
 
 
 class TestReceiving:
-    """recv_into."""
+    """recv."""
 
     def read(self, tls: FakeTLS, raw: Any, size: int = 100) -> bytes:
         """What is read at once."""
-        buffer = memoryview(bytearray(size))
-        return bytes(buffer[:TLSTransport(tls, raw[0]).recv_into(buffer)])
+        return TLSTransport(tls, raw[0]).recv(size)
 
     def test_takes_a_record(self, raw: Any) -> None:
         assert self.read(FakeTLS(b'one'), raw) == b'one'
@@ -94,7 +92,7 @@ class TestSending:
         transport.shutdown(socket.SHUT_WR)
         assert raw[1].recv(10) == b''
         raw[1].send(b'whatever')
-        assert transport.recv_into(memoryview(bytearray(100))) == 8
+        assert transport.recv(100) == b'whatever'
 
     def test_has_the_rest_of_the_sockets_face(self, raw: Any) -> None:
         transport = TLSTransport(FakeTLS(), raw[0])
@@ -165,13 +163,11 @@ class OuterFake:
         """Remembers it."""
         self.is_shut = True
 
-    def recv_into(self, buffer: memoryview) -> int:
+    def recv(self, size: int) -> bytes:
         """The next chunk; an empty one is the end."""
         if not self.chunks:
             raise BlockingIOError
-        chunk = self.chunks.pop(0)
-        buffer[:len(chunk)] = chunk
-        return len(chunk)
+        return self.chunks.pop(0)
 
     def send(self, data: bytes) -> int:
         """Takes as much as there is room for."""
@@ -192,8 +188,7 @@ class Nested(NamedTuple):
 
     def receive(self, size: int = 65536) -> bytes:
         """What is read at once."""
-        buffer = memoryview(bytearray(size))
-        return bytes(buffer[:self.transport.recv_into(buffer)])
+        return self.transport.recv(size)
 
     def server_reads(self) -> bytes:
         """What the server reads of all that was sent."""
@@ -228,6 +223,16 @@ class TestNested:
             nested.server.tls.write(text)
         nested.outer.chunks = [nested.server.outgoing.read()]
         assert nested.receive() == b'onetwo'
+
+    def test_reads_all_that_came_though_it_is_more_than_was_asked_for(self, nested: Nested) -> None:
+        for text in (b'one' * 10_000, b'two'):
+            nested.server.tls.write(text)
+        nested.outer.chunks = [nested.server.outgoing.read()]
+        assert nested.receive(100) == b'one' * 10_000 + b'two'
+
+    def test_sends_several_pieces_at_once(self, nested: Nested) -> None:
+        assert nested.transport.sendmsg((b'one', b'two')) == 6
+        assert nested.server_reads() == b'onetwo'
 
     def test_waits_for_a_record_that_comes_in_parts(self, nested: Nested) -> None:
         nested.server.tls.write(b'hello')

@@ -28,7 +28,8 @@ cdef void xor(char *to, const char *source, Py_ssize_t length, const char *maski
 cdef bytes cut(bytes buffer, Py_ssize_t start, Py_ssize_t end, bytes masking_key, long long offset):
     """The bytes from ``start`` to ``end``, unmasked where there is a key; they begin ``offset`` bytes into their payload."""
     if masking_key is None:
-        return buffer[start:end]
+        # A slice would be an object of its own.
+        return PyBytes_FromStringAndSize(PyBytes_AS_STRING(buffer) + start, end - start)
     cdef bytes payload = PyBytes_FromStringAndSize(NULL, end - start)
     xor(PyBytes_AS_STRING(payload), PyBytes_AS_STRING(buffer) + start, end - start, PyBytes_AS_STRING(masking_key), offset % 4)
     return payload

@@ -8,11 +8,13 @@ emits ``open()``, ``message(data)``, ``ping(payload)``, ``pong(payload)``, ``err
 that can still be sent. It does no I/O and knows neither greenlets nor clocks.
 
 An ``io`` with a buffer may offer two more verbs, for frames that need not wait their turn: ``write_urgent(data, tag)`` sends
-before all that waits, in place of a waiting one of the same tag; ``write_last(data)`` drops what waits and is the end.
+before all that waits, in place of a waiting one of the same tag; ``write_last(data)`` drops what waits and is the end. And
+``write_parts(head, payload)`` may spare a large payload the copy that ``write(head + payload)`` is.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -111,7 +113,8 @@ class Driver(EventEmitter):
         self._headers = check_headers(headers)
         self._commands: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
         self._is_started = False
-        self.max_length = max_length
+        # The option takes any number, of which infinity is one.
+        self.max_length = int(min(max_length, sys.maxsize))
         self.ready_state = CONNECTING
         self.was_clean = False
         self.protocol = self._choose_protocol(protocols)

@@ -14,7 +14,7 @@ from ..errors import ProtocolError
 from . import mask
 from .codes import Opcode
 
-__all__ = ['Frame', 'FrameParser', 'apply_mask', 'serialize_frame']
+__all__ = ['Frame', 'FrameParser', 'apply_mask', 'serialize_frame', 'serialize_frame_head']
 
 RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10
 
@@ -24,6 +24,8 @@ _RESERVED = 0x70
 _CONTROL = 0x8
 _DATA_OPCODES = (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY)
 _CONTROL_OPCODES = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
+# What the second byte says of a length that takes two or eight more.
+_CODES = bytes([0, 0, 126, 0, 0, 0, 0, 0, 127])
 # 5.3: "The masking key is a 32-bit value"
 _WRONG_KEY = 'a masking key has four bytes'
 
@@ -45,16 +47,27 @@ def apply_mask(payload: bytes, masking_key: bytes) -> bytes:
     return mask.cut(payload, 0, len(payload), masking_key, 0)
 
 
+def _size_of_length(length: int) -> int:
+    """How many bytes a payload's length takes behind the second byte of its frame."""
+    # 5.2: "the minimal number of bytes MUST be used to encode the length"
+    return 0 if length < 126 else 2 if length < 65536 else 8
+
+
+def serialize_frame_head(opcode: int, length: int) -> bytes:
+    """The bytes before a payload of 126 bytes or more, of an only frame that is not masked (section 5.2)."""
+    size = _size_of_length(length)
+    return bytes((opcode | _FIN, _CODES[size])) + length.to_bytes(size, 'big')
+
+
 def serialize_frame(
     opcode: int, payload: bytes, fin: bool = True, rsv: int = 0, masking_key: bytes | None = None
 ) -> bytes:
     """The bytes of one frame (section 5.2); ``rsv`` is a sum of RSV1, RSV2 and RSV3."""
     first = opcode | rsv | (_FIN if fin else 0)
     second = length = len(payload)
-    size = 0
-    # 5.2: "the minimal number of bytes MUST be used to encode the length"
-    if length > 125:
-        second, size = (126, 2) if length < 65536 else (127, 8)
+    size = _size_of_length(length)
+    if size:
+        second = _CODES[size]
     if masking_key is not None:
         if len(masking_key) != 4:
             raise ValueError(_WRONG_KEY)
@@ -116,8 +129,8 @@ class Frame:
 def _make_frame(
     first_byte: int, length: int, masking_key: bytes | None, payload: bytes, is_first: bool, is_last: bool
 ) -> Frame:
-    """A frame. ``Frame.__init__`` would cost the compiled codec a tuple of Python numbers."""
-    frame = Frame()
+    """A frame. ``Frame(...)`` would cost the compiled codec a tuple of Python numbers."""
+    frame = Frame.__new__(Frame)
     frame.first_byte = first_byte
     frame.opcode = first_byte & 0x0F
     frame.length = length
@@ -184,7 +197,7 @@ class FrameParser:
             start += 4
             if start > available:
                 return None
-            masking_key = buffer[start - 4:start]
+            masking_key = mask.cut(buffer, start - 4, start, None, 0)
         if length > available - start:
             if first_byte & _CONTROL:
                 return None

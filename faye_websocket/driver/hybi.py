@@ -10,6 +10,7 @@ import base64
 import codecs
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,8 +18,8 @@ from ..errors import HandshakeError, InvalidData, MessageTooBig, ProtocolError
 from ..extensions.header import parse_extensions
 from ..extensions.pipeline import Extension, Message, Pipeline
 from ..http import HeaderList, serialize_head
-from .accel import Frame, FrameParser, serialize_frame
 from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO, SharedMessage
+from .codec import Frame, FrameParser, serialize_frame, serialize_frame_head
 from .codes import CloseCode, Opcode, is_receivable, is_sendable
 
 __all__ = ['VERSIONS', 'Hybi', 'accept_key', 'check_close', 'control_payload']
@@ -34,11 +35,13 @@ _KEY = re.compile(r'[A-Za-z0-9+/]{22}==')
 # Section 5.5: 125 bytes, two of which are the code
 _MAX_REASON = 123
 _MAX_CONTROL = 125
+# From so many bytes on, a message to be sent is not copied behind its head.
+_LARGE_MESSAGE = 16384
 # From so many bytes on, a part of a message is kept as it came.
 _LARGE_PART = 4096
 
-# The first bytes of an only frame: fin, text or binary, and any reserved bits, which the parser has checked
-_WHOLE_MESSAGE = frozenset(0x80 | rsv | opcode for rsv in range(0, 0x80, 0x10) for opcode in (TEXT, BINARY))
+# For every first byte whether it is that of an only frame: fin, text or binary, and reserved bits, which the parser has checked
+_IS_WHOLE = bytes(first_byte & 0x80 != 0 and first_byte & 0x0F in (TEXT, BINARY) for first_byte in range(256))
 
 _UTF8 = codecs.getincrementaldecoder('utf-8')
 
@@ -83,7 +86,7 @@ class Hybi(Driver):
     ) -> None:
         super().__init__(io, protocols, **options)
         self.version = VERSIONS.get(io.environ.get('HTTP_SEC_WEBSOCKET_VERSION', ''), 'hybi-13')
-        self.max_fragments = max_fragments
+        self.max_fragments = int(min(max_fragments, sys.maxsize))
         self._extensions = Pipeline(extensions) if extensions else None
         self._parser = FrameParser(masked=not self.is_client)
         self._opcode = 0
@@ -179,7 +182,7 @@ class Hybi(Driver):
     def _receive_data(self, frame: Frame) -> str | bytes | None:
         """A data frame, or a part of one; answers the message that it completes."""
         if (
-            frame.first_byte in _WHOLE_MESSAGE
+            _IS_WHOLE[frame.first_byte]
             and frame.is_first
             and frame.is_last
             and not self._opcode
@@ -278,7 +281,7 @@ class Hybi(Driver):
         key = extensions.broadcast_key if extensions is not None else ()
         # 5.3: each frame of a client's has a masking key of its own.
         if key is None or self.is_client or self.ready_state != OPEN:
-            return super().send_shared(message)
+            return Driver.send_shared(self, message)
         frame = message.frames.get(key)
         if frame is None:
             opcode, data = message.opcode, message.payload
@@ -309,13 +312,21 @@ class Hybi(Driver):
         if self.ready_state != OPEN:
             return self._command(self._send_message, opcode, data)
         if self._extensions is None:
-            self.io.write(serialize_frame(opcode, data, True, 0, self._masking_key() if self.is_client else None))
+            if len(data) < _LARGE_MESSAGE or self.is_client or not self._write_parts(opcode, data):
+                self.io.write(serialize_frame(opcode, data, True, 0, self._masking_key()))
             return True
         frame = self._extend(opcode, data)
         if frame is None:
             return False
         self.io.write(frame)
         return True
+
+    def _write_parts(self, opcode: int, data: bytes) -> bool:
+        """The same of a large message, from where it lies; False if the ``io`` cannot do that."""
+        write_parts = getattr(self.io, 'write_parts', None)
+        if write_parts is not None:
+            write_parts(serialize_frame_head(opcode, len(data)), data)
+        return write_parts is not None
 
     def _extend(self, opcode: int, data: bytes) -> bytes | None:
         """The frame that the extensions make of a message; ``None`` when one of them fails."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec
 from sys import getrefcount
 from types import ModuleType
 from typing import Any
@@ -14,10 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faye_websocket.driver import accel
-from faye_websocket.driver import codec as pure
 from faye_websocket.errors import ProtocolError
-from tests.conftest import CODECS, Cut
+from tests.conftest import Cut
 from tests.driver.strategies import cut, sizes
 from tests.driver.vectors import (
     BINARY,
@@ -36,7 +31,6 @@ from tests.driver.vectors import (
     head,
     mask,
 )
-from tests.support.programs import give_up
 
 EVERY_BIT = RSV1 | RSV2 | RSV3
 
@@ -275,47 +269,3 @@ class TestBuffer:
                 assert codec.serialize_frame(BINARY, make(payload)) == frame(BINARY, payload)
                 assert codec.serialize_frame(BINARY, make(payload), masking_key=KEY) == frame(
                     BINARY, payload, masking_key=KEY)
-
-
-def import_accel() -> ModuleType:
-    """``accel``, made anew, beside the one that the drivers use."""
-    module = module_from_spec(accel.__spec__)
-    accel.__loader__.exec_module(module)
-    return module
-
-
-class TestCompiled:
-    def test_is_there(self) -> None:
-        if find_spec(CODECS['compiled']) is None:
-            give_up("the compiled codec is missing: apt-get install gcc, and pip install -e '.[test]'")
-        assert import_module(CODECS['compiled']).serialize_frame.__class__.__name__ != 'function'
-
-    @pytest.mark.parametrize('value', [None, '', '0'])
-    def test_is_chosen_when_it_is_there(self, value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv('FAYE_WEBSOCKET_PURE', raising=False)
-        if value is not None:
-            monkeypatch.setenv('FAYE_WEBSOCKET_PURE', value)
-        chosen = import_accel()
-        is_there = find_spec(CODECS['compiled']) is not None
-        assert chosen.IS_COMPILED is is_there
-        assert chosen.FrameParser is import_module(CODECS['compiled' if is_there else 'pure']).FrameParser
-
-    def test_is_not_chosen_when_the_pure_one_is_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv('FAYE_WEBSOCKET_PURE', '1')
-        chosen = import_accel()
-        assert (chosen.IS_COMPILED, chosen.FrameParser) == (False, pure.FrameParser)
-
-    def test_may_be_absent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv('FAYE_WEBSOCKET_PURE', raising=False)
-        monkeypatch.setitem(sys.modules, CODECS['compiled'], None)
-        chosen = import_accel()
-        assert (chosen.IS_COMPILED, chosen.FrameParser) == (False, pure.FrameParser)
-
-    def test_is_not_passed_over_when_it_is_broken(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv('FAYE_WEBSOCKET_PURE', raising=False)
-        monkeypatch.setitem(sys.modules, CODECS['compiled'], ModuleType('empty'))
-        with pytest.raises(ImportError):
-            import_accel()
-
-    def test_makes_every_name_of_the_switch(self, codec: ModuleType) -> None:
-        assert {*codec.__all__, 'IS_COMPILED'} == set(accel.__all__)

@@ -9,24 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faye_websocket.driver import codec as pure
 from faye_websocket.errors import ProtocolError
 from tests.driver.strategies import cut, hostile_hybi, sizes, valid_hybi
 from tests.driver.vectors import KEY, RSV1, RSV2, RSV3, mask
+from tests.support.forms import find_codec
 
-pytest.importorskip('faye_websocket.driver._codec', reason='only with both codecs; TestCompiled fails where they are required')
-from faye_websocket.driver import _codec as compiled  # noqa: E402
+pure, compiled = find_codec('pure'), find_codec('compiled')
+if compiled is None:
+    pytest.skip('only with both codecs; test_forms.py fails where they are required', allow_module_level=True)
 
 EVERY_BIT = RSV1 | RSV2 | RSV3
 FACTS = (
     'first_byte', 'opcode', 'length', 'masking_key', 'payload', 'is_first', 'is_last', 'fin', 'rsv', 'rsv1', 'rsv2', 'rsv3',
     'masked')
 SOME = (bytes(range(256)) * 300)[:70_000]
-
-
-@pytest.fixture(scope='module', autouse=True)
-def drivers_use() -> None:
-    """No driver here: both codecs at once."""
 
 
 def story(codec: ModuleType, chunks: list[bytes], masked: bool, reserved: int) -> list[Any]:

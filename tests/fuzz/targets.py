@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 from faye_websocket import PermessageDeflate
-from faye_websocket.driver import CLOSED, CONNECTING, OPEN, codec, is_websocket, server
+from faye_websocket.driver import CLOSED, CONNECTING, OPEN, is_websocket, server
 from faye_websocket.driver.eventstream import find_last_event_id, is_eventsource, serialize_event
 from faye_websocket.driver.proxy import Proxy
 from faye_websocket.errors import InvalidData, MessageTooBig, ProtocolError
@@ -26,6 +24,7 @@ from faye_websocket.url import determine_url, parse_url
 from tests.driver import test_client
 from tests.driver.recorder import Recorder, opened
 from tests.driver.requests import HIXIE_75, HIXIE_76, HYBI
+from tests.support.forms import FORMS, find_codec
 
 __all__ = ['TARGETS']
 
@@ -38,13 +37,8 @@ _DOCUMENTED = ('ProtocolError', 'InvalidData', 'MessageTooBig', 'HandshakeError'
 _RESERVED = (0x00, 0x40, 0x60, 0x70)
 
 
-def _codecs() -> list[ModuleType]:
-    """The codec, in each form that is installed."""
-    compiled = 'faye_websocket.driver._codec'
-    return [codec, *([import_module(compiled)] if find_spec(compiled) else [])]
-
-
-CODECS = _codecs()
+#: The codec, in each form that is installed.
+CODECS = [module for module in map(find_codec, FORMS) if module is not None]
 
 
 def cut(wire: bytes, size: int) -> list[bytes]:

@@ -1,10 +1,15 @@
-"""The C types of ``codec.py``, and no logic: with them Cython makes ``_codec`` of that file."""
+"""The C types of ``codec.py``, and no logic."""
 
 cimport cython
 
 from . cimport _mask as mask
 
 cdef int _FIN, _MASKED, _RESERVED, _CONTROL
+
+cdef bytes _CODES
+
+cdef int _size_of_length(Py_ssize_t length) noexcept
+cpdef bytes serialize_frame_head(int opcode, object length)
 
 @cython.locals(first=int, second=int, size=int, length=Py_ssize_t)
 cpdef bytes serialize_frame(int opcode, object payload, bint fin=*, int rsv=*, bytes masking_key=*)

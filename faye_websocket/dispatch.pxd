@@ -1,0 +1,38 @@
+"""The C types of ``dispatch.py``, and no logic."""
+
+cimport cython
+
+from .events cimport Event, EventTarget, MessageEvent, make_message_event
+from .reactor cimport Reactor
+
+cdef dict _KEPT
+cdef int _MESSAGE
+
+cdef class Dispatcher:
+    cdef EventTarget _target
+    cdef object _owner
+    cdef Reactor _reactor
+    cdef readonly list _events
+    cdef readonly list _ready
+    cdef readonly object _messages
+    cdef bint _has_opened
+    cdef list _kept
+    cdef int _handled
+    cdef bint _is_awaited
+    cdef bint _is_running
+    cdef public bint is_full
+
+    @cython.locals(count=Py_ssize_t)
+    cdef Py_ssize_t _count(self) noexcept
+    cpdef push(self, Event event)
+    cdef _append(self, Event event)
+    cpdef Py_ssize_t push_message(self, object data) except -1
+    cpdef hold(self)
+    cpdef bint run(self, Py_ssize_t size=*) except -1
+    cpdef run_now(self)
+    @cython.locals(event=Event)
+    cpdef drain(self)
+    cdef bint _turn(self) except -1
+    cdef _awaken(self)
+    cdef _deliver(self, Event event)
+    cdef _keep(self, Event event)

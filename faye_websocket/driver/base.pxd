@@ -1,0 +1,25 @@
+"""The C types of ``base.py``, and no logic."""
+
+from .emitter cimport EventEmitter
+
+cdef class SharedMessage:
+    cdef readonly object data
+    cdef readonly int opcode
+    cdef readonly bytes payload
+    cdef readonly dict frames
+
+cdef class Driver(EventEmitter):
+    cdef public object io
+    cdef public Py_ssize_t max_length
+    cdef public int ready_state
+    cdef public bint was_clean
+    cdef public str protocol
+    cdef public object _environ
+    cdef public object _headers
+    cdef public list _commands
+    cdef public bint _is_started
+
+    cpdef parse(self, bytes chunk)
+    cpdef bint text(self, object message) except -1
+    cpdef bint binary(self, object message) except -1
+    cpdef bint send_shared(self, SharedMessage message) except -1
