@@ -12,9 +12,9 @@ __all__ = ['BURST', 'LARGE_READ', 'SMALL_READ', 'Limits', 'check_number', 'make_
 _OVERFLOWS = ('close', 'drop', 'block')
 # What is sent at once leaves when it has this many bytes, even if more is to come: about what one segment of loopback carries.
 BURST = 65536
-# How many bytes are read at a time from a peer that sends little, and from one that has just sent as many. Memory for more than
-# 128 KiB malloc would map and unmap for every read.
-SMALL_READ, LARGE_READ = 16384, 131072 - 128
+# How many bytes are read at a time from a peer that sends little, and from one that has just sent as many: a frame of 64 KiB
+# comes in one read. Memory for more than 128 KiB malloc would map and unmap every time.
+SMALL_READ, LARGE_READ = 16384, 68 * 1024
 # A slow peer has caught up when this many bytes or fewer wait for it: about what one write to a socket takes.
 _LOW_WATER = 65536
 # What each option is at least.

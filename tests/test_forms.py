@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import module_from_spec
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_the_compiled_form_is_imported_where_it_is(value: str | None) -> None:
     assert look(value) == f'{is_there} {{{not is_there}}}'
 
 
+@pytest.mark.parametrize(('value', 'finders'), [(None, []), ('0', []), ('1', ['', 'driver', 'extensions'])])
+def test_the_switch_has_python_look_for_sources_in_all_folders(
+        value: str | None, finders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, 'path_importer_cache', {})
+    monkeypatch.delenv('FAYE_WEBSOCKET_PURE', raising=False)
+    if value is not None:
+        monkeypatch.setenv('FAYE_WEBSOCKET_PURE', value)
+    switch = module_from_spec(accel.__spec__)
+    accel.__loader__.exec_module(switch)
+    folders = {str(path.parent) for path in PACKAGE.rglob('*.py')}
+    assert set(sys.path_importer_cache) & folders == {str(PACKAGE / name) for name in finders}
+    assert not finders or {str(PACKAGE / name) for name in finders} == folders, 'a folder that the switch does not know'
+
+
 @pytest.mark.parametrize('value', ['1', 'yes'])
 def test_the_pure_form_is_imported_on_request(value: str) -> None:
     assert look(value) == 'False {True}'
@@ -80,7 +95,8 @@ def test_the_other_form_passes_these_tests_too(tmp_path: Path) -> None:
         pytest.skip('one form is enough here')
     if find_codec('compiled') is None:
         pytest.skip('there is no other form')
-    env = {**os.environ, 'FAYE_TEST_ONE_FORM': '1', 'FAYE_WEBSOCKET_PURE': '1' if accel.IS_COMPILED else '', 'PYTEST_ADDOPTS': ''}
+    other = '1' if accel.IS_COMPILED else ''
+    env = {**os.environ, 'FAYE_TEST_ONE_FORM': '1', 'FAYE_WEBSOCKET_PURE': other, 'PYTEST_ADDOPTS': ''}
     paths = [str(ROOT / 'tests' / name) for name in AGAIN]
     done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *paths], check=False, env=env,
                           cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

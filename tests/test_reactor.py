@@ -213,8 +213,8 @@ class TestJobs:
     def test_are_run_at_once_when_they_have_much_to_work_on(self) -> None:
         log: list[Any] = []
         reactor = current_reactor()
-        assert self.on_hub(lambda: [reactor.run(Task(log, 'a'), BATCH - 1), len(log), reactor.run(Task(log, 'b'), 1), len(log)]) == [
-            True, 0, False, 2]
+        run = lambda name, size: (reactor.run(Task(log, name), size), len(log))
+        assert self.on_hub(lambda: [run('a', BATCH - 1), run('b', 1)]) == [(True, 0), (False, 2)]
         assert [name for name, _ in log] == ['a', 'b']
 
     def test_one_that_blocks_is_told_and_leaves_the_others_to_another_greenlet(self) -> None:
