@@ -4,8 +4,6 @@ from .connection cimport Connection
 from .events cimport EventTarget
 
 cdef class API(EventTarget):
-    cdef dict __dict__
-    cdef object __weakref__
     cdef public Connection _connection
 
 cpdef object to_data(object message)

@@ -24,8 +24,9 @@ Self = TypeVar('Self', bound='API')
 class API(EventTarget):
     """A WebSocket."""
 
-    # A user may hang things on a socket, and keep many in a WeakSet.
-    __slots__ = ('__dict__', '__weakref__', '_connection')
+    # A user may hang things on a socket, and keep many in a WeakSet: the classes of sockets have slots for that. Compiled, a
+    # dict of this class would be there from the beginning, and cost an idle connection 80 bytes.
+    __slots__ = ('_connection',)
 
     CONNECTING = base.CONNECTING
     OPEN = base.OPEN

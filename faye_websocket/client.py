@@ -63,6 +63,8 @@ class Client(API):
     """
 
     __slots__ = (
+        '__dict__',
+        '__weakref__',
         '_connecting',
         '_deadline',
         '_driver',

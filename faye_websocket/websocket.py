@@ -55,7 +55,7 @@ class WebSocket(API):
     one, gets an HTTP error as its response.
     """
 
-    __slots__ = ('_environ', '_is_started', '_refusal', '_taken')
+    __slots__ = ('__dict__', '__weakref__', '_environ', '_is_started', '_refusal', '_taken')
 
     is_websocket = staticmethod(is_websocket)
     Client = Client
