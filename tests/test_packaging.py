@@ -171,7 +171,8 @@ class TestBuild:
         environment = Environment(tmp_path)
         done = environment.pip('install', '-v', '--no-cache-dir', sdist, CC='/bin/false')
         assert done.returncode == 0, done.stdout[-4000:]
-        assert "the modules are not compiled, and work in pure Python: command '/bin/false' failed" in done.stdout
+        # What follows is setuptools' own, which has changed.
+        assert 'the modules are not compiled, and work in pure Python: ' in done.stdout
         assert environment.echo() == 'pure'
 
     def test_require_fails_where_nothing_compiles(self, build_wheel: Build) -> None:
