@@ -21,8 +21,8 @@ settings.load_profile('ci' if os.environ.get('CI') else 'here')
 
 #: Seconds until a test that hangs ends the run, with every thread's traceback.
 DEADLINE = 120
-#: The Autobahn test suite is a single test, and takes minutes.
-COMPLIANCE_DEADLINE = 1800
+#: The same for what is marked: the Autobahn test suite, which is a single test, the compiler, and tests that run others.
+DEADLINES = {'compliance': 1800, 'packaging': 900, 'again': 900}
 
 Cut = Callable[[bytes], list[bytes]]
 Cost = Callable[[Callable[[], object]], float]
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Hold the test to its deadline."""
-    seconds = COMPLIANCE_DEADLINE if item.get_closest_marker('compliance') else DEADLINE
+    seconds = next((seconds for name, seconds in DEADLINES.items() if item.get_closest_marker(name)), DEADLINE)
     faulthandler.dump_traceback_later(seconds, exit=True, file=item.config.stash[_stderr])
     try:
         return (yield)

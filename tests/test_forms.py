@@ -90,6 +90,7 @@ def test_every_module_with_c_types_is_compiled() -> None:
     assert len(typed) > 10
 
 
+@pytest.mark.again
 def test_the_other_form_passes_these_tests_too(tmp_path: Path) -> None:
     if 'FAYE_TEST_ONE_FORM' in os.environ:
         pytest.skip('one form is enough here')
