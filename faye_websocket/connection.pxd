@@ -2,15 +2,16 @@
 
 cimport cython
 
-from . cimport _threads as threads
+from . cimport _interpreter as interpreter
 from .dispatch cimport Dispatcher
 from .driver.base cimport Driver, SharedMessage
+from .owner cimport Owner
 from .reactor cimport Reactor
 from .stream cimport Stream
 
 cdef int CLOSED, CLOSING, CONNECTING, OPEN
 
-cdef class Connection:
+cdef class Connection(Owner):
     cdef public Dispatcher _dispatcher
     cdef public Driver _driver
     cdef public object _limits

@@ -18,7 +18,7 @@ import gevent
 import gevent.event
 from gevent.monkey import get_original
 
-from . import threads
+from . import interpreter
 from .dispatch import Callback, Dispatcher
 from .driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver, SharedMessage
 from .driver.codes import CloseCode
@@ -27,6 +27,7 @@ from .events import CloseEvent, ErrorEvent, Event
 from .http import HeaderList, replace_headers
 from .keepalive import Keepalive
 from .limits import Limits
+from .owner import Owner
 from .reactor import Reactor
 from .registry import registry
 from .stream import Stream
@@ -55,7 +56,7 @@ class Target(Protocol):
         """Runs the handlers of an event."""
 
 
-class Connection:
+class Connection(Owner):
     """One connection: the driver's observer, the stream's and the dispatcher's owner."""
 
     __slots__ = (
@@ -84,7 +85,7 @@ class Connection:
         self._low_water = limits.low_water
         self._max_queue = int(min(limits.max_queue, sys.maxsize))
         self._reactor = reactor
-        self._thread = threads.get_ident()
+        self._thread = interpreter.get_ident()
         self._dispatcher = Dispatcher(target, self, reactor)
         self._driver: Driver
         self._stream: Stream | None = None
@@ -101,7 +102,7 @@ class Connection:
     @property
     def is_at_home(self) -> bool:
         """Whether the caller runs in the OS thread that this connection works in."""
-        return bool(threads.get_ident() == self._thread)
+        return bool(interpreter.get_ident() == self._thread)
 
     @property
     def ready_state(self) -> int:
@@ -166,7 +167,7 @@ class Connection:
 
     def give_up(self, error: Exception) -> None:
         """The connection was never established."""
-        if threads.get_ident() != self._thread:
+        if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.give_up, error)
             return
         if self._stream is not None:
@@ -193,7 +194,7 @@ class Connection:
 
     def send(self, data: str | bytes) -> bool:
         """Sends a message; see ``API.send``."""
-        if threads.get_ident() != self._thread:
+        if interpreter.get_ident() != self._thread:
             return self._post(data)
         driver, stream = self._driver, self._stream
         if stream is None or driver.ready_state != OPEN or stream.buffered > self._low_water:
@@ -211,7 +212,7 @@ class Connection:
             stream is None
             or driver.ready_state != OPEN
             or stream.buffered > self._low_water
-            or threads.get_ident() != self._thread
+            or interpreter.get_ident() != self._thread
         ):
             # This class's own: one that counts what is sent counts what is shared, too.
             return Connection.send(self, message.data)
@@ -230,7 +231,7 @@ class Connection:
 
     def close(self, code: int, reason: str) -> None:
         """Begins to close, once."""
-        if threads.get_ident() != self._thread:
+        if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.close, code, reason)
             return
         # What other threads have sent before goes before.
@@ -242,7 +243,7 @@ class Connection:
 
     def abort(self, reason: str) -> None:
         """Ends at once, for this ``reason``: the peer is given up."""
-        if threads.get_ident() != self._thread:
+        if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.abort, reason)
             return
         assert self._stream is not None
@@ -465,7 +466,7 @@ class Connection:
 
     def _command(self, command: Callable[..., bool], *arguments: Any) -> bool:
         """A command of the driver's, from any OS thread."""
-        if threads.get_ident() == self._thread:
+        if interpreter.get_ident() == self._thread:
             return command(*arguments)
         self._reactor.call_soon(command, *arguments)
         return self._driver.can_ping

@@ -3,14 +3,15 @@
 cimport cython
 
 from .events cimport Event, EventTarget, MessageEvent, make_message_event
-from .reactor cimport Reactor
+from .owner cimport Owner
+from .reactor cimport Job, Reactor
 
 cdef dict _KEPT
 cdef int _MESSAGE
 
-cdef class Dispatcher:
+cdef class Dispatcher(Job):
     cdef EventTarget _target
-    cdef object _owner
+    cdef Owner _owner
     cdef Reactor _reactor
     cdef readonly list _events
     cdef readonly list _ready

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .events import ErrorEvent, Event, MessageEvent, make_message_event
-from .reactor import Reactor
+from .owner import Owner
+from .reactor import Job, Reactor
 
-__all__ = ['Callback', 'Dispatcher', 'Owner']
+__all__ = ['Callback', 'Dispatcher']
 
 logger = logging.getLogger('faye_websocket')
 
@@ -40,19 +41,6 @@ class Target(Protocol):
         """Runs them. They may block, and raise."""
 
 
-class Owner(Protocol):
-    """Who pushes the events."""
-
-    def delivered(self, event: Event) -> None:
-        """The handlers of ``event`` have run, or it is kept."""
-
-    def failed(self) -> None:
-        """A handler raised, or its greenlet was killed."""
-
-    def rests(self) -> None:
-        """The handlers that ran are done for now, or block."""
-
-
 class Callback(Event):
     """Carries a function to the handlers' greenlet; it runs there when its turn comes."""
 
@@ -63,7 +51,7 @@ class Callback(Event):
         self.run = run
 
 
-class Dispatcher:
+class Dispatcher(Job):
     """The queue of one connection, and the worker that empties it. Its length counts the kept messages too.
 
     While ``is_full``, which its owner sets, the owner hears of every event delivered; of the close event it always does.

@@ -2,10 +2,12 @@
 
 cimport cython
 
-from . cimport _threads as threads
+from . cimport _interpreter as interpreter
 
-cdef object _switch, _count_references
+cdef object _switch
 
+cdef class Job:
+    cpdef drain(self)
 
 cdef class Reactor:
     cdef public object hub
@@ -15,11 +17,11 @@ cdef class Reactor:
     cdef object _alarm
     cdef object _parked
     cdef object _direct
-    cdef object _job
+    cdef Job _job
     cdef list _jobs
     cdef Py_ssize_t _size
 
-    cpdef bint run(self, object job, Py_ssize_t size) except -1
+    cpdef bint run(self, Job job, Py_ssize_t size) except -1
     cpdef run_jobs(self)
-    @cython.locals(variables=dict, tree_locals=dict, count=Py_ssize_t, references=Py_ssize_t)
+    @cython.locals(job=Job, variables=dict, tree_locals=dict, count=Py_ssize_t, references=Py_ssize_t)
     cpdef work(self, object worker)

@@ -12,15 +12,14 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
-from weakref import getweakrefcount
+from typing import Any
 
 import gevent
 from gevent.hub import Hub
 from gevent.monkey import get_original
 from greenlet import greenlet
 
-from . import threads
+from . import interpreter
 
 __all__ = ['Job', 'Reactor', 'current_reactor']
 
@@ -32,17 +31,20 @@ _LARGE_BLOCK = 2**23
 BATCH = 32768
 # The hub's own would look for other work first, and a worker's is the same.
 _switch = greenlet.switch
-_count_references = sys.getrefcount
 
 
-class Job(Protocol):
-    """Something to be run in a worker."""
+class Job:
+    """Something to be run in a worker. To be derived from."""
+
+    __slots__ = ()
 
     def drain(self) -> None:
         """Runs all there is to run."""
+        raise NotImplementedError
 
     def rest(self) -> None:
         """Blocks, which the hub noticed: a pause of any length."""
+        raise NotImplementedError
 
 
 class Reactor:
@@ -54,7 +56,7 @@ class Reactor:
         self.hub = hub
         self.loop: Any = hub.loop
         bytes(_LARGE_BLOCK)
-        self._thread = threads.get_ident()
+        self._thread = interpreter.get_ident()
         # What other OS threads want called. Not by loop.run_callback_threadsafe: it counts the loop's references while libev
         # may do the same, without the GIL, and a lost count ends or hangs the hub. An alarm without a reference counts nothing.
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -71,7 +73,7 @@ class Reactor:
     @property
     def is_current(self) -> bool:
         """Whether the caller runs in this reactor's OS thread."""
-        return bool(threads.get_ident() == self._thread)
+        return bool(interpreter.get_ident() == self._thread)
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Has the hub call ``callback``; from any OS thread."""
@@ -131,21 +133,24 @@ class Reactor:
         one that has blocked, only because it has, cannot be told from that.)
         """
         variables, tree_locals = worker.__dict__, worker.spawn_tree_locals
-        count, references = len(variables), _count_references(worker)
+        has_links = worker.has_links
+        count, references = len(variables), interpreter.count_references(worker)
         while True:
             while self._jobs:
-                self._job = self._jobs.pop()
-                self._job.drain()
+                self._job = job = self._jobs.pop()
+                job.drain()
+                # A parked worker would keep it.
+                job = None
                 if self._direct is not worker:
                     # It has blocked: the hub is not any more where it has switched into this worker.
                     return
                 self._job = None
                 if (
-                    _count_references(worker) != references
-                    or getweakrefcount(worker)
+                    interpreter.count_references(worker) != references
+                    or interpreter.has_weak_references(worker)
                     or len(variables) != count
                     or tree_locals
-                    or worker.has_links()
+                    or has_links()
                 ):
                     return
                 # The next job must not see the context variables of the last.

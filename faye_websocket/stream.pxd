@@ -2,13 +2,15 @@
 
 cimport cython
 
+from .driver.base cimport Writer
+from .owner cimport Owner
 from .reactor cimport Reactor
 
 cdef Py_ssize_t BURST, LARGE_READ, READS, SMALL_READ
 
-cdef class Stream:
+cdef class Stream(Writer):
     cdef object _transport
-    cdef object _owner
+    cdef Owner _owner
     cdef Reactor _reactor
     cdef Py_ssize_t _low_water
     cdef list _burst

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from typing import Any, Protocol
+from typing import Any
 
+from .driver.base import Writer
 from .limits import BURST, LARGE_READ, SMALL_READ
+from .owner import Owner
 from .reactor import Reactor
 from .transport import Transport
 
-__all__ = ['Owner', 'Stream']
+__all__ = ['Stream']
 
 _READ, _WRITE = 1, 2
 
@@ -25,20 +27,7 @@ READS = 2
 LINGER = 2.0
 
 
-class Owner(Protocol):
-    """Whoever a stream works for. All of this is called on the hub."""
-
-    def received(self, chunk: bytes) -> bool:
-        """Takes bytes that came. True if ``uncork`` will be called, once what they lead to was written."""
-
-    def ended(self, reason: str) -> None:
-        """The connection is gone: ``reason`` is empty when the peer just closed it."""
-
-    def drained(self) -> None:
-        """A peer that was behind has caught up."""
-
-
-class Stream:
+class Stream(Writer):
     """A connected socket at work. ``buffered`` is the number of bytes not yet handed to the kernel.
 
     ``was_heard`` becomes true with every byte that comes; whoever watches the peer's life sets it back. ``low_water`` is the

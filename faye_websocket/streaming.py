@@ -27,6 +27,7 @@ from .driver.codes import CloseCode
 from .driver.eventstream import PING, serialize_comment
 from .events import CloseEvent, Event
 from .limits import BURST, Limits
+from .owner import Owner
 from .reactor import Job, Reactor
 from .registry import registry
 
@@ -35,7 +36,7 @@ __all__ = ['StreamingConnection', 'StreamingResponse']
 _allocate_lock = get_original('_thread', 'allocate_lock')
 
 
-class StreamingConnection:
+class StreamingConnection(Owner):
     """One event stream, which begins with ``preamble``: the dispatcher's owner."""
 
     __slots__ = (
@@ -146,9 +147,6 @@ class StreamingConnection:
     def delivered(self, event: Event) -> None:
         """The close event is done."""
         registry.discard(self)
-
-    def rests(self) -> None:
-        """Nothing waits for that here."""
 
     def failed(self) -> None:
         """A handler's fault ends the stream."""

@@ -13,7 +13,7 @@ import gevent.event
 import gevent.local
 from greenlet import greenlet
 
-from faye_websocket.reactor import BATCH, Reactor, current_reactor
+from faye_websocket.reactor import BATCH, Job, Reactor, current_reactor
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
 
@@ -176,7 +176,7 @@ class TestWorker:
         assert len(set(map(id, greenlets))) == 2
 
 
-class Task:
+class Task(Job):
     """A job that writes down what becomes of it, and may block."""
 
     def __init__(self, log: list[Any], name: str, work: Callable[[], Any] = lambda: None) -> None:

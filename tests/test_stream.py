@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from faye_websocket.limits import BURST
+from faye_websocket.owner import Owner
 from faye_websocket.reactor import current_reactor
 from faye_websocket.stream import Stream
 from tests.support.local import settle, wait_until
 
 
-class Owner:
+class Recorder(Owner):
     """Records what a stream tells, and may do something when bytes come."""
 
     def __init__(self) -> None:
@@ -81,13 +82,13 @@ def ends() -> Iterator[tuple[Transport, Any]]:
 
 
 @pytest.fixture
-def owner() -> Owner:
+def owner() -> Recorder:
     """Whoever the stream works for."""
-    return Owner()
+    return Recorder()
 
 
 @pytest.fixture
-def stream(ends: tuple[Transport, Any], owner: Owner) -> Iterator[Stream]:
+def stream(ends: tuple[Transport, Any], owner: Recorder) -> Iterator[Stream]:
     """A stream that has begun to read."""
     stream = Stream(ends[0], owner, current_reactor(), 100)
     stream.start()
@@ -127,14 +128,14 @@ class TestBurst:
         assert len(transport.sent) == 2
 
     def test_the_answers_to_one_read_leave_in_one_call(
-            self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:  # B5
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # B5
         owner.on_received = lambda chunk: any(stream.write(b'answer') for _ in range(10))
         peer.send(b'question')
         wait_until(lambda: transport.sent)
         assert transport.sent == [b'answer' * 10]
 
     def test_so_do_those_that_are_yet_to_be_given(
-            self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:  # B5
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # B5
         owner.on_received = lambda chunk: True
         peer.send(b'question')
         wait_until(lambda: owner.events)
@@ -145,7 +146,7 @@ class TestBurst:
         assert transport.sent == [b'answer' * 10]
 
     def test_a_large_payload_leaves_from_where_it_lies_with_what_was_before_it(
-            self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:  # B5
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # B5
         owner.on_received = lambda chunk: True
         peer.send(b'question')
         wait_until(lambda: owner.events)
@@ -186,7 +187,7 @@ class TestBacklog:
         assert transport.sent == [b'123', b'456', b'x' * 100]
 
     def test_tells_its_owner_once_when_it_is_down_to_the_low_water_mark(
-            self, stream: Stream, transport: Transport, owner: Owner) -> None:  # B2
+            self, stream: Stream, transport: Transport, owner: Recorder) -> None:  # B2
         stream.write(bytes(500))
         transport.room = 50
         wait_until(lambda: stream.buffered == 3 + 500 - 50)
@@ -221,7 +222,7 @@ class TestBacklog:
         assert peer.recv(100) == b'123456last'
 
     def test_is_forgotten_when_the_peer_takes_nothing_any_more_but_what_it_sent_is_read(
-            self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:  # L2
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # L2
         stream.write(b'later')
         peer.send(b'last words')
         transport.error = BrokenPipeError(32, 'Broken pipe')
@@ -230,7 +231,7 @@ class TestBacklog:
         assert b'last words' in owner.events
         assert owner.events[-1] == ('ended', '[Errno 32] Broken pipe')
 
-    def test_is_given_up_in_time(self, stream: Stream, peer: Any, owner: Owner) -> None:  # L3
+    def test_is_given_up_in_time(self, stream: Stream, peer: Any, owner: Recorder) -> None:  # L3
         stream.finish(0.02)
         stream.finish(60)
         wait_until(lambda: stream.buffered == 0, 'the end', 1)
@@ -245,13 +246,13 @@ class TestBacklog:
 class TestReading:
     """What comes."""
 
-    def test_is_handed_to_the_owner(self, stream: Stream, owner: Owner, peer: Any) -> None:
+    def test_is_handed_to_the_owner(self, stream: Stream, owner: Recorder, peer: Any) -> None:
         peer.send(b'hello')
         wait_until(lambda: owner.events)
         assert owner.events == [b'hello']
         assert stream.was_heard
 
-    def test_can_be_paused(self, stream: Stream, owner: Owner, peer: Any) -> None:  # B4
+    def test_can_be_paused(self, stream: Stream, owner: Recorder, peer: Any) -> None:  # B4
         stream.pause()
         stream.pause()
         assert (stream.is_paused, repr(stream)) == (True, '<Stream paused buffered=0>')
@@ -262,13 +263,13 @@ class TestReading:
         stream.resume()
         wait_until(lambda: owner.events)
 
-    def test_ends_with_the_peers_end(self, stream: Stream, owner: Owner, peer: Any) -> None:  # L2
+    def test_ends_with_the_peers_end(self, stream: Stream, owner: Recorder, peer: Any) -> None:  # L2
         peer.close()
         wait_until(lambda: owner.events)
         assert owner.events == [('ended', '')]
         assert repr(stream) == '<Stream closed buffered=0>'
 
-    def test_ends_with_an_error_that_is_told(self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:  # L2
+    def test_ends_with_an_error_that_is_told(self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # L2
         def fail(size: int) -> bytes:
             raise ConnectionResetError(104, 'Connection reset by peer')
 
@@ -277,7 +278,7 @@ class TestReading:
         wait_until(lambda: owner.events)
         assert owner.events == [('ended', '[Errno 104] Connection reset by peer')]
 
-    def test_of_nothing_is_no_end(self, stream: Stream, transport: Transport, owner: Owner, peer: Any) -> None:
+    def test_of_nothing_is_no_end(self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         receive, calls = transport.recv, []
 
         def would_block(size: int) -> bytes:
@@ -296,7 +297,7 @@ class TestFinish:
     """Saying goodbye."""
 
     def test_waits_for_the_peers_end_and_ignores_what_comes_before_it(
-            self, stream: Stream, owner: Owner, transport: Transport, peer: Any) -> None:  # H1
+            self, stream: Stream, owner: Recorder, transport: Transport, peer: Any) -> None:  # H1
         stream.write(b'first')
         stream.write(b'second')
         stream.finish(5)

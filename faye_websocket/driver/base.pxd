@@ -8,8 +8,12 @@ cdef class SharedMessage:
     cdef readonly bytes payload
     cdef readonly dict frames
 
+cdef class Writer:
+    cpdef write(self, bytes data)
+    cpdef write_parts(self, bytes head, object payload)
+
 cdef class Driver(EventEmitter):
-    cdef public object io
+    cdef public Writer _writer
     cdef public Py_ssize_t max_length
     cdef public int ready_state
     cdef public bint was_clean

@@ -7,9 +7,7 @@ emits ``open()``, ``message(data)``, ``ping(payload)``, ``pong(payload)``, ``err
 ``close(code, reason)``; and ``ending()`` before it answers the peer's close or a fault, while answers to the messages before
 that can still be sent. It does no I/O and knows neither greenlets nor clocks.
 
-An ``io`` with a buffer may offer two more verbs, for frames that need not wait their turn: ``write_urgent(data, tag)`` sends
-before all that waits, in place of a waiting one of the same tag; ``write_last(data)`` drops what waits and is the end. And
-``write_parts(head, payload)`` may spare a large payload the copy that ``write(head + payload)`` is.
+An ``io`` with a buffer can do better for some frames than write them in their turn: it derives from ``Writer``.
 """
 
 from __future__ import annotations
@@ -31,6 +29,7 @@ __all__ = [
     'MAX_LENGTH',
     'OPEN',
     'Driver',
+    'IO',
     'Request',
     'ServerIO',
     'SharedMessage',
@@ -49,14 +48,48 @@ _NO_ENVIRON: Mapping[str, Any] = {}
 _NO_HEADERS: HeaderList = []
 
 
-class Writer(Protocol):
-    """What a driver writes to."""
+class IO(Protocol):
+    """What a driver needs to be given."""
 
     def write(self, data: bytes) -> object:
         """Sends ``data`` to the peer, now or in its turn."""
 
 
-class ServerIO(Writer, Protocol):
+class Writer:
+    """What a driver writes to. An ``io`` that is none is put into one."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:
+        """Sends ``data`` to the peer, now or in its turn."""
+        raise NotImplementedError
+
+    def write_parts(self, head: bytes, payload: bytes) -> None:
+        """Does what ``write(head + payload)`` does; the payload is large, and may be spared the copy."""
+        self.write(head + payload)
+
+    def write_urgent(self, data: bytes, tag: str) -> None:
+        """Sends ``data``, if possible before all that waits, and in the place of a waiting one with the same ``tag``."""
+        self.write(data)
+
+    def write_last(self, data: bytes) -> None:
+        """Sends ``data``, after which nothing follows; what waits may be dropped."""
+        self.write(data)
+
+
+class _Wrapper(Writer):
+    """The writer of an ``io`` of any class."""
+
+    __slots__ = ('_io',)
+
+    def __init__(self, io: IO) -> None:
+        self._io = io
+
+    def write(self, data: bytes) -> None:
+        self._io.write(data)
+
+
+class ServerIO(IO, Protocol):
     """What a server's driver is given."""
 
     @property
@@ -86,10 +119,12 @@ class Driver(EventEmitter):
     """The server's end of one connection, in the protocol ``version`` of a subclass.
 
     ``ready_state`` is CONNECTING, OPEN, CLOSING or CLOSED; ``protocol`` the subprotocol agreed on, or ``''``; ``was_clean``
-    whether the connection closed as the protocol wants it. What is written goes to ``io``, which may be replaced.
+    whether the connection closed as the protocol wants it. What is written goes to ``io``, which may be set to another one.
     """
 
-    __slots__ = ('_commands', '_environ', '_headers', '_is_started', 'io', 'max_length', 'protocol', 'ready_state', 'was_clean')
+    __slots__ = (
+        '_commands', '_environ', '_headers', '_is_started', '_writer', 'max_length', 'protocol', 'ready_state', 'was_clean'
+    )
 
     version = ''
     # Whether the version has pings and pongs.
@@ -108,7 +143,7 @@ class Driver(EventEmitter):
         max_length: int = MAX_LENGTH,
     ) -> None:
         super().__init__()
-        self.io: Writer = io
+        self.io = io
         self._environ = io.environ
         self._headers = check_headers(headers)
         self._commands: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
@@ -118,6 +153,15 @@ class Driver(EventEmitter):
         self.ready_state = CONNECTING
         self.was_clean = False
         self.protocol = self._choose_protocol(protocols)
+
+    @property
+    def io(self) -> Writer:
+        """What is written to."""
+        return self._writer
+
+    @io.setter
+    def io(self, io: IO) -> None:
+        self._writer = io if isinstance(io, Writer) else _Wrapper(io)
 
     @property
     def extensions(self) -> str:
@@ -144,7 +188,7 @@ class Driver(EventEmitter):
         """Accepts a handshake that ``check`` found right, with these further headers in the response."""
         self._is_started = True
         self._headers = [*self._headers, *headers]
-        self.io.write(self._response())
+        self._writer.write(self._response())
         self._headers = _NO_HEADERS
         self._respond()
 
@@ -153,7 +197,7 @@ class Driver(EventEmitter):
         if self.ready_state != CONNECTING:
             return
         self._is_started = True
-        self.io.write(serialize_refusal(error))
+        self._writer.write(serialize_refusal(error))
         self.give_up(error)
 
     def parse(self, chunk: bytes) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ..errors import HandshakeError
 from ..http import HeaderList, Headers, ResponseParser, basic_credentials, check_headers, is_token, serialize_head, tokens
 from ..url import parse_url
-from .base import CLOSED, CONNECTING, Request, Writer
+from .base import CLOSED, CONNECTING, IO, Request
 from .hybi import Hybi, accept_key
 
 __all__ = ['Client', 'ClientIO', 'client']
@@ -41,7 +41,7 @@ _OURS = frozenset(
 )
 
 
-class ClientIO(Writer, Protocol):
+class ClientIO(IO, Protocol):
     """What a client's driver is given."""
 
     @property

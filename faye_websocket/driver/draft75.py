@@ -65,7 +65,7 @@ class Draft75(Driver):
         self._close(CloseCode.ABNORMAL_CLOSURE if reason else CloseCode.NO_STATUS_RCVD, reason)
 
     def _send_text(self, payload: bytes) -> None:
-        self.io.write(b'\x00' + payload + b'\xff')
+        self._writer.write(b'\x00' + payload + b'\xff')
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Closes at once: the version has no closing handshake, and no codes."""

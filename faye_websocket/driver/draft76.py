@@ -59,7 +59,7 @@ class Draft76(Draft75):
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Begins the closing handshake; the version has no codes."""
-        self.io.write(_CLOSING_FRAME)
+        self._writer.write(_CLOSING_FRAME)
         self.ready_state = CLOSING
 
     def _respond(self) -> None:
@@ -70,7 +70,7 @@ class Draft76(Draft75):
         number1, number2 = self._numbers()
         challenge = number1.to_bytes(4, 'big') + number2.to_bytes(4, 'big') + (self._body or b'')
         self._body = None
-        self.io.write(hashlib.md5(challenge, usedforsecurity=False).digest())
+        self._writer.write(hashlib.md5(challenge, usedforsecurity=False).digest())
         super()._respond()
 
     def _numbers(self) -> tuple[int, int]:
@@ -87,7 +87,7 @@ class Draft76(Draft75):
             return
         self.emit('ending')
         if self.ready_state == OPEN:
-            self.io.write(_CLOSING_FRAME)
+            self._writer.write(_CLOSING_FRAME)
         self.was_clean = True
         self._close(CloseCode.NO_STATUS_RCVD, '')
 

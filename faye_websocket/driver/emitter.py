@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 __all__ = ['EventEmitter', 'Observer']
 
 Listener = Callable[..., Any]
 
 
-class Observer(Protocol):
-    """Whoever wants every event of an emitter in one method, which costs less memory than a listener for each."""
+class Observer:
+    """Whoever wants every event of an emitter, which costs less memory than a listener for each. To be derived from."""
+
+    __slots__ = ()
 
     def notify(self, type: str, *arguments: Any) -> None:
         """Takes the event ``type`` with its arguments; any but a message."""
+        raise NotImplementedError
 
     def message(self, data: str | bytes) -> None:
         """Takes a message."""
+        raise NotImplementedError
 
 
 class EventEmitter:

@@ -123,25 +123,20 @@ class EventStream(Driver):
         return self._command(self._send, message)
 
     def ping(self, message: str | bytes = '', callback: object = None) -> bool:
-        """Sends a comment, ahead of what waits if the ``io`` can do that; the client passes over it."""
+        """Sends a comment, ahead of what waits; the client passes over it."""
         return self._command(self._send_ping)
 
     def fail(self, code: int, reason: str) -> None:
         """Ends the stream, with a comment that says why in the place of what waits."""
         if self.ready_state == OPEN:
-            write_last = getattr(self.io, 'write_last', self.io.write)
-            write_last(serialize_comment(reason))
+            self._writer.write_last(serialize_comment(reason))
         self._close(code, reason)
 
     def _send(self, message: bytes) -> None:
-        self.io.write(message)
+        self._writer.write(message)
 
     def _send_ping(self) -> None:
-        write_urgent = getattr(self.io, 'write_urgent', None)
-        if write_urgent is not None:
-            write_urgent(PING, 'ping')
-        else:
-            self.io.write(PING)
+        self._writer.write_urgent(PING, 'ping')
 
     def _begin_close(self, code: int, reason: str) -> None:
         """There is no closing handshake."""

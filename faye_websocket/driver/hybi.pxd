@@ -35,7 +35,6 @@ cdef class Hybi(Driver):
     @cython.locals(frame=bytes, opcode=int)
     cpdef bint send_shared(self, SharedMessage message) except -1
     cpdef bint _send_message(self, int opcode, object data) except -1
-    cdef bint _write_parts(self, int opcode, object data) except -1
     cdef bytes _extend(self, int opcode, object data)
     cpdef bytes _masking_key(self)
 

@@ -289,7 +289,7 @@ class Hybi(Driver):
             if frame is None:
                 return False
             message.frames[key] = frame
-        self.io.write(frame)
+        self._writer.write(frame)
         return True
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
@@ -312,21 +312,16 @@ class Hybi(Driver):
         if self.ready_state != OPEN:
             return self._command(self._send_message, opcode, data)
         if self._extensions is None:
-            if len(data) < _LARGE_MESSAGE or self.is_client or not self._write_parts(opcode, data):
-                self.io.write(serialize_frame(opcode, data, True, 0, self._masking_key()))
+            if len(data) < _LARGE_MESSAGE or self.is_client:
+                self._writer.write(serialize_frame(opcode, data, True, 0, self._masking_key()))
+            else:
+                self._writer.write_parts(serialize_frame_head(opcode, len(data)), data)
             return True
         frame = self._extend(opcode, data)
         if frame is None:
             return False
-        self.io.write(frame)
+        self._writer.write(frame)
         return True
-
-    def _write_parts(self, opcode: int, data: bytes) -> bool:
-        """The same of a large message, from where it lies; False if the ``io`` cannot do that."""
-        write_parts = getattr(self.io, 'write_parts', None)
-        if write_parts is not None:
-            write_parts(serialize_frame_head(opcode, len(data)), data)
-        return write_parts is not None
 
     def _extend(self, opcode: int, data: bytes) -> bytes | None:
         """The frame that the extensions make of a message; ``None`` when one of them fails."""
@@ -347,7 +342,7 @@ class Hybi(Driver):
     def _begin_close(self, code: int, reason: str) -> None:
         """Section 7.1.2: sends a close frame, behind what was sent before, and waits for the peer's."""
         self._reason = reason
-        self.io.write(serialize_frame(CLOSE, _close_payload(code, reason), masking_key=self._masking_key()))
+        self._writer.write(serialize_frame(CLOSE, _close_payload(code, reason), masking_key=self._masking_key()))
         self.ready_state = CLOSING
 
     def _masking_key(self) -> bytes | None:
@@ -355,18 +350,12 @@ class Hybi(Driver):
         return None
 
     def _write_urgent(self, opcode: int, payload: bytes, tag: str) -> None:
-        """A control frame, ahead of what waits if the ``io`` can do that."""
-        frame = serialize_frame(opcode, payload, masking_key=self._masking_key())
-        write_urgent = getattr(self.io, 'write_urgent', None)
-        if write_urgent is not None:
-            write_urgent(frame, tag)
-        else:
-            self.io.write(frame)
+        """A control frame, ahead of what waits."""
+        self._writer.write_urgent(serialize_frame(opcode, payload, masking_key=self._masking_key()), tag)
 
     def _write_last(self, payload: bytes) -> None:
         """The close frame after which nothing is sent, not even what waits."""
-        write_last = getattr(self.io, 'write_last', self.io.write)
-        write_last(serialize_frame(CLOSE, payload, masking_key=self._masking_key()))
+        self._writer.write_last(serialize_frame(CLOSE, payload, masking_key=self._masking_key()))
 
     def _close(self, code: int, reason: str) -> None:
         if self.ready_state != CLOSED:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ..errors import HandshakeError
 from ..http import HeaderList, Headers, ResponseParser, check_headers, serialize_head
-from .base import Writer
+from .base import IO
 from .emitter import EventEmitter
 
 __all__ = ['Proxy']
@@ -23,7 +23,7 @@ class Proxy(EventEmitter):
 
     __slots__ = ('_authority', '_headers', '_io', '_is_done', '_response', 'headers', 'status')
 
-    def __init__(self, io: Writer, authority: str, headers: Headers = None) -> None:
+    def __init__(self, io: IO, authority: str, headers: Headers = None) -> None:
         super().__init__()
         self._io = io
         self._authority = authority

@@ -15,13 +15,28 @@ from typing import Any
 
 from ..errors import HandshakeError
 from ..http import RequestParser
-from .base import CLOSED, CONNECTING, Driver, Request, Writer, serialize_refusal
+from .base import CLOSED, CONNECTING, IO, Driver, Request, serialize_refusal
 from .codes import CloseCode
-from .emitter import EventEmitter
+from .emitter import EventEmitter, Observer
 from .hybi import control_payload
 from .wsgi import wsgi
 
 __all__ = ['Server', 'server']
+
+
+class _Relay(Observer):
+    """Has one emitter emit what another one does."""
+
+    __slots__ = ('_emitter',)
+
+    def __init__(self, emitter: EventEmitter) -> None:
+        self._emitter = emitter
+
+    def notify(self, type: str, *arguments: Any) -> None:
+        self._emitter.emit(type, *arguments)
+
+    def message(self, data: str | bytes) -> None:
+        self._emitter.emit_message(data)
 
 
 class Server(EventEmitter):
@@ -32,7 +47,7 @@ class Server(EventEmitter):
 
     __slots__ = ('_commands', '_driver', '_io', '_is_closed', '_options', '_protocols', '_request', '_secure', 'environ')
 
-    def __init__(self, io: Writer, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> None:
+    def __init__(self, io: IO, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> None:
         super().__init__()
         self._io = io
         self._protocols = tuple(protocols)
@@ -70,14 +85,6 @@ class Server(EventEmitter):
     def was_clean(self) -> bool:
         """Whether the connection closed as the protocol wants it."""
         return self._driver is not None and self._driver.was_clean
-
-    def message(self, data: str | bytes) -> None:
-        """A message that came to the driver behind this one."""
-        self.emit_message(data)
-
-    def notify(self, type: str, *arguments: Any) -> None:
-        """What the driver behind this one tells is told on."""
-        self.emit(type, *arguments)
 
     def parse(self, chunk: bytes) -> None:
         """Takes the next bytes of the wire, the request's first."""
@@ -148,7 +155,7 @@ class Server(EventEmitter):
             self.refuse(error)
             return
         driver = self._driver = wsgi(Request(self.environ, self._io.write), self._protocols, **self._options)
-        driver.observer = self
+        driver.observer = _Relay(self)
         driver.io = self._io
         for name, arguments in self._commands:
             getattr(driver, name)(*arguments)
@@ -168,6 +175,6 @@ class Server(EventEmitter):
         return f'<Server {self._driver!r}>'
 
 
-def server(io: Writer, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> Server:
+def server(io: IO, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> Server:
     """The driver for a raw TCP connection whose bytes go out by ``io.write(data)``."""
     return Server(io, protocols, secure=secure, **options)

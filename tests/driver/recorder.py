@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from faye_websocket.driver import Driver, wsgi
+from faye_websocket.driver.base import Writer
 from tests.driver.requests import HIXIE_76, HIXIE_76_BODY, HYBI
 from tests.driver.vectors import CLOSE, frame
 
@@ -44,7 +45,7 @@ class Recorder:
         return b''.join(entry[1] for entry in self.log if entry[0] not in EVENTS)
 
 
-class BufferedRecorder(Recorder):
+class BufferedRecorder(Recorder, Writer):
     """An io with a buffer, whose two more verbs are in the log by their names."""
 
     def write_urgent(self, data: bytes, tag: str) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from faye_websocket.driver.emitter import EventEmitter
+from faye_websocket.driver.emitter import EventEmitter, Observer
 
 
-class Observer:
+class Recorder(Observer):
     """Writes down what it is told, into a log that others share."""
 
     def __init__(self, log: list[Any]) -> None:
@@ -25,7 +25,7 @@ class Observer:
 def test_tells_the_observer_and_then_the_listeners_in_their_order() -> None:
     log: list[Any] = []
     emitter = EventEmitter()
-    emitter.observer = Observer(log)
+    emitter.observer = Recorder(log)
     for number in 1, 2:
         emitter.on('close', lambda *arguments, number=number: log.append((number, *arguments)))
     emitter.emit('close', 1000, 'bye')
@@ -37,7 +37,7 @@ def test_tells_of_messages_likewise() -> None:
     log: list[Any] = []
     emitter = EventEmitter()
     emitter.emit_message('nobody listens')
-    emitter.observer = Observer(log)
+    emitter.observer = Recorder(log)
     emitter.emit_message('first')
     emitter.on('message', lambda data: log.append(data))
     emitter.emit_message('second')

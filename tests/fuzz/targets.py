@@ -181,7 +181,7 @@ def _held(thing: object, depth: int = 3) -> int:
         return len(thing)
     if not type(thing).__module__.startswith('faye_websocket') or not depth:
         return 0
-    names = {name for cls in type(thing).__mro__ for name in getattr(cls, '__slots__', ())} - {'io', 'observer'}
+    names = {name for cls in type(thing).__mro__ for name in getattr(cls, '__slots__', ())} - {'_writer', 'observer'}
     return sum(_held(getattr(thing, name, None), depth - 1) for name in names)
 
 

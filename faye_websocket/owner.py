@@ -1,0 +1,45 @@
+"""Owner: what the parts of a connection call the one that holds them together.
+
+It is one class for all three parts, the driver, the stream and the dispatcher, because in the compiled form a call to a method of
+a known class is a tenth of a call by the method's name, and a class of C has one base.
+"""
+
+from __future__ import annotations
+
+from .driver.emitter import Observer
+from .events import Event
+
+__all__ = ['Owner']
+
+
+class Owner(Observer):
+    """To be derived from; who has no stream does without that part. All but ``failed`` and ``delivered`` is called on the hub."""
+
+    __slots__ = ()
+
+    # ---- by a stream
+
+    def received(self, chunk: bytes) -> bool:
+        """Takes bytes that came. True if ``uncork`` will be called, once what they lead to was written."""
+        raise NotImplementedError
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone: ``reason`` is empty when the peer just closed it."""
+        raise NotImplementedError
+
+    def drained(self) -> None:
+        """A peer that was behind has caught up."""
+        raise NotImplementedError
+
+    # ---- by a dispatcher
+
+    def delivered(self, event: Event) -> None:
+        """The handlers of ``event`` have run, or it is kept."""
+        raise NotImplementedError
+
+    def failed(self) -> None:
+        """A handler raised, or its greenlet was killed."""
+        raise NotImplementedError
+
+    def rests(self) -> None:
+        """The handlers that ran are done for now, or block."""
