@@ -173,7 +173,7 @@ class Dispatcher(Job):
                 assert self._ready is not None
                 event = self._ready.pop()
                 self._deliver(event)
-                if self.is_full or event.type == 'close':
+                if self.is_full or (not isinstance(event, MessageEvent) and event.type == 'close'):
                     self._owner.delivered(event)
         except BaseException:
             # Exceptions stop in _deliver; this is a GreenletExit, a SystemExit or the like, and ends this greenlet. Another

@@ -3,7 +3,7 @@
 cimport cython
 
 cdef class Event:
-    cdef public object type
+    cdef public str type
     cdef public object target
     cdef public object current_target
 

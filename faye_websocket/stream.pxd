@@ -2,6 +2,7 @@
 
 cimport cython
 
+from . cimport _sockets as sockets
 from .driver.base cimport Writer
 from .owner cimport Owner
 from .reactor cimport Reactor
@@ -10,6 +11,7 @@ cdef Py_ssize_t BURST, LARGE_READ, READS, SMALL_READ
 
 cdef class Stream(Writer):
     cdef object _transport
+    cdef int _descriptor
     cdef Owner _owner
     cdef Reactor _reactor
     cdef Py_ssize_t _low_water

@@ -11,11 +11,12 @@ import socket
 from collections import deque
 from typing import Any
 
+from . import sockets
 from .driver.base import Writer
 from .limits import BURST, LARGE_READ, SMALL_READ
 from .owner import Owner
 from .reactor import Reactor
-from .transport import Transport
+from .transport import Transport, find_descriptor
 
 __all__ = ['Stream']
 
@@ -37,6 +38,7 @@ class Stream(Writer):
     __slots__ = (
         '_backlog',
         '_burst',
+        '_descriptor',
         '_has_peer_ended',
         '_is_behind',
         '_is_bulk',
@@ -60,6 +62,7 @@ class Stream(Writer):
 
     def __init__(self, transport: Transport, owner: Owner, reactor: Reactor, low_water: int) -> None:
         self._transport = transport
+        self._descriptor = find_descriptor(transport)
         self._owner = owner
         self._reactor = reactor
         self._low_water = low_water
@@ -110,7 +113,7 @@ class Stream(Writer):
         for _ in range(READS):
             size = LARGE_READ if self._is_bulk else SMALL_READ
             try:
-                chunk = self._transport.recv(size)
+                chunk = sockets.recv(self._transport, self._descriptor, size)
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -228,6 +231,8 @@ class Stream(Writer):
         self._burst.clear()
         self._partial = self._urgent = self._backlog = None
         self.buffered = 0
+        # The number may be another socket's next.
+        self._descriptor = -1
         self._transport.close()
 
     def _half_close(self) -> None:
@@ -277,7 +282,10 @@ class Stream(Writer):
     def _send(self, chunk: bytes | memoryview, more: bytes = b'') -> memoryview | None:
         """One system call; answers what the kernel did not take."""
         try:
-            sent = self._transport.sendmsg((chunk, more)) if more else self._transport.send(chunk)
+            if more:
+                sent = self._transport.sendmsg((chunk, more))
+            else:
+                sent = sockets.send(self._transport, self._descriptor, chunk)
         except BlockingIOError:
             sent = 0
         except OSError as error:

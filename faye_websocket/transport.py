@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
+from socket import SocketType
 from typing import Any, Protocol
 
-__all__ = ['OnHead', 'Sink', 'TLSTransport', 'Transport', 'take_out', 'take_over']
+__all__ = ['OnHead', 'Sink', 'TLSTransport', 'Transport', 'find_descriptor', 'take_out', 'take_over']
 
 # Told of what a server writes after its socket is gone: see ``take_out``.
 Sink = Callable[[bytes], object]
@@ -41,6 +42,13 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Gives the descriptor back."""
+
+
+def find_descriptor(transport: Transport) -> int:
+    """The descriptor of a plain socket, or -1 for anything else, which has its own way of being read and written."""
+    kind: Any = type(transport)
+    is_plain = isinstance(transport, SocketType) and kind.recv is SocketType.recv and kind.send is SocketType.send
+    return transport.fileno() if is_plain else -1
 
 
 # The most that a TLS record carries.

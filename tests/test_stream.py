@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket as std_socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from faye_websocket.limits import BURST
+from faye_websocket.limits import BURST, SMALL_READ
 from faye_websocket.owner import Owner
 from faye_websocket.reactor import current_reactor
 from faye_websocket.stream import Stream
-from tests.support.local import settle, wait_until
+from faye_websocket.transport import find_descriptor
+from tests.support.local import reset_socket, settle, tcp_pair, wait_until
 
 
 class Recorder(Owner):
@@ -291,6 +294,59 @@ class TestReading:
         wait_until(lambda: owner.events)
         assert (owner.events, len(calls)) == ([b'x'], 1)
 
+
+
+class TestPlainSockets:
+    """What has no way of its own to be read and written; compiled, it is done past the socket's object."""
+
+    @pytest.fixture
+    def ends(self) -> Iterator[tuple[Any, Any]]:
+        """A stream's transport, and the peer's socket."""
+        ours, theirs = tcp_pair(20000)
+        with ours, theirs:
+            yield ours._sock, theirs
+
+    def test_are_told_from_others(self, ends: tuple[Any, Any]) -> None:
+        class OwnWay(std_socket.socket):
+            """Reads as it likes."""
+
+            def recv(self, *arguments: Any) -> bytes:
+                return b''
+
+        plain, _ = ends
+        with std_socket.socket() as inherited, OwnWay() as own:
+            assert find_descriptor(plain) == plain.fileno()
+            assert find_descriptor(inherited) == inherited.fileno()
+            assert find_descriptor(own) == find_descriptor(Transport(plain)) == -1
+
+    @pytest.mark.parametrize('size', [1, SMALL_READ - 1, SMALL_READ, SMALL_READ + 1, 300_000])
+    def test_get_and_give_every_byte(self, stream: Stream, owner: Recorder, peer: Any, size: int) -> None:  # B1
+        data = bytes(index % 251 for index in range(size))
+        stream.write(data)
+        received = b''
+        while len(received) < size:
+            received += peer.recv(100_000)
+        settle()
+        owner.events.clear()
+        peer.sendall(received)
+        wait_until(lambda: sum(map(len, owner.events)) >= size)
+        assert received == b''.join(owner.events) == data
+        assert stream.buffered == 0
+
+    def test_have_nothing_to_read_now_and_then(self, stream: Stream, owner: Recorder) -> None:
+        assert stream._readable() is False
+        assert owner.events == []
+
+    def test_end_with_what_the_kernel_says(self, stream: Stream, owner: Recorder, peer: Any) -> None:  # L2
+        reset_socket(peer)
+        wait_until(lambda: owner.events)
+        assert owner.events == [('ended', f'[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}')]
+
+    def test_end_when_nothing_can_be_sent(self, stream: Stream, owner: Recorder, peer: Any) -> None:  # L2
+        reset_socket(peer)
+        stream.write(b'x')
+        wait_until(lambda: owner.events)
+        assert [kind for kind, _ in owner.events] == ['ended']
 
 
 class TestFinish:

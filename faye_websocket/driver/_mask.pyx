@@ -1,12 +1,18 @@
-"""``mask`` for the compiled codec: the same two functions, each of which makes one bytes object and nothing else.
+"""``mask`` for the compiled codec: the same functions, each of which makes one bytes object at most and nothing else.
 
-Masking keys have four bytes, and ``start`` to ``end`` lies in the buffer: ``_codec`` sees to it.
+Masking keys have four bytes, and ``start`` to ``end`` lies in the buffer: ``codec`` sees to it.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_AsUTF8String, PyUnicode_GET_LENGTH
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
+
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    void *PyUnicode_DATA(object text) noexcept
 
 
 cdef void xor(char *to, const char *source, Py_ssize_t length, const char *masking_key, int turn) noexcept nogil:
@@ -35,9 +41,17 @@ cdef bytes cut(bytes buffer, Py_ssize_t start, Py_ssize_t end, bytes masking_key
     return payload
 
 
+cdef object encode(str message):
+    """A text as a payload for ``join``: as it is, if it is ASCII, which lies in memory as UTF-8 does."""
+    return message if PyUnicode_IS_COMPACT_ASCII(message) else PyUnicode_AsUTF8String(message)
+
+
 cdef bytes join(int first, int second, int size, object payload, bytes masking_key):
     """A frame: its first two bytes, its payload's length in ``size`` more of them, masking key and payload."""
     cdef Py_buffer view
+    if type(payload) is str:
+        return join_bytes(
+            first, second, size, <const char *>PyUnicode_DATA(payload), PyUnicode_GET_LENGTH(payload), masking_key)
     PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
     try:
         return join_bytes(first, second, size, <const char *>view.buf, view.len, masking_key)

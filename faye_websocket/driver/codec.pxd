@@ -4,7 +4,7 @@ cimport cython
 
 from . cimport _mask as mask
 
-cdef int _FIN, _MASKED, _RESERVED, _CONTROL
+cdef int _FIN, _MASKED, _RESERVED, _CONTROL, _TEXT
 
 cdef bytes _CODES
 
@@ -14,8 +14,9 @@ cpdef bytes serialize_frame_head(int opcode, object length)
 @cython.locals(first=int, second=int, size=int, length=Py_ssize_t)
 cpdef bytes serialize_frame(int opcode, object payload, bint fin=*, int rsv=*, bytes masking_key=*)
 
+cpdef bytes serialize_text(str message, bytes masking_key=*)
+
 @cython.final
-@cython.freelist(16)
 cdef class Frame:
     cdef readonly int first_byte
     cdef readonly int opcode

@@ -3,7 +3,7 @@
 In go the bytes of the wire, cut anywhere; out come frames in their order. The parser never looks past a frame's header
 into what a message means, never keeps a data frame's payload (what has come of it is handed on at once, in parts), and
 never raises anything but ``ProtocolError`` for what the peer sent. This file is the only text of the framing: the
-compiled codec is this module run through Cython, with the C types of ``_codec.pxd``, and ``_mask.pyx`` for ``mask``.
+compiled codec is this module run through Cython, with the C types of ``codec.pxd``, and ``_mask.pyx`` for ``mask``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..errors import ProtocolError
 from . import mask
 from .codes import Opcode
 
-__all__ = ['Frame', 'FrameParser', 'apply_mask', 'serialize_frame', 'serialize_frame_head']
+__all__ = ['Frame', 'FrameParser', 'apply_mask', 'serialize_frame', 'serialize_frame_head', 'serialize_text']
 
 RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10
 
@@ -22,6 +22,7 @@ _FIN = 0x80
 _MASKED = 0x80
 _RESERVED = 0x70
 _CONTROL = 0x8
+_TEXT = Opcode.TEXT
 _DATA_OPCODES = (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY)
 _CONTROL_OPCODES = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
 # What the second byte says of a length that takes two or eight more.
@@ -73,6 +74,11 @@ def serialize_frame(
             raise ValueError(_WRONG_KEY)
         second |= _MASKED
     return mask.join(first, second, size, payload, masking_key)
+
+
+def serialize_text(message: str, masking_key: bytes | None = None) -> bytes:
+    """The bytes of a text message in one frame. Raises UnicodeEncodeError for what UTF-8 cannot say."""
+    return serialize_frame(_TEXT, mask.encode(message), True, 0, masking_key)
 
 
 class Frame:

@@ -4,8 +4,9 @@ cimport cython
 
 from ..extensions.pipeline cimport Message, Pipeline
 from .base cimport Driver, SharedMessage
-from .codec cimport Frame, FrameParser, serialize_frame, serialize_frame_head
+from .codec cimport Frame, FrameParser, serialize_frame, serialize_frame_head, serialize_text
 
+cdef int CLOSED, CLOSING, CONNECTING, OPEN
 cdef int CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG
 cdef bytes _IS_WHOLE
 cdef Py_ssize_t _LARGE_MESSAGE

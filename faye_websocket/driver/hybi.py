@@ -19,7 +19,7 @@ from ..extensions.header import parse_extensions
 from ..extensions.pipeline import Extension, Message, Pipeline
 from ..http import HeaderList, serialize_head
 from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO, SharedMessage
-from .codec import Frame, FrameParser, serialize_frame, serialize_frame_head
+from .codec import Frame, FrameParser, serialize_frame, serialize_frame_head, serialize_text
 from .codes import CloseCode, Opcode, is_receivable, is_sendable
 
 __all__ = ['VERSIONS', 'Hybi', 'accept_key', 'check_close', 'control_payload']
@@ -269,6 +269,9 @@ class Hybi(Driver):
 
     def text(self, message: str) -> bool:
         """Sends a text message."""
+        if type(message) is str and self.ready_state == OPEN and self._extensions is None and len(message) < _LARGE_MESSAGE:
+            self._writer.write(serialize_text(message, self._masking_key()))
+            return True
         return self._send_message(TEXT, message.encode())
 
     def binary(self, message: bytes) -> bool:

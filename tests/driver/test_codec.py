@@ -230,6 +230,17 @@ class TestFrame:
         assert repr(part) == '<Frame opcode=2 fin=False length=3 payload=2 bytes>'
 
 
+class TestText:
+    @pytest.mark.parametrize('text', ['', 'a' * 125, 'a' * 126, 'a' * 65536, 'caf\xe9', '\u20ac' * 42, '\U0001f600', 'a\0b'])
+    @pytest.mark.parametrize('masking_key', [None, KEY])
+    def test_is_a_frame_of_its_utf8(self, codec: ModuleType, text: str, masking_key: bytes | None) -> None:
+        assert codec.serialize_text(text, masking_key) == frame(TEXT, text.encode(), masking_key=masking_key)
+
+    def test_has_no_surrogates(self, codec: ModuleType) -> None:
+        with pytest.raises(UnicodeEncodeError):
+            codec.serialize_text('\ud800')
+
+
 class TestMask:
     @pytest.mark.parametrize('length', [0, 1, 2, 3, 4, 5, 8, 127, 2047, 2048, 2049, 2050, 2051, 65537])
     def test_is_what_the_rfc_says_at_any_length(self, codec: ModuleType, length: int) -> None:

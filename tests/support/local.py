@@ -364,6 +364,10 @@ def joined(
 
 def reset(client: Client) -> None:
     """Ends the client's connection with RST."""
-    sock = client.socket
+    reset_socket(client.socket)
+
+
+def reset_socket(sock: Any) -> None:
+    """Ends a connection with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     sock.close()

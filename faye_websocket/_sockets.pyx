@@ -1,0 +1,45 @@
+"""``sockets`` for the compiled form."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from libc.errno cimport EINTR, errno
+
+cdef extern from "sys/socket.h" nogil:
+    ssize_t _recv "recv"(int descriptor, void *buffer, size_t size, int flags)
+    ssize_t _send "send"(int descriptor, const void *buffer, size_t size, int flags)
+
+# More than this is worth letting other threads run meanwhile.
+cdef enum:
+    SMALL = 16384
+
+# Filled and emptied without letting go of the interpreter's lock, so one is enough.
+cdef char[SMALL] _buffer
+
+
+cdef bytes recv(object transport, int descriptor, Py_ssize_t size):
+    if descriptor < 0 or size > SMALL:
+        return transport.recv(size)
+    cdef ssize_t count = -1
+    while count < 0:
+        count = _recv(descriptor, _buffer, size, 0)
+        if count < 0:
+            _check_errno()
+    return PyBytes_FromStringAndSize(_buffer, count)
+
+
+cdef Py_ssize_t send(object transport, int descriptor, object data) except -1:
+    if descriptor < 0 or type(data) is not bytes or PyBytes_GET_SIZE(data) > SMALL:
+        return transport.send(data)
+    cdef ssize_t count = -1
+    while count < 0:
+        count = _send(descriptor, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), 0)
+        if count < 0:
+            _check_errno()
+    return count
+
+
+cdef int _check_errno() except -1:
+    """Raises the OSError of a failed call, unless a signal interrupted it, whose handlers have their turn then."""
+    if errno != EINTR:
+        PyErr_SetFromErrno(OSError)
+    return PyErr_CheckSignals()
