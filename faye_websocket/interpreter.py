@@ -9,9 +9,15 @@ import sys
 import weakref
 
 from gevent.monkey import get_original
+from greenlet import greenlet
 
-__all__ = ['count_references', 'get_ident', 'has_weak_references']
+__all__ = ['count_references', 'get_ident', 'has_context', 'has_weak_references']
 
 get_ident = get_original('_thread', 'get_ident')
 count_references = sys.getrefcount
 has_weak_references = weakref.getweakrefcount
+
+
+def has_context(current: greenlet) -> bool:
+    """Whether the ``current`` greenlet has context variables."""
+    return current.gr_context is not None

@@ -4,6 +4,7 @@ cimport cython
 
 from . cimport _interpreter as interpreter
 
+cdef Py_ssize_t BATCH
 cdef object _switch
 
 cdef class Job:

@@ -20,6 +20,7 @@ from gevent.monkey import get_original
 from greenlet import greenlet
 
 from . import interpreter
+from .limits import BATCH
 
 __all__ = ['Job', 'Reactor', 'current_reactor']
 
@@ -27,8 +28,6 @@ __all__ = ['Job', 'Reactor', 'current_reactor']
 # heap, and takes it again page fault by page fault: more than half of the 2.0 ms that the echo of 1 MiB took, now 0.7. A block
 # of this size, mapped, not touched, and freed, teaches it to keep 16 MiB.
 _LARGE_BLOCK = 2**23
-# With so many bytes to work on the jobs are run: what was read is still in the processor's cache, and bounded.
-BATCH = 32768
 # The hub's own would look for other work first, and a worker's is the same.
 _switch = greenlet.switch
 
@@ -140,7 +139,7 @@ class Reactor:
                 self._job = job = self._jobs.pop()
                 job.drain()
                 # A parked worker would keep it.
-                job = None
+                del job
                 if self._direct is not worker:
                     # It has blocked: the hub is not any more where it has switched into this worker.
                     return
@@ -154,7 +153,7 @@ class Reactor:
                 ):
                     return
                 # The next job must not see the context variables of the last.
-                if worker.gr_context is not None:
+                if interpreter.has_context(worker):
                     worker.gr_context = None
             self._parked = worker
             _switch(self.hub)

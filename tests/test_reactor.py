@@ -13,7 +13,8 @@ import gevent.event
 import gevent.local
 from greenlet import greenlet
 
-from faye_websocket.reactor import BATCH, Job, Reactor, current_reactor
+from faye_websocket.limits import BATCH
+from faye_websocket.reactor import Job, Reactor, current_reactor
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
 
