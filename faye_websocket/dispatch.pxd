@@ -7,7 +7,7 @@ from .owner cimport Owner
 from .reactor cimport Job, Reactor
 
 cdef dict _KEPT
-cdef int _MESSAGE
+cdef int _OPEN, _MESSAGE
 
 cdef class Dispatcher(Job):
     cdef EventTarget _target

@@ -21,8 +21,8 @@ __all__ = ['Callback', 'Dispatcher']
 logger = logging.getLogger('faye_websocket')
 
 # Types of events that wait for a handler; a missed drain is no loss.
-_MESSAGE = 2
-_KEPT = {'open': 1, 'message': _MESSAGE, 'error': 4, 'close': 8}
+_OPEN, _MESSAGE = 1, 2
+_KEPT = {'open': _OPEN, 'message': _MESSAGE, 'error': 4, 'close': 8}
 
 
 def _rank(event: Event) -> int:
@@ -99,6 +99,10 @@ class Dispatcher(Job):
 
     def push(self, event: Event) -> None:
         """Delivers an event after those that wait."""
+        if event.type == 'open' and not self._handled & _OPEN:
+            # As it is for most sockets: no worker is needed for that.
+            self._has_opened = True
+            return
         self._append(event)
         self._awaken()
 
@@ -219,10 +223,7 @@ class Dispatcher(Job):
 
     def _keep(self, event: Event) -> None:
         """For the first handler of its type."""
-        if event.type == 'open':
-            self._has_opened = True
-        else:
-            self._kept = [*(self._kept or ()), event]
+        self._kept = [*(self._kept or ()), event]
 
     def _handler_raised(self, event: Event, error: Exception) -> None:
         """The handler's fault: logged once, told to ``onerror``, and the end of this connection only."""

@@ -91,7 +91,7 @@ def _take_from_pywsgi(environ: Mapping[str, Any]) -> Found | None:
     if not isinstance(sock, gevent.socket.socket):
         return None
     # With the stub in the socket's place the file ends where its buffer does.
-    return sock, reader.read
+    return sock, reader.read1
 
 
 def _explanation(environ: Mapping[str, Any]) -> str:

@@ -52,6 +52,26 @@ def make_limits(
     max_queue: int = 64,
 ) -> Limits:
     """The limits with these options. Raises ValueError or TypeError that names an option with an impossible value."""
+    options = (max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue)
+    try:
+        return _make_limits(*options)
+    except TypeError:
+        # It may come from the cache, which takes no list, say, and names nothing.
+        return _make_limits.__wrapped__(*options)
+
+
+@lru_cache(maxsize=64, typed=True)
+def _make_limits(
+    max_length: int,
+    max_fragments: int,
+    ping: float | None,
+    ping_timeout: float | None,
+    close_timeout: float,
+    max_buffered: int,
+    overflow: str,
+    max_queue: int,
+) -> Limits:
+    """One object for all sockets that are made alike, whose options are checked once."""
     numbers = {
         'max_length': max_length,
         'max_fragments': max_fragments,
@@ -71,17 +91,9 @@ def make_limits(
     if overflow not in _OVERFLOWS:
         raise ValueError(f'overflow: expected one of {", ".join(_OVERFLOWS)}, got {overflow!r}')
     low_water = min(_LOW_WATER, int(max_buffered) // 4)
-    return _shared(
-        Limits(
-            max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue, low_water
-        )
+    return Limits(
+        max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue, low_water
     )
-
-
-@lru_cache(maxsize=64)
-def _shared(limits: Limits) -> Limits:
-    """One object for all sockets that were made alike."""
-    return limits
 
 
 def check_number(name: str, value: object) -> None:

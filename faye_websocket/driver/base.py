@@ -259,9 +259,11 @@ class Driver(EventEmitter):
 
     def _choose_protocol(self, protocols: Iterable[str]) -> str:
         """The first of the client's subprotocols that the server supports (section 4.2.2, /subprotocol/)."""
+        offered = self._environ.get(self._protocol_header)
+        if not offered:
+            return ''
         supported = set(protocols)
-        offered = tokens(self._environ.get(self._protocol_header, ''))
-        return next((name for name in offered if name in supported), '')
+        return next((name for name in tokens(offered) if name in supported), '')
 
     def _command(self, command: Callable[..., Any], *arguments: Any) -> bool:
         """Runs a command once open, queues it before, and answers False after."""
@@ -325,18 +327,24 @@ def refusal_headers(error: HandshakeError, body: bytes) -> HeaderList:
 
 def _check_request(environ: Mapping[str, Any]) -> None:
     """What every version asks of the request (section 4.2.1). Raises HandshakeError."""
-    for is_wrong, message in (
-        (environ.get('REQUEST_METHOD') != 'GET', 'the method of a WebSocket handshake is GET'),
-        (environ.get('SERVER_PROTOCOL') != 'HTTP/1.1', 'a WebSocket handshake is made over HTTP/1.1'),
-        (not environ.get('HTTP_HOST'), 'the Host header is missing'),
-        (',' in environ.get('HTTP_HOST', ''), 'there is more than one Host header'),
-        (not has_token(environ, 'HTTP_UPGRADE', 'websocket'), 'the Upgrade header does not say websocket'),
-        (not has_token(environ, 'HTTP_CONNECTION', 'upgrade'), 'the Connection header does not say Upgrade'),
-        (environ.get('CONTENT_LENGTH') not in (None, '', '0'), 'a WebSocket handshake has no body'),
-        ('HTTP_TRANSFER_ENCODING' in environ, 'a WebSocket handshake has no body'),
-    ):
-        if is_wrong:
-            raise HandshakeError('400 Bad Request', message)
+    host = environ.get('HTTP_HOST', '')
+    if environ.get('REQUEST_METHOD') != 'GET':
+        message = 'the method of a WebSocket handshake is GET'
+    elif environ.get('SERVER_PROTOCOL') != 'HTTP/1.1':
+        message = 'a WebSocket handshake is made over HTTP/1.1'
+    elif not host:
+        message = 'the Host header is missing'
+    elif ',' in host:
+        message = 'there is more than one Host header'
+    elif not has_token(environ, 'HTTP_UPGRADE', 'websocket'):
+        message = 'the Upgrade header does not say websocket'
+    elif not has_token(environ, 'HTTP_CONNECTION', 'upgrade'):
+        message = 'the Connection header does not say Upgrade'
+    elif environ.get('CONTENT_LENGTH') not in (None, '', '0') or 'HTTP_TRANSFER_ENCODING' in environ:
+        message = 'a WebSocket handshake has no body'
+    else:
+        return
+    raise HandshakeError('400 Bad Request', message)
 
 
 def has_token(environ: Mapping[str, Any], name: str, token: str) -> bool:

@@ -116,10 +116,12 @@ class Hybi(Driver):
             raise HandshakeError('426 Upgrade Required', f'version {version!r} is not supported', (supported,))
         if not _KEY.fullmatch(environ.get('HTTP_SEC_WEBSOCKET_KEY', '')):
             raise HandshakeError('400 Bad Request', 'Sec-WebSocket-Key is not sixteen bytes in base64')
-        try:
-            parse_extensions(environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', ''))
-        except ValueError as error:
-            raise HandshakeError('400 Bad Request', str(error)) from None
+        offers = environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS')
+        if offers:
+            try:
+                parse_extensions(offers)
+            except ValueError as error:
+                raise HandshakeError('400 Bad Request', str(error)) from None
 
     def _response(self) -> bytes:
         """Section 4.2.2: the response that accepts the handshake."""
