@@ -77,7 +77,7 @@ def check_headers(headers: Headers) -> HeaderList:
 
 def serialize_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """A start line and its headers, up to and with the empty line that ends them."""
-    lines = [start_line, *(f'{name}: {value}' for name, value in headers), '', '']
+    lines = [start_line, *[f'{name}: {value}' for name, value in headers], '', '']
     return '\r\n'.join(lines).encode('latin-1')
 
 

@@ -75,7 +75,7 @@ class Client(Hybi):
         protocols: Iterable[str] = (),
         *,
         headers: Headers = None,
-        random: Callable[[int], bytes] = os.urandom,
+        random: Callable[[int], bytes] | None = None,
         redirect: Callable[[str], bool] | None = None,
         **options: Any,
     ) -> None:
@@ -87,7 +87,7 @@ class Client(Hybi):
         if len(set(self._offered)) < len(self._offered):
             raise ValueError('protocols: a subprotocol is named more than once')
         # Section 4.1: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded"
-        self._key = base64.b64encode(random(16)).decode()
+        self._key = base64.b64encode((random or os.urandom)(16)).decode()
         self._response_parser = ResponseParser()
         self._redirect = redirect
         self._offered_extensions = ''
@@ -119,7 +119,7 @@ class Client(Hybi):
         """Takes the next bytes of the wire, the response's first."""
         if self.ready_state == CONNECTING and self._is_started:
             chunk = self._parse_response(chunk)
-        super().parse(chunk)
+        Hybi.parse(self, chunk)
 
     def _response(self) -> bytes:
         """The request, which is what a client starts with."""

@@ -6,7 +6,7 @@ frame with the code that says so (section 7.4.1), an ``error`` and a ``close``, 
 
 from __future__ import annotations
 
-import base64
+import binascii
 import codecs
 import hashlib
 import re
@@ -51,7 +51,8 @@ VERSIONS = {'13': 'hybi-13', '8': 'hybi-08', '7': 'hybi-07'}
 
 def accept_key(key: str) -> str:
     """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (section 4.2.2)."""
-    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode()
 
 
 class Hybi(Driver):
