@@ -1,7 +1,7 @@
 """Owner: what the parts of a connection call the one that holds them together.
 
-It is one class for all three parts, the driver, the stream and the dispatcher, because in the compiled form a call to a method of
-a known class is a tenth of a call by the method's name, and a class of C has one base.
+It is one class for all three parts, the driver, the stream and the dispatcher, because in the compiled form calling a method of
+a known class costs a tenth of calling it by its name, and a class of C has one base.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ['Owner']
 
 
 class Owner(Observer):
-    """To be derived from; who has no stream does without that part. All but ``failed`` and ``delivered`` is called on the hub."""
+    """To be derived from; who has no stream does without that part. A stream calls on the hub, a dispatcher anywhere."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""How a stream reads and writes a transport. ``_sockets.pyx`` has the same for the compiled form, which can do with less.
+"""How a stream reads and writes its transport. ``_sockets.pyx`` has the same for the compiled form, which can do with less.
 
-There, a plain socket is read and written past its object if it is a matter of a few bytes: the kernel takes or gives them in the
-time that the interpreter needs to let go of its lock and take it back.
+There, a plain socket is read and written past its object if it is a matter of a few bytes: the kernel takes or gives them in
+the time that the interpreter needs to let go of its lock and take it back.
 """
 
 from __future__ import annotations

@@ -282,10 +282,8 @@ class Stream(Writer):
     def _send(self, chunk: bytes | memoryview, more: bytes = b'') -> memoryview | None:
         """One system call; answers what the kernel did not take."""
         try:
-            if more:
-                sent = self._transport.sendmsg((chunk, more))
-            else:
-                sent = sockets.send(self._transport, self._descriptor, chunk)
+            transport = self._transport
+            sent = transport.sendmsg((chunk, more)) if more else sockets.send(transport, self._descriptor, chunk)
         except BlockingIOError:
             sent = 0
         except OSError as error:

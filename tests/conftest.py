@@ -21,8 +21,8 @@ settings.load_profile('ci' if os.environ.get('CI') else 'here')
 
 #: Seconds until a test that hangs ends the run, with every thread's traceback.
 DEADLINE = 120
-#: The same for what is marked: the Autobahn test suite, which is a single test, the compiler, and tests that run others.
-DEADLINES = {'compliance': 1800, 'packaging': 900, 'again': 900}
+#: The same for what is marked: the Autobahn test suite, which is one test, the compiler, tests that run others, and the soak.
+DEADLINES = {'compliance': 1800, 'packaging': 900, 'again': 900, 'soak': 300}
 
 Cut = Callable[[bytes], list[bytes]]
 Cost = Callable[[Callable[[], object]], float]

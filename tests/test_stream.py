@@ -272,7 +272,8 @@ class TestReading:
         assert owner.events == [('ended', '')]
         assert repr(stream) == '<Stream closed buffered=0>'
 
-    def test_ends_with_an_error_that_is_told(self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # L2
+    def test_ends_with_an_error_that_is_told(
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # L2
         def fail(size: int) -> bytes:
             raise ConnectionResetError(104, 'Connection reset by peer')
 
