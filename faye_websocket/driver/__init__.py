@@ -9,7 +9,7 @@ from __future__ import annotations
 # First of all: it decides in which form the other modules are imported.
 from . import accel as accel  # isort: split
 
-from .base import CLOSED, CLOSING, CONNECTING, OPEN, Driver
+from .base import CLOSED, CLOSING, CONNECTING, OPEN, Driver, Writer
 from .client import client
 from .codes import CloseCode, Opcode
 from .server import server
@@ -23,6 +23,7 @@ __all__ = [
     'CloseCode',
     'Driver',
     'Opcode',
+    'Writer',
     'client',
     'is_websocket',
     'server',
