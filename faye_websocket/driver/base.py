@@ -80,13 +80,13 @@ class Writer:
 class _Wrapper(Writer):
     """The writer of an ``io`` of any class."""
 
-    __slots__ = ('_io',)
+    __slots__ = ('io',)
 
     def __init__(self, io: IO) -> None:
-        self._io = io
+        self.io = io
 
     def write(self, data: bytes) -> None:
-        self._io.write(data)
+        self.io.write(data)
 
 
 class ServerIO(IO, Protocol):
@@ -155,9 +155,10 @@ class Driver(EventEmitter):
         self.protocol = self._choose_protocol(protocols)
 
     @property
-    def io(self) -> Writer:
+    def io(self) -> IO:
         """What is written to."""
-        return self._writer
+        writer = self._writer
+        return writer.io if isinstance(writer, _Wrapper) else writer
 
     @io.setter
     def io(self, io: IO) -> None:

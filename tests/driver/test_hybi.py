@@ -240,7 +240,9 @@ class TestClosed:
 @pytest.mark.parametrize('io', [Recorder, BufferedRecorder])
 def test_what_is_written_goes_to_the_io_that_is_in_place(io: type[Recorder]) -> None:
     driver, first = opened()
+    assert driver.io is first
     driver.io = second = io(HYBI)
+    assert driver.io is second
     driver.text('hi')
     assert (first.log, second.log) == ([], [('write', frame(TEXT, b'hi'))])
 
