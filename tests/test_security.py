@@ -254,6 +254,8 @@ def test_a_flood_delays_nobody_else_and_piles_nothing_up(first: bytes, wire: byt
 
     with serve(echo) as server:
         flooder, other = server.open(), server.open()
+        # It waits for as long as the server has it wait.
+        flooder.socket.settimeout(None)
         count = 0
 
         def flood() -> None:
