@@ -15,7 +15,7 @@ from setuptools.errors import CompileError
 
 MODES = ('auto', 'require', 'skip')
 PACKAGE = Path('faye_websocket')
-# What has its C types beside it in a ``.pxd`` is compiled: a module of Python, or _mask.pyx, which has no form in Python.
+# What has its C types beside it in a ``.pxd`` is compiled: a module of Python, or a ``.pyx``, which Python has by another name.
 SOURCES = sorted(
     source for types in PACKAGE.rglob('*.pxd') for source in map(types.with_suffix, ('.py', '.pyx')) if source.exists())
 # What types there are is in the .pxd files alone. None in the place of a typed object is an AttributeError, as it is in Python.

@@ -55,5 +55,7 @@ def test_many_hixie_frames_in_one_read(assert_linear: AssertLinear, wire: bytes)
 
 def test_unmasking_in_pure_python(cost: Cost) -> None:  # P9
     payload, table = bytes(range(256)) * 4096, bytes(reversed(range(256)))
-    # It takes as long as four of these, of 0.7 ms each; a loop over the bytes takes as long as a hundred.
-    assert cost(lambda: mask.cut(payload, 0, len(payload), b'abcd', 1)) < 10 * cost(lambda: payload.translate(table))
+    costs = [(cost(lambda: mask.cut(payload, 0, len(payload), b'abcd', 1)), cost(lambda: payload.translate(table)))
+             for _ in range(5)]
+    # Where this takes 0.7 ms, seven times it are the 5 ms that are allowed. Unmasking takes as long as four.
+    assert min(each for each, _ in costs) < 7 * min(unit for _, unit in costs)
