@@ -32,7 +32,7 @@ nitpick_ignore = [
     ('py:class', 'faye_websocket.api.API'),
     ('py:class', 'faye_websocket.driver.base.ServerIO'),
     ('py:class', 'faye_websocket.driver.base.SharedMessage'),
-    ('py:class', 'faye_websocket.driver.base.IO'),
+    ('py:class', 'faye_websocket.driver.writer.IO'),
     ('py:class', 'faye_websocket.driver.client.ClientIO'),
     ('py:class', 'faye_websocket.driver.emitter.EventEmitter'),
     ('py:class', 'faye_websocket.driver.hybi.Hybi'),

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .connection import Connection
 from .driver import base
 from .driver.codes import CloseCode
-from .driver.hybi import check_close, control_payload
+from .driver.control import check_close, control_payload
 from .events import EventTarget
 
 __all__ = ['API', 'to_data']

@@ -19,7 +19,7 @@ from .connection import Connection
 from .driver.base import MAX_FRAGMENTS, MAX_LENGTH
 from .driver.client import check_protocols
 from .driver.codes import CloseCode
-from .driver.hybi import check_close
+from .driver.control import check_close
 from .errors import ConnectError
 from .extensions import Extension
 from .http import HeaderList, Headers, check_headers

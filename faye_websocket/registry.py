@@ -13,7 +13,7 @@ from typing import Protocol
 import gevent.event
 
 from .driver.codes import CloseCode
-from .driver.hybi import check_close
+from .driver.control import check_close
 from .reactor import Reactor, current_reactor
 
 __all__ = ['Registry', 'close_all', 'registry']

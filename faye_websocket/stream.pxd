@@ -3,7 +3,7 @@
 cimport cython
 
 from . cimport _sockets as sockets
-from .driver.base cimport Writer
+from .driver.writer cimport Writer
 from .owner cimport Owner
 from .reactor cimport Reactor
 

@@ -12,7 +12,7 @@ from collections import deque
 from typing import Any
 
 from . import sockets
-from .driver.base import Writer
+from .driver.writer import Writer
 from .limits import BURST, LARGE_READ, SMALL_READ
 from .owner import Owner
 from .reactor import Reactor

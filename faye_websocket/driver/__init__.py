@@ -9,10 +9,11 @@ from __future__ import annotations
 # First of all: it decides in which form the other modules are imported.
 from . import accel as accel  # isort: split
 
-from .base import CLOSED, CLOSING, CONNECTING, OPEN, Driver, Writer
+from .base import CLOSED, CLOSING, CONNECTING, OPEN, Driver
 from .client import client
 from .codes import CloseCode, Opcode
 from .server import server
+from .writer import Writer
 from .wsgi import is_websocket, wsgi
 
 __all__ = [

@@ -1,16 +1,13 @@
 """The C types of ``base.py``, and no logic."""
 
 from .emitter cimport EventEmitter
+from .writer cimport Writer
 
 cdef class SharedMessage:
     cdef readonly object data
     cdef readonly int opcode
     cdef readonly bytes payload
     cdef readonly dict frames
-
-cdef class Writer:
-    cpdef write(self, bytes data)
-    cpdef write_parts(self, bytes head, object payload)
 
 cdef class Driver(EventEmitter):
     cdef public Writer _writer

@@ -6,8 +6,6 @@ commanded by ``text``, ``binary``, ``ping``, ``pong`` and ``close``, which answe
 emits ``open()``, ``message(data)``, ``ping(payload)``, ``pong(payload)``, ``error(exception)`` and, exactly once and last,
 ``close(code, reason)``; and ``ending()`` before it answers the peer's close or a fault, while answers to the messages before
 that can still be sent. It does no I/O and knows neither greenlets nor clocks.
-
-An ``io`` with a buffer can do better for some frames than write them in their turn: it derives from ``Writer``.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from ..errors import HandshakeError
 from ..http import HeaderList, Headers, check_headers, serialize_head, tokens
 from .codes import CloseCode, Opcode
 from .emitter import EventEmitter
+from .writer import IO, io_of, writer_of
 
 __all__ = [
     'CLOSED',
@@ -29,11 +28,9 @@ __all__ = [
     'MAX_LENGTH',
     'OPEN',
     'Driver',
-    'IO',
     'Request',
     'ServerIO',
     'SharedMessage',
-    'Writer',
 ]
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
@@ -46,47 +43,6 @@ MAX_FRAGMENTS = 16384
 # What is left of a request once it is answered: shared by all connections, and changed by none.
 _NO_ENVIRON: Mapping[str, Any] = {}
 _NO_HEADERS: HeaderList = []
-
-
-class IO(Protocol):
-    """What a driver needs to be given."""
-
-    def write(self, data: bytes) -> object:
-        """Sends ``data`` to the peer, now or in its turn."""
-
-
-class Writer:
-    """What a driver writes to. An ``io`` that is none is put into one."""
-
-    __slots__ = ()
-
-    def write(self, data: bytes) -> None:
-        """Sends ``data`` to the peer, now or in its turn."""
-        raise NotImplementedError
-
-    def write_parts(self, head: bytes, payload: bytes) -> None:
-        """Does what ``write(head + payload)`` does; the payload is large, and may be spared the copy."""
-        self.write(head + payload)
-
-    def write_urgent(self, data: bytes, tag: str) -> None:
-        """Sends ``data``, if possible before all that waits, and in the place of a waiting one with the same ``tag``."""
-        self.write(data)
-
-    def write_last(self, data: bytes) -> None:
-        """Sends ``data``, after which nothing follows; what waits may be dropped."""
-        self.write(data)
-
-
-class _Wrapper(Writer):
-    """The writer of an ``io`` of any class."""
-
-    __slots__ = ('io',)
-
-    def __init__(self, io: IO) -> None:
-        self.io = io
-
-    def write(self, data: bytes) -> None:
-        self.io.write(data)
 
 
 class ServerIO(IO, Protocol):
@@ -157,12 +113,11 @@ class Driver(EventEmitter):
     @property
     def io(self) -> IO:
         """What is written to."""
-        writer = self._writer
-        return writer.io if isinstance(writer, _Wrapper) else writer
+        return io_of(self._writer)
 
     @io.setter
     def io(self, io: IO) -> None:
-        self._writer = io if isinstance(io, Writer) else _Wrapper(io)
+        self._writer = writer_of(io)
 
     @property
     def extensions(self) -> str:

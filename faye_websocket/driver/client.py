@@ -18,8 +18,9 @@ from typing import Any, Protocol
 from ..errors import HandshakeError
 from ..http import HeaderList, Headers, ResponseParser, basic_credentials, check_headers, is_token, serialize_head, tokens
 from ..url import parse_url
-from .base import CLOSED, CONNECTING, IO, Request
+from .base import CLOSED, CONNECTING, Request
 from .hybi import Hybi, accept_key
+from .writer import IO
 
 __all__ = ['Client', 'ClientIO', 'client']
 

@@ -20,9 +20,10 @@ from ..extensions.pipeline import Extension, Message, Pipeline
 from ..http import HeaderList, serialize_head
 from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO, SharedMessage
 from .codec import Frame, FrameParser, serialize_frame, serialize_frame_head, serialize_text
-from .codes import CloseCode, Opcode, is_receivable, is_sendable
+from .codes import Opcode
+from .control import close_payload, control_payload, parse_close
 
-__all__ = ['VERSIONS', 'Hybi', 'accept_key', 'check_close', 'control_payload']
+__all__ = ['VERSIONS', 'Hybi', 'accept_key']
 
 # Looking these up in their class took 4 % of the time of a message.
 CONTINUATION, TEXT, BINARY = Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY
@@ -32,9 +33,6 @@ CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
 _GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 # Sixteen bytes in base64: "a base64-encoded value that, when decoded, is 16 bytes in length" (section 4.1)
 _KEY = re.compile(r'[A-Za-z0-9+/]{22}==')
-# Section 5.5: 125 bytes, two of which are the code
-_MAX_REASON = 123
-_MAX_CONTROL = 125
 # From so many bytes on, a message to be sent is not copied behind its head.
 _LARGE_MESSAGE = 16384
 # From so many bytes on, a part of a message is kept as it came.
@@ -74,7 +72,6 @@ class Hybi(Driver):
     )
 
     can_ping = True
-
 
     def __init__(
         self,
@@ -167,7 +164,7 @@ class Hybi(Driver):
                 if opcode < CLOSE:
                     message = self._receive_data(frame)
                 elif opcode == CLOSE:
-                    code, reason = _parse_close(frame.payload)
+                    code, reason = parse_close(frame.payload)
             except ProtocolError as error:
                 self.emit('ending')
                 self._fail(error.code, _forgetful(error))
@@ -264,7 +261,7 @@ class Hybi(Driver):
         self.emit('ending')
         if self.ready_state == OPEN:
             # 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it received."
-            self._write_last(_close_payload(code, ''))
+            self._write_last(close_payload(code, ''))
         self.was_clean = True
         self._close(code, reason or self._reason)
 
@@ -310,7 +307,7 @@ class Hybi(Driver):
         """Section 7.1.7, _Fail the WebSocket Connection_: says why in a close frame, and is done."""
         # 5.5.1: "The application MUST NOT send any more data frames after sending a Close frame", nor a second one.
         if self.ready_state == OPEN:
-            self._write_last(_close_payload(code, reason))
+            self._write_last(close_payload(code, reason))
         self._close(code, reason)
 
     def _send_message(self, opcode: int, data: bytes) -> bool:
@@ -348,7 +345,7 @@ class Hybi(Driver):
     def _begin_close(self, code: int, reason: str) -> None:
         """Section 7.1.2: sends a close frame, behind what was sent before, and waits for the peer's."""
         self._reason = reason
-        self._writer.write(serialize_frame(CLOSE, _close_payload(code, reason), masking_key=self._masking_key()))
+        self._writer.write(serialize_frame(CLOSE, close_payload(code, reason), masking_key=self._masking_key()))
         self.ready_state = CLOSING
 
     def _masking_key(self) -> bytes | None:
@@ -407,45 +404,3 @@ def _validate(validator: codecs.IncrementalDecoder, data: bytes, is_end: bool) -
     waiting, _ = validator.getstate()
     if waiting[:1] == b'\xed' and waiting[1:2] >= b'\xa0':
         raise InvalidData('text is not UTF-8')
-
-
-def _parse_close(payload: bytes) -> tuple[int, str]:
-    """A close frame's code and reason; 1005 where it has none (section 7.1.5)."""
-    if not payload:
-        return CloseCode.NO_STATUS_RCVD, ''
-    # 5.5.1: "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer"
-    code = int.from_bytes(payload[:2], 'big')
-    if len(payload) == 1 or not is_receivable(code):
-        raise ProtocolError('close frame without a valid code')
-    try:
-        return code, payload[2:].decode()
-    except UnicodeDecodeError:
-        raise InvalidData('the reason is not UTF-8') from None
-
-
-def _close_payload(code: int, reason: str) -> bytes:
-    """A close frame's body; the reason is cut where a character ends, at 123 bytes at most."""
-    # 7.4.1: 1005, 1006 and 1015 "MUST NOT be set as a status code in a Close control frame".
-    if not is_receivable(code):
-        return b''
-    return code.to_bytes(2, 'big') + reason.encode()[:_MAX_REASON].decode(errors='ignore').encode()
-
-
-def check_close(code: int, reason: str, *, server: bool) -> None:
-    """Raises ValueError or TypeError for a close that an application may not ask for."""
-    if not isinstance(code, int) or not is_sendable(code, server=server):
-        raise ValueError(f'code: {code!r} cannot be sent by an application')
-    if not isinstance(reason, str):
-        raise TypeError(f'reason: expected a str, got {reason!r}')
-    if len(reason.encode()) > _MAX_REASON:
-        raise ValueError(f'reason: a close frame has room for {_MAX_REASON} bytes, not for {len(reason.encode())}')
-
-
-def control_payload(message: str | bytes) -> bytes:
-    """A ping's or pong's body from what the caller gave. Raises TypeError, or ValueError for more than 125 bytes."""
-    if not isinstance(message, (str, bytes, bytearray, memoryview)):
-        raise TypeError(f'message: expected str or bytes, got {type(message).__name__}')
-    payload = message.encode() if isinstance(message, str) else bytes(message)
-    if len(payload) > _MAX_CONTROL:
-        raise ValueError(f'message: a control frame has room for 125 bytes, not for {len(payload)}')
-    return payload

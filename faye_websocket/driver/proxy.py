@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from ..errors import HandshakeError
 from ..http import HeaderList, Headers, ResponseParser, check_headers, serialize_head
-from .base import IO
 from .emitter import EventEmitter
+from .writer import IO
 
 __all__ = ['Proxy']
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from ..errors import HandshakeError
 from ..http import RequestParser
-from .base import CLOSED, CONNECTING, IO, Driver, Request, serialize_refusal
+from .base import CLOSED, CONNECTING, Driver, Request, serialize_refusal
 from .codes import CloseCode
+from .control import control_payload
 from .emitter import EventEmitter, Observer
-from .hybi import control_payload
+from .writer import IO
 from .wsgi import wsgi
 
 __all__ = ['Server', 'server']

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from faye_websocket.driver import Driver, wsgi
-from faye_websocket.driver.base import Writer
+from faye_websocket.driver.writer import Writer
 from tests.driver.requests import HIXIE_76, HIXIE_76_BODY, HYBI
 from tests.driver.vectors import CLOSE, frame
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from faye_websocket.driver import CLOSED, CLOSING
-from faye_websocket.driver.hybi import check_close
+from faye_websocket.driver.control import check_close
 from tests.conftest import Cut
 from tests.driver.recorder import BufferedRecorder, Recorder, close_frame, closed, closing, failure, opened, sent, sent_close
 from tests.driver.requests import HYBI
