@@ -14,6 +14,7 @@ import signal
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import copy_context
 from typing import IO, Any, TextIO
 
@@ -226,8 +227,10 @@ class Editor:
     def stop(self) -> None:
         """Leaves the terminal as it was."""
         self._is_stopping = True
-        if self._session.app.is_running:
-            self._session.app.loop.call_soon_threadsafe(self._exit)
+        # The prompt lives in another thread, and may end meanwhile, its loop with it. The next one looks for itself.
+        if (loop := self._session.app.loop) is not None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._exit)
         self._ended.wait()
 
     def _ask(self) -> str | BaseException:
@@ -239,7 +242,8 @@ class Editor:
 
     def _exit(self) -> None:
         """Ends the prompt, if it shall be. In the thread, and also when a prompt begins, which ``stop`` may not have seen."""
-        if self._is_stopping and not self._session.app.future.done():
+        future = self._session.app.future
+        if self._is_stopping and future is not None and not future.done():
             self._session.app.exit(exception=EOFError)
 
 

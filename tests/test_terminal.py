@@ -22,7 +22,7 @@ from prompt_toolkit.output import DummyOutput
 
 from faye_websocket import WebSocket
 from faye_websocket.__main__ import main
-from faye_websocket.terminal import hex_dump, printable, read_lines
+from faye_websocket.terminal import Editor, hex_dump, printable, read_lines
 from tests.support.local import LocalServer, hub_errors, serve, wait_until
 from tests.support.processes import ROOT, environment
 
@@ -332,12 +332,17 @@ class TestEditor:
     """Everything is a terminal, and prompt_toolkit is there."""
 
     @pytest.fixture
-    def keys(self, command: Command) -> Iterator[Any]:
-        """The keyboard of an editor."""
+    def keys(self) -> Iterator[Any]:
+        """A keyboard."""
         with create_pipe_input() as keyboard:
-            session: Any = PromptSession(input=keyboard, output=DummyOutput())
-            command.monkeypatch.setattr('prompt_toolkit.PromptSession', lambda: session)
             yield keyboard
+
+    @pytest.fixture(autouse=True)
+    def editor(self, command: Command, keys: Any) -> Any:
+        """The editor at this keyboard."""
+        session: Any = PromptSession(input=keys, output=DummyOutput())
+        command.monkeypatch.setattr('prompt_toolkit.PromptSession', lambda: session)
+        return session
 
     def start(self, command: Command, server: LocalServer, *arguments: str) -> None:
         """Starts the command."""
@@ -363,13 +368,21 @@ class TestEditor:
             assert command.wait() == 0
             assert server.record.messages == ['go']
 
-    def test_ends_when_the_server_closes_while_nobody_types(self, command: Command, keys: Any) -> None:
+    def test_ends_when_the_server_closes_while_nobody_types(self, command: Command, keys: Any, editor: Any) -> None:
         with serve() as server:
             self.start(command, server)
             keys.send_text('hello\r')
             server.record.wait('message')
+            wait_until(lambda: editor.app.is_running, 'the next prompt')
             server.ws.close(1011)
             assert command.wait() == 1
+
+    def test_may_be_stopped_before_the_first_prompt(self, editor: Any) -> None:
+        reader = Editor(editor, lambda: None)
+        stopping = gevent.spawn(reader.stop)
+        gevent.idle()
+        assert list(reader.read_lines()) == []
+        stopping.get(timeout=5)
 
     def test_ctrl_c_closes_with_1000(self, command: Command, keys: Any) -> None:
         with serve() as server:
