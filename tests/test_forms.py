@@ -39,6 +39,8 @@ def look(value: str | None) -> str:
 
 
 def test_the_compiled_form_is_there() -> None:
+    if os.environ.get('FAYE_WEBSOCKET_BUILD') == 'skip':
+        pytest.skip('nothing was to be compiled')
     if find_codec('compiled') is None:
         give_up("the compiled modules are missing: apt-get install gcc, and pip install -e '.[test]'")
 

@@ -92,9 +92,13 @@ class Process:
         """Its return code, once it has ended by itself."""
         return self.popen.wait(deadline)
 
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.popen.terminate()
+
     def stop(self, deadline: float = DEADLINE) -> int:
         """SIGTERM, then its return code; a program that is not gone by the deadline is killed and is a failure."""
-        self.popen.terminate()
+        self.terminate()
         try:
             return self.popen.wait(deadline)
         except subprocess.TimeoutExpired:
