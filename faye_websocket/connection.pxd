@@ -13,7 +13,6 @@ cdef int CLOSED, CONNECTING, OPEN
 cdef class Connection(Sender):
     cdef public Dispatcher _dispatcher
     cdef public object _target
-    cdef object _keepalive
     cdef object _timer
     cdef Py_ssize_t _max_queue
 

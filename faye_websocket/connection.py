@@ -51,7 +51,7 @@ class Target(Protocol):
 class Connection(Sender):
     """One connection: the driver's observer, the stream's and the dispatcher's owner."""
 
-    __slots__ = ('_dispatcher', '_keepalive', '_max_queue', '_target', '_timer')
+    __slots__ = ('_dispatcher', '_max_queue', '_target', '_timer')
 
     def __init__(self, target: Target, limits: Limits, reactor: Reactor) -> None:
         super().__init__(limits, reactor)
@@ -59,7 +59,7 @@ class Connection(Sender):
         # Looked at for every message.
         self._max_queue = int(min(limits.max_queue, sys.maxsize))
         self._dispatcher = Dispatcher(target, self, reactor)
-        self._keepalive: Keepalive | None = None
+        # One of the loop's while a handshake or a close lasts, and a Keepalive between them.
         self._timer: Any = None
 
     # ---- what the socket asks for
@@ -110,7 +110,7 @@ class Connection(Sender):
     def detach(self) -> None:
         """Lets go of the socket, for another attempt."""
         assert self._stream is not None
-        self._stop_timers()
+        self._stop_timer()
         self._stream.close()
         self._stream = None
 
@@ -267,7 +267,7 @@ class Connection(Sender):
         """The handshake is complete; what was queued before follows at once."""
         self._early_bytes = 0
         self._maker = None
-        self._stop_timers()
+        self._stop_timer()
         self._wake()
         limits = self._limits
         if self._is_closing:
@@ -275,7 +275,7 @@ class Connection(Sender):
             self._await_close()
             return
         if limits.ping is not None and self._driver.can_ping and self._stream is not None:
-            self._keepalive = Keepalive(
+            self._timer = Keepalive(
                 self._stream,
                 self._reactor,
                 ping=self._driver.ping,
@@ -290,7 +290,7 @@ class Connection(Sender):
         self._is_closing = True
         self._early_bytes = 0
         self._maker = None
-        self._stop_timers()
+        self._stop_timer()
         if self._stream is not None:
             self._stream.finish(self._limits.close_timeout)
         self._dispatcher.push(CloseEvent(code, reason, self._driver.was_clean))
@@ -299,7 +299,7 @@ class Connection(Sender):
     def _await_close(self) -> None:
         """Our close frame is out, or waits; what must come from the peer before the end must come within the time."""
         if self._stream is not None and self._driver.ready_state != CLOSED:
-            self._stop_timers()
+            self._stop_timer()
             self._set_timer(self._limits.close_timeout, 'close timeout')
             # A full queue must not keep us from seeing the peer's close frame.
             self._stream.resume()
@@ -309,14 +309,10 @@ class Connection(Sender):
         self._timer = self._reactor.loop.timer(seconds)
         self._timer.start(self.abort, reason, update=True)
 
-    def _stop_timers(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
-            self._timer.stop()
             self._timer.close()
             self._timer = None
-        if self._keepalive is not None:
-            self._keepalive.stop()
-            self._keepalive = None
 
     def _read_on(self) -> None:
         """Reads again once half of a full queue is done."""

@@ -41,9 +41,8 @@ class Keepalive:
         self._timer: Any = None
         self._wait(interval, self._send_ping)
 
-    def stop(self) -> None:
-        """Lets go of the timer."""
-        self._timer.stop()
+    def close(self) -> None:
+        """Stops for good, as a timer of the loop's does."""
         self._timer.close()
 
     def _send_ping(self) -> None:
@@ -64,6 +63,6 @@ class Keepalive:
     def _wait(self, seconds: float, callback: Callable[[], None]) -> None:
         """Sets the timer, in the place of the last one."""
         if self._timer is not None:
-            self.stop()
+            self._timer.close()
         self._timer = self._reactor.loop.timer(seconds)
         self._timer.start(callback, update=True)

@@ -12,13 +12,14 @@ cdef class SharedMessage:
 cdef class Driver(EventEmitter):
     cdef public Writer _writer
     cdef public Py_ssize_t max_length
-    cdef public int ready_state
+    # A byte each, in every idle connection.
+    cdef public unsigned char ready_state
+    cdef public unsigned char _is_started
     cdef public bint was_clean
     cdef public str protocol
     cdef public object _environ
     cdef public object _headers
     cdef public list _commands
-    cdef public bint _is_started
 
     cpdef parse(self, bytes chunk)
     cpdef bint text(self, object message) except -1

@@ -16,10 +16,11 @@ cdef class Hybi(Driver):
     cdef public Py_ssize_t max_fragments
     cdef public Pipeline _extensions
     cdef FrameParser _parser
-    cdef int _opcode
-    cdef int _rsv
+    # No more bytes than they need, in every idle connection.
+    cdef unsigned char _opcode
+    cdef unsigned char _rsv
+    cdef unsigned int _fragments
     cdef object _length
-    cdef Py_ssize_t _fragments
     cdef list _data
     cdef object _validator
     cdef list _pings
