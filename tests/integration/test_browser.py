@@ -126,6 +126,8 @@ def converse(browser: Chrome, endpoint: Endpoint, server: Server, path: str) -> 
     assert isinstance(seen, dict), seen
     assert seen.pop('extensions').startswith('permessage-deflate')
     assert seen == CONVERSED
+    # The page may know of an end before the application does.
+    wait_until(lambda: len(server.events(path, 'close')) == 3, 'three ends')
     closed = [(event['code'], event['reason'], event['was_clean']) for event in server.events(path, 'close')]
     assert closed == [(3001, 'enough', True), (4000, 'bye \u2603', True), (1005, '', True)]
 
