@@ -11,6 +11,9 @@ __all__ = ['Parameters', 'parse_extensions', 'serialize_extension']
 Value = str | bool
 Parameters = dict[str, Value | list[Value]]
 
+# How many extensions and parameters there may be in all; an offer of permessage-deflate has five at most.
+_MAX_PARTS = 100
+
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # A name, perhaps a value, and what ends them. No part of it can match a text in two ways, so it cannot backtrack far
 # (CVE-2020-7662, CVE-2020-7663).
@@ -18,10 +21,17 @@ _PART = re.compile(rf'[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|
 
 
 def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
-    """The offers of a header in their order, each a name and its parameters. Raises ValueError for a malformed one."""
+    """The offers of a header in their order, each a name and its parameters.
+
+    Raises ValueError for a malformed one, and for one of too many parts.
+    """
     offers: list[tuple[str, Parameters]] = []
     position, separator = 0, ',' if header.strip(' \t') else None
+    parts = 0
     while separator is not None:
+        parts += 1
+        if parts > _MAX_PARTS:
+            raise ValueError(f'more than {_MAX_PARTS} extensions and parameters in the Sec-WebSocket-Extensions header')
         match = _PART.match(header, position)
         if match is None or (separator == ',' and (match[2] is not None or match[3] is not None)):
             raise ValueError(f'malformed Sec-WebSocket-Extensions header at character {position}')
