@@ -1,7 +1,8 @@
 """Everything is in setup.cfg, but the compiled modules.
 
 The environment variable FAYE_WEBSOCKET_BUILD says what becomes of them: with ``auto``, the default, a machine that cannot
-compile them installs the pure ones; with ``require`` it fails; with ``skip`` nothing is compiled.
+compile them installs the pure ones; with ``require`` it fails; with ``skip`` nothing is compiled. CFLAGS, where they are set,
+say how much the C compiler optimizes.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class BuildModules(build_ext):
 def extension(source: Path) -> Extension:
     """A compiled module, of the name of its source."""
     # Only the loop over a payload's bytes is quicker for -O3; the rest is compiled in half the time.
-    level = '-O3' if source.suffix == '.pyx' else '-O2'
-    made = Extension('.'.join(source.with_suffix('').parts), [str(source)], extra_compile_args=[level, '-g0'])
+    flags = [] if 'CFLAGS' in os.environ else ['-O3' if source.suffix == '.pyx' else '-O2', '-g0']
+    made = Extension('.'.join(source.with_suffix('').parts), [str(source)], extra_compile_args=flags)
     made.cython_directives = CODEC_DIRECTIVES if source.stem in ('_mask', 'codec') else {}
     return made
 
