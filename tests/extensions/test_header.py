@@ -92,7 +92,7 @@ class TestParse:
     @pytest.mark.parametrize('header', ['a,' * 99 + 'a', 'a' + ';x' * 99, 'a;x=1,' * 49 + 'a;x="2"'])
     def test_has_a_hundred_parts_at_most(self, header: str) -> None:  # S6
         parse_extensions(header)
-        with pytest.raises(ValueError, match='^more than 100 extensions and parameters in the Sec-WebSocket-Extensions header$'):
+        with pytest.raises(ValueError, match='^more than 100 extensions and parameters in the Sec-WebSocket-Ext'):
             parse_extensions(f'{header};y')
 
     def test_takes_as_long_with_blanks_around_as_without(self, cost: Cost) -> None:  # S6
