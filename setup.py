@@ -55,6 +55,8 @@ class BuildModules(build_ext):
             self.extensions, build_dir=self.build_temp, compiler_directives=DIRECTIVES, force=True, quiet=True)
         for each, made in zip(self.extensions, translated, strict=True):
             each.sources = made.sources
+        # On all cores, unless somebody says on how many.
+        self.parallel = self.parallel or True
         super().build_extensions()
 
 
