@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.packaging.test_packaging import LEFT_OUT, Environment, builder, succeed
 from tests.support.processes import ROOT
-from tests.test_packaging import LEFT_OUT, Environment, builder, succeed
 
 __all__ = ['builder']
 
