@@ -46,13 +46,14 @@ class BuildModules(build_ext):
             self.extensions = []
 
     def build_extensions(self) -> None:
-        """Has Cython translate the sources first; the C stays where setuptools builds, and goes into no package."""
+        """Has Cython translate the sources first."""
         try:
             from Cython.Build import cythonize
         except ImportError:
             raise CompileError('Cython is missing: pip install "cython>=3.1"') from None
+        # The C goes into no package, and has one path in every build, by which ccache knows it.
         translated = cythonize(
-            self.extensions, build_dir=self.build_temp, compiler_directives=DIRECTIVES, force=True, quiet=True)
+            self.extensions, build_dir='build/cython', compiler_directives=DIRECTIVES, force=True, quiet=True)
         for each, made in zip(self.extensions, translated, strict=True):
             each.sources = made.sources
         # On all cores, unless somebody says on how many.

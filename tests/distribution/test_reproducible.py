@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.test_packaging import LEFT_OUT, Environment, builder, succeed
+from tests.distribution.test_packaging import LEFT_OUT, Environment, builder, succeed
 from tests.support.processes import ROOT
 
 __all__ = ['builder']
