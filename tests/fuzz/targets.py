@@ -295,7 +295,7 @@ def extensions(data: bytes) -> None:
     try:
         offers = parse_extensions(data.decode('latin-1'))
     except ValueError as error:
-        assert str(error).startswith('malformed Sec-WebSocket-Extensions header at character ')
+        assert str(error).startswith(('malformed Sec-WebSocket-Extensions header at character ', 'more than 100 extensions'))
         return
     assert parse_extensions(', '.join(serialize_extension(name, parameters) for name, parameters in offers)) == offers
 
