@@ -169,7 +169,7 @@ def test_cve_2020_7662_and_7663_extensions_are_read_in_linear_time(hostile: str,
         try:
             parse_extensions(hostile)
         except ValueError as error:
-            assert 'Sec-WebSocket-Extensions header' in str(error)
+            assert str(error).startswith(('malformed Sec-WebSocket-Extensions header', 'more than 100 extensions'))
 
     assert cost(run) < MOST_SECONDS
 
