@@ -35,7 +35,7 @@ cdef class Stream(Writer):
     cdef public Py_ssize_t buffered
 
     @cython.locals(chunk=bytes, size=Py_ssize_t)
-    cpdef bint _readable(self) except -1
+    cpdef bint _readable(self, str reason=*) except -1
     @cython.locals(is_held=bint)
     cpdef feed(self, bytes chunk)
     cpdef uncork(self)

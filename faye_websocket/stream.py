@@ -109,8 +109,8 @@ class Stream(Writer):
             self.is_paused = False
             self._reader.start(_read, self)
 
-    def _readable(self) -> bool:
-        """One read, or some, and whatever they lead to. False when nothing is left to be read."""
+    def _readable(self, reason: str = '') -> bool:
+        """One read, or some, and whatever they lead to; the peer's end is for this ``reason``. False when nothing is left."""
         for _ in range(READS):
             size = LARGE_READ if self._is_bulk else SMALL_READ
             try:
@@ -121,7 +121,7 @@ class Stream(Writer):
                 self._end(str(error))
                 return False
             if not chunk:
-                self._at_eof()
+                self._at_eof(reason)
                 return False
             self._is_bulk = len(chunk) >= SMALL_READ
             if not self._is_ending:
@@ -141,13 +141,13 @@ class Stream(Writer):
             if not is_held:
                 self.uncork()
 
-    def _at_eof(self) -> None:
+    def _at_eof(self, reason: str) -> None:
         """The peer has closed its side; it may still wait for the rest of what we are sending."""
         if self._is_ending and self._backlog is not None:
             self._has_peer_ended = True
             self._reader.stop()
         else:
-            self._end('')
+            self._end(reason)
 
     def _end(self, reason: str) -> None:
         """Nothing more will come."""
@@ -295,11 +295,13 @@ class Stream(Writer):
         self._burst = self._partial = None
         self._drop_waiting()
         self.buffered = 0
+        # What has failed is told once: a read that comes before would find an end without a reason.
+        self._reader.stop()
         self._reactor.loop.run_callback(self._read_out, reason)
 
     def _read_out(self, reason: str) -> None:
         """What the peer has sent before it was gone may still tell why; after that it is the end."""
-        while not self._is_closed and self._readable():
+        while not self._is_closed and self._readable(reason):
             pass
         if not self._is_closed:
             self._end(reason)

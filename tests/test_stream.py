@@ -282,6 +282,18 @@ class TestReading:
         wait_until(lambda: owner.events)
         assert owner.events == [('ended', '[Errno 104] Connection reset by peer')]
 
+    def test_ends_with_what_sending_failed_for(
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # L2
+        def write_to_nobody(chunk: bytes) -> None:
+            transport.error = TimeoutError(110, 'Connection timed out')
+            peer.close()
+            stream.write(b'x')
+
+        owner.on_received = write_to_nobody
+        peer.send(b'hello')
+        wait_until(lambda: len(owner.events) > 1)
+        assert owner.events == [b'hello', ('ended', '[Errno 110] Connection timed out')]
+
     def test_of_nothing_is_no_end(self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         receive, calls = transport.recv, []
 
