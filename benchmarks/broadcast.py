@@ -32,7 +32,8 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--peers', help='names separated by commas (default: all that can and are installed)')
-    parser.add_argument('--scenarios', default='broadcast:1000x1K', help='such as broadcast:1000x1K, separated by commas')
+    parser.add_argument('--scenarios', default='broadcast:1000x1K,broadcast:1000x1K:deflate',
+                        help='separated by commas (default: broadcast:1000x1K and broadcast:1000x1K:deflate)')
     parser.add_argument('--rounds', type=int, default=5, help='measurements of each')
     parser.add_argument('--seconds', type=float, default=2, help='measured time of each')
     parser.add_argument('--warmup', type=float, default=0.5, help='time before the measurement begins')

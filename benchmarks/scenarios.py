@@ -15,7 +15,7 @@ __all__ = ['GROUPS', 'Scenario', 'parse_scenario', 'parse_scenarios']
 UNITS = {'': 1, 'K': 1024, 'M': 1024 * 1024}
 ECHO = re.compile(r'(?P<connections>\d+)x(?P<in_flight>\d+)x(?P<size>\d+)(?P<unit>[KM]?)(:(?P<payload>text|binary|deflate))?')
 HANDSHAKES = re.compile(r'handshakes:(?P<connections>\d+)')
-BROADCAST = re.compile(r'broadcast:(?P<connections>\d+)x(?P<size>\d+)(?P<unit>[KM]?)')
+BROADCAST = re.compile(r'broadcast:(?P<connections>\d+)x(?P<size>\d+)(?P<unit>[KM]?)(:(?P<payload>deflate))?')
 
 # Any other can be spelled out.
 GROUPS = {
@@ -79,7 +79,7 @@ def parse_scenario(name: str) -> Scenario:
         return Scenario(name, int(match['connections']), unit='handshakes', mode='handshakes')
     if match := BROADCAST.fullmatch(name):
         size = int(match['size']) * UNITS[match['unit']]
-        return Scenario(name, int(match['connections']), size=size, mode='broadcast')
+        return Scenario(name, int(match['connections']), size=size, payload=match['payload'] or 'text', mode='broadcast')
     raise ValueError(f'{name!r} is neither a scenario like 64x16x125, 4x1x1M:binary, 64x1x1K:deflate, handshakes:64 or '
                      f'broadcast:1000x1K nor one of the groups {", ".join(GROUPS)}')
 

@@ -48,6 +48,7 @@ class TestScenarios:
         ('1x2x8K:deflate', ['--mode=echo', '--connections=1', '--in-flight=2', '--size=8192', '--deflate']),
         ('handshakes:9', ['--mode=handshakes', '--connections=9', '--in-flight=1', '--size=0', '--opcode=text']),
         ('broadcast:10x1K', ['--mode=broadcast', '--connections=10', '--in-flight=1', '--size=1024', '--opcode=text']),
+        ('broadcast:9x2K:deflate', ['--mode=broadcast', '--connections=9', '--in-flight=1', '--size=2048', '--deflate']),
     ])
     def test_become_the_load_generators_options(self, name: str, options: list[str]) -> None:
         assert load('scenarios').parse_scenario(name).options == options
@@ -58,6 +59,7 @@ class TestScenarios:
         ('64x1x1K:deflate', '1 KiB of deflated JSON, 1 in flight on 64 connections'),
         ('handshakes:64', 'handshakes, 64 connections at a time'),
         ('broadcast:1000x1K', '1 KiB of text to all of 1,000 connections'),
+        ('broadcast:1000x1K:deflate', '1 KiB of deflated JSON to all of 1,000 connections'),
     ])
     def test_are_described_in_words(self, name: str, description: str) -> None:
         assert load('scenarios').parse_scenario(name).description == description
@@ -175,15 +177,14 @@ class TestRunning:
 
     def test_servers(self, tmp_path: Path) -> None:
         file = tmp_path / 'result.json'
-        scenarios = '2x2x125,1x1x64K:binary,2x1x1K:deflate,handshakes:2,broadcast:3x1K'
-        echoes, broadcast = scenarios.rsplit(',', 1)
+        echoes = '2x2x125,1x1x64K:binary,2x1x1K:deflate,handshakes:2'
         timing = ('--rounds=1', '--seconds=0.1', '--warmup=0.05')
         self.run('run.py', '--peers=faye,raw', f'--scenarios={echoes}', *timing, f'--json={file}')
         result = json.loads(file.read_text())
         assert {name: set(by_peer) for name, by_peer in result['runs'].items()} == {
             name: {'faye'} if 'deflate' in name else {'faye', 'raw'} for name in echoes.split(',')}
         assert all(run['errors'] == 0 for by_peer in result['runs'].values() for (run,) in by_peer.values())
-        printed = self.run('broadcast.py', '--peers=faye', f'--scenarios={broadcast}', *timing)
+        printed = self.run('broadcast.py', '--peers=faye', '--scenarios=broadcast:3x1K,broadcast:3x1K:deflate', *timing)
         assert 'faye_websocket: its broadcast()' in printed
         assert 'faye_websocket: a loop of sends' in printed
 

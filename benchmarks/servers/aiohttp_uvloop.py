@@ -24,7 +24,7 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
 
 async def pass_on(request: web.Request) -> web.WebSocketResponse:
     """Send every message to everybody."""
-    websocket = web.WebSocketResponse(compress=False, max_msg_size=0)
+    websocket = web.WebSocketResponse(compress=options.deflate, max_msg_size=0)
     await websocket.prepare(request)
     websockets[websocket] = None
     try:

@@ -10,7 +10,13 @@ from options import DEFLATE, read_options
 from faye_websocket import PermessageDeflate, WebSocket, broadcast
 
 options = read_options()
-deflate = PermessageDeflate(level=DEFLATE['level'], max_window_bits=DEFLATE['window_bits'], mem_level=DEFLATE['mem_level'])
+deflate = PermessageDeflate(
+    level=DEFLATE['level'],
+    max_window_bits=DEFLATE['window_bits'],
+    mem_level=DEFLATE['mem_level'],
+    # What is compressed without the messages before can be the same for everybody.
+    no_context_takeover=options.broadcast or options.loop,
+)
 sockets: dict[WebSocket, None] = {}
 
 
@@ -30,7 +36,7 @@ def deflating_app(environ: dict[str, Any], start_response: Any) -> Any:
 
 def broadcasting_app(environ: dict[str, Any], start_response: Any) -> Any:
     """Send every message to everybody."""
-    ws = WebSocket(environ)
+    ws = WebSocket(environ, extensions=[deflate] if options.deflate else [])
     sockets[ws] = None
     ws.onmessage = lambda event: to_all(event.data)
     ws.onclose = lambda event: sockets.pop(ws)

@@ -38,8 +38,10 @@ async def pass_on(websocket: ServerConnection) -> None:
 
 async def main() -> None:
     """Serve until the process is ended."""
-    handler = pass_on if options.broadcast or options.loop else echo
+    is_to_all = options.broadcast or options.loop
+    handler = pass_on if is_to_all else echo
     deflate = ServerPerMessageDeflateFactory(
+        server_no_context_takeover=is_to_all,
         server_max_window_bits=DEFLATE['window_bits'],
         compress_settings={'level': DEFLATE['level'], 'memLevel': DEFLATE['mem_level']},
     )

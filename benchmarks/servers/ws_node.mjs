@@ -8,14 +8,16 @@ const [port, ...words] = process.argv.slice(2);
 const ping = Number(words.find((word) => word.startsWith('ping='))?.slice('ping='.length));
 const server = createServer();
 const maxPayload = 256 * 1024 * 1024;
-const perMessageDeflate = words.includes('deflate') && { threshold: 0, zlibDeflateOptions: { level: 1, memLevel: 8 } };
+const isToAll = words.includes('loop');
+const perMessageDeflate = words.includes('deflate')
+  && { threshold: 0, serverNoContextTakeover: isToAll, zlibDeflateOptions: { level: 1, memLevel: 8 } };
 const sockets = new WebSocketServer({ server, maxPayload, perMessageDeflate });
 
 sockets.on('connection', (ws) => {
   ws.isAlive = true;
   ws.on('pong', () => { ws.isAlive = true; });
   ws.on('message', (data, isBinary) => {
-    for (const each of words.includes('loop') ? sockets.clients : [ws]) each.send(data, { binary: isBinary });
+    for (const each of isToAll ? sockets.clients : [ws]) each.send(data, { binary: isBinary });
   });
 });
 
