@@ -26,8 +26,6 @@ cdef class Stream(Writer):
     cdef Reactor _reactor
     cdef Py_ssize_t _low_water
     cdef list _burst
-    cdef object _partial
-    cdef dict _urgent
     cdef object _backlog
     cdef object _timer
     cdef object _writer

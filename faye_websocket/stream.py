@@ -8,10 +8,10 @@ stream is one read watcher and nothing else: no greenlet, no timer, no buffer.
 from __future__ import annotations
 
 import socket
-from collections import deque
 from typing import Any
 
 from . import sockets
+from .backlog import Backlog
 from .driver.writer import Writer
 from .limits import BURST, LARGE_READ, SMALL_READ
 from .owner import Owner
@@ -48,12 +48,10 @@ class Stream(Writer):
         '_is_feeding',
         '_low_water',
         '_owner',
-        '_partial',
         '_reactor',
         '_reader',
         '_timer',
         '_transport',
-        '_urgent',
         '_writer',
         'buffered',
         'is_paused',
@@ -68,10 +66,8 @@ class Stream(Writer):
         self._low_water = low_water
         # What is collected, if anything is: an empty list would be 72 bytes in each idle connection.
         self._burst: list[bytes] | None = None
-        # While the kernel refuses: the rest of what it was given, what goes next, and what goes after that.
-        self._partial: memoryview | None = None
-        self._urgent: dict[str, bytes] | None = None
-        self._backlog: deque[bytes] | None = None
+        # While the kernel refuses.
+        self._backlog: Backlog | None = None
         self._has_peer_ended = False
         self._is_behind = False
         self._is_bulk = False
@@ -193,15 +189,12 @@ class Stream(Writer):
         if self._backlog is None or self._is_ending:
             self.write(data)
             return
-        if self._urgent is None:
-            self._urgent = {}
-        self.buffered += len(data) - len(self._urgent.get(tag, b''))
-        self._urgent[tag] = data
+        self.buffered += self._backlog.put_urgent(data, tag)
 
     def write_last(self, data: bytes) -> None:
         """Sends ``data`` next, and drops all that waits."""
         if self._backlog is not None:
-            self._drop_waiting()
+            self.buffered = self._backlog.drop()
         self.write_urgent(data, 'last')
 
     def finish(self, timeout: float) -> None:
@@ -228,7 +221,7 @@ class Stream(Writer):
         for watcher in (self._reader, self._writer, self._timer):
             if watcher is not None:
                 watcher.close()
-        self._burst = self._partial = self._urgent = self._backlog = None
+        self._burst = self._backlog = None
         self.buffered = 0
         # The number may be another socket's next.
         self._descriptor = -1
@@ -268,8 +261,7 @@ class Stream(Writer):
     def _keep(self, rest: memoryview | None) -> None:
         """The kernel has refused this, and whatever follows has to wait."""
         if rest is not None:
-            self._partial = rest
-            self._backlog = deque()
+            self._backlog = Backlog(rest)
             self._is_behind = True
             self._writer = self._writer or self._reactor.loop.io(self._transport.fileno(), _WRITE)
             self._writer.start(self._writable)
@@ -292,8 +284,9 @@ class Stream(Writer):
 
     def _stop_sending(self, reason: str) -> None:
         """The peer takes nothing any more."""
-        self._burst = self._partial = None
-        self._drop_waiting()
+        self._burst = None
+        if self._backlog is not None:
+            self._backlog.drop()
         self.buffered = 0
         # What has failed is told once: a read that comes before would find an end without a reason.
         self._reader.stop()
@@ -306,37 +299,20 @@ class Stream(Writer):
         if not self._is_closed:
             self._end(reason)
 
-    def _drop_waiting(self) -> None:
-        """Forgets what has not begun to go out."""
-        if self._backlog is not None:
-            self._backlog.clear()
-        self._urgent = None
-        self.buffered = len(self._partial) if self._partial is not None else 0
-
     def _writable(self) -> None:
         """The hub's callback while something waits."""
-        while True:
-            self._partial = self._send(self._partial if self._partial is not None else self._next_chunk())
-            if self._partial is not None:
+        backlog = self._backlog
+        assert backlog is not None
+        while (chunk := backlog.take()) is not None:
+            rest = self._send(chunk)
+            if rest is not None:
+                backlog.give_back(rest)
                 break
-            if not self._urgent and not self._backlog:
-                self._caught_up()
-                break
+        else:
+            self._caught_up()
         if self._is_behind and self.buffered <= self._low_water and not self._is_ending:
             self._is_behind = False
             self._owner.drained()
-
-    def _next_chunk(self) -> bytes:
-        """What is urgent, or as many of the waiting frames as make a burst."""
-        if self._urgent:
-            frames, self._urgent = list(self._urgent.values()), None
-            return b''.join(frames)
-        assert self._backlog
-        frames, size = [], 0
-        while self._backlog and size < BURST:
-            frames.append(self._backlog.popleft())
-            size += len(frames[-1])
-        return b''.join(frames)
 
     def _caught_up(self) -> None:
         """Nothing waits any more."""
