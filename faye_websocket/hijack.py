@@ -3,13 +3,13 @@
 In goes ``environ``; out come the connected socket, as something a stream can work with, and the bytes that the server had read
 past the request's head. The server is left with a stub that reads as a connection at its end and swallows what is written:
 it finishes the request in its own way, logs it, lets go of its greenlet and its buffers, and nothing of that reaches the
-peer. One function for each server knows where that server keeps its socket.
+peer. One function for each server knows where that server keeps its socket; ``accepted`` is the response that it is left with.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,17 @@ from . import uwsgi
 from .errors import UnsupportedServer
 from .transport import OnHead, Transport, take_out
 
-__all__ = ['ADAPTERS', 'hijack', 'is_adapter', 'register_adapter']
+__all__ = ['ADAPTERS', 'accepted', 'hijack', 'is_adapter', 'register_adapter']
 
 # What an adapter answers: the server's gevent socket, and the bytes that were read past the head, or a function that gets at
 # them once the socket is out of its place. None if the request is not from its server.
 Found = tuple[Any, bytes | Callable[[], bytes]]
 Take = Callable[[Mapping[str, Any]], Found | None]
 
+# What has the ``start_response`` of these servers, and writes a head unless its ``headers_sent`` is true.
+_RESPONDERS = frozenset(
+    {'gevent.pywsgi.WSGIHandler', 'gunicorn.http.wsgi.Response', 'gunicorn.workers.ggevent.PyWSGIHandler'}
+)
 _SUPPORTED = (
     'faye_websocket runs under gevent.pywsgi (faye-websocket serve MODULE:APP), under gunicorn with -k gevent or '
     '-k gevent_pywsgi, and under uWSGI with --gevent; register_adapter teaches it another server'
@@ -47,6 +51,36 @@ def hijack(environ: Mapping[str, Any], on_head: OnHead | None = None) -> tuple[T
             transport = take_out(sock, on_head)
             return transport, received if isinstance(received, bytes) else received()
     raise UnsupportedServer(_explanation(environ))
+
+
+def accepted(start_response: Callable[..., Any], accept: Callable[[], object]) -> Iterable[bytes]:
+    """The response to a handshake that is accepted, from a server whose socket is taken: a line in its log, and no body.
+
+    ``accept`` is called once the server itself is at it, if nobody stands between them; otherwise the server writes a head,
+    which carries what was added on the way, and ``on_head`` is told.
+    """
+    start_response('101 Switching Protocols', [])
+    server = getattr(start_response, '__self__', None)
+    return _NoBody(server, accept) if f'{type(server).__module__}.{type(server).__qualname__}' in _RESPONDERS else []
+
+
+class _NoBody:
+    """Nothing, by which the server is told that the head is out: to make one for nobody is a tenth of a handshake's work.
+
+    Until the server asks for it, a middleware may still put another response in its place.
+    """
+
+    __slots__ = ('_accept', '_server')
+
+    def __init__(self, server: Any, accept: Callable[[], object]) -> None:
+        self._server = server
+        self._accept = accept
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._accept()
+        # With the latter gevent.pywsgi looks for no other request; gunicorn does not know it.
+        self._server.headers_sent = self._server.close_connection = True
+        return iter(())
 
 
 def register_adapter(name: str, take: Take) -> None:

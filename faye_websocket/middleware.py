@@ -61,7 +61,7 @@ class HandledSocket(WebSocket):
         super().__init__(environ, **options)
         self._handler: Handler | None = handler
 
-    def _accept(self, headers: HeaderList) -> None:
+    def _accept(self, headers: HeaderList | None = None) -> None:
         super()._accept(headers)
         handler, self._handler = self._handler, None
         if handler is not None:

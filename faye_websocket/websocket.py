@@ -15,7 +15,7 @@ from .driver.wsgi import is_websocket, wsgi
 from .environ import PackedEnviron
 from .errors import HandshakeError, UnsupportedServer
 from .extensions import Extension
-from .hijack import hijack, is_adapter
+from .hijack import accepted, hijack, is_adapter
 from .http import HeaderList, Headers
 from .limits import make_limits
 from .origin import AllowedOrigins, OriginCheck, make_origin_check
@@ -143,9 +143,7 @@ class WebSocket(API):
         """
         self._take()
         if self._refusal is None:
-            # Goes to the server's log, and to the stub that hijack left, from where it comes to _responded.
-            start_response('101 Switching Protocols', [])
-            return []
+            return accepted(start_response, self._accept)
         body = f'{self._refusal}\n'.encode()
         headers = refusal_headers(self._refusal, body)
         if str(self.environ.get('SERVER_SOFTWARE', '')).startswith('WSGIServer/'):
@@ -157,7 +155,7 @@ class WebSocket(API):
     def _start(self) -> None:
         """Makes the handshake now."""
         self._take()
-        self._accept([])
+        self._accept()
 
     def _take(self) -> None:
         """Takes the socket from the server."""
@@ -185,12 +183,12 @@ class WebSocket(API):
         (transport, _), self._taken = self._taken, None
         return self._connection.relay(transport, head)
 
-    def _accept(self, headers: HeaderList) -> None:
+    def _accept(self, headers: HeaderList | None = None) -> None:
         """Accepts the handshake, unless that was done."""
         taken, self._taken = self._taken, None
         if taken is not None:
             registry.add(self._connection)
-            self._connection.accept(*taken, headers)
+            self._connection.accept(*taken, headers or [])
             self._environ = PackedEnviron(self.environ)
 
     def _refuse(self, refusal: HandshakeError) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from gevent import socket
+from gevent.pywsgi import WSGIHandler
 
 from faye_websocket import UnsupportedServer, WebSocket, register_adapter
 from faye_websocket.hijack import ADAPTERS, hijack, is_adapter
-from tests.support.local import Record, make_environ, serve, settle, tcp_pair
+from tests.support.local import Record, make_environ, serve, settle, tcp_pair, wait_until
 from tests.support.wire import CLOSE, HIXIE_76, HIXIE_76_BODY, HIXIE_76_PROOF, RFC_6455, TEXT, serialize_frame
 
 MESSAGE = serialize_frame(TEXT, b'early')
@@ -61,6 +62,14 @@ class TestPywsgi:
             head = server.client(headers=headers).handshake()
             assert head.status == 101
             assert not head.names() & {'content-length', 'transfer-encoding'}
+
+    def test_the_server_makes_no_head_for_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[Any] = []
+        monkeypatch.setattr(WSGIHandler, 'finalize_headers', made.append)
+        with serve() as server:
+            server.open()
+            wait_until(server.access_log.getvalue)
+            assert made == []
 
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
     def test_nothing_of_the_servers_follows_and_nothing_is_a_request(self, tls: bool) -> None:  # H1

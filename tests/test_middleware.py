@@ -176,12 +176,13 @@ class TestHandler:
         settle()
         assert called == []
 
-    def test_is_not_called_when_something_around_answers_otherwise(self) -> None:
+    @pytest.mark.parametrize('is_direct', [True, False], ids=['direct', 'around'])
+    def test_is_not_called_when_something_around_answers_otherwise(self, is_direct: bool) -> None:
         called: list[WebSocket] = []
         inner = SocketMiddleware(app, {'/': called.append})
 
         def outer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            inner(environ, Response())
+            inner(environ, start_response if is_direct else Response())
             start_response('503 Service Unavailable', [('Content-Length', '0')])
             return []
 

@@ -31,7 +31,7 @@ def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE
 
 
 def until_in_time(measure: Callable[[], T], is_in_time: Callable[[T], bool]) -> T:
-    """The first measurement that is in time, or else the last: a busy machine makes anything late, what is slow is late each time."""
+    """The first measurement in time, or the last: a busy machine makes anything late, and what is slow is late each time."""
     for _ in range(ATTEMPTS - 1):
         measured = measure()
         if is_in_time(measured):
