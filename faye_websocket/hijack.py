@@ -65,7 +65,7 @@ def accepted(start_response: Callable[..., Any], accept: Callable[[], object]) -
 
 
 class _NoBody:
-    """Nothing, by which the server is told that the head is out: to make one for nobody is a tenth of a handshake's work.
+    """Nothing, by which the server is told that the head is out: to make one for nobody takes a twelfth of a handshake's time.
 
     Until the server asks for it, a middleware may still put another response in its place.
     """
