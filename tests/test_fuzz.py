@@ -10,6 +10,7 @@ import pytest
 
 from faye_websocket.driver import accel, codec, eventstream, hybi
 from faye_websocket.driver.base import Driver
+from faye_websocket.driver.incoming import IncomingMessage
 from faye_websocket.extensions import inflater, permessage_deflate
 from faye_websocket.http import HeadParser
 from tests.fuzz import CORPUS, seeds, targets
@@ -54,7 +55,7 @@ FAULTS = [
     ('frames', codec.FrameParser, 'next_frame', lambda self: None),
     ('frames', codec, 'ProtocolError', KeyError),
     ('hybi', hybi, '_decode', lambda opcode, data: data.decode()),
-    ('hybi', hybi.Hybi, '_begin_frame', lambda self, frame: setattr(self, '_opcode', self._opcode or frame.opcode)),
+    ('hybi', IncomingMessage, 'begin_frame', lambda self, frame: setattr(self, 'opcode', self.opcode or frame.opcode)),
     ('hybi', Driver, '_fail', lambda self, code, error: self.emit('error', error)),
     ('hixie', Driver, '_close', lambda self, code, reason: self.emit('close', code, reason)),
     ('request', HeadParser, '_parse_lines', _raising(KeyError('name'))),

@@ -5,6 +5,7 @@ cimport cython
 from ..extensions.pipeline cimport Message, Pipeline
 from .base cimport Driver, SharedMessage
 from .codec cimport Frame, FrameParser, serialize_frame, serialize_frame_head, serialize_text
+from .incoming cimport IncomingMessage
 
 cdef int CLOSED, CLOSING, CONNECTING, OPEN
 cdef int CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG
@@ -16,21 +17,14 @@ cdef class Hybi(Driver):
     cdef public Py_ssize_t max_fragments
     cdef public Pipeline _extensions
     cdef FrameParser _parser
-    # No more bytes than they need, in every idle connection.
-    cdef unsigned char _opcode
-    cdef unsigned char _rsv
-    cdef unsigned int _fragments
-    cdef object _length
-    cdef list _data
-    cdef object _validator
+    cdef IncomingMessage _incoming
     cdef list _pings
     cdef object _reason
 
     @cython.locals(parser=FrameParser, frame=Frame, opcode=int)
     cpdef parse(self, bytes chunk)
+    @cython.locals(message=IncomingMessage, is_end=bint)
     cdef object _receive_data(self, Frame frame)
-    cdef _begin_frame(self, Frame frame)
-    cdef object _end_message(self, bytes data)
     cdef object _undo_extensions(self, int opcode, bytes data, int rsv)
     cpdef bint text(self, object message) except -1
     cpdef bint binary(self, object message) except -1

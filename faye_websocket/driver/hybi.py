@@ -7,7 +7,6 @@ frame with the code that says so (section 7.4.1), an ``error`` and a ``close``, 
 from __future__ import annotations
 
 import binascii
-import codecs
 import hashlib
 import re
 import sys
@@ -22,6 +21,7 @@ from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, Serv
 from .codec import Frame, FrameParser, serialize_frame, serialize_frame_head, serialize_text
 from .codes import Opcode
 from .control import close_payload, control_payload, parse_close
+from .incoming import IncomingMessage
 
 __all__ = ['VERSIONS', 'Hybi', 'accept_key']
 
@@ -35,13 +35,9 @@ _GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 _KEY = re.compile(r'[A-Za-z0-9+/]{22}==')
 # From so many bytes on, a message to be sent is not copied behind its head.
 _LARGE_MESSAGE = 16384
-# From so many bytes on, a part of a message is kept as it came.
-_LARGE_PART = 4096
 
 # For every first byte whether it is that of an only frame: fin, text or binary, and reserved bits, which the parser has checked
 _IS_WHOLE = bytes(first_byte & 0x80 != 0 and first_byte & 0x0F in (TEXT, BINARY) for first_byte in range(256))
-
-_UTF8 = codecs.getincrementaldecoder('utf-8')
 
 # The value of Sec-WebSocket-Version, best first, and the version's name here; hybi-08 to hybi-12 all sent 8.
 VERSIONS = {'13': 'hybi-13', '8': 'hybi-08', '7': 'hybi-07'}
@@ -57,16 +53,11 @@ class Hybi(Driver):
     """The server's end of a connection in one of VERSIONS."""
 
     __slots__ = (
-        '_data',
         '_extensions',
-        '_fragments',
-        '_length',
-        '_opcode',
+        '_incoming',
         '_parser',
         '_pings',
         '_reason',
-        '_rsv',
-        '_validator',
         'max_fragments',
         'version',
     )
@@ -87,12 +78,7 @@ class Hybi(Driver):
         self.max_fragments = int(min(max_fragments, sys.maxsize))
         self._extensions = Pipeline(extensions) if extensions else None
         self._parser = FrameParser(masked=not self.is_client)
-        self._opcode = 0
-        self._rsv = 0
-        self._length = 0
-        self._fragments = 0
-        self._data: list[bytes | bytearray] | None = None
-        self._validator: codecs.IncrementalDecoder | None = None
+        self._incoming: IncomingMessage | None = None
         self._pings: list[tuple[bytes, Callable[[], object]]] | None = None
         self._reason = ''
 
@@ -185,51 +171,26 @@ class Hybi(Driver):
             _IS_WHOLE[frame.first_byte]
             and frame.is_first
             and frame.is_last
-            and not self._opcode
+            and self._incoming is None
             and frame.length <= self.max_length
         ):
             # Nearly every message is one frame that came in one read. It saves 0.5 us by taking this way, past the bookkeeping.
             if self._extensions is None:
                 return _decode(frame.opcode, frame.payload)
             return self._undo_extensions(frame.opcode, frame.payload, frame.rsv)
+        message = self._incoming
+        if message is None:
+            message = self._incoming = IncomingMessage(self.max_length, self.max_fragments)
         if frame.is_first:
-            self._begin_frame(frame)
+            message.begin_frame(frame)
         is_end = frame.is_last and frame.fin
-        if self._data is None:
-            self._data = []
-            if self._opcode == TEXT and not self._rsv:
-                self._validator = _UTF8()
-        _keep(self._data, frame.payload)
-        if self._validator is not None:
-            # 8.1: a peer that sends invalid UTF-8 is failed, as soon as it can be known
-            _validate(self._validator, frame.payload, is_end)
-        return self._end_message(b''.join(self._data)) if is_end else None
-
-    def _begin_frame(self, frame: Frame) -> None:
-        """Checks a frame's place in its message, and the message's size so far, before any of it is kept."""
-        if frame.opcode != CONTINUATION:
-            # 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message"
-            if self._opcode:
-                raise ProtocolError('new message before the last one was complete')
-            self._opcode = frame.opcode
-            self._rsv = frame.rsv
-        elif not self._opcode:
-            raise ProtocolError('continuation frame without a message to continue')
-        elif frame.rsv:
-            raise ProtocolError('reserved bits on a continuation frame')
-        self._length += frame.length
-        if self._length > self.max_length:
-            raise MessageTooBig(f'message too big: {self._length} > {self.max_length}')
-        self._fragments += 1
-        if self._fragments > self.max_fragments:
-            raise MessageTooBig(f'message has too many fragments: {self._fragments} > {self.max_fragments}')
-
-    def _end_message(self, data: bytes) -> str | bytes:
-        """The message is complete: its data, as the application sees it."""
-        opcode, rsv = self._opcode, self._rsv
-        self._opcode = self._rsv = self._length = self._fragments = 0
-        self._data = self._validator = None
-        return _decode(opcode, data) if self._extensions is None else self._undo_extensions(opcode, data, rsv)
+        message.add(frame.payload, is_end)
+        if not is_end:
+            return None
+        self._incoming = None
+        if self._extensions is None:
+            return _decode(message.opcode, message.data())
+        return self._undo_extensions(message.opcode, message.data(), message.rsv)
 
     def _undo_extensions(self, opcode: int, data: bytes, rsv: int) -> str | bytes:
         """What the extensions make of a message: its data, as the application sees it."""
@@ -362,20 +323,10 @@ class Hybi(Driver):
 
     def _close(self, code: int, reason: str) -> None:
         if self.ready_state != CLOSED:
-            self._data = self._validator = self._pings = None
+            self._incoming = self._pings = None
             if self._extensions is not None:
                 self._extensions.close()
         super()._close(code, reason)
-
-
-def _keep(parts: list[bytes | bytearray], payload: bytes) -> None:
-    """Adds to the parts of a message: a large one as it is, without a copy, small ones together: each costs 40 bytes more."""
-    if len(payload) >= _LARGE_PART:
-        parts.append(payload)
-    elif parts and isinstance(parts[-1], bytearray) and len(parts[-1]) < 16 * _LARGE_PART:
-        parts[-1] += payload
-    else:
-        parts.append(bytearray(payload))
 
 
 def _decode(opcode: int, data: bytes) -> str | bytes:
@@ -392,15 +343,3 @@ def _forgetful(error: ProtocolError) -> ProtocolError:
     """The error without its way here, which would keep the message that was wrong for as long as somebody keeps the error."""
     error.__context__ = None
     return error.with_traceback(None)
-
-
-def _validate(validator: codecs.IncrementalDecoder, data: bytes, is_end: bool) -> None:
-    """Raises InvalidData as soon as no continuation can make UTF-8 of the text so far."""
-    try:
-        validator.decode(data, is_end)
-    except UnicodeDecodeError:
-        raise InvalidData('text is not UTF-8') from None
-    # For the sake of its error handlers the decoder waits for the third byte of a surrogate, which nothing can mend.
-    waiting, _ = validator.getstate()
-    if waiting[:1] == b'\xed' and waiting[1:2] >= b'\xa0':
-        raise InvalidData('text is not UTF-8')

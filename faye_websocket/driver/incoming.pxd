@@ -1,0 +1,20 @@
+"""The C types of ``incoming.py``, and no logic."""
+
+from .codec cimport Frame
+
+cdef int CONTINUATION, TEXT
+
+cdef class IncomingMessage:
+    cdef readonly int opcode
+    cdef readonly int rsv
+    # A peer may declare more than any number of C's.
+    cdef object _length
+    cdef object _max_length
+    cdef Py_ssize_t _fragments
+    cdef Py_ssize_t _max_fragments
+    cdef list _parts
+    cdef object _validator
+
+    cdef begin_frame(self, Frame frame)
+    cdef add(self, bytes payload, bint is_end)
+    cdef bytes data(self)
