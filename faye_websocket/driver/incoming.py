@@ -23,7 +23,7 @@ _UTF8 = codecs.getincrementaldecoder('utf-8')
 
 
 class IncomingMessage:
-    """A message of up to ``max_length`` bytes in ``max_fragments`` frames; ``opcode`` and ``rsv`` are those of its first frame."""
+    """A message of up to ``max_length`` bytes in ``max_fragments`` frames; ``opcode`` and ``rsv`` are its first frame's."""
 
     __slots__ = ('_fragments', '_length', '_max_fragments', '_max_length', '_parts', '_validator', 'opcode', 'rsv')
 
