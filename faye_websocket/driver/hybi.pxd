@@ -8,7 +8,7 @@ from .codec cimport Frame, FrameParser, serialize_frame, serialize_frame_head, s
 from .incoming cimport IncomingMessage
 
 cdef int CLOSED, CLOSING, CONNECTING, OPEN
-cdef int CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG
+cdef int TEXT, BINARY, CLOSE, PING, PONG
 cdef bytes _IS_WHOLE
 cdef Py_ssize_t _LARGE_MESSAGE
 
