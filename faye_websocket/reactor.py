@@ -17,12 +17,12 @@ from typing import Any
 import gevent
 from gevent.hub import Hub
 from gevent.monkey import get_original
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 from . import interpreter
 from .limits import BATCH
 
-__all__ = ['Job', 'Reactor', 'current_reactor']
+__all__ = ['Job', 'Reactor', 'current_job', 'current_reactor']
 
 # glibc gives memory back to the kernel when twice the largest block that it ever mapped and freed lies free at the end of its
 # heap, and takes it again page fault by page fault: more than half of the 2.0 ms that the echo of 1 MiB took, now 0.7. A block
@@ -136,7 +136,7 @@ class Reactor:
         count, references = len(variables), interpreter.count_references(worker)
         while True:
             while self._jobs:
-                self._job = job = self._jobs.pop()
+                self._job = worker.job = job = self._jobs.pop()
                 job.drain()
                 # A parked worker would keep it.
                 del job
@@ -155,21 +155,33 @@ class Reactor:
                 # The next job must not see the context variables of the last.
                 if interpreter.has_context(worker):
                     worker.gr_context = None
+            worker.job = None
             self._parked = worker
             _switch(self.hub)
 
 
 class _Worker(gevent.Greenlet):  # type: ignore[misc]
-    """A greenlet that runs one job after the other."""
+    """A greenlet that runs one job after the other; ``job`` is the one that runs."""
 
     def __init__(self, reactor: Reactor) -> None:
         super().__init__()
+        self.job: Job | None = None
         # Not the hub's, which would be shared by all.
         self.spawn_tree_locals: dict[str, Any] = {}
         self._reactor = reactor
 
     def _run(self) -> None:
-        self._reactor.work(self)
+        try:
+            self._reactor.work(self)
+        finally:
+            # A handler may have kept this greenlet.
+            self.job = None
+
+
+def current_job() -> Job | None:
+    """Return the job that the calling greenlet runs, or None outside of a worker."""
+    current = getcurrent()
+    return current.job if isinstance(current, _Worker) else None
 
 
 # _thread._local is never patched by gevent's threading.local: one slot for each OS thread, gone with it.

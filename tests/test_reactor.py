@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import gevent.local
 from greenlet import greenlet
 
 from faye_websocket.limits import BATCH
-from faye_websocket.reactor import Job, Reactor, current_reactor
+from faye_websocket.reactor import Job, Reactor, current_job, current_reactor
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
 
@@ -229,6 +230,41 @@ class TestJobs:
         unblock.set()
         settle()
         assert len(log) == 4
+
+    def test_each_greenlet_knows_the_one_that_it_runs(self) -> None:
+        found: list[Any] = []
+        reactor, unblock = current_reactor(), gevent.event.Event()
+        note = lambda: found.append(current_job())
+
+        def block() -> None:
+            unblock.wait()
+            note()
+
+        tasks = [Task([], 'a', note), Task([], 'b', block), Task([], 'c', note)]
+        self.on_hub(lambda: [reactor.run(task, 0) for task in tasks])
+        settle()
+        assert found == [tasks[0], tasks[2]]
+        unblock.set()
+        settle()
+        assert found[2] is tasks[1]
+        assert current_job() is None
+
+    def test_one_that_is_done_is_not_kept(self) -> None:
+        workers: list[Any] = []
+
+        def block() -> None:
+            workers.append(gevent.getcurrent())
+            gevent.sleep(0.001)
+
+        for work in (lambda: None, block):
+            log: list[Any] = []
+            tasks = [Task(log, 'a', work)]
+            gone = weakref.ref(tasks[0])
+            self.on_hub(lambda tasks=tasks: current_reactor().run(tasks.pop(), 0))
+            wait_until(lambda log=log: log)
+            wait_until(lambda: all(worker.dead for worker in workers))
+            gc.collect()
+            assert gone() is None
 
     def test_what_a_handler_has_sent_leaves_when_it_blocks(self) -> None:  # B5
         with joined() as pair:
