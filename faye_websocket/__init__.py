@@ -7,7 +7,7 @@ from .driver import CloseCode  # isort: split
 
 from .broadcast import broadcast
 from .client import Client
-from .errors import UnsupportedServer
+from .errors import ConnectError, ConnectionClosed, HandshakeError, UnsupportedServer, WebSocketError
 from .events import CloseEvent, ErrorEvent, Event, MessageEvent
 from .eventsource import EventSource
 from .extensions import PermessageDeflate
@@ -21,14 +21,18 @@ __all__ = [
     'Client',
     'CloseCode',
     'CloseEvent',
+    'ConnectError',
+    'ConnectionClosed',
     'ErrorEvent',
     'Event',
     'EventSource',
+    'HandshakeError',
     'MessageEvent',
     'PermessageDeflate',
     'SocketMiddleware',
     'UnsupportedServer',
     'WebSocket',
+    'WebSocketError',
     '__version__',
     'broadcast',
     'close_all',

@@ -14,7 +14,8 @@ from .connection import Connection
 from .driver import base
 from .driver.codes import CloseCode
 from .driver.control import check_close, control_payload
-from .events import EventTarget
+from .errors import ConnectionClosed
+from .events import NOT_CONTAINED, Event, EventTarget
 
 __all__ = ['API', 'to_data']
 
@@ -97,24 +98,58 @@ class API(EventTarget):
         self._connection.close(code, reason)
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
-        """The next message, for programs in greenlet style that set no ``onmessage``; starts the handshake if need be.
+        """Return the next message; for programs in greenlet style that set no ``onmessage``.
 
-        Blocks the calling greenlet. ``None`` once the socket is closed; TimeoutError after ``timeout`` seconds.
+        Makes the handshake if need be, and blocks the calling greenlet. At the end it
+        returns ``None``, once; asked again it raises ConnectionClosed. Raises TimeoutError
+        after ``timeout`` seconds, and the ConnectError or HandshakeError of a client that
+        never became open. Other greenlets run at least once between two calls.
         """
         self._start()
         return self._connection.receive(timeout)
 
+    def wait_closed(self, timeout: float | None = None) -> bool:
+        """Wait until ``onclose`` has run, and return True; False if ``timeout`` seconds pass before.
+
+        Makes the handshake if need be.
+        """
+        self._start()
+        return self._connection.wait_closed(timeout)
+
     def __iter__(self) -> Iterator[str | bytes]:
-        """The messages, until the socket is closed."""
-        return iter(self.receive, None)
+        """Iterate over the messages, until the socket is closed.
+
+        Raises the ConnectError or HandshakeError of a client that never became open.
+        """
+        try:
+            while (message := self.receive()) is not None:
+                yield message
+        except ConnectionClosed:
+            # The end was returned before.
+            return
 
     def __enter__(self: Self) -> Self:
+        """Wait until the socket is open.
+
+        Raises ConnectError or HandshakeError when it never will be.
+        """
         self._start()
+        self._connection.wait_open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Closes: with 1011 after an exception (on a server), with 1000 otherwise."""
-        self.close(CloseCode.INTERNAL_ERROR if isinstance(error, Exception) and self._is_server else CloseCode.NORMAL_CLOSURE)
+        """Close, with 1011 after an exception and with 1000 otherwise, and wait for the end.
+
+        It has come when all that was sent is out and the closing handshake is over, after
+        ``close_timeout`` seconds at the latest.
+        """
+        if error is None:
+            self._connection.close(CloseCode.NORMAL_CLOSURE, '')
+        elif self._is_server and not isinstance(error, NOT_CONTAINED):
+            self._connection.application_failed(error)
+        else:
+            self._connection.failed()
+        self._connection.wait_over()
 
     def _start(self) -> None:
         """Begins the handshake, once."""
@@ -122,6 +157,9 @@ class API(EventTarget):
 
     def _handler_added(self, type: str) -> None:
         self._connection.handler_added(type)
+
+    def _handler_raised(self, event: Event, error: BaseException) -> None:
+        self._connection.handler_raised(event, error)
 
     def __repr__(self) -> str:
         state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]

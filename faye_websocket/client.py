@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from .driver.client import check_protocols
 from .driver.codes import CloseCode
 from .driver.control import check_close
 from .errors import ConnectError
+from .events import DeclaredHandlers
 from .extensions import Extension
 from .http import HeaderList, Headers, check_headers
 from .limits import check_number, make_limits
@@ -43,7 +45,7 @@ class _IO(NamedTuple):
     write: Callable[[bytes], object]
 
 
-class Client(API):
+class Client(DeclaredHandlers, API):
     """A WebSocket to the server at ``url``, which is connected at once, in the background.
 
     ``protocols`` are the subprotocols to offer, best first: a list, or a comma-separated string. Needs no monkey-patching.
@@ -133,7 +135,7 @@ class Client(API):
         self._proxy_option = proxy
         self._tls = make_context(tls)
         self._socket = _check_socket(socket)
-        self._socket_path = socket_path
+        self._socket_path = _check_path(socket_path)
         self._stage = 'connecting'
         make_proxy(proxy, parse_url(url))
         self._deadline = time.monotonic() + timeout
@@ -198,6 +200,10 @@ class Client(API):
             self._connection.give_up(ConnectError(f'{self._stage} timed out'))
         except ConnectError as error:
             self._connection.give_up(error)
+        except BaseException as error:
+            # A fault of ours, or the greenlet was killed: nobody must wait for it for good.
+            self._connection.give_up(ConnectError(f'{self._stage} failed: {error!r}'))
+            raise
         else:
             if self._driver.ready_state == self.CLOSED:
                 transport.close()
@@ -250,10 +256,23 @@ class Client(API):
 
 
 def _check_socket(sock: Any) -> Any:
-    """The ``socket`` option. Raises TypeError for one whose TLS would block the process."""
+    """The ``socket`` option. Raises TypeError for what is none, or whose TLS would block the process."""
+    if sock is not None and not isinstance(sock, (get_original('socket', 'socket'), gevent.socket.socket)):
+        raise TypeError(f'socket: expected a connected socket, got {sock!r:.80}')
     if isinstance(sock, get_original('ssl', 'SSLSocket')):
         raise TypeError('socket: its TLS is not of gevent: hand in gevent.ssl.SSLSocket, or the socket without TLS')
     return sock
+
+
+def _check_path(path: Any) -> Any:
+    """The ``socket_path`` option. Raises TypeError, or ValueError for a path that no system call takes."""
+    if path is not None:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise TypeError(f'socket_path: expected a str, got {path!r:.80}')
+        path = os.fspath(path)
+        if (b'\0' if isinstance(path, bytes) else '\0') in path[1:]:
+            raise ValueError(f'socket_path: {path!r:.80} has a NUL in it')
+    return path
 
 
 def _as_gevent(sock: Any) -> Any:

@@ -51,6 +51,8 @@ def make_context(tls: TLSOptions) -> TLSSettings:
     """The ``tls`` option. Raises TypeError, ValueError or OSError for one that cannot be used."""
     if isinstance(tls, ssl.SSLContext):
         return TLSSettings(tls, None)
+    if tls is not None and not isinstance(tls, Mapping):
+        raise TypeError(f'tls: expected an ssl.SSLContext or a dict, got {tls!r:.80}')
     options = dict(tls or {})
     return _make_context(options) if options else _default_context()
 
@@ -73,9 +75,14 @@ def _make_context(options: dict[str, Any]) -> TLSSettings:
         context.load_default_certs()
     for file in [roots] if isinstance(roots, str) else roots or ():
         context.load_verify_locations(file)
+    if 'key_file' in options and 'cert_file' not in options:
+        raise ValueError('tls: key_file needs cert_file')
     if 'cert_file' in options:
         context.load_cert_chain(options['cert_file'], options.get('key_file'))
-    return TLSSettings(context, options.get('server_hostname'))
+    name = options.get('server_hostname')
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f'tls: expected a str as server_hostname, got {name!r:.80}')
+    return TLSSettings(context, name)
 
 
 def make_proxy(proxy: ProxyOption, url: URL) -> ProxySettings | None:

@@ -15,6 +15,10 @@ cdef class Connection(Sender):
     cdef public object _target
     cdef object _timer
     cdef Py_ssize_t _max_queue
+    cdef object _end
+    # A byte each, where bint would be four, in every idle connection.
+    cdef unsigned char _is_end_known
+    cdef unsigned char _is_over
 
     @cython.locals(waiting=Py_ssize_t)
     cpdef message(self, object data)

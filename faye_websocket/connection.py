@@ -14,11 +14,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+import gevent
+
 from . import interpreter
 from .dispatch import Callback, Dispatcher
 from .driver.base import CLOSED, CONNECTING, OPEN, Driver
 from .driver.codes import CloseCode
-from .errors import HandshakeError
+from .errors import ConnectionClosed, HandshakeError
 from .events import CloseEvent, ErrorEvent, Event
 from .http import HeaderList, replace_headers
 from .keepalive import Keepalive
@@ -51,7 +53,7 @@ class Target(Protocol):
 class Connection(Sender):
     """One connection: the driver's observer, the stream's and the dispatcher's owner."""
 
-    __slots__ = ('_dispatcher', '_max_queue', '_target', '_timer')
+    __slots__ = ('_dispatcher', '_end', '_is_end_known', '_is_over', '_max_queue', '_target', '_timer')
 
     def __init__(self, target: Target, limits: Limits, reactor: Reactor) -> None:
         super().__init__(limits, reactor)
@@ -61,6 +63,11 @@ class Connection(Sender):
         self._dispatcher = Dispatcher(target, self, reactor)
         # One of the loop's while a handshake or a close lasts, and a Keepalive between them.
         self._timer: Any = None
+        # How it ended. Its cause is the reason why it was never open, if it was not.
+        self._end: ConnectionClosed | None = None
+        # ``receive`` has returned None for it; the close event has been delivered.
+        self._is_end_known = False
+        self._is_over = False
 
     # ---- what the socket asks for
 
@@ -157,6 +164,7 @@ class Connection(Sender):
         self._reactor.catch_up()
         if self.ready_state <= OPEN:
             self._is_closing = True
+            self._dispatcher.drop_messages()
             self._driver.close(code, reason)
             self._await_close()
 
@@ -170,7 +178,16 @@ class Connection(Sender):
         self._driver.end(reason)
 
     def receive(self, timeout: float | None) -> str | bytes | None:
-        """The next message that no handler took; ``None`` when there will be none. Raises TimeoutError."""
+        """Return the next message that no handler took, or ``None``, once, at the end.
+
+        Raises TimeoutError, ConnectionClosed after the end, and the error of a client that
+        never became open.
+        """
+        is_end_known = self._is_end_known
+        if self._dispatcher.has_message or self._driver.ready_state == CLOSED:
+            # A loop around this call, whatever it does with the result, must not keep
+            # other greenlets from running.
+            gevent.sleep(0)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             event = self._dispatcher.take_message()
@@ -178,9 +195,46 @@ class Connection(Sender):
                 self._read_on()
                 return event.data
             if self._driver.ready_state == CLOSED:
+                if self._driver.is_client:
+                    self._check_was_open()
+                if is_end_known:
+                    assert self._end is not None
+                    raise ConnectionClosed(self._end.code, self._end.reason)
+                self._is_end_known = True
                 return None
             if not self._wait(deadline):
                 raise TimeoutError(f'no message within {timeout} seconds')
+
+    def wait_open(self) -> None:
+        """Return once the socket is open, or was. Raises the reason why it never will be."""
+        while self._driver.ready_state == CONNECTING:
+            self._wait(None)
+        self._check_was_open()
+
+    def _check_was_open(self) -> None:
+        """Raise the reason why a connection that has ended was never open."""
+        if self._end is not None and self._end.__cause__ is not None:
+            # It may be raised many times, and would keep the frames of all of them.
+            raise self._end.__cause__.with_traceback(None)
+
+    def wait_closed(self, timeout: float | None) -> bool:
+        """Wait until the close event has been delivered; False if it was not in time.
+
+        Raises RuntimeError in a handler of this socket: the event would wait for its end.
+        """
+        if self._dispatcher.is_current:
+            raise RuntimeError('wait_closed: called in a handler of the socket, which must return before it is closed')
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._is_over:
+            if not self._wait(deadline):
+                return False
+        return True
+
+    def wait_over(self) -> None:
+        """Wait for the end of a connection that is closing, ``close_timeout`` seconds at most."""
+        if not self._dispatcher.is_current and not self.wait_closed(self._limits.close_timeout):
+            # By now the peer has been given up, and the event is on its way.
+            self.wait_closed(0)
 
     def handler_added(self, type: str) -> None:
         """There is a handler for events of this type."""
@@ -201,7 +255,7 @@ class Connection(Sender):
         elif type == 'close':
             self._closed(*arguments)
         elif type == 'error':
-            self._dispatcher.push(ErrorEvent(str(arguments[0]), arguments[0]))
+            self._failed_with(arguments[0])
 
     def message(self, data: str | bytes) -> None:
         """A message came; after ``close`` it is dropped, as WHATWG has it."""
@@ -242,7 +296,9 @@ class Connection(Sender):
     def delivered(self, event: Event) -> None:
         """The queue is one event shorter."""
         if event.type == 'close':
+            self._is_over = True
             registry.discard(self)
+            self._wake()
         else:
             self._read_on()
 
@@ -251,6 +307,17 @@ class Connection(Sender):
         stream = self._stream
         if stream is not None:
             stream.uncork()
+
+    def application_failed(self, error: BaseException) -> None:
+        """The code around the socket, such as a view in greenlet style, has ended with a fault."""
+        if self._driver.ready_state != CLOSED:
+            # Nothing comes after the close event.
+            self._dispatcher.push(ErrorEvent(str(error) or repr(error), error))
+        self.failed()
+
+    def handler_raised(self, event: Event, error: BaseException) -> None:
+        """Contain the fault of a handler of this socket."""
+        self._dispatcher.handler_raised(event, error)
 
     def failed(self) -> None:
         """A handler's fault ends the connection (7.4.1: 1011 is "an unexpected condition")."""
@@ -262,6 +329,13 @@ class Connection(Sender):
         """Puts a stream between the driver and the transport."""
         self._stream = self._driver.io = Stream(transport, self, self._reactor, self._limits.low_water)
         self._stream.start()
+
+    def _failed_with(self, error: Exception) -> None:
+        """The handshake or the peer's messages are wrong; the close event follows."""
+        if self._maker is not None:
+            self._end = ConnectionClosed(CloseCode.ABNORMAL_CLOSURE, '')
+            self._end.__cause__ = error
+        self._dispatcher.push(ErrorEvent(str(error), error))
 
     def _opened(self) -> None:
         """The handshake is complete; what was queued before follows at once."""
@@ -289,12 +363,21 @@ class Connection(Sender):
         """Every path ends here, once."""
         self._is_closing = True
         self._early_bytes = 0
+        self._set_end(code, reason)
         self._maker = None
         self._stop_timer()
         if self._stream is not None:
             self._stream.finish(self._limits.close_timeout)
         self._dispatcher.push(CloseEvent(code, reason, self._driver.was_clean))
         self._wake()
+
+    def _set_end(self, code: int, reason: str) -> None:
+        """Remember the end for whoever asks for another message."""
+        cause = self._end.__cause__ if self._end is not None else None
+        self._end = ConnectionClosed(code, reason)
+        if self._maker is not None:
+            # It has not been open, and now never will be.
+            self._end.__cause__ = cause or HandshakeError('', reason or 'the connection ended before it was open')
 
     def _await_close(self) -> None:
         """Our close frame is out, or waits; what must come from the peer before the end must come within the time."""

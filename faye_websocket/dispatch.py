@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from .events import ErrorEvent, Event, MessageEvent, make_message_event
+from .events import NOT_CONTAINED, ErrorEvent, Event, MessageEvent, make_message_event
 from .owner import Owner
-from .reactor import Job, Reactor
+from .reactor import Job, Reactor, current_job
 
 __all__ = ['Callback', 'Dispatcher']
 
@@ -38,7 +38,7 @@ class Target(Protocol):
         """Named in the log when a handler raises."""
 
     def dispatch_event(self, event: Event) -> object:
-        """Runs them. They may block, and raise."""
+        """Run them. They may block; what they raise comes to ``handler_raised``."""
 
 
 class Callback(Event):
@@ -125,9 +125,30 @@ class Dispatcher(Job):
         self._append(make_message_event(data))
         return self._count()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is a handler of this connection."""
+        return current_job() is self
+
+    @property
+    def has_message(self) -> bool:
+        """Whether ``take_message`` would return one."""
+        return bool(self._messages)
+
     def take_message(self) -> MessageEvent | None:
         """The first of the messages that no handler was there for."""
         return self._messages.popleft() if self._messages else None
+
+    def drop_messages(self) -> None:
+        """Forget the messages that no handler was called with yet.
+
+        WHATWG WebSockets: a message is not delivered once ``close`` was called. Those that
+        were kept for ``take_message`` stay.
+        """
+        if self._events is not None:
+            self._events = [event for event in self._events if not isinstance(event, MessageEvent)] or None
+        if self._ready:
+            self._ready = [event for event in self._ready if not isinstance(event, MessageEvent)]
 
     def handler_added(self, type: str) -> None:
         """There is a handler for this type: it gets the events that were kept, before those that wait."""
@@ -218,17 +239,22 @@ class Dispatcher(Job):
                 self._keep(event)
             else:
                 self._target.dispatch_event(event)
-        except Exception as error:
-            self._handler_raised(event, error)
+        except BaseException as error:
+            self.handler_raised(event, error)
 
     def _keep(self, event: Event) -> None:
         """For the first handler of its type."""
         self._kept = [*(self._kept or ()), event]
 
-    def _handler_raised(self, event: Event, error: Exception) -> None:
-        """The handler's fault: logged once, told to ``onerror``, and the end of this connection only."""
+    def handler_raised(self, event: Event, error: BaseException) -> None:
+        """Contain a handler's fault: log it, close this connection, and give it to ``onerror``.
+
+        What ends the greenlet or the process, such as GreenletExit, is raised again.
+        """
+        if isinstance(error, NOT_CONTAINED):
+            raise error
         logger.error('%s handler of %s raised', event.type, self._target.url, exc_info=error)
         self._owner.failed()
-        # Nothing comes after the close event, and a fault of onerror is not told to onerror.
-        if event.type not in ('error', 'close'):
+        # What onerror itself raises would come back to it.
+        if event.type != 'error':
             self._deliver(ErrorEvent(f'{event.type} handler raised {error!r}', error))

@@ -1,20 +1,24 @@
 """The library's own exceptions.
 
-A fault of the peer carries the close code or the HTTP status that answers it, so that one place can turn any of them
-into bytes on the wire. None of these reaches the application by being raised at it, except ``UnsupportedServer``, which
-is the deployer's fault: the others become an error event and a close event.
+A fault of the peer carries the close code or the HTTP status that answers it, so that
+one place can turn any of them into bytes on the wire. In a program of handlers it becomes
+an error event and a close event. In the greenlet style (``receive``, iteration, ``with``)
+the subclasses of ``WebSocketError`` are raised at the caller; ``UnsupportedServer``, which
+is the deployer's fault, is raised in both.
 """
 
 from __future__ import annotations
 
 __all__ = [
     'ConnectError',
+    'ConnectionClosed',
     'ExtensionFailure',
     'HandshakeError',
     'InvalidData',
     'MessageTooBig',
     'ProtocolError',
     'UnsupportedServer',
+    'WebSocketError',
 ]
 
 
@@ -42,7 +46,11 @@ class ExtensionFailure(ProtocolError):
     code = 1011
 
 
-class HandshakeError(Exception):
+class WebSocketError(Exception):
+    """The base of what the sockets of this library raise, beside ValueError and the like."""
+
+
+class HandshakeError(WebSocketError):
     """The opening handshake is refused with an HTTP ``status`` such as ``'400 Bad Request'``.
 
     ``headers`` are further response headers, pairs of strings.
@@ -54,9 +62,25 @@ class HandshakeError(Exception):
         self.headers = headers
 
 
-class ConnectError(Exception):
+class ConnectError(WebSocketError):
     """A client could not connect; the text names the stage that failed, and why."""
 
 
-class UnsupportedServer(RuntimeError):
+class ConnectionClosed(WebSocketError):
+    """There are no more messages: the connection is closed, with this ``code`` and ``reason``.
+
+    They are those of the close event. ``receive`` raises this once it has returned ``None``.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        text = f'the connection is closed: {self.code}'
+        return f'{text} {self.reason}' if self.reason else text
+
+
+class UnsupportedServer(WebSocketError, RuntimeError):
     """The WSGI server gives no way to take the connection over; the text names one that does."""

@@ -6,10 +6,26 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, TypeVar, overload
 
-__all__ = ['CloseEvent', 'ErrorEvent', 'Event', 'EventHandler', 'EventTarget', 'MessageEvent', 'make_message_event']
+from gevent import GreenletExit
+
+__all__ = [
+    'NOT_CONTAINED',
+    'CloseEvent',
+    'DeclaredHandlers',
+    'ErrorEvent',
+    'Event',
+    'EventHandler',
+    'EventTarget',
+    'MessageEvent',
+    'make_message_event',
+]
 
 Handler = Callable[[Any], object]
 HandlerType = TypeVar('HandlerType', bound=Handler)
+
+# These end the greenlet or the process that they are raised in. Everything else that a
+# handler raises is its fault, and concerns its own connection only.
+NOT_CONTAINED = (GreenletExit, SystemExit, KeyboardInterrupt)
 
 
 class Event:
@@ -129,14 +145,22 @@ class EventTarget:
     def on(self, type: str, handler: HandlerType) -> HandlerType: ...
 
     def on(self, type: str, handler: Any = None) -> Any:
-        """Adds a listener for events of this ``type``; without a ``handler`` it is a decorator that adds one."""
+        """Add a listener for events of this ``type``; without a ``handler``, return a decorator that adds one.
+
+        Raises ValueError for a type that there is not.
+        """
+        self._check_type(type)
         if handler is None:
             return lambda function: self.on(type, function)
         self.add_event_listener(type, handler)
         return handler
 
     def add_event_listener(self, type: str, listener: Handler) -> None:
-        """DOM's addEventListener: adding the same listener twice adds it once. TypeError if it is not callable."""
+        """DOM's addEventListener: adding the same listener twice adds it once.
+
+        Raises TypeError if it is not callable, and ValueError for a type that there is not.
+        """
+        self._check_type(type)
         if not callable(listener):
             raise TypeError(f'listener: expected a callable, got {listener!r}')
         if (type, listener) not in self._listeners:
@@ -148,7 +172,12 @@ class EventTarget:
         self._listeners = tuple(pair for pair in self._listeners if pair != (type, listener))
 
     def dispatch_event(self, event: Event) -> bool:
-        """DOM's dispatchEvent: runs the handlers at once, here, and lets what they raise pass through."""
+        """DOM's dispatchEvent: run the handlers at once, here.
+
+        As in the DOM each of them is run, whatever the others raise. A fault is logged,
+        given to ``onerror``, and closes the socket with 1011; only GreenletExit, SystemExit
+        and KeyboardInterrupt pass through.
+        """
         event.target = event.current_target = self
         type = event.type
         if type == 'message':
@@ -158,12 +187,43 @@ class EventTarget:
             get_handler = _HANDLERS.get(type)
             handler = get_handler(self) if get_handler is not None else None
         if handler is not None:
-            handler(event)
+            try:
+                handler(event)
+            except BaseException as error:
+                self._handler_raised(event, error)
         if self._listeners:
             for name, listener in self._listeners:
                 if name == type:
-                    listener(event)
+                    try:
+                        listener(event)
+                    except BaseException as error:
+                        self._handler_raised(event, error)
         return True
+
+    def _check_type(self, type: str) -> None:
+        if type not in _HANDLERS and not (type and hasattr(self.__class__, f'on{type}')):
+            raise ValueError(f'type: there are no events of the type {type!r}, only {", ".join(_HANDLERS)}')
+
+    def _handler_raised(self, event: Event, error: BaseException) -> None:
+        """Contain what a handler of ``event`` has raised, unless it is to pass through."""
+        raise error
 
     def _handler_added(self, type: str) -> None:
         """There is a handler for events of this type now; a socket delivers those that waited for one."""
+
+
+class DeclaredHandlers:
+    """A base for sockets: an attribute ``on...`` that the class does not declare cannot be set.
+
+    A handler with a misspelt name would never be called. ``EventTarget`` cannot do this
+    itself: compiled, a class that defines ``__setattr__`` cannot call ``object``'s.
+    """
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Raise AttributeError for a handler that there is not."""
+        if name.startswith('on') and not hasattr(type(self), name):
+            handlers = ', '.join(f'on{type}' for type in _HANDLERS)
+            raise AttributeError(f'{name}: there is no such handler, only {handlers}')
+        super().__setattr__(name, value)

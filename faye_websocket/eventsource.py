@@ -16,7 +16,7 @@ from .driver import base
 from .driver.base import CLOSED
 from .driver.codes import CloseCode
 from .driver.eventstream import EventStream, find_last_event_id, is_eventsource, serialize_event, serialize_retry
-from .events import EventTarget
+from .events import DeclaredHandlers, Event, EventTarget
 from .hijack import ADAPTERS, hijack
 from .http import HeaderList, Headers, check_headers
 from .limits import Limits, check_number, make_limits
@@ -68,11 +68,14 @@ class Carrier(Protocol):
     def handler_added(self, type: str) -> None:
         """There is a handler for events of this type."""
 
+    def handler_raised(self, event: Event, error: BaseException) -> None:
+        """Contain the fault of a handler."""
+
     def respond(self) -> Iterable[bytes]:
         """The body of the response that the server is to give."""
 
 
-class EventSource(EventTarget):
+class EventSource(DeclaredHandlers, EventTarget):
     """A stream of events in a WSGI application.
 
     ``environ`` is the request's. The event source is itself a WSGI application: return ``es(environ, start_response)``, and
@@ -174,6 +177,9 @@ class EventSource(EventTarget):
 
     def _handler_added(self, type: str) -> None:
         self._carrier.handler_added(type)
+
+    def _handler_raised(self, event: Event, error: BaseException) -> None:
+        self._carrier.handler_raised(event, error)
 
     def __repr__(self) -> str:
         state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]

@@ -15,6 +15,7 @@ from typing import Any
 import gevent
 
 from .driver.client import check_protocols
+from .events import NOT_CONTAINED
 from .extensions.pipeline import Pipeline
 from .http import HeaderList, check_headers
 from .limits import make_limits
@@ -71,16 +72,13 @@ class HandledSocket(WebSocket):
         """The handler's greenlet: its fault ends this connection only (RFC 6455 section 7.4.1, 1011)."""
         try:
             handler(self)
-        except Exception as error:
-            logger.error('handler of %s raised', self.url, exc_info=error)
-            if self.ready_state != self.CLOSED:
-                # Nothing comes after the close event.
-                self._connection.notify('error', error)
-            self._connection.failed()
-        except BaseException:
+        except NOT_CONTAINED:
             # The greenlet was killed, or the process ends.
             self._connection.failed()
             raise
+        except BaseException as error:
+            logger.error('handler of %s raised', self.url, exc_info=error)
+            self._connection.application_failed(error)
 
 
 def _as_path_info(path: str) -> str:

@@ -59,6 +59,7 @@ class Sender(Owner):
         self._early_bytes = 0
         self._posted_bytes = 0
         self._is_closing = False
+        # The greenlet that has made the socket; None once it was open, or is closed.
         self._maker: Any = gevent.getcurrent()
 
     @property

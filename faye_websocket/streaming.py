@@ -148,6 +148,10 @@ class StreamingConnection(Owner):
         """The close event is done."""
         registry.discard(self)
 
+    def handler_raised(self, event: Event, error: BaseException) -> None:
+        """Contain the fault of a handler of this stream."""
+        self._dispatcher.handler_raised(event, error)
+
     def failed(self) -> None:
         """A handler's fault ends the stream."""
         self.close(CloseCode.INTERNAL_ERROR, 'internal error')

@@ -12,16 +12,18 @@ treated as in production: there is a real ``environ``, and responses are written
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 import gevent.socket
 from gevent.pywsgi import WSGIServer
 
 from .client import Client
+from .errors import HandshakeError
 
 __all__ = ['JoinedClient', 'connect']
+
+Self = TypeVar('Self', bound='JoinedClient')
 
 _ENVIRON = {'SERVER_NAME': 'localhost', 'SERVER_PORT': '80'}
 # What the application sees as the client's.
@@ -33,22 +35,27 @@ class JoinedClient(Client):
 
     __slots__ = ()
 
+    def __enter__(self: Self) -> Self:
+        # One whose handshake was refused is there to be looked at.
+        return self
+
     def wait_while(self, ready_state: int) -> None:
         """Lets the application work while the socket is in this state."""
         # A listener could tell when it changes, but would take the event away from handlers that the test has yet to set.
         while self.ready_state == ready_state:
             gevent.sleep(0.001)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        super().__exit__(kind, error, trace)
-        self.wait_while(self.CLOSING)
 
-
-def connect(app: Callable[..., Iterable[bytes]], path: str = '/', **client_options: Any) -> JoinedClient:
-    """A client whose handshake the application has answered: with an open socket, or with a refusal to be seen in ``status``.
+def connect(
+    app: Callable[..., Iterable[bytes]], path: str = '/', *, refused: bool = False, **client_options: Any
+) -> JoinedClient:
+    """Return an open client of the application.
 
     ``path`` may have a query; as a whole URL, such as ``'ws://shop.example/basket?id=1'``, it names another host than
     ``localhost``. The options are those of ``Client``. Close it, and nothing is left.
+
+    Raises HandshakeError, with the status and the body in its text, when the application refuses the handshake. With
+    ``refused=True`` it returns the client instead, whose ``status``, ``headers`` and ``body`` show the refusal.
     """
     url = f'ws://localhost{path}' if path.startswith('/') else path
     if not url.startswith('ws://'):
@@ -62,7 +69,17 @@ def connect(app: Callable[..., Iterable[bytes]], path: str = '/', **client_optio
         raise
     gevent.spawn(_serve, app, there)
     client.wait_while(client.CONNECTING)
+    if client.status != 101 and not refused:
+        _raise_refusal(client)
     return client
+
+
+def _raise_refusal(client: JoinedClient) -> None:
+    if client.status is None:
+        # The application has ended the connection without a response.
+        client.receive()
+    body = client.body.decode(errors='replace').strip()
+    raise HandshakeError(str(client.status), f'the application refused the handshake: {client.status} {body}')
 
 
 def _serve(app: Callable[..., Iterable[bytes]], sock: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,6 +16,7 @@ from .driver.client import check_protocols
 from .driver.wsgi import is_websocket, wsgi
 from .environ import PackedEnviron
 from .errors import HandshakeError, UnsupportedServer
+from .events import DeclaredHandlers
 from .extensions import Extension
 from .hijack import accepted, hijack, is_adapter
 from .http import HeaderList, Headers
@@ -28,11 +31,13 @@ __all__ = ['WebSocket']
 
 StartResponse = Callable[..., Any]
 
+logger = logging.getLogger('faye_websocket')
+
 _ACCEPTANCE = b'HTTP/1.1 101 '
 _COOKIE = re.compile(rb'^set-cookie:[ \t]*([^\r\n]*)', re.IGNORECASE | re.MULTILINE)
 
 
-class WebSocket(API):
+class WebSocket(DeclaredHandlers, API):
     """A WebSocket in a WSGI application.
 
     ``environ`` is the request's; ``protocols`` the subprotocols that the server supports, a list or a comma-separated string.
@@ -55,7 +60,7 @@ class WebSocket(API):
     one, gets an HTTP error as its response.
     """
 
-    __slots__ = ('__dict__', '__weakref__', '_environ', '_is_started', '_refusal', '_taken')
+    __slots__ = ('__dict__', '__weakref__', '_environ', '_is_in_view', '_is_started', '_refusal', '_taken')
 
     is_websocket = staticmethod(is_websocket)
     Client = Client
@@ -86,6 +91,8 @@ class WebSocket(API):
             environ = dict(environ)
         self._environ: dict[str, Any] | PackedEnviron = environ
         self._is_started = False
+        # The handshake was made by a view in greenlet style, which has not returned yet.
+        self._is_in_view = False
         self._taken: tuple[Transport, bytes] | None = None
         limits = make_limits(
             max_length=max_length,
@@ -142,6 +149,10 @@ class WebSocket(API):
         UnsupportedServer when the server's socket cannot be had.
         """
         self._take()
+        if self._is_in_view:
+            # The head shows whether this response, or another in its place, came so far.
+            start_response('101 Switching Protocols', [])
+            return []
         if self._refusal is None:
             return accepted(start_response, self._accept)
         body = f'{self._refusal}\n'.encode()
@@ -153,9 +164,11 @@ class WebSocket(API):
         return [body]
 
     def _start(self) -> None:
-        """Makes the handshake now."""
-        self._take()
-        self._accept()
+        """Make the handshake now, in greenlet style, unless that was done."""
+        if not self._is_started:
+            self._take()
+            self._is_in_view = self._refusal is None
+            self._accept()
 
     def _take(self) -> None:
         """Takes the socket from the server."""
@@ -176,12 +189,31 @@ class WebSocket(API):
 
     def _responded(self, head: bytes) -> Sink | None:
         """The server has written a head, which nobody has seen yet; the handshake may have been made before."""
+        if self._is_in_view:
+            self._is_in_view = False
+            if not head.startswith(_ACCEPTANCE):
+                self._view_failed(head)
+            return None
         if self._taken is None or head.startswith(_ACCEPTANCE):
             self._accept([('Set-Cookie', value.decode('latin-1')) for value in _COOKIE.findall(head)])
             return None
         # Something around the application would not have its response: a view that was wrapped, a middleware, an error.
         (transport, _), self._taken = self._taken, None
         return self._connection.relay(transport, head)
+
+    def _view_failed(self, head: bytes) -> None:
+        """A view in greenlet style has ended in another way than by returning this socket.
+
+        What it has raised, if anything, is being handled here by its server, which logs it.
+        """
+        if self.ready_state == self.CLOSED:
+            return
+        error = sys.exc_info()[1]
+        if error is None:
+            status = head.partition(b'\r\n')[0].partition(b' ')[2].decode('latin-1') or 'none'
+            error = HandshakeError('', f'the view gave another response once the handshake was made: {status}')
+            logger.error('the view of %s gave another response once the handshake was made: %s', self.url, status)
+        self._connection.application_failed(error)
 
     def _accept(self, headers: HeaderList | None = None) -> None:
         """Accepts the handshake, unless that was done."""

@@ -89,6 +89,11 @@ REQUIREMENTS = {
     'P7': 'broadcast: three times a loop of sends',
     'P8': 'handshakes per second: at least gevent-websocket',
     'P9': 'unmasking in pure Python: at most 5 ms for a MiB',
+    'G1': 'what is sent in a with block arrives before the program ends',
+    'G2': 'a client that cannot connect raises, with the stage and the reason',
+    'G3': 'no loop around receive keeps other greenlets from running',
+    'G4': 'a view that raises once the handshake is made closes with 1011',
+    'G6': 'Timeout and GreenletExit close with 1011',
     'X1': 'four workers behind a proxy with Redis between them: a message reaches all',
 }
 
@@ -104,7 +109,7 @@ BENCHMARKS = {
     'P8': 'run.py --scenarios handshakes:64',
 }
 
-_IDS = re.compile(r'#:? *([HLBDCSKEFPX]\d+(?:(?:, *| +)[HLBDCSKEFPX]\d+)*)(?::|\s*\Z)')
+_IDS = re.compile(r'#:? *([HLBDCSKEFPXGOV]\d+(?:(?:, *| +)[HLBDCSKEFPXGOV]\d+)*)(?::|\s*\Z)')
 
 Proofs = dict[str, list[str]]
 

@@ -56,9 +56,13 @@ class TestOrder:
 
             pair.ws.onmessage = handle
             _, client = pair.open()
+            record = Record(pair.ws, ('close',))
             client.send(serialize_frame(TEXT, b'1') + serialize_frame(TEXT, b'2'))
-            wait_until(lambda: len(messages) == 2)
             assert client.receive_frame().code == 1011
+            client.send_close(1011)
+            assert record.the_close().code == 1011
+            # It closes the socket, and no message is delivered after that.
+            assert messages == ['1']
 
     def test_one_connections_handler_does_not_wait_for_anothers(self) -> None:
         release = gevent.event.Event()

@@ -138,7 +138,7 @@ class TestAccepted:
 
 class TestRefused:
     def test_is_an_http_error(self, app: WSGIHandler) -> None:
-        ws = connect(app, '/guarded', headers={'Origin': 'https://bad.example'})
+        ws = connect(app, '/guarded', headers={'Origin': 'https://bad.example'}, refused=True)
         assert (ws.status, ws.body) == (403, b'this origin is not allowed\n')
         assert ('Connection', 'close') in ws.headers
 
@@ -159,14 +159,14 @@ class TestRefused:
 
 class TestInsteadOfTheSocket:
     def test_goes_out_what_a_fault_makes(self, app: WSGIHandler) -> None:
-        assert connect(app, '/faulty').status == 500
+        assert connect(app, '/faulty', refused=True).status == 500
 
     def test_goes_out_another_response(self, app: WSGIHandler) -> None:
-        ws = connect(app, '/replaced')
+        ws = connect(app, '/replaced', refused=True)
         assert (ws.status, ws.body) == (402, b'something else')
 
     def test_goes_out_what_a_middleware_answers_before_the_view(self, app: WSGIHandler) -> None:
-        assert connect(app, 'ws://unknown.example/echo').status == 400
+        assert connect(app, 'ws://unknown.example/echo', refused=True).status == 400
 
 
 class TestWhereItCannotWork:
@@ -178,7 +178,7 @@ class TestWhereItCannotWork:
             echo(request)
 
     def test_an_async_view_gets_a_clear_error(self, app: WSGIHandler, caplog: pytest.LogCaptureFixture) -> None:
-        assert connect(app, '/async').status == 500
+        assert connect(app, '/async', refused=True).status == 500
         assert 'RuntimeError: a SocketResponse cannot come from an async view: write "def"' in caplog.text
 
 

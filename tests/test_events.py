@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from faye_websocket import CloseEvent, ErrorEvent, Event, MessageEvent
+from faye_websocket import Client, CloseEvent, ErrorEvent, Event, EventSource, MessageEvent, WebSocket
 from faye_websocket.events import EventTarget
+from tests.support.local import make_environ
 
 TYPES = ['open', 'message', 'error', 'close', 'drain']
 
@@ -104,7 +105,11 @@ class TestListener:
         target.dispatch_event(Event('open'))
         assert events == []
 
-    def test_may_be_of_a_type_of_the_users(self, target: EventTarget) -> None:
+    def test_may_be_of_a_type_that_a_subclass_declares(self) -> None:
+        class Target(EventTarget):
+            onmine = None
+
+        target = Target()
         events: list[Any] = []
         target.on('mine', events.append)
         target.dispatch_event(Event('mine'))
@@ -151,6 +156,12 @@ class TestListener:
         with pytest.raises(TypeError, match='listener: expected a callable, got 42'):
             target.add_event_listener('open', 42)  # type: ignore[arg-type]
 
+    def test_must_be_for_a_type_that_there_is(self, target: EventTarget) -> None:
+        for add in (target.on, target.add_event_listener):
+            for type in ('mesage', '', 'onmessage', '_open'):
+                with pytest.raises(ValueError, match=f"type: there are no events of the type '{type}', only open, message"):
+                    add(type, print)
+
     def test_may_raise_at_the_one_who_dispatches(self, target: EventTarget) -> None:
         def listener(event: Event) -> None:
             raise KeyError('mine')
@@ -158,3 +169,37 @@ class TestListener:
         target.on('open', listener)
         with pytest.raises(KeyError, match='mine'):
             target.dispatch_event(Event('open'))
+
+
+class TestMisspelt:
+    """Attributes of the sockets that begin as those of handlers do."""
+
+    @pytest.fixture(params=['WebSocket', 'Client', 'EventSource'])
+    def socket(self, request: pytest.FixtureRequest) -> Any:
+        if request.param == 'WebSocket':
+            return WebSocket(make_environ())
+        if request.param == 'EventSource':
+            return EventSource(make_environ(headers=[('Accept', 'text/event-stream')]))
+        client = Client('ws://127.0.0.1:1/')
+        client.close()
+        return client
+
+    @pytest.mark.parametrize('name', ['onmesage', 'onMessage', 'on_message', 'onpong'])
+    def test_cannot_be_set(self, socket: Any, name: str) -> None:
+        with pytest.raises(AttributeError, match=f'^{name}: there is no such handler, only onopen, onmessage, onerror'):
+            setattr(socket, name, print)
+
+    def test_may_be_declared_by_a_subclass(self) -> None:
+        class Chat(WebSocket):
+            online = False
+
+        chat = Chat(make_environ())
+        chat.online = True
+        assert chat.online
+
+    @pytest.mark.parametrize('kind', ['WebSocket', 'Client'])
+    def test_is_no_other_attribute(self, kind: str) -> None:
+        socket: Any = WebSocket(make_environ()) if kind == 'WebSocket' else Client('ws://127.0.0.1:1/')
+        socket.user = 'Alice'
+        assert socket.user == 'Alice'
+        socket.close()

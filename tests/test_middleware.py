@@ -49,7 +49,7 @@ class TestRouting:
 
     @pytest.mark.parametrize('path', ['/', '/echo/', '/echo/more', '/ECHO', '/%65cho/'])
     def test_gives_every_other_path_to_the_application(self, path: str) -> None:
-        assert connect(SocketMiddleware(app, {'/echo': echo}), path).status == 200
+        assert connect(SocketMiddleware(app, {'/echo': echo}), path, refused=True).status == 200
 
     def test_gives_a_plain_request_to_the_application(self) -> None:
         response = Response()
@@ -78,7 +78,7 @@ class TestRouting:
     def test_can_be_around_itself(self) -> None:
         middleware = SocketMiddleware(SocketMiddleware(app, {'/inner': echo}), {'/outer': echo})
         for path, status in (('/inner', 101), ('/outer', 101), ('/', 200)):
-            with connect(middleware, path) as ws:
+            with connect(middleware, path, refused=True) as ws:
                 assert ws.status == status
 
     def test_is_not_changed_by_changing_what_it_was_given(self) -> None:
@@ -172,7 +172,7 @@ class TestHandler:
     def test_is_not_called_for_a_refused_handshake(self) -> None:
         called: list[WebSocket] = []
         middleware = SocketMiddleware(app, {'/': called.append}, allowed_origins=['https://good.example'])
-        assert connect(middleware, headers={'Origin': 'https://bad.example'}).status == 403
+        assert connect(middleware, headers={'Origin': 'https://bad.example'}, refused=True).status == 403
         settle()
         assert called == []
 
@@ -186,7 +186,7 @@ class TestHandler:
             start_response('503 Service Unavailable', [('Content-Length', '0')])
             return []
 
-        assert connect(outer).status == 503
+        assert connect(outer, refused=True).status == 503
         settle()
         assert called == []
 
@@ -278,7 +278,7 @@ class TestOptions:
     def test_allow_origins(self) -> None:
         middleware = SocketMiddleware(app, {'/': echo}, allowed_origins=iter(['https://good.example']))
         for host, status in (('good', 101), ('bad', 403), ('good', 101)):
-            with connect(middleware, headers={'Origin': f'https://{host}.example'}) as ws:
+            with connect(middleware, headers={'Origin': f'https://{host}.example'}, refused=True) as ws:
                 assert ws.status == status
 
     @pytest.mark.parametrize(('options', 'error', 'text'), [

@@ -10,8 +10,9 @@ import pytest
 import faye_websocket
 from tests.support.processes import ROOT
 
-NAMES = ['Client', 'CloseCode', 'CloseEvent', 'ErrorEvent', 'Event', 'EventSource', 'MessageEvent',
-         'PermessageDeflate', 'broadcast', 'SocketMiddleware', 'UnsupportedServer', 'WebSocket', 'close_all',
+NAMES = ['Client', 'CloseCode', 'CloseEvent', 'ConnectError', 'ConnectionClosed', 'ErrorEvent', 'Event', 'EventSource',
+         'HandshakeError', 'MessageEvent', 'PermessageDeflate', 'broadcast', 'SocketMiddleware', 'UnsupportedServer',
+         'WebSocket', 'WebSocketError', 'close_all',
          'is_eventsource', 'is_websocket', 'register_adapter']
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from faye_websocket import Client, WebSocket
+from faye_websocket import Client, HandshakeError, WebSocket
 from faye_websocket.registry import registry
 from faye_websocket.testing import connect
 from tests.support.local import settle, wait_until
@@ -94,20 +94,35 @@ class TestTheClient:
         assert (events[1].data, events[2].code, events[2].reason) == ('early', 4000, 'bye')
 
     def test_shows_a_refusal(self) -> None:
-        ws = connect(socket_app(echo, allowed_origins=['https://good.example']), headers={'Origin': 'https://bad.example'})
+        app = socket_app(echo, allowed_origins=['https://good.example'])
+        ws = connect(app, headers={'Origin': 'https://bad.example'}, refused=True)
         assert (ws.ready_state, ws.status, ws.body) == (Client.CLOSED, 403, b'this origin is not allowed\n')
         assert ('Connection', 'close') in ws.headers
 
     def test_shows_another_response(self) -> None:
         app = Flask('nothing')
-        assert connect(app, '/nowhere').status == 404
+        assert connect(app, '/nowhere', refused=True).status == 404
 
     def test_shows_a_fault_of_the_application(self, capsys: pytest.CaptureFixture[str]) -> None:
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             raise RuntimeError('a fault')
 
-        assert connect(app).status == 500
+        assert connect(app, refused=True).status == 500
         assert 'RuntimeError: a fault' in capsys.readouterr().err
+
+    def test_is_not_returned_for_a_refusal(self) -> None:
+        app = socket_app(echo, allowed_origins=['https://good.example'])
+        with pytest.raises(HandshakeError, match='^the application refused the handshake: 403 this origin is not allowed$'):
+            connect(app, headers={'Origin': 'https://bad.example'})
+
+    def test_is_not_returned_when_there_is_no_response(self) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            environ['wsgi.input'].raw._sock.shutdown(2)
+            start_response('200 OK', [])
+            return []
+
+        with pytest.raises(HandshakeError, match='before there was a response'):
+            connect(app)
 
     def test_can_talk_to_an_application_in_greenlet_style(self) -> None:
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -137,7 +152,7 @@ class TestTheEnd:
             with connect(socket_app(echo)) as ws:
                 ws.send('hello')
                 ws.receive(timeout=1)
-            assert connect(Flask('nothing')).status == 404
+            assert connect(Flask('nothing'), refused=True).status == 404
         wait_until(lambda: descriptors() <= before and len(registry) <= others)
         del ws
         wait_until(lambda: clients() <= older)
