@@ -204,7 +204,8 @@ class WebSocket(DeclaredHandlers, API):
     def _view_failed(self, head: bytes) -> None:
         """A view in greenlet style has ended in another way than by returning this socket.
 
-        What it has raised, if anything, is being handled here by its server, which logs it.
+        Its server is handling what it has raised, if anything, and logs the traceback, which
+        may not say what the request was.
         """
         if self.ready_state == self.CLOSED:
             return
@@ -212,7 +213,7 @@ class WebSocket(DeclaredHandlers, API):
         if error is None:
             status = head.partition(b'\r\n')[0].partition(b' ')[2].decode('latin-1') or 'none'
             error = HandshakeError('', f'the view gave another response once the handshake was made: {status}')
-            logger.error('the view of %s gave another response once the handshake was made: %s', self.url, status)
+        logger.error('view of %s failed: %r', self.url, error)
         self._connection.application_failed(error)
 
     def _accept(self, headers: HeaderList | None = None) -> None:

@@ -430,7 +430,7 @@ class TestView:
         assert record.types == ['error', 'close']
         assert 'another response once the handshake was made: 200 OK' in record.events[0].message
         assert record.events[1].code == 1011
-        assert 'gave another response once the handshake was made: 200 OK' in caplog.text
+        assert 'the view gave another response once the handshake was made: 200 OK' in caplog.text
 
     def test_that_is_killed_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:  # G4
         def view(ws: WebSocket, start_response: Any) -> Any:

@@ -63,12 +63,12 @@ def obey(ws: Any, data: str | bytes) -> None:
         ws.send(data)
 
 
-def record_events(ws: Any, path: str) -> None:
-    """Append each event of this socket to the file of events, if there is one."""
+def record_events(ws: Any, path: str, types: tuple[str, ...] = ('open', 'message', 'error', 'close')) -> None:
+    """Append each event of this socket, of these types, to the file of events, if there is one."""
     filename = os.environ.get(EVENTS)
     if not filename:
         return
-    for type in ('open', 'message', 'error', 'close'):
+    for type in types:
         ws.on(type, lambda event: append_line(filename, {'path': path, **describe(event)}))
 
 

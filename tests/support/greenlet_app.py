@@ -1,0 +1,122 @@
+"""Applications in greenlet style, plain, in Flask and in Django, whose sockets end in the way that the path names.
+
+Each socket records its events, under its path, as those of `tests.support.apps` do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import django
+import gevent
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import re_path
+from flask import Flask, request
+
+from faye_websocket import SocketMiddleware, WebSocket
+from tests.support.apps import EVENTS, Environ, StartResponse, append_line, hello, record_events
+
+
+#: A message that a listener takes does not come to `receive`.
+TYPES = ('open', 'error', 'close')
+
+
+def converse(environ: Environ) -> WebSocket:
+    """Echo one message, and then do what the path says."""
+    ws = WebSocket(environ)
+    record_events(ws, environ['PATH_INFO'], TYPES)
+    ws.send(ws.receive(timeout=10))
+    if '/raise' in environ['PATH_INFO']:
+        raise RuntimeError('on purpose')
+    return ws
+
+
+def plain(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """A view without a framework."""
+    if not WebSocket.is_websocket(environ):
+        return hello(start_response)
+    ws = converse(environ)
+    return hello(start_response) if '/answer' in environ['PATH_INFO'] else ws(environ, start_response)
+
+
+flask = Flask(__name__)
+
+
+@flask.get('/', defaults={'path': ''})
+@flask.get('/<path:path>')
+def page(path: str) -> str:
+    """Answer plain HTTP."""
+    return 'Hello'
+
+
+@flask.get('/<path:path>', websocket=True)
+def flask_view(path: str) -> Any:
+    """Return the socket, or something else."""
+    ws = converse(request.environ)
+    return 'Hello' if '/answer' in request.path else ws
+
+
+def django_view(request: Any) -> HttpResponse:
+    """Return the socket's response, or something else."""
+    if not WebSocket.is_websocket(request.META):
+        return HttpResponse('Hello')
+    from faye_websocket.django import SocketResponse
+
+    ws = converse(request.META)
+    return HttpResponse('Hello') if '/answer' in request.path else SocketResponse(ws)
+
+
+settings.configure(
+    SECRET_KEY='secret' * 9, ROOT_URLCONF=__name__, ALLOWED_HOSTS=['*'],
+    LOGGING={'version': 1, 'disable_existing_loggers': False,
+             'handlers': {'stderr': {'class': 'logging.StreamHandler'}},
+             'loggers': {'django.request': {'handlers': ['stderr'], 'level': 'ERROR', 'propagate': False}}})
+urlpatterns = [re_path('', django_view)]
+django.setup()
+django_app = get_wsgi_application()
+
+
+def note(ws: WebSocket, what: str) -> None:
+    """Write this down with the socket's events."""
+    append_line(os.environ[EVENTS], {'path': ws.environ['PATH_INFO'], 'type': what})
+
+
+def never_leave(ws: WebSocket) -> None:
+    """Ask for messages for ever, as a program with a fault does."""
+    while True:
+        if ws.receive() is None:
+            note(ws, 'end')
+            continue
+
+
+def never_raise(ws: WebSocket) -> None:
+    """Ask for messages for ever, whatever happens."""
+    while True:
+        try:
+            if ws.receive() is None:
+                note(ws, 'end')
+        except Exception:
+            pass
+
+
+def time_out(ws: WebSocket) -> None:
+    """Leave the block by a timeout of gevent's."""
+    record_events(ws, ws.environ['PATH_INFO'], TYPES)
+    with gevent.Timeout(0.05), ws:
+        ws.receive()
+
+
+def be_killed(ws: WebSocket) -> None:
+    """Leave the block because somebody kills this greenlet."""
+    record_events(ws, ws.environ['PATH_INFO'], TYPES)
+    gevent.spawn(gevent.kill, gevent.getcurrent())
+    with ws:
+        ws.receive()
+
+
+handlers = SocketMiddleware(plain, {
+    '/never-leave': never_leave, '/never-raise': never_raise, '/time-out': time_out, '/be-killed': be_killed})
