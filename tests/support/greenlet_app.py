@@ -20,7 +20,6 @@ from flask import Flask, request
 from faye_websocket import SocketMiddleware, WebSocket
 from tests.support.apps import EVENTS, Environ, StartResponse, append_line, hello, record_events
 
-
 #: A message that a listener takes does not come to `receive`.
 TYPES = ('open', 'error', 'close')
 
