@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from tests.integration.test_endings import CELLS, ENDINGS, KINDS, Told
 from tests.support.processes import ROOT
 
-HEADS = {'websocket': 'WebSocket', 'client': 'Client', 'eventsource': 'EventSource'}
+HEADS = {'websocket': 'WebSocket', 'greenlet': 'in greenlet style', 'client': 'Client', 'eventsource': 'EventSource'}
 
 Cell = tuple[str, str]
 

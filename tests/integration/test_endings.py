@@ -1,4 +1,5 @@
-"""The matrix of endings: every way in which a connection can end, for WebSocket, Client and EventSource, under every server.
+"""The matrix of endings: every way in which a connection can end, under every server, for WebSocket, with handlers and in
+greenlet style, Client and EventSource.
 
 The sockets live in the process of a real server, the test is their peer, on bytes. After each ending there was one close event,
 with the right code and reason and nothing behind it; the log has nothing that it should not have; and the process holds
@@ -98,6 +99,13 @@ class ServerPeer(Peer):
         return Frame(first & 0x0F, bytes(byte ^ key[index % 4] for index, byte in enumerate(payload)))
 
 
+class Same:
+    """Stands for what another kind of socket is told."""
+
+
+SAME = Same()
+
+
 class Told(NamedTuple):
     """What the application is told: the code of the close event, its reason (None for any), and whether it was clean."""
 
@@ -110,10 +118,17 @@ class Ending(NamedTuple):
     """What the peer does, and what each socket is told of it; `None` where there is no such ending."""
 
     act: Callable[[Peer], object]
-    websocket: Told
+    websocket: Told | None
     client: Told | None
     eventsource: Told | None
     logs: str = ''
+    # Where it is another one than that of a WebSocket with handlers.
+    other_greenlet: Told | None | Same = SAME
+
+    @property
+    def greenlet(self) -> Told | None:
+        """What a WebSocket in greenlet style is told."""
+        return self.websocket if isinstance(self.other_greenlet, Same) else self.other_greenlet
 
 
 def nothing(peer: Peer) -> None:
@@ -164,13 +179,15 @@ ENDINGS = {
     'handler exception': Ending(then(ask, answer), FAULT, FAULT, FAULT, 'RuntimeError: on purpose'),
     'killed greenlet': Ending(then(ask, answer), FAULT, FAULT, FAULT),
     'write failure': Ending(leave_much_unread, LOST_SOMEHOW, LOST_SOMEHOW, LOST_SOMEHOW),
-    'close() in onopen': Ending(answer, ENOUGH, ENOUGH, NO_STREAM_CODE),
-    'close() in onmessage': Ending(then(ask, answer), ENOUGH, ENOUGH, None),
+    'close() in onopen': Ending(answer, ENOUGH, ENOUGH, NO_STREAM_CODE, other_greenlet=None),
+    'close() in onmessage': Ending(then(ask, answer), ENOUGH, ENOUGH, None, other_greenlet=None),
     'close() twice': Ending(answer, ENOUGH, ENOUGH, NO_STREAM_CODE),
     'close() before open': Ending(answer, ENOUGH, LOST_SOMEHOW, NO_STREAM_CODE),
+    'wait_closed()': Ending(lambda peer: peer.say(CLOSE, close_payload(3333, 'bye')), Told(3333, 'bye', True),
+                            Told(3333, 'bye', True), None),
 }
 
-KINDS = ('websocket', 'client', 'eventsource')
+KINDS = ('websocket', 'greenlet', 'client', 'eventsource')
 
 
 class Setting(NamedTuple):

@@ -1,8 +1,8 @@
 """The application of the matrix of endings: its sockets end in the way that the path names.
 
-`/websocket/EOF/7` makes a WebSocket, `/eventsource/EOF/8` an EventSource; `/client/EOF/9?url=...&authority=...` makes a Client,
-which lives in this process like the others, and answers at once. Each records its events. `/-/census` tells what the process
-holds.
+`/websocket/EOF/7` makes a WebSocket, `/greenlet/EOF/8` one in greenlet style, `/eventsource/EOF/9` an EventSource;
+`/client/EOF/10?url=...&authority=...` makes a Client, which lives in this process like the others, and answers at once. Each
+records its events. `/-/census` tells what the process holds.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ws = WebSocket(environ, **OPTIONS.get(ending, {}))
         prepare(ws, ending, environ['PATH_INFO'])
         return ws(environ, start_response)
+    if kind == 'greenlet':
+        ws = WebSocket(environ, **OPTIONS.get(ending, {}))
+        record_events(ws, environ['PATH_INFO'], ('open', 'error', 'close'))
+        CONVERSE.get(ending, converse)(ws)
+        return ws(environ, start_response)
     if kind == 'eventsource':
         es = EventSource(environ)
         prepare(es, ending, environ['PATH_INFO'])
@@ -52,6 +57,28 @@ def prepare(socket: Any, ending: str, path: str) -> None:
     """Has this socket come to its end."""
     record_events(socket, path)
     PREPARE.get(ending, lambda socket: None)(socket)
+
+
+def converse(ws: WebSocket, react: Callable[[WebSocket], object] = lambda ws: None) -> None:
+    """Enter the block, and react to each message, until the end."""
+    with ws:
+        for _ in ws:
+            react(ws)
+
+
+def close_before(ws: WebSocket) -> None:
+    """Close before there was a handshake."""
+    close(ws)
+    assert ws.receive() is None
+
+
+def wait(socket: Any) -> None:
+    """Wait for the end in a greenlet of its own, and close what has closed a second time."""
+    def run() -> None:
+        assert socket.wait_closed(timeout=10) is True
+        close(socket)
+
+    gevent.spawn(run)
 
 
 def on(type: str, handle: Callable[[Any], object]) -> Callable[[Any], None]:
@@ -78,6 +105,13 @@ def close_twice(socket: Any) -> None:
     close(socket, 3001, 'more than enough')
 
 
+def close_at_once(ws: WebSocket, close: Callable[[WebSocket], object] = close) -> None:
+    """Close within the block, and ask for messages up to the end."""
+    with ws:
+        close(ws)
+        assert ws.receive() is None
+
+
 def raise_error(socket: Any) -> None:
     """A fault of a handler's."""
     raise RuntimeError('on purpose')
@@ -102,4 +136,15 @@ PREPARE: dict[str, Callable[[Any], object]] = {
     'close() before open': close,
     'handler exception': either(raise_error),
     'killed greenlet': either(be_killed),
-    'write failure': either(send_much)}
+    'write failure': either(send_much),
+    'wait_closed()': wait}
+
+#: The same in greenlet style.
+CONVERSE: dict[str, Callable[[WebSocket], object]] = {
+    'close() by us': close_at_once,
+    'close() twice': lambda ws: close_at_once(ws, close_twice),
+    'close() before open': close_before,
+    'handler exception': lambda ws: converse(ws, raise_error),
+    'killed greenlet': lambda ws: converse(ws, be_killed),
+    'write failure': lambda ws: converse(ws, send_much),
+    'wait_closed()': lambda ws: ws.wait_closed(timeout=10)}
