@@ -31,6 +31,7 @@ class Ledger:
         self.made += 1
         number = self.made
         self._open.add(number)
+        socket.on('error', self._count)
         socket.on('close', lambda event: self._close(number, event))
 
     def _count(self, event: Any) -> None:

@@ -20,7 +20,7 @@ from gevent import ssl
 from gevent.pywsgi import WSGIServer
 
 import faye_websocket
-from faye_websocket import EventSource, PermessageDeflate, WebSocket
+from faye_websocket import EventSource, PermessageDeflate, SocketMiddleware, WebSocket
 from tests.soak.ledger import Ledger
 from tests.support.holdings import count_living, take_census
 
@@ -108,6 +108,14 @@ class Application:
                 ws.send(message)
         return ws(environ, start_response)
 
+    def fail(self, ws: WebSocket) -> None:
+        """A handler in greenlet style that raises, or runs out of time."""
+        self.ledger.enter_silent(ws)
+        with gevent.Timeout(60, RuntimeError(ON_PURPOSE)), ws:
+            if ws.receive() == 'raise':
+                raise RuntimeError(ON_PURPOSE)
+            ws.wait_closed()
+
     def events(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """A stream of events."""
         es = EventSource(environ, ping=10, max_buffered=2**21)
@@ -168,9 +176,10 @@ def main(certfile: str, keyfile: str) -> None:
     logger.propagate = False
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certfile, keyfile)
+    served = SocketMiddleware(app, {'/fail': app.fail}, **OPTIONS)
     servers = [
-        Server(('127.0.0.1', 0), app, backlog=1024, log=None),
-        Server(('127.0.0.1', 0), app, backlog=1024, log=None, ssl_context=context)]
+        Server(('127.0.0.1', 0), served, backlog=1024, log=None),
+        Server(('127.0.0.1', 0), served, backlog=1024, log=None, ssl_context=context)]
     for server in servers:
         server.start()
     broadcaster = gevent.spawn(app.broadcast)

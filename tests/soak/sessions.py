@@ -200,6 +200,22 @@ def handler_raises(user: User) -> None:
         client.read_to_eof()
 
 
+def greenlet_raises(user: User) -> None:
+    """A fault in greenlet style."""
+    with user.client('/fail') as ws:
+        user.pause()
+        ws.send('raise')
+        check(ws.receive(PATIENCE), None)
+        check(ws.wait_closed(PATIENCE), True)
+
+
+def greenlet_waits(user: User) -> None:
+    """A greenlet that waits for the end, which this side brings or a timeout does."""
+    with user.client('/fail') as ws:
+        ws.send('wait')
+        user.pause()
+
+
 def reset(user: User) -> None:
     """RST, with an echo on the way."""
     with user.raw('/echo') as client:
@@ -288,4 +304,5 @@ Session = Callable[[User], None]
 SESSIONS: dict[Session, int] = {
     text_echo: 16, greenlet_echo: 8, slow_echo: 4, binary_echo: 10, large_echo: 2, listener: 12, fragments: 6, server_closes: 3,
     close_at_once: 3, event_stream: 12, idle: 8,
-    handler_raises: 2, reset: 4, end_within_a_frame: 3, garbage: 3, faulty_frame: 4, slow_reader: 1, silent_peer: 1}
+    handler_raises: 2, greenlet_raises: 2, greenlet_waits: 2,
+    reset: 4, end_within_a_frame: 3, garbage: 3, faulty_frame: 4, slow_reader: 1, silent_peer: 1}
