@@ -7,13 +7,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
+from .host import parse_host
+
 __all__ = ['URL', 'determine_url', 'is_secure', 'parse_url']
 
 _DEFAULT_PORTS = {'ws': 80, 'wss': 443, 'http': 80, 'https': 443}
 # What may stand in a path or a query as it is; what is percent-encoded already stays so.
 _URL_CHARACTERS = "%/:@!$&'()*+,;=~-._?[]"
-# RFC 3986 section 3.2.2: a registered name or, with colons, an IPv6 address.
-_HOST = re.compile(r"[-.~\w!$&'()*+,;=%:]+", re.ASCII)
+# RFC 3986 section 3.2. Neither a backslash, which browsers take for a slash, nor a bracket
+# may stand where two programs could see two hosts.
+_AUTHORITY = re.compile(
+    r'(?:(?P<userinfo>[^\\\[\]]*)@)?'
+    r'(?P<host>\[[^\\\[\]@]*\]|[^\\\[\]@:]*)'
+    r'(?::(?P<port>[0-9]*))?'
+)
 
 # What reverse proxies say of the client's side of the connection; the names that Rack, and so Ruby's faye, looks at.
 _SECURE = {
@@ -74,22 +81,18 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
     """Takes a URL apart. Raises ValueError, saying why, for one that a client cannot use (RFC 6455 section 3)."""
     if not isinstance(url, str):
         raise TypeError(f'url: expected a str, got {url!r}')
+    if any(character <= ' ' or character == '\x7f' for character in url):
+        raise ValueError(f'url: {url!r} has blanks or control characters')
     try:
         url.encode()
         parts = urlsplit(url)
-        port = parts.port
-        host = _ascii_host(parts.hostname or '')
+        username, password, host, port = _parse_authority(parts.netloc)
     except ValueError as error:
         raise ValueError(f'url: {url!r} is not a URL: {error}') from None
-    if any(character <= ' ' or character == '\x7f' for character in url):
-        raise ValueError(f'url: {url!r} has blanks or control characters')
     if parts.scheme not in schemes:
         raise ValueError(f'url: the scheme must be {" or ".join(schemes)}, not {parts.scheme!r}')
     if not host:
         raise ValueError(f'url: {url!r} names no host')
-    # Not only as it was written: IDNA makes blanks of U+00A0 and others, which no Host header may have.
-    if not _HOST.fullmatch(host):
-        raise ValueError(f'url: {url!r} names a host with characters that no host has')
     # Section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used"
     if '#' in url:
         raise ValueError(f'url: {url!r} has a fragment')
@@ -101,11 +104,26 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
         host,
         _DEFAULT_PORTS[parts.scheme] if port is None else port,
         target,
-        None if parts.username is None else unquote(parts.username),
-        None if parts.password is None else unquote(parts.password),
+        username,
+        password,
     )
 
 
-def _ascii_host(host: str) -> str:
-    """A host name as DNS and certificates have it."""
-    return host if host.isascii() else host.encode('idna').decode()
+def _parse_authority(text: str) -> tuple[str | None, str | None, str, int | None]:
+    """Return user, password, host and port of a URL's authority. Raises ValueError."""
+    match = _AUTHORITY.fullmatch(text)
+    if match is None:
+        raise ValueError('its authority is not [user[:password]@]host[:port]')
+    username, password = _parse_userinfo(match['userinfo'] or '')
+    port = int(match['port']) if match['port'] else None
+    if port is not None and port > 65535:
+        raise ValueError(f'there is no port {port}')
+    return username, password, parse_host(match['host']), port
+
+
+def _parse_userinfo(text: str) -> tuple[str | None, str | None]:
+    """Return user and password; None for what there is not."""
+    if not text:
+        return None, None
+    username, colon, password = text.partition(':')
+    return unquote(username), unquote(password) if colon else None

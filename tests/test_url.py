@@ -62,9 +62,32 @@ class TestParseURL:
         ('ws://bob@h', URL('ws', 'h', 80, '/', 'bob', None)),
         ('ws://b%40b:p%3A%C3%A9@h', URL('ws', 'h', 80, '/', 'b@b', 'p:\xe9')),
         ('ws://:@h', URL('ws', 'h', 80, '/', '', '')),
+        ('ws://bob:@h', URL('ws', 'h', 80, '/', 'bob', '')),
+        ('ws://:pw@h', URL('ws', 'h', 80, '/', '', 'pw')),
+        ('ws://a@b:c@h', URL('ws', 'h', 80, '/', 'a@b', 'c')),
+        ('ws://h:/', URL('ws', 'h', 80, '/', None, None)),
+        ('ws://my_service:080/', URL('ws', 'my_service', 80, '/', None, None)),
+        ('ws://[2001:DB8:0::1]/', URL('ws', '2001:db8::1', 80, '/', None, None)),
+        ('ws://%6cocalhost/', URL('ws', 'localhost', 80, '/', None, None)),
+        ('ws://b%C3%BCcher.example', URL('ws', 'xn--bcher-kva.example', 80, '/', None, None)),
+        ('ws://127.1/', URL('ws', '127.0.0.1', 80, '/', None, None)),
     ])
     def test_takes_it_apart(self, url: str, parts: URL) -> None:  # K4
         assert parse_url(url) == parts
+
+    @pytest.mark.parametrize('url', ['ws://@h', 'ws://h'])
+    def test_has_no_credentials_without_userinfo(self, url: str) -> None:  # K11
+        assert parse_url(url) == URL('ws', 'h', 80, '/', None, None)
+
+    @pytest.mark.parametrize('authority', [
+        '127.0.0.1\\@localhost', '\\localhost', 'local\\host', 'u\\v@localhost', 'x[::1]', '[::1].example.com', '[::1]x',
+        '[::1', '::1]', '::1', '[::1]@h', '[::1]]', '[[::1]]', '[u@::1]', '[]', '[v1.x]', '[::1%25eth0]', '[::1%eth0]',
+        '[1.2.3.4]', '[::g]', 'a%20b', 'a%2fb', 'a%00b', 'a%25b', 'a%40b', 'a%5bb', 'a%ffb', 'a%', 'a%zz', 'a^b', 'a|b',
+        'a<b', '1.2.3.4.5', '1.2.3.256', 'a.0x7f', 'a.1', '127.0.0.09', 'h:65536', 'h:99999999999', 'h:+1',
+        'h:1_0', 'h:\u0661', 'h:1:2', 'h:' + '1' * 5000])
+    def test_refuses_what_no_authority_can_be(self, authority: str) -> None:  # K11
+        with pytest.raises(ValueError, match='^url: .* is not a URL: '):
+            parse_url(f'ws://{authority}/')
 
     @pytest.mark.parametrize(('url', 'text'), [
         ('', "url: the scheme must be ws or wss, not ''"),
@@ -75,13 +98,19 @@ class TestParseURL:
         ('ws://:80/', "url: 'ws://:80/' names no host"),
         ('ws://h/#', "url: 'ws://h/#' has a fragment"),
         ('ws://h/#a', "url: 'ws://h/#a' has a fragment"),
+        ('ws://h/#[', "url: 'ws://h/#[' has a fragment"),
+        ('ws://a b/', "url: 'ws://a b/' has blanks or control characters"),
+        ('ws://x[::1]/', "url: 'ws://x[::1]/' is not a URL: its authority is not [user[:password]@]host[:port]"),
+        ('ws://h:65536/', "url: 'ws://h:65536/' is not a URL: there is no port 65536"),
+        ('ws://[::1%25eth0]/', "url: 'ws://[::1%25eth0]/' is not a URL: '::1%25eth0' has a zone, which no URL has"),
+        ('ws://1.2.3.4.5/', "url: 'ws://1.2.3.4.5/' is not a URL: '1.2.3.4.5' is not an IPv4 address"),
         ('ws://h/a b', "url: 'ws://h/a b' has blanks or control characters"),
         ('ws://h/\r\nX: y', "url: 'ws://h/\\r\\nX: y' has blanks or control characters"),
         ('ws://h/\0', "url: 'ws://h/\\x00' has blanks or control characters"),
         ('ws://h/\x7f', "url: 'ws://h/\\x7f' has blanks or control characters"),
-        ('ws://a\xa8b/', "url: 'ws://a\xa8b/' names a host with characters that no host has"),
-        ('ws://\xa0b/', "url: 'ws://\\xa0b/' names a host with characters that no host has"),
-        ('ws://a"b/', "url: 'ws://a\"b/' names a host with characters that no host has"),
+        ('ws://a\xa8b/', "url: 'ws://a\xa8b/' is not a URL: 'a\xa8b' has characters that no host has"),
+        ('ws://\xa0b/', "url: 'ws://\\xa0b/' is not a URL: '\\xa0b' has characters that no host has"),
+        ('ws://a"b/', "url: 'ws://a\"b/' is not a URL: 'a\"b' has characters that no host has"),
     ])
     def test_says_why_it_cannot_be_used(self, url: str, text: str) -> None:  # K4, S7
         with pytest.raises(ValueError) as raised:

@@ -126,6 +126,7 @@ class TestRequest:
         ('bob:secret', 'bob:secret'), ('bob', 'bob:'), ('b%40b:s%3Ac%C3%A9', 'b@b:s:c\xe9'), (':', ':')])
     def test_turns_userinfo_into_basic_credentials(self, userinfo: str, credentials: str) -> None:  # K4
         encoded = base64.b64encode(credentials.encode()).decode()
+        assert 'Authorization' not in request('ws://@example.com/')
         assert f'\r\nAuthorization: Basic {encoded}\r\n' in request(f'ws://{userinfo}@example.com/')
 
     def test_prefers_the_callers_authorization(self) -> None:
