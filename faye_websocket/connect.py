@@ -20,6 +20,7 @@ import gevent.ssl
 from .driver.proxy import Proxy
 from .errors import ConnectError, HandshakeError
 from .http import HeaderList, basic_credentials, check_headers
+from .race import Race
 from .transport import NestedTLSTransport, Transport, take_over
 from .url import URL, parse_url
 
@@ -149,43 +150,38 @@ def _proxy_from_environment(url: URL) -> str | None:
 
 
 def _connect_unix(path: str) -> Any:
+    sock = gevent.socket.socket(gevent.socket.AF_UNIX)
     try:
-        return _connect_address(gevent.socket.AF_UNIX, gevent.socket.SOCK_STREAM, 0, path, None)
+        sock.connect(path)
     except OSError as error:
+        sock.close()
         raise ConnectError(f'connecting to {path} failed: {error}') from error
-
-
-def _connect_tcp(host: str, port: int, timeout: float, progress: Callable[[str], None]) -> Any:
-    """Tries every address of the host; the time that is left is shared by those that are left."""
-    deadline = time.monotonic() + timeout
-    progress(f'name resolution of {host}')
-    try:
-        # Encoded here: where gevent's resolver does it, the hub would print what cannot be.
-        addresses = gevent.socket.getaddrinfo(host.encode('idna'), port, type=gevent.socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise ConnectError(f'name resolution of {host} failed: {error}') from error
-    progress(f'connecting to {host}:{port}')
-    failures = []
-    for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = max(0.001, (deadline - time.monotonic()) / (len(addresses) - index))
-        try:
-            return _connect_address(family, kind, protocol, address, share)
-        except OSError as error:
-            failures.append(f'{address[0]}: {error}')
-    raise ConnectError(f'connecting to {host}:{port} failed: {"; ".join(failures)}')
-
-
-def _connect_address(family: int, kind: int, protocol: int, address: Any, timeout: float | None) -> Any:
-    """A socket connected to one address. Raises OSError, and leaves nothing open."""
-    sock = gevent.socket.socket(family, kind, protocol)
-    try:
-        sock.settimeout(timeout)
-        sock.connect(address)
     except BaseException:
         sock.close()
         raise
-    sock.settimeout(None)
     return sock
+
+
+def _connect_tcp(host: str, port: int, timeout: float, progress: Callable[[str], None]) -> Any:
+    """Connects to the first address of the host that can be connected to."""
+    deadline = time.monotonic() + timeout
+    progress(f'name resolution of {host}')
+    try:
+        # As bytes: gevent's resolver would apply Python's codec "idna", and the hub would print what that refuses.
+        addresses = gevent.socket.getaddrinfo(host.encode(), port, type=gevent.socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConnectError(f'name resolution of {host} failed: {error}') from error
+    stage = f'connecting to {host}:{port}'
+    progress(stage)
+    race = Race(addresses, deadline - time.monotonic())
+    try:
+        return race.run()
+    except OSError as error:
+        raise ConnectError(f'{stage} failed: {error}') from error
+    except gevent.Timeout:
+        if len(addresses) > 1:
+            progress(f'{stage} ({race})')
+        raise
 
 
 def _through_proxy(sock: Any, url: URL, proxy: ProxySettings) -> None:

@@ -23,7 +23,7 @@ from gevent import socket
 from faye_websocket import Client, PermessageDeflate, WebSocket
 from faye_websocket.errors import ConnectError, HandshakeError
 from tests.support.certificates import WRONG, client_certificate, session_certificate, wrong_certificate
-from tests.support.local import Record, hub_errors, run_threads, serve, settle, tcp_pair, wait_until
+from tests.support.local import Record, full_listener, hub_errors, run_threads, serve, settle, tcp_pair, wait_until
 from tests.support.scripted import (
     acceptance,
     accepting,
@@ -102,24 +102,6 @@ def unused_port() -> int:
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
         return int(sock.getsockname()[1])
-
-
-@contextmanager
-def full_listener() -> Iterator[int]:
-    """The port of a listener that takes no more connections, so that connecting hangs."""
-    with std_socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        listener.listen(0)
-        waiting = []
-        for _ in range(3):
-            waiting.append(std_socket.socket())
-            waiting[-1].setblocking(False)
-            waiting[-1].connect_ex(listener.getsockname())
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            for sock in waiting:
-                sock.close()
 
 
 def descriptors() -> int:

@@ -285,6 +285,24 @@ def tcp_pair(buffer_size: int = 0) -> tuple[Any, Any]:
         return listener.accept()[0], client
 
 
+@contextmanager
+def full_listener(host: str = '127.0.0.1', port: int = 0) -> Iterator[int]:
+    """The port of a listener that takes no more connections, so that connecting hangs."""
+    with std_socket.socket() as listener:
+        listener.bind((host, port))
+        listener.listen(0)
+        waiting = []
+        for _ in range(3):
+            waiting.append(std_socket.socket())
+            waiting[-1].setblocking(False)
+            waiting[-1].connect_ex(listener.getsockname())
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
 def make_environ(sock: Any = None, headers: Headers = RFC_6455, **others: Any) -> dict[str, Any]:
     """What gunicorn's gevent worker would make of a request on `sock`."""
     environ = {
