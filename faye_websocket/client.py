@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
-from urllib.parse import urldefrag, urljoin
+from urllib.parse import quote, urldefrag, urljoin
 
 import gevent
 import gevent.socket
@@ -33,7 +33,8 @@ from .url import parse_url
 __all__ = ['Client']
 
 # What another server has no business to see.
-_SECRETS = frozenset({'authorization', 'cookie'})
+_SECRETS = frozenset({'authorization', 'cookie', 'proxy-authorization'})
+_ASCII = bytes(range(128))
 _SCHEMES = {'ws': 'http', 'wss': 'https'}
 _SCHEMES_BACK = {'http': 'ws', 'https': 'wss'}
 
@@ -57,7 +58,8 @@ class Client(DeclaredHandlers, API):
     - ``tls``: an ssl.SSLContext, or a dict with ``verify_peer``, ``root_cert_file``, ``cert_file``, ``key_file``,
       ``server_hostname``. By default the chain and the host's name are verified, against the system's authorities.
     - ``timeout``: seconds for everything from name resolution to the handshake.
-    - ``max_redirects``: redirects to follow; Authorization and Cookie stay with their origin, and wss never becomes ws.
+    - ``max_redirects``: redirects to follow; Authorization, Proxy-Authorization and Cookie stay with
+      their origin, and wss never becomes ws.
     - ``socket_path``: a Unix socket to connect to; ``socket``: a connected socket to take over.
 
     The other options are those of ``WebSocket``. Raises ValueError or TypeError at once for what cannot be; every failure of
@@ -288,6 +290,8 @@ def _as_gevent(sock: Any) -> Any:
 def _join(url: str, location: str) -> str:
     """Where a redirect leads, less a fragment: urljoin does not know how to resolve references in ws and wss."""
     scheme, _, rest = url.partition(':')
+    # The header's bytes, which came as Latin-1: those that are not ASCII are sent as they are.
+    location = quote(location.encode('latin-1'), safe=_ASCII)
     target = urldefrag(urljoin(f'{_SCHEMES[scheme.lower()]}:{rest}', location)).url
     scheme, _, rest = target.partition(':')
     return f'{_SCHEMES_BACK.get(scheme.lower(), scheme)}:{rest}'

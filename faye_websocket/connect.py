@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ssl
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -19,7 +18,9 @@ import gevent.ssl
 
 from .driver.proxy import Proxy
 from .errors import ConnectError, HandshakeError
+from .host import to_ascii_host
 from .http import HeaderList, basic_credentials, check_headers
+from .proxy_environment import find_proxy
 from .race import Race
 from .transport import NestedTLSTransport, Transport, take_over
 from .url import URL, parse_url
@@ -80,25 +81,35 @@ def _make_context(options: dict[str, Any]) -> TLSSettings:
         raise ValueError('tls: key_file needs cert_file')
     if 'cert_file' in options:
         context.load_cert_chain(options['cert_file'], options.get('key_file'))
-    name = options.get('server_hostname')
-    if name is not None and not isinstance(name, str):
+    return TLSSettings(context, _check_name(options.get('server_hostname')))
+
+
+def _check_name(name: object) -> str | None:
+    """Return a name as certificates have it. Raises TypeError or ValueError."""
+    if name is None:
+        return None
+    if not isinstance(name, str):
         raise TypeError(f'tls: expected a str as server_hostname, got {name!r:.80}')
-    return TLSSettings(context, name)
+    # By itself ``ssl`` would apply Python's codec "idna".
+    return name if name.isascii() else to_ascii_host(name)
 
 
 def make_proxy(proxy: ProxyOption, url: URL) -> ProxySettings | None:
     """The ``proxy`` option, for a connection to ``url``. Raises TypeError or ValueError for one that cannot be used."""
     if proxy == 'env':
-        proxy = _proxy_from_environment(url)
+        proxy = find_proxy(url)
     if proxy is None:
         return None
     options: dict[str, Any] = {'origin': proxy} if isinstance(proxy, str) else dict(proxy)
     if unknown := set(options) - _PROXY_OPTIONS:
         raise TypeError(f'proxy: unknown option {", ".join(sorted(map(repr, unknown)))}')
+    if 'origin' not in options:
+        raise ValueError('proxy: origin is missing')
+    if options['origin'] is None:
+        # Ruby's way to say that there is none
+        return None
     try:
         proxy_url = parse_url(options['origin'], ('http', 'https'))
-    except KeyError:
-        raise ValueError('proxy: origin is missing') from None
     except ValueError as error:
         raise ValueError(f'proxy: {error}') from None
     headers = check_headers(options.get('headers'))
@@ -138,15 +149,6 @@ def connect_to(
     except BaseException:
         sock.close()
         raise
-
-
-def _proxy_from_environment(url: URL) -> str | None:
-    """What http_proxy, https_proxy, all_proxy and no_proxy say."""
-    # A name in no_proxy may have a port; and an IPv6 address would be taken for one with a port if it had none.
-    if urllib.request.proxy_bypass(url.host) or urllib.request.proxy_bypass(f'{url.host}:{url.port}'):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get('https' if url.is_secure else 'http') or proxies.get('all')
 
 
 def _connect_unix(path: str) -> Any:
@@ -211,7 +213,7 @@ class _Blocking:
 
 def wrap(sock: Any, host: str, tls: TLSSettings) -> Any:
     """TLS on a connected socket, with the chain and the host's name checked as the context says. Raises ConnectError."""
-    name = tls.server_hostname or host
+    name = _server_name(host, tls)
     try:
         # Checks the name: SSLSocket would do that when it has taken the descriptor already, and lose it.
         tls.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
@@ -229,7 +231,7 @@ def wrap(sock: Any, host: str, tls: TLSSettings) -> Any:
 
 def _wrap_nested(outer: Any, host: str, tls: TLSSettings) -> Transport:
     """TLS with the server inside of the TLS with the proxy. Raises ConnectError."""
-    name = tls.server_hostname or host
+    name = _server_name(host, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         inner = tls.context.wrap_bio(incoming, outgoing, server_hostname=name)
@@ -243,6 +245,12 @@ def _wrap_nested(outer: Any, host: str, tls: TLSSettings) -> Transport:
     except (OSError, ValueError) as error:
         raise ConnectError(f'TLS handshake with {name} failed: {error}') from error
     return NestedTLSTransport(inner, incoming, outgoing, take_over(outer))
+
+
+def _server_name(host: str, tls: TLSSettings) -> str:
+    """Return the name for SNI, and for the certificate, which must have it."""
+    # RFC 6066 section 3: "without a trailing dot"; a Host header keeps it, as in browsers.
+    return (tls.server_hostname or host).removesuffix('.')
 
 
 def _shake_hands(tls: ssl.SSLObject) -> bool:

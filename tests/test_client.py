@@ -576,6 +576,32 @@ class TestTLS:
             finish(connect(f'wss://127.0.0.1:{server.port}/', tls={**AUTHORITY, 'server_hostname': 'localhost'}))
             assert server.names == ['localhost', 'localhost']
 
+    @pytest.fixture
+    def absolute_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`localhost.` is found without asking any server."""
+        resolve = socket.getaddrinfo
+
+        def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+            return resolve('localhost' if host in ('localhost.', b'localhost.') else host, *arguments, **options)
+
+        monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+
+    @pytest.mark.usefixtures('absolute_names')
+    def test_names_the_host_without_a_dot_behind_it(self) -> None:  # K11
+        with scripted(accepting(), certificate=session_certificate()) as server:
+            finish(connect(f'wss://localhost.:{server.port}/', tls=AUTHORITY))
+            finish(connect(f'wss://127.0.0.1:{server.port}/', tls={**AUTHORITY, 'server_hostname': 'localhost.'}))
+            assert server.names == ['localhost', 'localhost']
+            assert server.headers(0)['host'] == f'localhost.:{server.port}'
+
+    @pytest.mark.usefixtures('absolute_names')
+    def test_names_the_host_without_a_dot_within_the_tls_of_a_proxy(self) -> None:  # K11
+        certificate = session_certificate()
+        with scripted(accepting(), certificate=certificate) as server, scripted(tunnelling, certificate=certificate) as proxy:
+            origin = f'https://localhost.:{proxy.port}'
+            finish(connect(f'wss://localhost.:{server.port}/', proxy={'origin': origin, 'tls': AUTHORITY}, tls=AUTHORITY))
+            assert proxy.names == server.names == ['localhost']
+
     @pytest.mark.parametrize(('kind', 'text'), [
         ('expired', 'certificate has expired'), ('self-signed', 'self.signed certificate'),
         ('wrong host', "Hostname mismatch, certificate is not valid for 'localhost'"),
@@ -792,14 +818,16 @@ class TestProxyOfTheEnvironment:
         ('http_proxy', 'ws'), ('https_proxy', 'wss'), ('all_proxy', 'ws'), ('HTTPS_PROXY', 'wss')])
     def test_is_used(self, monkeypatch: pytest.MonkeyPatch, name: str, scheme: str) -> None:
         with echo_server(scheme=scheme) as server, scripted(tunnelling) as proxy:
-            monkeypatch.setenv(name, proxy.origin)
-            finish(connect(server.url, proxy='env', tls=AUTHORITY))
-            assert len(proxy.heads) == 1
+            for origin in (proxy.origin, proxy.authority):
+                monkeypatch.setenv(name, origin)
+                finish(connect(server.url, proxy='env', tls=AUTHORITY))
+            assert len(proxy.heads) == 2
 
     @pytest.mark.parametrize('variables', [
         {}, {'https_proxy': 'http://127.0.0.1:9'}, {'http_proxy': 'http://127.0.0.1:9', 'no_proxy': 'x,localhost'},
         {'http_proxy': 'http://127.0.0.1:9', 'no_proxy': 'localhost:PORT'},
-        {'all_proxy': 'http://127.0.0.1:9', 'no_proxy': '*'}])
+        {'all_proxy': 'http://127.0.0.1:9', 'no_proxy': '*'},
+        {'http_proxy': '127.0.0.1:9', 'no_proxy': '192.0.2.0/24, .localhost.'}])
     def test_is_not_used(self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
         with echo_server() as server:
             for name, value in variables.items():
@@ -830,7 +858,7 @@ def by_path(responses: dict[str, bytes]) -> Any:
     return script
 
 
-SECRETS = {'Authorization': 'Bearer x', 'cookie': 'a=b', 'X-A': '1'}
+SECRETS = {'Authorization': 'Bearer x', 'cookie': 'a=b', 'Proxy-authorization': 'Basic Og==', 'X-A': '1'}
 
 
 class TestRedirects:
@@ -871,11 +899,28 @@ class TestRedirects:
             assert server.line() == f'GET {path} HTTP/1.1'
             assert record.ws.url == f'ws://{server.authority}{path}'
 
-    def test_keep_secrets_from_another_origin(self) -> None:
+    @pytest.mark.parametrize(('location', 'path'), [
+        ('/caf\xe9', '/caf%C3%A9'), ('/caf%C3%A9?\xe9=%20', '/caf%C3%A9?%C3%A9=%20'), ('?\u20ac', '/?%E2%82%AC'),
+        ('//AUTHORITY/\xe9', '/%C3%A9')])
+    def test_may_have_any_bytes(self, location: str, path: str) -> None:  # K11
+        with scripted(lambda sock, head: by_path({'/': redirect_to(location)})(sock, head)) as server:
+            location = location.replace('AUTHORITY', server.authority)
+            record = connect(server.url, max_redirects=1)
+            finish(record)
+            assert server.line() == f'GET {path} HTTP/1.1'
+            assert record.ws.url == f'ws://{server.authority}{path}'
+
+    def test_may_have_bytes_that_are_no_text(self) -> None:  # K11
+        response = redirect_to('/').replace(b'Location: /', b'Location: /\xe9\xff')
+        with scripted(by_path({'/': response})) as server:
+            finish(connect(server.url, max_redirects=1))
+            assert server.line() == 'GET /%E9%FF HTTP/1.1'
+
+    def test_keep_secrets_from_another_origin(self) -> None:  # K12
         with scripted(accepting()) as there, scripted(answering(redirect_to(there.url))) as here:
             record = connect(here.url.replace('//', '//bob:x@'), max_redirects=1, headers=SECRETS)
             finish(record)
-            assert not {'authorization', 'cookie'} & set(there.headers())
+            assert not {'authorization', 'cookie', 'proxy-authorization'} & set(there.headers())
             assert there.headers()['x-a'] == here.headers()['x-a'] == '1'
             assert here.headers()['authorization'] == 'Bearer x'
 
@@ -908,7 +953,7 @@ class TestRedirects:
                 assert text == 'handshake failed: expected status 101, got 302 Go'
                 assert there.heads == []
 
-    @pytest.mark.parametrize('location', ['ftp://h/', 'http://h:x/', 'http://[::1/', 'http:///', 'mailto:bob'])
+    @pytest.mark.parametrize('location', ['ftp://h/', 'http://h:x/', 'http://[::1/', 'http:///', 'mailto:bob', '//h\\@x/'])
     def test_to_what_is_no_websocket_are_refusals(self, location: str) -> None:
         with scripted(answering(redirect_to(location))) as server:
             assert fails(server.url, max_redirects=5) == 'handshake failed: expected status 101, got 302 Go'

@@ -47,6 +47,7 @@ class TestContext:
 
     def test_knows_another_name(self) -> None:
         assert make_context({'server_hostname': 'h'}).server_hostname == 'h'
+        assert make_context({'server_hostname': 'fa\xdf.example'}).server_hostname == 'xn--fa-hia.example'
 
     def test_refuses_an_unknown_option(self) -> None:
         with pytest.raises(TypeError, match="^tls: unknown option 'ca', 'verify'$"):
@@ -60,7 +61,8 @@ class TestContext:
 
 class TestProxy:
     def test_is_none_by_default(self) -> None:
-        assert make_proxy(None, URL) is None
+        for proxy in (None, {'origin': None}, {'origin': None, 'headers': {'X': '1'}}):
+            assert make_proxy(proxy, URL) is None
 
     @pytest.mark.parametrize(('origin', 'host', 'port', 'is_secure'), [
         ('http://p', 'p', 80, False), ('https://p', 'p', 443, True), ('http://[::1]:3128/', '::1', 3128, False)])
@@ -79,6 +81,7 @@ class TestProxy:
 
     @pytest.mark.parametrize(('proxy', 'error', 'text'), [
         ({'origin': 'http://p', 'b': 1, 'a': 2}, TypeError, "proxy: unknown option 'a', 'b'"),
+        ({'origin': None, 'a': 2}, TypeError, "proxy: unknown option 'a'"),
         ({}, ValueError, 'proxy: origin is missing'),
         ('p:3128', ValueError, "proxy: url: the scheme must be http or https, not 'p'"),
         ({'origin': 'http://p', 'tls': {'x': 1}}, TypeError, "tls: unknown option 'x'"),
