@@ -106,9 +106,9 @@ class Client(DeclaredHandlers, API):
         ping: float | None = None,
         ping_timeout: float | None = None,
         close_timeout: float = 10,
-        max_buffered: int = 2**24,
+        max_buffered: float = 2**24,
         overflow: str = 'close',
-        max_queue: int = 64,
+        max_queue: float = 64,
     ) -> None:
         super().__init__()
         limits = make_limits(

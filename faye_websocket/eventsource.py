@@ -112,7 +112,7 @@ class EventSource(DeclaredHandlers, EventTarget):
         headers: Headers = None,
         retry: float = 5,
         ping: float | None = None,
-        max_buffered: int = 2**24,
+        max_buffered: float = 2**24,
         overflow: str = 'close',
     ) -> None:
         super().__init__()

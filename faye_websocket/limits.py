@@ -34,9 +34,9 @@ class Limits(NamedTuple):
     ping: float | None
     ping_timeout: float | None
     close_timeout: float
-    max_buffered: int
+    max_buffered: float
     overflow: str
-    max_queue: int
+    max_queue: float
     low_water: int
 
 
@@ -47,9 +47,9 @@ def make_limits(
     ping: float | None = None,
     ping_timeout: float | None = None,
     close_timeout: float = 10,
-    max_buffered: int = 2**24,
+    max_buffered: float = 2**24,
     overflow: str = 'close',
-    max_queue: int = 64,
+    max_queue: float = 64,
 ) -> Limits:
     """The limits with these options. Raises ValueError or TypeError that names an option with an impossible value."""
     options = (max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue)
@@ -67,9 +67,9 @@ def _make_limits(
     ping: float | None,
     ping_timeout: float | None,
     close_timeout: float,
-    max_buffered: int,
+    max_buffered: float,
     overflow: str,
-    max_queue: int,
+    max_queue: float,
 ) -> Limits:
     """One object for all sockets that are made alike, whose options are checked once."""
     numbers = {
@@ -90,7 +90,8 @@ def _make_limits(
                 raise ValueError(f'{name}: expected more than 0 seconds, or None, got {seconds!r}')
     if overflow not in _OVERFLOWS:
         raise ValueError(f'overflow: expected one of {", ".join(_OVERFLOWS)}, got {overflow!r}')
-    low_water = min(_LOW_WATER, int(max_buffered) // 4)
+    # Not //, which makes nan of inf.
+    low_water = int(min(_LOW_WATER, max_buffered / 4))
     return Limits(
         max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue, low_water
     )
@@ -100,3 +101,8 @@ def check_number(name: str, value: object) -> None:
     """Refuses what is not a number."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f'{name}: expected a number, got {value!r}')
+    try:
+        float(value)
+    except OverflowError:
+        # What a timer or a limit of C cannot be; inf is the way to say it.
+        raise ValueError(f'{name}: the number is too large') from None

@@ -81,9 +81,9 @@ class WebSocket(DeclaredHandlers, API):
         ping_timeout: float | None = None,
         close_timeout: float = 10,
         allowed_origins: AllowedOrigins = None,
-        max_buffered: int = 2**24,
+        max_buffered: float = 2**24,
         overflow: str = 'close',
-        max_queue: int = 64,
+        max_queue: float = 64,
     ) -> None:
         super().__init__()
         if 'uwsgi.version' in environ:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import re
 import socket as std_socket
@@ -403,10 +404,16 @@ class TestTimeout:
             client = record.ws
             assert (client.status, client.headers, client.body) == (403, [('Content-Length', '4')], b'Go!\n')
 
-    @pytest.mark.parametrize('options', [{'timeout': -1}, {'timeout': None}, {'max_redirects': -1}, {'max_redirects': '1'}])
+    @pytest.mark.parametrize('options', [{'timeout': -1}, {'timeout': None}, {'max_redirects': -1}, {'max_redirects': '1'},
+        {'timeout': math.nan}])
     def test_must_be_a_number(self, options: dict[str, Any]) -> None:
         with pytest.raises((TypeError, ValueError), match=f'^{next(iter(options))}: expected '):
             Client('ws://example.com/', **options)
+
+    @pytest.mark.parametrize('name', ['timeout', 'max_redirects'])
+    def test_must_not_be_too_large_a_number(self, name: str) -> None:
+        with pytest.raises(ValueError, match=f'^{name}: the number is too large$'):
+            Client('ws://example.com/', **{name: 10**400})  # type: ignore[arg-type]
 
     def test_is_over_once_it_is_open(self) -> None:
         with echo_server() as server:
@@ -433,6 +440,15 @@ class TestOpen:
 
         with echo_server(lambda ws: ws.on('open', lambda event: count(ws))) as server:
             assert list(Client(server.url)) == [str(number) for number in range(100)]
+
+    def test_may_have_no_limits_at_all(self) -> None:
+        names = ('max_length', 'max_fragments', 'ping', 'ping_timeout', 'close_timeout', 'max_buffered', 'max_queue')
+        unlimited: dict[str, Any] = dict.fromkeys(names, math.inf)
+        with echo_server(**unlimited) as server:
+            record = connect(server.url, timeout=math.inf, max_redirects=math.inf, **unlimited)
+            record.ws.send('x' * 1_000_000)
+            assert record.wait('message').data == 'x' * 1_000_000
+            finish(record)
 
     def test_times_out_when_nothing_comes(self) -> None:
         with echo_server() as server, Client(server.url) as ws, pytest.raises(TimeoutError):

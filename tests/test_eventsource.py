@@ -116,6 +116,11 @@ class TestOptions:
         ({'retry': '5'}, TypeError, "retry: expected a number, got '5'"),
         ({'retry': -1}, ValueError, 'retry: expected at least 0 seconds, got -1'),
         ({'retry': math.inf}, ValueError, 'retry: expected at least 0 seconds, got inf'),
+        ({'retry': 1e308}, ValueError, r'retry: expected at least 0 seconds, got 1e\+308'),
+        ({'retry': math.nan}, ValueError, 'retry: expected at least 0 seconds, got nan'),
+        ({'retry': 10**400}, ValueError, '^retry: the number is too large$'),
+        ({'ping': 10**400}, ValueError, '^ping: the number is too large$'),
+        ({'max_buffered': 10**400}, ValueError, '^max_buffered: the number is too large$'),
         ({'ping': 0}, ValueError, 'ping: expected more than 0 seconds, or None, got 0'),
         ({'ping': 'x'}, TypeError, "ping: expected a number, got 'x'"),
         ({'max_buffered': -1}, ValueError, 'max_buffered: expected at least 0, got -1'),
@@ -285,6 +290,17 @@ class TestConnecting:
             pair.start()
             assert pair.client.read_to_eof().endswith(RETRY + b'data: a\r\n\r\n')
             assert describe(record.the_close()) == (1000, '', True)
+
+    def test_may_have_no_limits_at_all(self) -> None:
+        with joined(max_buffered=math.inf, ping=math.inf) as pair:
+            pair.start()
+            assert pair.es.send('x' * 900_000) is True
+            pair.es.close()
+            assert pair.client.read_to_eof().endswith(b'x' * 900_000 + b'\r\n\r\n')
+        es = EventSource(make_environ(None, ACCEPT), max_buffered=math.inf, ping=math.inf)
+        es.send('x')
+        es.close()
+        assert b''.join(es.wsgi_response(Response())).endswith(b'data: x\r\n\r\n')
 
     def test_too_much_ends_the_connection(self) -> None:  # L2
         with joined(max_buffered=1000) as pair:

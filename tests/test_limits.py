@@ -21,7 +21,7 @@ def test_have_the_documented_defaults() -> None:
 
 @pytest.mark.parametrize(('name', 'least'), LEAST.items())
 def test_take_the_least_and_more(name: str, least: int) -> None:
-    for value in least, least + 1, least + 0.5, inf if name == 'close_timeout' else 2**40:
+    for value in least, least + 1, least + 0.5, 2**40, 2**70, 1e300, inf:
         assert getattr(make_limits(**{name: value}), name) == value
 
 
@@ -48,6 +48,13 @@ def test_refuse_true_though_one_was_fine(name: str) -> None:
         make_limits(**{name: True})
 
 
+@pytest.mark.parametrize('name', [*LEAST, *SECONDS])
+@pytest.mark.parametrize('value', [10**400, 10**5000], ids=['400 digits', '5000 digits'])
+def test_refuse_what_no_float_can_be(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f'^{name}: the number is too large$'):
+        make_limits(**{name: value})
+
+
 def test_refuse_a_list_by_its_name() -> None:
     with pytest.raises(TypeError, match='^max_length: '):
         make_limits(max_length=[1])  # type: ignore[arg-type]
@@ -55,7 +62,7 @@ def test_refuse_a_list_by_its_name() -> None:
 
 @pytest.mark.parametrize('name', SECONDS)
 def test_take_seconds_or_none(name: str) -> None:
-    for value in None, 0.001, 30:
+    for value in None, 0.001, 30, 2**70, inf:
         assert getattr(make_limits(**{name: value}), name) == value
 
 
@@ -90,8 +97,9 @@ def test_refuse_low_water() -> None:
 
 
 @pytest.mark.parametrize(('max_buffered', 'low_water'), [
-    (0, 0), (3, 0), (4, 1), (262143, 65535), (262144, 65536), (262148, 65536), (2**24, 65536)])
-def test_have_a_low_water_mark_of_a_quarter_up_to_64_kib(max_buffered: int, low_water: int) -> None:  # B2
+    (0, 0), (3, 0), (4, 1), (262143, 65535), (262144, 65536), (262148, 65536), (2**24, 65536), (2**70, 65536), (4.5, 1),
+    (inf, 65536)])
+def test_have_a_low_water_mark_of_a_quarter_up_to_64_kib(max_buffered: float, low_water: int) -> None:  # B2
     assert make_limits(max_buffered=max_buffered).low_water == low_water
 
 

@@ -74,7 +74,7 @@ def serialize_event(data: str, event: str | None = None, id: str | None = None) 
 
 def serialize_retry(seconds: float) -> bytes:
     """Tells the client how long to wait before it connects again. Raises ValueError for what is no time."""
-    if not 0 <= seconds < math.inf:
+    if not 0 <= seconds * 1000 < math.inf:
         raise ValueError(f'retry: expected at least 0 seconds, got {seconds!r}')
     return b'retry: %d\r\n\r\n' % round(seconds * 1000)
 
