@@ -27,6 +27,7 @@ from .extensions import Extension
 from .http import HeaderList, Headers, check_headers
 from .limits import check_number, make_limits
 from .reactor import current_reactor
+from .response_headers import ResponseHeaders
 from .transport import Transport, take_over
 from .url import parse_url
 
@@ -156,9 +157,12 @@ class Client(DeclaredHandlers, API):
         return self._driver.status
 
     @property
-    def headers(self) -> HeaderList:
-        """The headers of the handshake's response."""
-        return self._driver.headers
+    def headers(self) -> ResponseHeaders:
+        """The headers of the handshake's response, a mapping by names in any case; empty before there is one.
+
+        ``ws.headers['x']`` is the first value, ``ws.headers.pairs()`` are all names and values in their order.
+        """
+        return ResponseHeaders(self._driver.headers)
 
     @property
     def body(self) -> bytes:

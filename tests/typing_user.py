@@ -111,9 +111,12 @@ def client() -> int | None:
     with Client('wss://example.com/', ['v1'], headers={'Authorization': 'x'}, proxy='env', tls=ssl.create_default_context(),
                 timeout=5, max_redirects=2, ping=30) as ws:
         ws.send(b'hi')
-        headers: list[tuple[str, str]] = ws.headers
+        upgrade: str = ws.headers['upgrade']
+        cookie: str | None = ws.headers.get('Set-Cookie')
+        headers: list[tuple[str, str]] = ws.headers.pairs()
+        names: list[str] = list(ws.headers)
         body: bytes = ws.body
-        print(headers, body)
+        print(upgrade, cookie, headers, names, body)
     other: Client = WebSocket.Client('ws://localhost/', tls={'verify_peer': False}, socket_path='/run/socket')
     return other.status
 
