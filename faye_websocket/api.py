@@ -16,6 +16,7 @@ from .driver.codes import CloseCode
 from .driver.control import check_close, control_payload
 from .errors import ConnectionClosed
 from .events import NOT_CONTAINED, Event, EventTarget
+from .sendable import Sendable
 
 __all__ = ['API', 'to_data']
 
@@ -67,7 +68,7 @@ class API(EventTarget):
         """DOM's url."""
         raise NotImplementedError
 
-    def send(self, message: Any) -> bool:
+    def send(self, message: Sendable) -> bool:
         """DOM's send: ``str`` as text; bytes-like, or a sequence of ints 0 to 255, as binary; a number as its text.
 
         True if it was sent or queued; False once the socket is closing, for binary in a version that has none, and for what

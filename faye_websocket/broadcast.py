@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from .api import API, to_data
 from .driver.base import SharedMessage
+from .sendable import Sendable
 
 __all__ = ['broadcast']
 
 
-def broadcast(sockets: Iterable[API], message: Any) -> int:
+def broadcast(sockets: Iterable[API], message: Sendable) -> int:
     """Sends a message to each of these sockets, as ``send`` does, and answers how many took it.
 
     It is framed once for all of a server's sockets, and compressed once for those that agreed on no context takeover and are

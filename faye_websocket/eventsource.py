@@ -22,6 +22,7 @@ from .http import HeaderList, Headers, check_headers
 from .limits import Limits, check_number, make_limits
 from .reactor import current_reactor
 from .registry import registry
+from .sendable import Number
 from .streaming import StreamingConnection
 from .transport import Sink, Transport
 from .url import determine_url
@@ -139,7 +140,9 @@ class EventSource(DeclaredHandlers, EventTarget):
         """Bytes sent, but not yet handed to the kernel or, where the stream is the response's iterable, to the server."""
         return self._carrier.buffered_amount
 
-    def send(self, data: Any, event: Any = None, id: Any = None) -> bool:
+    def send(
+        self, data: str | Number, event: str | Number | None = None, id: str | Number | None = None
+    ) -> bool:
         """Sends an event with this ``data``, of the type ``event`` (``message`` if there is none), and with this ``id``.
 
         Each is a ``str`` or a number: otherwise TypeError; ValueError for an ``event`` or ``id`` with CR, LF or NUL. True if it

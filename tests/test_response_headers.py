@@ -59,7 +59,7 @@ def test_cannot_be_changed() -> None:
 
 
 def test_are_equal_whatever_the_case() -> None:
-    assert {'upgrade': 'websocket', 'X': '', 'SET-Cookie': 'a=1'} == HEADERS
+    assert HEADERS == {'upgrade': 'websocket', 'X': '', 'SET-Cookie': 'a=1'}
     assert ResponseHeaders([('x', '1')]) == ResponseHeaders([('X', '1')]) != ResponseHeaders([('X', '2')])
     assert HEADERS != PAIRS
     assert (HEADERS == 1) is False

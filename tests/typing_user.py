@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import ssl
+from array import array
 from collections.abc import Callable, Iterable
+from mmap import mmap
 from typing import Any
 
 from faye_websocket import (
@@ -73,6 +76,10 @@ def serve_socket(ws: WebSocket, environ: dict[str, Any], start_response: StartRe
     own: dict[str, Any] = ws.environ
     print(done, pinged, texts, numbers, states, own)
     ws.send([1, 2, 3])
+    for message in ('text', b'bytes', bytearray(1), memoryview(b''), array('B'), (1, 2), range(3), 1, 1.5):
+        ws.send(message)
+    with mmap(-1, 1) as mapped:
+        ws.send(mapped)
     ws.close(1000, 'bye')
     WebSocket.load_adapter('gevent')
     if ws.protocol:
@@ -84,6 +91,7 @@ def serve_events(es: EventSource, environ: dict[str, Any], start_response: Start
     es.onopen = lambda event: es.send('Hello')
     es.onclose = lambda event: print(event)
     es.send('Breaking News!', event='notification', id='99')
+    es.send(1, event=2, id=3.5)
     es.ping()
     texts: tuple[str, str] = (es.url, es.last_event_id)
     numbers: tuple[int, int] = (es.ready_state, es.buffered_amount)
@@ -103,8 +111,9 @@ def handler(ws: WebSocket) -> None:
 def options(environ: dict[str, Any]) -> WebSocket:
     return WebSocket(
         environ, 'chat, irc', extensions=[PermessageDeflate(level=6, threshold=64)], headers=[('Set-Cookie', 'a=1')],
-        max_length=2**20, max_fragments=100, ping=30, ping_timeout=10.5, close_timeout=5, max_buffered=2**20, overflow='drop',
-        max_queue=8, allowed_origins=lambda origin, environ: origin.endswith('.example'))
+        max_length=2**20, max_fragments=100, ping=30, ping_timeout=10.5, close_timeout=5,
+        max_buffered=math.inf, overflow='drop', max_queue=8,
+        allowed_origins=lambda origin, environ: origin.endswith('.example'))
 
 
 def client() -> int | None:
@@ -130,5 +139,5 @@ wrapped = SocketMiddleware(app, {'/chat': handler}, protocols=['chat'], ping=30)
 around: Callable[[dict[str, Any], StartResponse], Iterable[bytes]] = wrapped
 with connect(wrapped, '/chat', headers={'Cookie': 'a=1'}) as joined:
     answers: str | bytes | None = joined.receive(1)
-took: int = broadcast([options({})], 'news')
+took: int = broadcast([options({})], 'news') + broadcast((), b'news') + broadcast([], [1])
 close_all(1001, 'restart', timeout=5)

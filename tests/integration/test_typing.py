@@ -21,6 +21,19 @@ wrong: int = WebSocket({}).url
 options({}).send('hi').upper()
 Client('ws://localhost/', pings=3)
 """
+# What cannot be sent: each line is a fault.
+NOT_SENT = """
+
+options({}).send(None)
+options({}).send({})
+options({}).send(['a'])
+options({}).send(1j)
+broadcast([], None)
+EventSource({}).send(None)
+EventSource({}).send(b'')
+EventSource({}).send('', event=b'')
+EventSource({}).send('', id=[])
+"""
 # The library is what an installed one is: known by its types, and not checked itself.
 COMMANDS = {
     'mypy': ['mypy', '--strict', '--config-file=', '--cache-dir', os.devnull, '--follow-imports', 'silent', 'program.py'],
@@ -50,4 +63,10 @@ def test_a_program_that_uses_everything_is_clean(checker: str, words: str, tmp_p
 @pytest.mark.parametrize(('checker', 'words'), [('mypy', 'Found 3 errors'), ('pyright', '3 errors')])
 def test_a_program_with_three_faults_is_not(checker: str, words: str, tmp_path: Path) -> None:
     report = check(checker, PROGRAM + FAULTS, tmp_path)
+    assert words in report, report
+
+
+@pytest.mark.parametrize(('checker', 'words'), [('mypy', 'Found 9 errors'), ('pyright', '9 errors')])
+def test_what_cannot_be_sent_is_a_fault(checker: str, words: str, tmp_path: Path) -> None:  # F4
+    report = check(checker, PROGRAM + NOT_SENT, tmp_path)
     assert words in report, report
