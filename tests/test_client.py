@@ -694,6 +694,16 @@ class TestSocket:
         path = str(tmp_path / name)
         assert fails('ws://example.com/', socket_path=path) == f'connecting to {path} failed: {text}'
 
+    def test_leaves_nothing_of_a_unix_path_that_takes_no_more(self, tmp_path: Path) -> None:  # K3
+        path = str(tmp_path / 'socket')
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
+            listener.bind(path)
+            listener.listen(0)
+            waiting.connect(path)
+            before = descriptors()
+            assert fails('ws://example.com/', socket_path=path, timeout=SHORT) == 'connecting timed out'
+            assert descriptors() == before
+
     @pytest.mark.parametrize('scheme', ['ws', 'wss'])
     @pytest.mark.parametrize('library', [socket, std_socket], ids=['gevent', 'standard library'])
     def test_may_be_ready(self, scheme: str, library: Any) -> None:
