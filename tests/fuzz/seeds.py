@@ -223,6 +223,11 @@ def _url() -> dict[str, bytes]:
         '/relative',
         'ws://h/a b',
         'ws://:80',
+        'ws://127.0.0.1\\@localhost/',
+        'ws://x[::1]@%6c.0x7f/',
+        'ws://u@[2001:DB8::1.2.3.4]:/',
+        'ws://fa\xdf.example./',
+        'ws://b%C3%BCcher.%e2%80%8d/',
     ]
     return {each: each.encode('latin-1') for each in urls}
 

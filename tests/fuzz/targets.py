@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from faye_websocket import PermessageDeflate
 from faye_websocket.driver import CLOSED, CONNECTING, OPEN, is_websocket, server
@@ -408,6 +409,10 @@ def url(data: bytes) -> None:
         assert part.isascii()
         assert not set(part) & set(map(chr, [*range(33), 127]))
     assert '#' not in parsed.target
+    # K11: no program sees another host in it, and it stays what it is.
+    assert urlsplit(f'http://{parsed.authority}/').hostname == parsed.host
+    again = parse_url(f'{parsed.scheme}://{parsed.authority}{parsed.target}')
+    assert again == parsed._replace(username=None, password=None)
 
 
 def eventsource(data: bytes) -> None:
