@@ -5,9 +5,8 @@ import signal
 import sys
 
 import gevent
-import gevent.event
 
-from faye_websocket import Client
+from faye_websocket import Client, ConnectionClosed, WebSocketError
 
 
 def back_off(failures, shortest=1, longest=60, uniform=random.uniform):
@@ -15,27 +14,32 @@ def back_off(failures, shortest=1, longest=60, uniform=random.uniform):
     return uniform(0, min(longest, shortest * 2**min(failures, 100)))
 
 
-def attempt(url, receive, **options):
-    """Calls ``receive(ws, message)`` until one connection has ended; answers whether it was open, and its close event."""
-    was_open, closed = gevent.event.Event(), gevent.event.AsyncResult()
-    # This closes the connection too when the greenlet is killed.
+def converse(url, receive, **options):
+    """Call ``receive(ws, message)`` with each message until the end, which ConnectionClosed says."""
     with Client(url, **options) as ws:
-        ws.onopen = lambda event: was_open.set()
-        ws.onmessage = lambda event: receive(ws, event.data)
-        ws.onclose = closed.set
-        # Events come one after another, and the close event is the last.
-        event = closed.get()
-    return was_open.is_set(), event
+        try:
+            for message in ws:
+                receive(ws, message)
+            ws.receive()
+        except gevent.GreenletExit:
+            # The program is told to end, which is no fault.
+            ws.close()
+            raise
 
 
 def keep_connected(url, receive, shortest=1, **options):
-    """Connects again and again. The pings find out when a server has vanished without a word."""
+    """Connect again and again. The pings find out when a server has vanished without a word."""
     failures = 0
     while True:
-        was_open, event = attempt(url, receive, **{'ping': 30, **options})
-        failures = 0 if was_open else failures + 1
+        try:
+            converse(url, receive, **{'ping': 30, **options})
+        except ConnectionClosed as end:
+            failures, why = 0, f'closed with {end.code} {end.reason}'
+        except WebSocketError as error:
+            # There was no connection.
+            failures, why = failures + 1, str(error)
         seconds = back_off(failures, shortest)
-        print(f'closed with {event.code} {event.reason}: next attempt in {seconds:.2f} s', flush=True)
+        print(f'{why}: next attempt in {seconds:.2f} s', flush=True)
         gevent.sleep(seconds)
 
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent.event import AsyncResult
 
-from faye_websocket import Client
+from faye_websocket import Client, WebSocketError
 from tests.support.certificates import Certificate, session_certificate
 from tests.support.local import serve as serve_here
 from tests.support.local import wait_until as wait_here_until
@@ -200,13 +199,12 @@ def test_the_reconnecting_example_waits_at_random_up_to_a_limit_that_doubles() -
 
 def talk(url: str, proxy: str) -> tuple[Any, str]:
     """What came back for `hello` through the proxy, and the text of the error."""
-    error: Any = AsyncResult()
-    ws = Client(url, proxy=proxy)
-    ws.onerror = lambda event: error.set(event.message)
-    ws.onopen = lambda event: ws.send('hello')
-    answer = ws.receive(10)
-    ws.close()
-    return answer, '' if answer else error.get(timeout=10)
+    try:
+        with Client(url, proxy=proxy) as ws:
+            ws.send('hello')
+            return ws.receive(10), ''
+    except WebSocketError as error:
+        return None, str(error)
 
 
 @pytest.mark.parametrize(('extra', 'user'), [((), ''), (('me:s%cret',), 'me:s%25cret@')], ids=['open', 'with credentials'])
