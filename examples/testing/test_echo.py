@@ -4,7 +4,7 @@ import pytest
 from bottle import Bottle
 from webtest import TestApp
 
-from faye_websocket import SocketMiddleware
+from faye_websocket import HandshakeError, SocketMiddleware
 from faye_websocket.testing import connect
 
 
@@ -29,8 +29,8 @@ def test_its_subprotocol():
 
 
 def test_its_refusal():
-    ws = connect(app, '/echo', headers={'Origin': 'https://example.org'})
-    assert ws.status == 403
+    with pytest.raises(HandshakeError, match='403'):
+        connect(app, '/echo', headers={'Origin': 'https://example.org'})
 
 
 @pytest.mark.parametrize(('path', 'status'), [('/', 200), ('/echo', 404)])

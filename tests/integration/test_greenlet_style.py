@@ -32,7 +32,8 @@ class Servers:
         if key not in self.running:
             for module in ('flask', 'django'):
                 require_module(module, 'pip install faye-websocket[test]')
-            running = serve(kind, f'tests.support.greenlet_app:{app}', tmp_path=self.directory,
+            module = 'greenlet_frameworks' if app in ('flask', 'django_app') else 'greenlet_app'
+            running = serve(kind, f'tests.support.{module}:{app}', tmp_path=self.directory,
                             env={'FAYE_WEBSOCKET_PURE': FORMS[form]})
             self.running[key] = self.stack.enter_context(running)
         return self.running[key]

@@ -1,4 +1,4 @@
-"""Applications in greenlet style, plain, in Flask and in Django, whose sockets end in the way that the path names.
+"""Applications in greenlet style whose sockets end in the way that the path names.
 
 Each socket records its events, under its path, as those of `tests.support.apps` do.
 """
@@ -7,15 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
 
-import django
 import gevent
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
-from django.http import HttpResponse
-from django.urls import re_path
-from flask import Flask, request
 
 from faye_websocket import SocketMiddleware, WebSocket
 from tests.support.apps import EVENTS, Environ, StartResponse, append_line, hello, record_events
@@ -40,43 +33,6 @@ def plain(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         return hello(start_response)
     ws = converse(environ)
     return hello(start_response) if '/answer' in environ['PATH_INFO'] else ws(environ, start_response)
-
-
-flask = Flask(__name__)
-
-
-@flask.get('/', defaults={'path': ''})
-@flask.get('/<path:path>')
-def page(path: str) -> str:
-    """Answer plain HTTP."""
-    return 'Hello'
-
-
-@flask.get('/<path:path>', websocket=True)
-def flask_view(path: str) -> Any:
-    """Return the socket, or something else."""
-    ws = converse(request.environ)
-    return 'Hello' if '/answer' in request.path else ws
-
-
-def django_view(request: Any) -> HttpResponse:
-    """Return the socket's response, or something else."""
-    if not WebSocket.is_websocket(request.META):
-        return HttpResponse('Hello')
-    from faye_websocket.django import SocketResponse
-
-    ws = converse(request.META)
-    return HttpResponse('Hello') if '/answer' in request.path else SocketResponse(ws)
-
-
-settings.configure(
-    SECRET_KEY='secret' * 9, ROOT_URLCONF=__name__, ALLOWED_HOSTS=['*'],
-    LOGGING={'version': 1, 'disable_existing_loggers': False,
-             'handlers': {'stderr': {'class': 'logging.StreamHandler'}},
-             'loggers': {'django.request': {'handlers': ['stderr'], 'level': 'ERROR', 'propagate': False}}})
-urlpatterns = [re_path('', django_view)]
-django.setup()
-django_app = get_wsgi_application()
 
 
 def note(ws: WebSocket, what: str) -> None:
