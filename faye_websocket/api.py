@@ -71,6 +71,8 @@ class API(EventTarget):
     def send(self, message: Sendable) -> bool:
         """DOM's send: ``str`` as text; bytes-like, or a sequence of ints 0 to 255, as binary; a number as its text.
 
+        In text U+FFFD stands for each lone surrogate, as in what a browser sends.
+
         True if it was sent or queued; False once the socket is closing, for binary in a version that has none, and for what
         ``overflow='drop'`` drops. Never blocks, unless ``overflow='block'``. TypeError for anything else. Safe in any greenlet
         and OS thread.

@@ -18,6 +18,7 @@ from gevent.monkey import get_original
 from . import interpreter
 from .driver.base import CLOSING, CONNECTING, OPEN, Driver, SharedMessage
 from .driver.codes import CloseCode
+from .driver.text import encode_text
 from .limits import Limits
 from .owner import Owner
 from .reactor import Reactor
@@ -210,4 +211,4 @@ class Sender(Owner):
 
 def _size(data: str | bytes) -> int:
     """The length of a message in bytes."""
-    return len(data) if isinstance(data, bytes) else len(data.encode())
+    return len(data) if isinstance(data, bytes) else len(encode_text(data))

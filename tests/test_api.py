@@ -13,7 +13,7 @@ import pytest
 
 from faye_websocket import WebSocket
 from faye_websocket.api import API
-from tests.support.local import Record, joined, make_environ, settle, wait_until
+from tests.support.local import Record, joined, make_environ, run_threads, settle, wait_until
 from tests.support.wire import BINARY, PING, PONG, TEXT, Frame, serialize_frame
 
 MESSAGE = serialize_frame(TEXT, b'hello')
@@ -46,13 +46,36 @@ class TestSend:
         (memoryview(b'abc')[::2], Frame(BINARY, b'ac')),
         (array.array('H', [1]), Frame(BINARY, array.array('H', [1]).tobytes())), ([1, 255], Frame(BINARY, b'\x01\xff')),
         ((), Frame(BINARY, b'')), (range(3), Frame(BINARY, b'\x00\x01\x02')),
-        (SafeText('<b>'), Frame(TEXT, b'<b>')),
+        (SafeText('<b>'), Frame(TEXT, b'<b>')), (SafeText('\ud800'), Frame(TEXT, '\ufffd'.encode())),
+        ('a\ud800b', Frame(TEXT, 'a\ufffdb'.encode())), ('\ud83d\ude00', Frame(TEXT, '\U0001f600'.encode())),
         (MoreBytes(b'\x00'), Frame(BINARY, b'\x00'))], ids=lambda value: type(value).__name__)
     def test_takes_text_bytes_numbers_and_sequences(self, message: Any, frame: Frame) -> None:
         with joined() as pair:
             ws, client = pair.open()
             assert ws.send(message) is True
             assert client.receive_frame() == frame
+
+    def test_replaces_lone_surrogates_wherever_it_is_called(self) -> None:
+        with joined() as pair:
+            results = [pair.ws.send('early \udfff')]
+            ws, client = pair.open()
+            run_threads(lambda: results.append(ws.send('thread \udfff')))
+            results.append(ws.send('greenlet \udfff'))
+            received = [client.receive_frame().payload.decode() for _ in range(3)]
+            assert sorted(received) == [
+                'early \ufffd',
+                'greenlet \ufffd',
+                'thread \ufffd',
+            ]
+            assert results == [True] * 3
+            assert ws.buffered_amount == 0
+
+    @pytest.mark.parametrize('overflow', ['close', 'drop', 'block'])
+    def test_counts_lone_surrogates_as_they_are_sent(self, overflow: str) -> None:  # B2
+        with joined(max_buffered=1000, overflow=overflow) as pair:
+            assert pair.ws.send('\udfff' * 300) is True
+            assert pair.ws.buffered_amount == 900
+            assert pair.ws.send('\udfff' * 50) is False
 
     @pytest.mark.parametrize('message', [None, True, object(), {}, ['a'], [1.5], 1j, [256], (-1,), range(257)])
     def test_refuses_anything_else(self, message: Any) -> None:

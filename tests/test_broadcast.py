@@ -38,6 +38,7 @@ def sockets(made: list[Pair]) -> list[WebSocket]:
 class TestMessage:
     @pytest.mark.parametrize(('message', 'frame'), [
         ('h\u00e9', Frame(TEXT, 'h\u00e9'.encode())), (b'\xff', Frame(BINARY, b'\xff')), (bytearray(b'a'), Frame(BINARY, b'a')),
+        ('a\ud800b', Frame(TEXT, 'a\ufffdb'.encode())),
         ([1, 2], Frame(BINARY, b'\1\2')), (7, Frame(TEXT, b'7'))])
     def test_reaches_every_socket(self, message: Any, frame: Frame) -> None:
         with pairs(3) as made:

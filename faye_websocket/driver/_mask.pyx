@@ -9,6 +9,8 @@ from cpython.unicode cimport PyUnicode_AsUTF8String, PyUnicode_GET_LENGTH
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from .text import encode_text
+
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
@@ -43,7 +45,12 @@ cdef bytes cut(bytes buffer, Py_ssize_t start, Py_ssize_t end, bytes masking_key
 
 cdef object encode(str message):
     """A text as a payload for ``join``: as it is, if it is ASCII, which lies in memory as UTF-8 does."""
-    return message if PyUnicode_IS_COMPACT_ASCII(message) else PyUnicode_AsUTF8String(message)
+    if PyUnicode_IS_COMPACT_ASCII(message):
+        return message
+    try:
+        return PyUnicode_AsUTF8String(message)
+    except UnicodeEncodeError:
+        return encode_text(message)
 
 
 cdef bytes join(int first, int second, int size, object payload, bytes masking_key):

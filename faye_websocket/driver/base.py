@@ -18,6 +18,7 @@ from ..errors import HandshakeError
 from ..http import HeaderList, Headers, check_headers, serialize_head, tokens
 from .codes import CloseCode, Opcode
 from .emitter import EventEmitter
+from .text import encode_text
 from .writer import IO, io_of, writer_of
 
 __all__ = [
@@ -67,7 +68,11 @@ class SharedMessage:
 
     def __init__(self, data: str | bytes) -> None:
         self.data = data
-        self.opcode, self.payload = (Opcode.TEXT, data.encode()) if isinstance(data, str) else (Opcode.BINARY, data)
+        self.opcode, self.payload = (
+            (Opcode.TEXT, encode_text(data))
+            if isinstance(data, str)
+            else (Opcode.BINARY, data)
+        )
         self.frames: dict[Hashable, bytes] = {}
 
 
@@ -174,7 +179,7 @@ class Driver(EventEmitter):
 
     def text(self, message: str) -> bool:
         """Sends a text message."""
-        return self._command(self._send_text, message.encode())
+        return self._command(self._send_text, encode_text(message))
 
     def binary(self, message: bytes) -> bool:
         """Sends a binary message; False in a version that has none."""

@@ -77,7 +77,7 @@ def serialize_frame(
 
 
 def serialize_text(message: str, masking_key: bytes | None = None) -> bytes:
-    """The bytes of a text message in one frame. Raises UnicodeEncodeError for what UTF-8 cannot say."""
+    """Return a text message in one frame, with U+FFFD for each lone surrogate."""
     return serialize_frame(_TEXT, mask.encode(message), True, 0, masking_key)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import InvalidData, ProtocolError
 from .codes import CloseCode, is_receivable, is_sendable
+from .text import encode_text
 
 __all__ = ['check_close', 'close_payload', 'control_payload', 'parse_close']
 
@@ -31,7 +32,8 @@ def close_payload(code: int, reason: str) -> bytes:
     # 7.4.1: 1005, 1006 and 1015 "MUST NOT be set as a status code in a Close control frame".
     if not is_receivable(code):
         return b''
-    return code.to_bytes(2, 'big') + reason.encode()[:_MAX_REASON].decode(errors='ignore').encode()
+    text = encode_text(reason)[:_MAX_REASON].decode(errors='ignore')
+    return code.to_bytes(2, 'big') + text.encode()
 
 
 def check_close(code: int, reason: str, *, server: bool) -> None:
@@ -40,15 +42,17 @@ def check_close(code: int, reason: str, *, server: bool) -> None:
         raise ValueError(f'code: {code!r} cannot be sent by an application')
     if not isinstance(reason, str):
         raise TypeError(f'reason: expected a str, got {reason!r}')
-    if len(reason.encode()) > _MAX_REASON:
-        raise ValueError(f'reason: a close frame has room for {_MAX_REASON} bytes, not for {len(reason.encode())}')
+    length = len(encode_text(reason))
+    if length > _MAX_REASON:
+        room = f'a close frame has room for {_MAX_REASON} bytes'
+        raise ValueError(f'reason: {room}, not for {length}')
 
 
 def control_payload(message: str | bytes) -> bytes:
     """A ping's or pong's body from what the caller gave. Raises TypeError, or ValueError for more than 125 bytes."""
     if not isinstance(message, (str, bytes, bytearray, memoryview)):
         raise TypeError(f'message: expected str or bytes, got {type(message).__name__}')
-    payload = message.encode() if isinstance(message, str) else bytes(message)
+    payload = encode_text(message) if isinstance(message, str) else bytes(message)
     if len(payload) > _MAX_CONTROL:
         raise ValueError(f'message: a control frame has room for {_MAX_CONTROL} bytes, not for {len(payload)}')
     return payload

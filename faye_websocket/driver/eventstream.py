@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from ..http import serialize_head
 from .base import OPEN, Driver, Request
+from .text import encode_text
 
 __all__ = [
     'PING',
@@ -69,7 +70,7 @@ def serialize_event(data: str, event: str | None = None, id: str | None = None) 
             lines.append(f'{name}: {value}\r\n')
     # 9.2.6: "If value starts with a U+0020 SPACE character, remove it from value", which is ours.
     lines.append(f'data: {_END_OF_LINE.sub(chr(13) + chr(10) + "data: ", data)}\r\n\r\n')
-    return _encode(''.join(lines))
+    return encode_text(''.join(lines))
 
 
 def serialize_retry(seconds: float) -> bytes:

@@ -22,6 +22,7 @@ from .codec import Frame, FrameParser, serialize_frame, serialize_frame_head, se
 from .codes import Opcode
 from .control import close_payload, control_payload, parse_close
 from .incoming import IncomingMessage
+from .text import encode_text
 
 __all__ = ['VERSIONS', 'Hybi', 'accept_key']
 
@@ -233,7 +234,13 @@ class Hybi(Driver):
         if type(message) is str and self.ready_state == OPEN and self._extensions is None and len(message) < _LARGE_MESSAGE:
             self._writer.write(serialize_text(message, self._masking_key()))
             return True
-        return self._send_message(TEXT, message.encode())
+        # A call of encode_text() took 6 % of the time of a short message with
+        # extensions.
+        try:
+            payload = message.encode()
+        except UnicodeEncodeError:
+            payload = encode_text(message)
+        return self._send_message(TEXT, payload)
 
     def binary(self, message: bytes) -> bool:
         """Sends a binary message."""
@@ -305,7 +312,8 @@ class Hybi(Driver):
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Section 7.1.2: sends a close frame, behind what was sent before, and waits for the peer's."""
-        self._reason = reason
+        # As it is sent, so that no lone surrogate comes back in the close event.
+        self._reason = encode_text(reason).decode()
         self._writer.write(serialize_frame(CLOSE, close_payload(code, reason), masking_key=self._masking_key()))
         self.ready_state = CLOSING
 

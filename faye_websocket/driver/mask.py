@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from .text import encode_text
+
 __all__ = ['cut', 'encode', 'join']
 
 _from_bytes = int.from_bytes
@@ -40,9 +42,9 @@ def cut(buffer: bytes, start: int, end: int, masking_key: bytes | None, offset: 
     return bytes(result)
 
 
-def encode(message: str) -> bytes:
-    """A text as a payload for ``join``."""
-    return message.encode()
+#: Returns a text as a payload for ``join``. A function around it would cost every
+#: message.
+encode = encode_text
 
 
 def join(first: int, second: int, size: int, payload: bytes, masking_key: bytes | None) -> bytes:
