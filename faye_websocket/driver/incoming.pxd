@@ -2,7 +2,7 @@
 
 from .codec cimport Frame
 
-cdef int CONTINUATION, TEXT
+cdef int CONTINUATION, TEXT, _FLUSH
 
 cdef class IncomingMessage:
     cdef readonly int opcode
@@ -16,5 +16,6 @@ cdef class IncomingMessage:
     cdef object _validator
 
     cdef begin_frame(self, Frame frame)
+    cdef bint _may_be_deflated(self) except -1
     cdef add(self, bytes payload, bint is_end)
     cdef bytes data(self)

@@ -16,6 +16,10 @@ __all__ = ['IncomingMessage']
 
 CONTINUATION, TEXT = Opcode.CONTINUATION, Opcode.TEXT
 
+# How many octets more than its data a short block takes at most, with the empty one of
+# a flush behind it.
+_FLUSH = 12
+
 # From so many bytes on, a part of a message is kept as it came.
 _LARGE_PART = 4096
 
@@ -52,11 +56,23 @@ class IncomingMessage:
         elif frame.rsv:
             raise ProtocolError('reserved bits on a continuation frame')
         self._length += frame.length
-        if self._length > self._max_length:
-            raise MessageTooBig(f'message too big: {self._length} > {self._max_length}')
         self._fragments += 1
+        if self._length > self._max_length and not self._may_be_deflated():
+            raise MessageTooBig(f'message too big: {self._length} > {self._max_length}')
         if self._fragments > self._max_fragments:
             raise MessageTooBig(f'message has too many fragments: {self._fragments} > {self._max_fragments}')
+
+    def _may_be_deflated(self) -> bool:
+        """Return whether a message of ``max_length`` can be this long when deflated.
+
+        The bound is that of zlib's deflateBound() in the worst of its settings, 12.7 %
+        more, with the octets of an empty block for each frame, since a sender may flush
+        at the end of each. The inflated length is counted while it grows.
+        """
+        limit = self._max_length
+        expansion = (limit >> 3) + (limit >> 8) + (limit >> 9)
+        most = limit + expansion + _FLUSH * self._fragments
+        return self.rsv != 0 and bool(self._length <= most)
 
     def add(self, payload: bytes, is_end: bool) -> None:
         """Keeps a part. 8.1: a peer that sends invalid UTF-8 is failed, here as soon as it can be known."""

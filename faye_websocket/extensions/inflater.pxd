@@ -3,6 +3,7 @@
 cimport cython
 
 cdef bytes _TAIL
+cdef Py_ssize_t _INPUT
 
 cdef class Inflater:
     cdef object _bits
@@ -10,4 +11,5 @@ cdef class Inflater:
 
     @cython.locals(parts=list)
     cpdef bytes inflate(self, bytes data, object max_length)
+    @cython.locals(missing=Py_ssize_t)
     cdef bint _inflate(self, bytes data, list parts, object max_length) except -1

@@ -61,8 +61,9 @@ class Inflater:
 
     def _inflate(self, data: bytes, parts: list[bytes], max_length: int) -> bool:
         """Adds the message to ``parts``; True when it is too big. Raises zlib.error."""
-        left, final_blocks = max_length + 1, 0
+        left, final_blocks, missing = max_length + 1, 0, len(data)
         for piece in _pieces(data):
+            missing -= _INPUT
             waiting, is_done = piece, False
             while not is_done:
                 # The option takes any number, of which infinity is one.
@@ -79,8 +80,10 @@ class Inflater:
                         raise zlib.error(f'more than {_MAX_FINAL_BLOCKS} final blocks')
                     # Like the sender's deflater after such a block, the next one begins with an empty window.
                     self._zlib = zlib.decompressobj(-self._bits)
-                    # A sender that leaves out the octet behind the block has left out nothing that is missed.
-                    is_done = waiting in (b'', _TAIL)
+                    # A sender that leaves out the octet behind the block has left out
+                    # nothing that is missed. Only the last piece has the tail: at the
+                    # end of another one the same octets begin a block.
+                    is_done = not waiting or (missing <= 0 and waiting == _TAIL)
                 else:
                     # With no room left zlib may still have something to say, even when it has read all.
                     waiting, is_done = self._zlib.unconsumed_tail, len(part) < room

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import random
 import zlib
 from typing import Any
@@ -106,9 +107,14 @@ def client(answer: str = NAME, extensions: Any = None, **options: Any) -> tuple[
     return driver, io
 
 
-def deflated(data: bytes) -> bytes:
+#: Level, memory level and strategy: stored, the smallest blocks, and those with the
+#: longest codes.
+WORST_SETTINGS = [(0, 9, 0), (1, 1, 0), (1, 4, zlib.Z_FIXED), (9, 9, 0)]
+
+
+def deflated(data: bytes, level: int = 9, mem_level: int = 8, strategy: int = 0) -> bytes:
     """Compressed by a deflater of its own."""
-    deflater = zlib.compressobj(9, wbits=-15)
+    deflater = zlib.compressobj(level, zlib.DEFLATED, -15, mem_level, strategy)
     return (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
@@ -279,8 +285,80 @@ class TestFaults:
     @pytest.mark.parametrize('pieces', [1, 3])
     def test_compressed_data_beyond_it_is_not_even_inflated(self, end: Any, make: Any, pieces: int) -> None:  # D1, S4
         driver, io = end(max_length=10)
-        driver.parse(fragments(make, HELLO * 3, pieces))
-        assert io.events[-1] == ('close', 1009, f'message too big: {21 if pieces == 1 else 14} > 10')
+        driver.parse(fragments(make, HELLO * 9, pieces))
+        assert io.events[-1] == ('close', 1009, f'message too big: {63 if pieces == 1 else 42} > 10')
+
+    @pytest.mark.parametrize('pieces', [1, 3])
+    @pytest.mark.parametrize('settings', WORST_SETTINGS)
+    @pytest.mark.parametrize('size', [0, 1, 10, 1000, 2**16])
+    def test_data_that_cannot_be_compressed_passes_up_to_the_limit(
+        self, end: Any, make: Any, pieces: int, settings: Any, size: int
+    ) -> None:  # D1a
+        data = random.Random(size).randbytes(size)
+        wire = fragments(make, deflated(data, *settings), pieces)
+        driver, io = end(max_length=size)
+        driver.parse(wire)
+        assert io.log == [('message', data)]
+        driver, io = end(max_length=size - 1) if size else (driver, io)
+        driver.parse(wire)
+        assert io.events[-1][1] == (1009 if size else data)
+
+    def test_a_sender_may_flush_at_the_end_of_each_frame(
+        self, end: Any, make: Any
+    ) -> None:  # D1a
+        data = random.Random(1).randbytes(1000)
+        deflater = zlib.compressobj(0, wbits=-15)
+        parts = [
+            deflater.compress(data[start : start + 10])
+            + deflater.flush(zlib.Z_SYNC_FLUSH)
+            for start in range(0, 1000, 10)
+        ]
+        parts[-1] = parts[-1][:-4]
+        assert sum(map(len, parts)) > 1900
+        wire = b''.join(
+            make(
+                CONTINUATION if index else BINARY,
+                part,
+                rsv=0 if index else RSV1,
+                fin=index == len(parts) - 1,
+            )
+            for index, part in enumerate(parts)
+        )
+        driver, io = end(max_length=1000)
+        driver.parse(wire)
+        assert io.log == [('message', data)]
+
+    @pytest.mark.parametrize(
+        ('length', 'is_too_big'), [(1140, False), (1141, False), (1142, True)]
+    )
+    def test_the_declared_length_is_bounded_by_the_worst_that_zlib_does(
+        self, end: Any, make: Any, length: int, is_too_big: bool
+    ) -> None:  # D1a, S4
+        driver, io = end(max_length=1000)
+        driver.parse(make(BINARY, bytes(length), rsv=RSV1)[:14])
+        assert io.events[-1:] == ([('close', 1009, f'message too big: {length} > 1000')] if is_too_big else [])
+
+    def test_what_is_not_compressed_has_no_such_margin(
+        self, end: Any, make: Any
+    ) -> None:  # D1a
+        driver, io = end(max_length=1000)
+        driver.parse(make(BINARY, bytes(1001)))
+        assert io.events[-1] == ('close', 1009, 'message too big: 1001 > 1000')
+
+    @pytest.mark.parametrize('limit', [math.inf, 2**63])
+    def test_the_limit_may_be_any_number(
+        self, end: Any, make: Any, limit: float
+    ) -> None:  # D1a
+        driver, io = end(max_length=limit)
+        driver.parse(make(BINARY, deflated(b'x'), rsv=RSV1))
+        assert io.log == [('message', b'x')]
+        masked = make(CONTINUATION, b'')[1]
+        driver.parse(
+            make(BINARY, b'x', rsv=RSV1, fin=False)
+            + bytes((0x80, masked | 127))
+            + (2**63 - 1).to_bytes(8, 'big')
+        )
+        assert len(io.log) == 1
 
     def test_the_error_does_not_keep_the_message(self, end: Any, make: Any) -> None:
         errors: list[Any] = []

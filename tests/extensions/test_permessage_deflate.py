@@ -366,6 +366,42 @@ class TestIncoming:
         for wire in (*wires, wires[0][:size]):
             assert incoming(server(), wire, size)[:size - 100] == data[:size - 100]
 
+    @pytest.mark.parametrize('parameters', ['', '; client_no_context_takeover'])
+    def test_may_have_a_block_that_begins_like_the_tail(
+        self, parameters: str
+    ) -> None:  # RFC 7692, 7.2.3.4
+        # A final block up to four octets before the end of a piece, whose rest is then
+        # the tail's: a block's head.
+        data = stored(bytes(65527), final=True) + stored(b'x' * 0xFF00) + b'\x00'
+        assert data[65532:65536] == b'\x00\x00\xff\xff'
+        assert incoming(server(NAME + parameters), data) == bytes(65527) + b'x' * 0xFF00
+
+    @pytest.mark.parametrize('final', [False, True])
+    @pytest.mark.parametrize(
+        'end',
+        [
+            2**16 - 5,
+            2**16 - 4,
+            2**16 - 1,
+            2**16,
+            2**16 + 1,
+            2**17 - 4,
+            2**17,
+            2**17 + 4,
+        ],
+    )
+    @pytest.mark.parametrize('rest', [b'', b'\x00', b'abc'])
+    def test_may_have_blocks_that_end_anywhere(
+        self, end: int, rest: bytes, final: bool
+    ) -> None:  # RFC 7692, 7.2.3.4
+        first = min(end - 5, 65535)
+        sizes = [first, end - first - 10] if end - first > 10 else [first]
+        data = b''.join(stored(bytes(size), final=final) for size in sizes)
+        data += stored(rest, final=final) if rest else b''
+        for wire in (data + b'\x00', data):
+            if wire is not data or final:
+                assert incoming(server(), wire) == bytes(sum(sizes)) + rest
+
     def test_is_bounded_by_any_number(self) -> None:  # D1
         for limit in (5, 5.0, 5.5, float('inf')):
             assert incoming(server(), HELLO, limit) == b'Hello'  # type: ignore[arg-type]
@@ -386,6 +422,11 @@ class TestIncoming:
             for value in trace.tb_frame.f_locals.values():
                 assert not isinstance(value, (bytes, list)) or len(value) < 2**16
             trace = trace.tb_next
+
+
+def stored(data: bytes, final: bool = False) -> bytes:
+    """One block of DEFLATE that is not compressed (RFC 1951, 3.2.4)."""
+    return bytes((final,)) + len(data).to_bytes(2, 'little') + (len(data) ^ 0xFFFF).to_bytes(2, 'little') + data
 
 
 parameters = st.fixed_dictionaries({}, optional={
