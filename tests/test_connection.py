@@ -389,6 +389,36 @@ class TestSend:
             assert ws.buffered_amount == 0
             assert caplog.records == []
 
+    def test_a_ping_behind_our_close_is_answered(self) -> None:  # RFC 6455, 5.5.2
+        with joined() as pair:
+            record = Record(pair.ws)
+            ws, client = pair.open()
+            ws.close(1001, 'a\ud800b')
+            client.send_frame(PING, b'still here?')
+            frames = [client.receive_frame(), client.receive_frame()]
+            assert [(frame.opcode, frame.payload) for frame in frames] == [
+                (CLOSE, b'\x03\xe9a\xef\xbf\xbdb'),
+                (PONG, b'still here?'),
+            ]
+            client.send_close(1001)
+            event = record.the_close()
+            assert (event.code, event.reason, event.was_clean) == (1001, 'a\ufffdb', True)
+
+    def test_pings_behind_our_close_keep_no_more_than_one_pong_waiting(
+        self,
+    ) -> None:  # S8, L3
+        with joined(buffer_size=4096, close_timeout=0.3) as pair:
+            record = Record(pair.ws)
+            ws, client = pair.open()
+            ws.send(bytes(300_000))
+            ws.close()
+            before = ws.buffered_amount
+            for _ in range(100):
+                client.send_frame(PING, bytes(125))
+            settle()
+            assert ws.buffered_amount <= before + 127
+            assert record.the_close().reason == 'close timeout'
+
     def test_a_pong_overtakes_what_waits_between_frames(self) -> None:  # L7
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()

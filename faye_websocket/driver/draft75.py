@@ -16,7 +16,7 @@ from .codes import CloseCode
 
 __all__ = ['Draft75']
 
-_TEXT_START, _TEXT_END = 0x00, 0xFF
+_TEXT_END = 0xFF
 _TOP_BIT = 0x80
 # Base 128 digits of a length, leading zeros included: 63 bits, as in RFC 6455.
 _MAX_LENGTH_BYTES = 9
@@ -93,8 +93,8 @@ class Draft75(Driver):
             return None
         if self._buffer[0] & _TOP_BIT:
             return self._parse_length()
-        if self._buffer[0] != _TEXT_START:
-            raise ProtocolError(f'unknown frame type {self._buffer[0]:#04x}')
+        # Clients send 0x00 before a text. Ruby's driver takes any type without a
+        # length.
         return self._parse_text()
 
     def _parse_text(self) -> str | None:

@@ -202,10 +202,11 @@ class Hybi(Driver):
         return _decode(opcode, message.data)
 
     def _receive_ping(self, payload: bytes) -> None:
-        # 5.5.2: "an endpoint MUST send a Pong frame in response, unless it already received a Close frame."
-        if self.ready_state == OPEN:
-            # 5.5.3: an endpoint may "send a Pong frame for only the most recently processed Ping frame".
-            self._write_urgent(PONG, payload, 'pong')
+        # 5.5.2: "an endpoint MUST send a Pong frame in response, unless it already
+        # received a Close frame", with which parsing ends. Our own close frame is no
+        # such exception. 5.5.3: an endpoint may "send a Pong frame for only the most
+        # recently processed Ping frame".
+        self._write_urgent(PONG, payload, 'pong')
         self.emit('ping', payload)
 
     def _receive_pong(self, payload: bytes) -> None:

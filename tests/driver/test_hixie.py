@@ -189,6 +189,15 @@ class TestOpen:
             driver.parse(chunk)
         assert io.log == [('message', 'Grüße, 世界 🎈'), ('message', ''), ('message', 'b')]
 
+    @pytest.mark.parametrize('frame_type', [0x01, 0x66, 0x7F])
+    def test_receives_text_behind_any_type_without_a_length(
+        self, environ: dict[str, str], chunks: Cut, frame_type: int
+    ) -> None:  # Ruby's driver has a spec for 0x66.
+        driver, io = opened(environ)
+        for chunk in chunks(bytes((frame_type,)) + b'Hello\xff\0b\xff'):
+            driver.parse(chunk)
+        assert io.log == [('message', 'Hello'), ('message', 'b')]
+
     @pytest.mark.parametrize('skipped', [
         b'\x80\x00', b'\x80\x03abc', b'\xfe\x01\0', b'\xff\x02\0\xff', b'\x80\x80\x80\x02ab', b'\xff\x81\x00' + b'x' * 128,
         b'\x80\x7f' + b'\xff' * 127])
@@ -199,8 +208,8 @@ class TestOpen:
         assert io.log == [('message', 'a'), ('message', 'b')]
 
     @pytest.mark.parametrize(('wire', 'code', 'text'), [
-        (b'\x01a\xff', 1002, 'unknown frame type 0x01'),
-        (b'\x7fa\xff', 1002, 'unknown frame type 0x7f'),
+        (b'\x66' + b'x' * 11 + b'\xff', 1009, 'message too big: more than 10 bytes'),
+        (b'\x66\xc0\xaf\xff', 1007, 'text is not UTF-8'),
         (b'\0\xc0\xaf\xff', 1007, 'text is not UTF-8'),
         (b'\0\xed\xa0\x80\xff', 1007, 'text is not UTF-8'),
         (b'\0\xe2\x82\xff', 1007, 'text is not UTF-8'),
@@ -296,8 +305,8 @@ class TestOpen75:
     def test_lets_its_owner_answer_what_came_before_the_end(self) -> None:
         driver, io = opened(HIXIE_75)
         driver.on('ending', lambda: driver.text('last'))
-        driver.parse(b'\x01')
-        assert io.log == [('write', b'\0last\xff'), *failure(1002, 'unknown frame type 0x01')]
+        driver.parse(b'\0\xc0\xff')
+        assert io.log == [('write', b'\0last\xff'), *failure(1007, 'text is not UTF-8')]
 
     def test_shows_its_state(self) -> None:
         assert repr(opened(HIXIE_75)[0]) == "<Draft75 hixie-75 OPEN protocol=''>"

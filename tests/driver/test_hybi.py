@@ -175,10 +175,17 @@ class TestClosing:
         assert io.log == [event]
         assert (driver.ready_state, driver.was_clean) == (CLOSED, True)
 
-    def test_answers_no_ping(self) -> None:
-        driver, io = closing()
-        driver.parse(sent(PING, b'p'))
-        assert io.log == [('ping', b'p')]
+    @pytest.mark.parametrize('version', ['13', '8', '7'])
+    def test_answers_pings(self, version: str) -> None:  # RFC 6455, 5.5.2
+        driver, io = closing(
+            {**HYBI, 'HTTP_SEC_WEBSOCKET_VERSION': version}, BufferedRecorder
+        )
+        driver.parse(sent(PING, b'p') + sent_close(1000) + sent(PING, b'late'))
+        assert io.log == [
+            ('write_urgent', frame(PONG, b'p'), 'pong'),
+            ('ping', b'p'),
+            ('close', 1000, 'done'),
+        ]
 
     def test_sends_nothing_more(self) -> None:  # L6
         driver, io = closing()
