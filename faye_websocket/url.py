@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from .host import parse_host
+from .http import is_host, split_target
 
-__all__ = ['URL', 'determine_url', 'is_secure', 'parse_url']
+__all__ = ['URL', 'determine_url', 'find_host', 'is_secure', 'parse_url']
 
 _DEFAULT_PORTS = {'ws': 80, 'wss': 443, 'http': 80, 'https': 443}
 # What may stand in a path or a query as it is; what is percent-encoded already stays so.
@@ -22,27 +23,55 @@ _AUTHORITY = re.compile(
     r'(?::(?P<port>[0-9]*))?'
 )
 
-# What reverse proxies say of the client's side of the connection; the names that Rack, and so Ruby's faye, looks at.
+# What reverse proxies say of the client's side of the connection; the names that Rack,
+# and so Ruby's faye, looks at. Traefik says "wss", and werkzeug's ProxyFix passes that
+# on.
+_SECURE_SCHEMES = ('https', 'wss')
 _SECURE = {
-    'wsgi.url_scheme': 'https',
-    'HTTPS': 'on',
-    'HTTP_X_FORWARDED_SSL': 'on',
-    'HTTP_X_FORWARDED_SCHEME': 'https',
-    'HTTP_X_FORWARDED_PROTO': 'https',
+    'wsgi.url_scheme': _SECURE_SCHEMES,
+    'HTTPS': ('on',),
+    'HTTP_X_FORWARDED_SSL': ('on',),
+    'HTTP_X_FORWARDED_SCHEME': _SECURE_SCHEMES,
+    'HTTP_X_FORWARDED_PROTO': _SECURE_SCHEMES,
 }
+# Where servers leave a request's target. pywsgi takes it for the path in its absolute
+# form, too.
+_TARGETS = ('PATH_INFO', 'RAW_URI', 'REQUEST_URI')
 
 
 def is_secure(environ: Mapping[str, Any]) -> bool:
     """Whether the client reached the server, or the proxy in front of it, through TLS."""
-    return any(environ.get(name) == value for name, value in _SECURE.items())
+    return any(
+        _first(environ.get(name, '')) in values for name, values in _SECURE.items()
+    )
+
+
+def _first(value: object) -> str:
+    """Return a list's first element, which is from the proxy that saw the client."""
+    return str(value).partition(',')[0].strip().lower()
+
+
+def find_host(environ: Mapping[str, Any]) -> str:
+    """Return the host that the client asked for, perhaps with a port."""
+    # RFC 9112 section 3.2.2: in absolute form the target's host counts, not the Host
+    # header.
+    for name in _TARGETS:
+        authority, _ = split_target(str(environ.get(name, '')))
+        if authority and is_host(authority):
+            return authority
+    server = f'{environ.get("SERVER_NAME", "")}:{environ.get("SERVER_PORT", "")}'
+    return environ.get('HTTP_HOST') or server
 
 
 def determine_url(environ: Mapping[str, Any], schemes: tuple[str, str] = ('ws', 'wss')) -> str:
     """The URL of the request, with the first of ``schemes``, or the second if it is secure."""
-    host = environ.get('HTTP_HOST') or f'{environ.get("SERVER_NAME", "")}:{environ.get("SERVER_PORT", "")}'
-    path = _quoted(environ.get('SCRIPT_NAME', '')) + _quoted(environ.get('PATH_INFO', ''))
+    _, path = split_target(environ.get('PATH_INFO', ''))
+    path = _quoted(environ.get('SCRIPT_NAME', '')) + _quoted(path)
+    # What is no path must not become a part of the host.
+    path = path if path.startswith('/') or not path else f'/{path}'
     query = environ.get('QUERY_STRING', '')
-    return f'{schemes[is_secure(environ)]}://{host}{path}' + (f'?{query}' if query else '')
+    origin = f'{schemes[is_secure(environ)]}://{find_host(environ)}'
+    return f'{origin}{path}' + (f'?{query}' if query else '')
 
 
 def _quoted(path: str) -> str:

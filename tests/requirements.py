@@ -46,6 +46,7 @@ REQUIREMENTS = {
     'D2': 'no offer or answer raises, and an answer never exceeds the offer',
     'D3': "browsers' bare offer is accepted, and no empty header is sent",
     'D4': "zlib's objects are made late and let go early",
+    'D1a': 'a message of max_length passes although it is longer when compressed',
     'D5': 'short messages go uncompressed, compressed ones in one frame',
     'C1': 'greenlets and OS threads may send at once',
     'C2': "a handler's exception is logged once, closes with 1011 and harms nobody else",
@@ -68,6 +69,7 @@ REQUIREMENTS = {
     'K6': "the handshake's own headers cannot be set, all others can",
     'K7': 'bad certificates fail with the reason',
     'K8': 'nothing keeps the process alive, and nobody reconnects unasked',
+    'K9': 'interim responses, folded lines and empty list elements are understood',
     'K10': 'another address is tried after 250 ms, and none is left open',
     'K11': 'what no authority can be is refused; SNI and Location as they should be',
     'K12': 'credentials, for a proxy too, stay with their origin',
@@ -112,7 +114,8 @@ BENCHMARKS = {
     'P8': 'run.py --scenarios handshakes:64',
 }
 
-_IDS = re.compile(r'#:? *([HLBDCSKEFPXGOV]\d+(?:(?:, *| +)[HLBDCSKEFPXGOV]\d+)*)(?::|\s*\Z)')
+_ID = r'[HLBDCSKEFPXGOV]\d+a?'
+_IDS = re.compile(rf'#:? *({_ID}(?:(?:, *| +){_ID})*)(?::|\s*\Z)')
 
 Proofs = dict[str, list[str]]
 
@@ -120,7 +123,7 @@ Proofs = dict[str, list[str]]
 def ids_in(comment: str) -> list[str]:
     """The ids that a comment begins with."""
     match = _IDS.match(comment)
-    return re.findall(r'[A-Z]\d+', match[1]) if match else []
+    return re.findall(_ID, match[1]) if match else []
 
 
 def proofs_in(source: str, path: str) -> Iterator[tuple[str, str]]:

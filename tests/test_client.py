@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,35 @@ class TestConnecting:
     def test_tells_of_the_end(self, response: bytes) -> None:  # K2
         with scripted(answering(response, closes=True)) as server:
             assert fails(server.url) == 'handshake failed: the connection was closed before there was a response'
+
+    @pytest.mark.parametrize(
+        'interim',
+        [
+            b'100 Continue',
+            b'102 Processing',
+            b'103 Early Hints\r\nLink: </a>;\r\n rel=x',
+        ],
+    )
+    def test_passes_over_interim_responses(self, interim: bytes) -> None:  # K9
+        def answer(sock: Any, head: bytes) -> None:
+            sock.sendall(b'HTTP/1.1 ' + interim + b'\r\n\r\n')
+            accepting(HELLO)(sock, head)
+
+        with scripted(answer) as server:
+            record = connect(server.url)
+            record.wait('message')
+            assert (record.messages, record.ws.status) == (['hello'], 101)
+
+    def test_waits_for_the_response_behind_interim_ones_no_longer_than_for_any(
+        self,
+    ) -> None:  # K3, S9
+        with scripted(answering(b'HTTP/1.1 102 Processing\r\n\r\n')) as server:
+            assert fails(server.url, timeout=0.2) == 'handshake failed: handshake timeout before there was a response'
+
+    def test_fails_when_the_server_names_no_subprotocol(self) -> None:
+        with echo_server() as server:
+            assert fails(server.url, protocols=['a']) == (
+                'handshake failed: expected Sec-WebSocket-Protocol to be a, got None')
 
     def test_tells_of_a_subprotocol_that_was_not_offered(self) -> None:
         with scripted(accepting(b'', 'Sec-WebSocket-Protocol: c')) as server:
@@ -764,6 +794,19 @@ class TestProxy:
             assert fails(url, proxy=proxy.origin) == 'proxy: the proxy answered 502 Bad Gateway'
             assert proxy.line() == f'CONNECT {authority} HTTP/1.1'
             assert proxy.headers()['host'] == authority
+
+    def test_may_send_interim_responses(self) -> None:  # K9
+        script = partial(
+            tunnelling, interim=b'HTTP/1.1 100 Continue\r\nA: b\r\n\r\n' * 2
+        )
+        with scripted(accepting(HELLO)) as server, scripted(script) as proxy:
+            assert (
+                connect(server.url, proxy=proxy.origin).wait('message').data == 'hello'
+            )
+        with scripted(
+            answering(b'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n\r\n')
+        ) as proxy:
+            assert fails('ws://h/', proxy=proxy.origin) == 'proxy: the proxy answered 502 Bad Gateway'
 
     def test_gets_credentials_and_headers(self) -> None:  # K5
         with scripted(accepting(HELLO)) as server, scripted(tunnelling) as proxy:

@@ -102,6 +102,8 @@ class TestOptions:
     @pytest.mark.parametrize(('environ', 'url'), [
         ({}, 'http://example.com/'),
         ({'wsgi.url_scheme': 'https', 'QUERY_STRING': 'a=b'}, 'https://example.com/?a=b'),
+        ({'PATH_INFO': 'http://shop.example/chat'}, 'http://shop.example/chat'),
+        ({'RAW_URI': 'http://shop.example/chat?a', 'PATH_INFO': '/chat', 'QUERY_STRING': 'a'}, 'http://shop.example/chat?a'),
         ({'HTTP_X_FORWARDED_PROTO': 'https', 'SCRIPT_NAME': '/x', 'PATH_INFO': '/ü'}, 'https://example.com/x/%FC')])
     def test_has_the_url_of_the_request(self, environ: dict[str, Any], url: str) -> None:
         assert EventSource(make_environ(None, ACCEPT, **environ)).url == url

@@ -17,6 +17,7 @@ from faye_websocket.http import (
     ResponseParser,
     basic_credentials,
     check_headers,
+    is_host,
     is_token,
     serialize_head,
     tokens,
@@ -83,6 +84,14 @@ class TestHeadParser:
     def test_refuses_one_header_more(self) -> None:  # S9
         assert refused(request(*['A: 1'] * 101)) == ('431 Request Header Fields Too Large', 'head has more than 100 headers')
 
+    @pytest.mark.parametrize('parser', [HeadParser, RequestParser])
+    @pytest.mark.parametrize('line', ['B: 1\r\n 2', 'B: 1\r\n\t'])
+    def test_refuses_folded_lines_but_of_responses(
+        self, parser: type[HeadParser], line: str
+    ) -> None:  # RFC 9112, 5.2
+        with pytest.raises(HandshakeError, match='^malformed header line '):
+            parser().parse(request('Host: h', line))
+
     @pytest.mark.parametrize('line', [
         'A', 'A 1', ': 1', 'A : 1', ' A: 1', '\tfolded', 'A\xe9: 1', 'A: 1\n B: 2', 'A: 1\rB: 2', 'A: \0', 'A: \x7f', 'A(): 1',
         '"A": 1'])
@@ -93,12 +102,15 @@ class TestHeadParser:
         assert refused(request('x' * 81)) == ('400 Bad Request', f'malformed header line {"x" * 80!r}')
         assert refused(request(line='x' * 81)) == ('400 Bad Request', f'malformed request line {"x" * 80!r}')
 
-    @pytest.mark.parametrize('head', [b'x' * 30000, b'A: 1\r\n' * 5000, b'\r\n\r' * 10000, b'A: ' + b' ' * 30000 + b'\r\n\r\n'])
+    @pytest.mark.parametrize('parser_class', [HeadParser, RequestParser, ResponseParser])
+    @pytest.mark.parametrize('head', [
+        b'x' * 30000, b'A: 1\r\n' * 5000, b'\r\n\r' * 10000, b'\r\n' * 15000,
+        b'A: ' + b' ' * 30000 + b'\r\n\r\n'])
     def test_takes_linear_time_byte_by_byte(
-        self, assert_linear: AssertLinear, head: bytes
+        self, assert_linear: AssertLinear, head: bytes, parser_class: type[HeadParser]
     ) -> None:  # S6
         def run(size: int) -> None:
-            parser = HeadParser()
+            parser = parser_class()
             try:
                 for index in range(size):
                     parser.parse(head[index:index + 1])
@@ -121,6 +133,52 @@ class TestRequestParser:
             'SERVER_PROTOCOL': 'HTTP/1.1', 'wsgi.url_scheme': 'http', 'HTTP_HOST': 'h:1', 'HTTP_X_A': '1',
             'CONTENT_TYPE': 't', 'CONTENT_LENGTH': '0'}
 
+    @pytest.mark.parametrize('lines', [b'\r\n', b'\r\n\r\n', b'\r\n' * 1000])
+    def test_ignores_empty_lines_before_the_request(
+        self, chunks: Cut, lines: bytes
+    ) -> None:  # RFC 9112, 2.2
+        parser = RequestParser()
+        assert [
+            parser.parse(chunk)
+            for chunk in chunks(lines + request('Host: h') + b'rest')
+            if chunk
+        ].count(True) >= 1
+        assert (parser.start_line, parser.headers) == ('GET / HTTP/1.1', [('Host', 'h')])
+
+    def test_counts_them_to_the_head(self, chunks: Cut) -> None:  # S9
+        assert refused(b'\r\n' * (MAX_HEAD // 2), chunks)[1] == 'head is longer than 32768 bytes'
+
+    @pytest.mark.parametrize(
+        ('target', 'host', 'path', 'query'),
+        [
+            ('http://shop.example/chat', 'shop.example', '/chat', ''),
+            ('HTTPS://shop.example:8443/a%20b?c', 'shop.example:8443', '/a b', 'c'),
+            ('ws://shop.example', 'shop.example', '/', ''),
+            ('http://shop.example?q=/', 'shop.example', '/', 'q=/'),
+            ('http://[::1]:80/', '[::1]:80', '/', ''),
+            ('http://user@shop.example/', 'user@shop.example', '/', ''),
+            ('http:///path', '', '/path', ''),
+            ('ftp://shop.example/', 'h', 'ftp://shop.example/', ''),
+            ('//shop.example/', 'h', '//shop.example/', ''),
+        ],
+    )
+    def test_takes_the_host_of_an_absolute_target(
+        self, target: str, host: str, path: str, query: str
+    ) -> None:
+        environ = parsed(request('Host: h', line=f'GET {target} HTTP/1.1')).environ()
+        assert (environ['HTTP_HOST'], environ['PATH_INFO'], environ['QUERY_STRING']) == (host, path, query)
+
+    @pytest.mark.parametrize(
+        'headers', [[], ['Host: a/b?c#d'], ['Host: a', 'Host: b'], ['Host:']]
+    )
+    def test_leaves_a_host_that_must_be_refused(
+        self, headers: list[str]
+    ) -> None:  # RFC 9112, 3.2
+        environ = parsed(
+            request(*headers, line='GET http://shop.example/ HTTP/1.1')
+        ).environ()
+        assert environ.get('HTTP_HOST') == (', '.join(line[6:] for line in headers) if headers else None)
+
     def test_joins_what_is_repeated(self) -> None:
         environ = parsed(request('Connection: keep-alive', 'connection: Upgrade')).environ()
         assert environ['HTTP_CONNECTION'] == 'keep-alive, Upgrade'
@@ -140,7 +198,7 @@ class TestRequestParser:
         assert (environ['REQUEST_METHOD'], environ['SERVER_PROTOCOL']) == (method, version)
 
     @pytest.mark.parametrize('line', [
-        '', 'GET', 'GET /', 'GET  / HTTP/1.1', 'get / HTTP/1.1', 'GET / HTTP/1', 'GET / HTTP/11.1', 'GET / http/1.1',
+        ' ', 'GET', 'GET /', 'GET  / HTTP/1.1', 'get / HTTP/1.1', 'GET / HTTP/1', 'GET / HTTP/11.1', 'GET / http/1.1',
         'GET /a b HTTP/1.1', 'GET /\xe9 HTTP/1.1', 'GET / HTTP/1.1 ', 'GET /\n HTTP/1.1'])
     def test_refuses_a_malformed_request_line(self, chunks: Cut, line: str) -> None:
         assert refused(request('Host: h', line=line), chunks) == ('400 Bad Request', f'malformed request line {line!r}')
@@ -169,6 +227,69 @@ class TestResponseParser:
     def test_shows_no_more_than_80_characters_of_a_line(self) -> None:
         with pytest.raises(HandshakeError, match=f"got '{'x' * 80}'$"):
             ResponseParser().parse(request(line='x' * 81))
+
+    @pytest.mark.parametrize(
+        ('lines', 'headers'),
+        [
+            (['A: 1\r\n 2'], [('A', '1 2')]),
+            (['A: 1 \t\r\n\t \t2 \r\n 3', 'B: 4'], [('A', '1 2 3'), ('B', '4')]),
+            (['A: 1\r\n \r\n\t\r\n 2'], [('A', '1 2')]),
+            (['A:\r\n 1', 'B: 2\r\n '], [('A', '1'), ('B', '2')]),
+            (['A: 1\r\n B: 2'], [('A', '1 B: 2')]),
+            (['A: 1\r\n 2'] * MAX_HEADERS, [('A', '1 2')] * MAX_HEADERS),
+        ],
+    )
+    def test_unfolds_lines(
+        self, chunks: Cut, lines: list[str], headers: list[Any]
+    ) -> None:  # K9
+        parser = ResponseParser()
+        for chunk in chunks(request(*lines, line='HTTP/1.1 200 OK')):
+            parser.parse(chunk)
+        assert parser.headers == headers
+
+    @pytest.mark.parametrize('line', [' A: 1', '\t', ' '])
+    def test_has_nothing_to_unfold_before_the_first_header(
+        self, line: str
+    ) -> None:  # K9
+        with pytest.raises(HandshakeError, match='^malformed header line '):
+            ResponseParser().parse(request(line, 'A: 1', line='HTTP/1.1 200 OK'))
+
+    @pytest.mark.parametrize('part', ['\r\n ', ' ', '\r\n\t x', ' \t'])
+    def test_unfolds_in_linear_time(
+        self, assert_linear: AssertLinear, part: str
+    ) -> None:  # S6, K9
+        def run(count: int) -> None:
+            ResponseParser().parse(
+                request(f'A: {part * count}x', line='HTTP/1.1 200 OK')
+            )
+
+        assert_linear(run, 4000 // len(part))
+
+    @pytest.mark.parametrize('status', [100, 102, 103, 199])
+    def test_passes_over_interim_responses(
+        self, chunks: Cut, status: int
+    ) -> None:  # K9
+        parser = ResponseParser()
+        wire = (
+            request('A: 1', line=f'HTTP/1.1 {status} Wait') * 16
+            + request('B: 2', line='HTTP/1.1 200 OK')
+            + b'body'
+        )
+        pieces = chunks(wire)
+        while not parser.parse(pieces.pop(0)):
+            assert parser.rest == b''
+        assert (parser.status, parser.reason, parser.headers) == (
+            200,
+            'OK',
+            [('B', '2')],
+        )
+        assert parser.rest + b''.join(pieces) == b'body'
+
+    @pytest.mark.parametrize('status', ['099', '101', '200'])
+    def test_takes_all_others_for_the_response(self, status: str) -> None:
+        parser = ResponseParser()
+        assert parser.parse(request(line=f'HTTP/1.1 {status} Now')) is True
+        assert parser.status == int(status)
 
     def test_finds_a_header_in_any_case_and_joins_its_lines(self) -> None:
         parser = ResponseParser()
@@ -228,6 +349,55 @@ def test_serializes_a_head() -> None:
     ('a,b', False)])
 def test_knows_a_token(text: str, is_one: bool) -> None:
     assert is_token(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ('text', 'is_one'),
+    [
+        ('example.com', True),
+        ('EXAMPLE.com:8080', True),
+        ('example.com:', True),
+        ('a_b.c-d~', True),
+        ('%2Frun%2Fsocket', True),
+        ("!$&'()*+;=", True),
+        ('127.0.0.1:80', True),
+        ('[::1]', True),
+        ('[2001:DB8::1.2.3.4]:443', True),
+        ('[fe80::1%25eth0]', True),
+        ('[fe80::1%eth0]:80', True),
+        ('[v1.a:b]', True),
+        ('localhost.', True),
+        ('', False),
+        (':80', False),
+        ('a/b?c#d', False),
+        ('user@h', False),
+        ('a b', False),
+        ('a\\b', False),
+        ('h:80x', False),
+        ('h:80:80', False),
+        ('a,b', False),
+        ('%zz', False),
+        ('%2', False),
+        ('\xe9', False),
+        ('::1', False),
+        ('[::1', False),
+        ('[::1]x', False),
+        ('x[::1]', False),
+        ('[]', False),
+        ('[g::1]', False),
+        ('h\n', False),
+        ('<h>', False),
+    ],
+)
+def test_knows_a_host(text: str, is_one: bool) -> None:
+    assert is_host(text) is is_one
+
+
+@pytest.mark.parametrize('part', ['a', '%41', '[', ':', '1:', '%'])
+def test_knows_a_host_in_linear_time(
+    assert_linear: AssertLinear, part: str
+) -> None:  # S6
+    assert_linear(lambda count: is_host(f'[{part * count}') or is_host(part * count + '/'), 8192 // len(part))
 
 
 @pytest.mark.parametrize(('value', 'elements'), [

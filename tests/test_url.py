@@ -26,6 +26,17 @@ REQUEST = {'wsgi.url_scheme': 'http', 'HTTP_HOST': 'example.com', 'SCRIPT_NAME':
     ({'PATH_INFO': '/a b/\xc3\xa9%?#'}, 'ws://example.com/a%20b/%C3%A9%25%3F%23'),
     ({'PATH_INFO': "/:@!$&'()*+,;=~-._"}, "ws://example.com/:@!$&'()*+,;=~-._"),
     ({'PATH_INFO': '/\u20ac'}, 'ws://example.com/%3F'),
+    # pywsgi, and then gunicorn and uWSGI: RFC 9112, 3.2.2
+    ({'PATH_INFO': 'http://shop.example/chat'}, 'ws://shop.example/chat'),
+    ({'PATH_INFO': 'HTTPS://shop.example:81/a b', 'QUERY_STRING': 'c'}, 'ws://shop.example:81/a%20b?c'),
+    ({'PATH_INFO': 'http://shop.example', 'wsgi.url_scheme': 'https'}, 'wss://shop.example/'),
+    ({'PATH_INFO': '/chat', 'RAW_URI': 'http://shop.example/chat?a'}, 'ws://shop.example/chat'),
+    ({'PATH_INFO': '/chat', 'REQUEST_URI': 'http://shop.example/chat?a'}, 'ws://shop.example/chat'),
+    ({'PATH_INFO': '/chat', 'RAW_URI': '/chat', 'REQUEST_URI': '/http://shop.example/'}, 'ws://example.com/chat'),
+    ({'PATH_INFO': 'http://user@shop.example/chat'}, 'ws://example.com/chat'),
+    ({'PATH_INFO': 'http:///chat'}, 'ws://example.com/chat'),
+    ({'PATH_INFO': '.evil.example/'}, 'ws://example.com/.evil.example/'),
+    ({'PATH_INFO': '*'}, 'ws://example.com/*'),
 ])
 def test_is_put_together_from_the_request(change: dict[str, Any], url: str) -> None:
     environ = {name: value for name, value in {**REQUEST, **change}.items() if value is not None}

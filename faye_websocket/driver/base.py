@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import HandshakeError
-from ..http import HeaderList, Headers, check_headers, serialize_head, tokens
+from ..http import HeaderList, Headers, check_headers, is_host, serialize_head, tokens
 from .codes import CloseCode, Opcode
 from .emitter import EventEmitter
 from .text import encode_text
@@ -297,6 +297,8 @@ def _check_request(environ: Mapping[str, Any]) -> None:
         message = 'the Host header is missing'
     elif ',' in host:
         message = 'there is more than one Host header'
+    elif not is_host(host):
+        message = f'the Host header is no host: {host[:80]!r}'
     elif not has_token(environ, 'HTTP_UPGRADE', 'websocket'):
         message = 'the Upgrade header does not say websocket'
     elif not has_token(environ, 'HTTP_CONNECTION', 'upgrade'):

@@ -196,18 +196,23 @@ class Client(Hybi):
         """Section 4.1, the list of what a client must validate. Raises HandshakeError."""
         response = self._response_parser
         accept = accept_key(self._key)
-        self._expect('Upgrade', 'websocket', (response.get('Upgrade') or '').lower() == 'websocket')
+        upgrade = tokens((response.get('Upgrade') or '').lower())
+        self._expect('Upgrade', 'websocket', upgrade == ['websocket'])
         self._expect('Connection', 'Upgrade', 'upgrade' in tokens((response.get('Connection') or '').lower()))
         self._expect('Sec-WebSocket-Accept', accept, response.get('Sec-WebSocket-Accept') == accept)
         self._check_extensions(response.get('Sec-WebSocket-Extensions') or '')
         protocol = response.get('Sec-WebSocket-Protocol')
-        self._expect('Sec-WebSocket-Protocol', ' or '.join(self._offered) or 'none', protocol in (None, *self._offered))
+        # WHATWG goes further than RFC 6455: a client that offers subprotocols fails if
+        # the server names none of them.
+        is_right = protocol in self._offered if self._offered else protocol is None
+        expected = ' or '.join(self._offered) or 'none'
+        self._expect('Sec-WebSocket-Protocol', expected, is_right)
         self.protocol = protocol or ''
 
     def _check_extensions(self, answer: str) -> None:
         """Section 4.1, step 5: an extension in the answer that was not asked for fails the connection; and section 9.1."""
         if self._extensions is None:
-            self._expect('Sec-WebSocket-Extensions', 'none', not answer)
+            self._expect('Sec-WebSocket-Extensions', 'none', not tokens(answer))
             return
         try:
             self._extensions.activate(answer)

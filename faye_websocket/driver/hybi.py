@@ -10,13 +10,13 @@ import binascii
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import HandshakeError, InvalidData, MessageTooBig, ProtocolError
 from ..extensions.header import parse_extensions
 from ..extensions.pipeline import Extension, Message, Pipeline
-from ..http import HeaderList, serialize_head
+from ..http import HeaderList, serialize_head, tokens
 from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO, SharedMessage
 from .codec import Frame, FrameParser, serialize_frame, serialize_frame_head, serialize_text
 from .codes import Opcode
@@ -75,7 +75,7 @@ class Hybi(Driver):
         **options: Any,
     ) -> None:
         super().__init__(io, protocols, **options)
-        self.version = VERSIONS.get(io.environ.get('HTTP_SEC_WEBSOCKET_VERSION', ''), 'hybi-13')
+        self.version = VERSIONS.get(_find_version(io.environ) or '', 'hybi-13')
         self.max_fragments = int(min(max_fragments, sys.maxsize))
         self._extensions = Pipeline(extensions) if extensions else None
         self._parser = FrameParser(masked=not self.is_client)
@@ -94,7 +94,7 @@ class Hybi(Driver):
         """Raises HandshakeError when the request must be refused. Pure."""
         super().check()
         environ = self._environ
-        version = environ.get('HTTP_SEC_WEBSOCKET_VERSION')
+        version = _find_version(environ)
         if version not in VERSIONS:
             # 4.4: "the server MUST respond with one or more |Sec-WebSocket-Version| header fields" that it supports
             supported = ('Sec-WebSocket-Version', ', '.join(VERSIONS))
@@ -336,6 +336,12 @@ class Hybi(Driver):
             if self._extensions is not None:
                 self._extensions.close()
         super()._close(code, reason)
+
+
+def _find_version(environ: Mapping[str, Any]) -> str | None:
+    """Return the version that a request asks for, less the empty elements of a list."""
+    header = environ.get('HTTP_SEC_WEBSOCKET_VERSION')
+    return header if not header or header in VERSIONS else ', '.join(tokens(header))
 
 
 def _decode(opcode: int, data: bytes) -> str | bytes:

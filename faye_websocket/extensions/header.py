@@ -15,6 +15,9 @@ Parameters = dict[str, Value | list[Value]]
 _MAX_PARTS = 100
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# RFC 9110 section 5.6.1.2: "A recipient MUST parse and ignore a reasonable number of
+# empty list elements"
+_EMPTY = re.compile(r'[ \t,]*')
 # A name, perhaps a value, and what ends them. No part of it can match a text in two ways, so it cannot backtrack far
 # (CVE-2020-7662, CVE-2020-7663).
 _PART = re.compile(rf'[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?[ \t]*(?:([;,])|\Z)')
@@ -26,9 +29,13 @@ def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
     Raises ValueError for a malformed one, and for one of too many parts.
     """
     offers: list[tuple[str, Parameters]] = []
-    position, separator = 0, ',' if header.strip(' \t') else None
+    position, separator = 0, ','
     parts = 0
     while separator is not None:
+        if separator == ',':
+            position = _skip_empty(header, position)
+            if position == len(header):
+                break
         parts += 1
         if parts > _MAX_PARTS:
             raise ValueError(f'more than {_MAX_PARTS} extensions and parameters in the Sec-WebSocket-Extensions header')
@@ -41,6 +48,13 @@ def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
             _add(offers[-1][1], match)
         position, separator = match.end(), match[4]
     return offers
+
+
+def _skip_empty(header: str, position: int) -> int:
+    """Return where the list's next element begins that is not empty."""
+    match = _EMPTY.match(header, position)
+    assert match is not None
+    return match.end()
 
 
 def _add(parameters: Parameters, match: re.Match[str]) -> None:

@@ -224,14 +224,100 @@ class TestConnecting:
         driver.parse(f'{ACCEPTED}Sec-WebSocket-Protocol: {protocol}\r\n\r\n'.encode())
         assert (io.log, driver.protocol, driver.extensions) == ([('open',)], protocol, '')
 
-    def test_takes_none_of_those_that_it_offered(self) -> None:
+    @pytest.mark.parametrize('response', [RESPONSE, f'{ACCEPTED}Sec-WebSocket-Protocol:\r\n\r\n'.encode()])
+    def test_fails_when_the_server_names_no_subprotocol(self, chunks: Cut, response: bytes) -> None:
         driver, io = started('ws://h/', ['a', 'b'])
-        driver.parse(RESPONSE)
-        assert (io.log, driver.protocol) == ([('open',)], '')
+        for chunk in chunks(response + frame(TEXT, b'hi')):
+            driver.parse(chunk)
+        got = None if response is RESPONSE else ''
+        assert io.log == failed(f'handshake failed: expected Sec-WebSocket-Protocol to be a or b, got {got!r}')
+        assert (driver.ready_state, driver.protocol) == (CLOSED, '')
+
+    @pytest.mark.parametrize(
+        'interim',
+        [
+            ['100 Continue'],
+            ['102 Processing'],
+            ['103 Early Hints\r\nLink: </a.css>; rel=preload'],
+            ['103 Early Hints', '100', '199 What'],
+            ['100 Continue'] * 16,
+        ],
+    )
+    def test_passes_over_interim_responses(
+        self, chunks: Cut, interim: list[str]
+    ) -> None:  # K9
+        driver, io = started()
+        heads = ''.join(f'HTTP/1.1 {each}\r\n\r\n' for each in interim).encode()
+        for chunk in chunks(heads + RESPONSE + frame(TEXT, b'hi')):
+            driver.parse(chunk)
+        assert io.log == [('open',), ('message', 'hi')]
+        assert (driver.status, [name for name, _ in driver.headers]) == (
+            101,
+            ['Upgrade', 'Connection', 'Sec-WebSocket-Accept'],
+        )
+
+    def test_shows_the_refusal_behind_an_interim_response(
+        self, chunks: Cut
+    ) -> None:  # K9, K2
+        driver, io = started()
+        for chunk in chunks(
+            b'HTTP/1.1 103 Early Hints\r\nA: 1\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno'
+        ):
+            driver.parse(chunk)
+        assert io.log == failed(
+            'handshake failed: expected status 101, got 404 Not Found'
+        )
+        assert (driver.headers, driver.body) == ([('Content-Length', '2')], b'no')
+
+    def test_waits_for_the_response_behind_an_interim_one(self) -> None:  # K9
+        driver, io = started()
+        driver.parse(b'HTTP/1.1 100 Continue\r\n\r\n')
+        assert (io.log, driver.status) == ([], None)
+        driver.end()
+        assert io.log == failed('handshake failed: the connection was closed before there was a response')
+
+    def test_takes_no_number_of_interim_responses(self, chunks: Cut) -> None:  # S9
+        driver, io = started()
+        for chunk in chunks(b'HTTP/1.1 102 Processing\r\n\r\n' * 17 + RESPONSE):
+            driver.parse(chunk)
+        assert io.log == failed('more than 16 interim responses, the last with status 102')
+
+    def test_takes_an_interim_response_of_the_size_of_any_other(self) -> None:  # S9
+        driver, io = started()
+        driver.parse(b'HTTP/1.1 103 Early Hints\r\nLink: ' + b'x' * 32768)
+        assert io.log == failed('head is longer than 32768 bytes')
+
+    def test_unfolds_lines(self, chunks: Cut) -> None:  # K9
+        driver, io = started('ws://h/', ['a'])
+        response = (
+            ACCEPTED.replace('Connection: ', 'Connection: keep-alive,\r\n\t')
+            + 'Sec-WebSocket-Protocol:\r\n a\r\n\r\n'
+        )
+        for chunk in chunks(response.encode()):
+            driver.parse(chunk)
+        assert (io.log, driver.protocol) == ([('open',)], 'a')
+        assert ('Connection', 'keep-alive, Upgrade') in driver.headers
+
+    @pytest.mark.parametrize(
+        ('old', 'new'),
+        [
+            ('Upgrade: websocket', 'Upgrade: , websocket,'),
+            ('Connection: Upgrade', 'Connection: ,Upgrade, ,'),
+            ('\r\n\r\n', '\r\nSec-WebSocket-Extensions: , ,\r\n\r\n'),
+        ],
+    )
+    def test_ignores_empty_elements(
+        self, chunks: Cut, old: str, new: str
+    ) -> None:  # K9
+        driver, io = started()
+        for chunk in chunks(RESPONSE.decode().replace(old, new, 1).encode()):
+            driver.parse(chunk)
+        assert io.log == [('open',)]
 
     @pytest.mark.parametrize(('old', 'new', 'text'), [
         ('Upgrade: websocket\r\n', '', 'expected Upgrade to be websocket, got None'),
         ('Upgrade: websocket', 'Upgrade: h2c', "expected Upgrade to be websocket, got 'h2c'"),
+        ('Upgrade: websocket', 'Upgrade: websocket, h2c', "expected Upgrade to be websocket, got 'websocket, h2c'"),
         ('Connection: Upgrade\r\n', '', 'expected Connection to be Upgrade, got None'),
         ('Connection: Upgrade', 'Connection: close', "expected Connection to be Upgrade, got 'close'"),
         (f'Sec-WebSocket-Accept: {ACCEPT}\r\n', '', f'expected Sec-WebSocket-Accept to be {ACCEPT}, got None'),

@@ -46,12 +46,32 @@ class TestAnswer:
         tunnel.end()
         assert io.log == [('connect',)]
 
+    @pytest.mark.parametrize('interim', [1, 16])
+    def test_may_be_behind_interim_responses(
+        self, chunks: Cut, interim: int
+    ) -> None:  # K9
+        tunnel, io = started()
+        for chunk in chunks(
+            b'HTTP/1.1 100 Continue\r\nA: b\r\n\r\n' * interim
+            + b'HTTP/1.1 200 Fine\r\nVia: x,\r\n y\r\n\r\n'
+        ):
+            tunnel.parse(chunk)
+        assert (io.log, tunnel.status, tunnel.headers) == ([('connect',)], 200, [('Via', 'x, y')])
+
+    def test_is_not_behind_any_number_of_them(self, chunks: Cut) -> None:  # S9
+        tunnel, io = started()
+        for chunk in chunks(
+            b'HTTP/1.1 100 Continue\r\n\r\n' * 17 + b'HTTP/1.1 200 Fine\r\n\r\n'
+        ):
+            tunnel.parse(chunk)
+        assert io.log == [('error', 'HandshakeError', 'more than 16 interim responses, the last with status 100')]
+
     def test_may_have_the_first_bytes_of_the_server_behind_it(self) -> None:
         tunnel, _ = started()
         tunnel.parse(b'HTTP/1.1 200 Fine\r\n\r\nearly')
         assert tunnel.rest == b'early'
 
-    @pytest.mark.parametrize('status', ['407 Proxy Authentication Required', '502 Bad Gateway', '199 What', '300 Go', '403'])
+    @pytest.mark.parametrize('status', ['407 Proxy Authentication Required', '502 Bad Gateway', '101 What', '300 Go', '403'])
     def test_is_a_refusal(self, chunks: Cut, status: str) -> None:  # K5
         tunnel, io = started()
         for chunk in chunks(f'HTTP/1.1 {status}\r\nProxy-Authenticate: Basic\r\n\r\n'.encode()):

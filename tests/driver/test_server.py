@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from faye_websocket import PermessageDeflate
 from faye_websocket.driver import CLOSED, CLOSING, CONNECTING, OPEN, server
 from faye_websocket.errors import HandshakeError
+from faye_websocket.url import determine_url
 from tests.conftest import Cut
 from tests.driver.recorder import BufferedRecorder, Recorder, sent
 from tests.driver.requests import ACCEPT, HIXIE_76_BODY, HIXIE_76_PROOF, HYBI_HEAD
@@ -58,6 +60,54 @@ class TestConnecting:
         assert io.log[2:] == [('write', HIXIE_76_PROOF), ('open',), ('message', 'hi')]
         assert driver.version == 'hixie-76'
 
+    def test_ignores_empty_lines_before_the_request(
+        self, chunks: Cut
+    ) -> None:  # RFC 9112, 2.2
+        driver, io = listening()
+        for chunk in chunks(b'\r\n\r\n' + HYBI_HEAD + sent(TEXT, b'hi')):
+            driver.parse(chunk)
+        assert io.log == [('connect',), ('write', ACCEPTED), ('open',), ('message', 'hi')]
+
+    @pytest.mark.parametrize('head', [HYBI_HEAD, HIXIE_75_HEAD])
+    def test_is_asked_for_by_the_host_of_an_absolute_target(
+        self, head: bytes
+    ) -> None:  # RFC 9112, 3.2.2
+        driver, io = listening()
+        driver.parse(head.replace(b'GET /demo', b'GET http://shop.example:81/demo'))
+        assert (driver.environ['HTTP_HOST'], driver.environ['PATH_INFO']) == (
+            'shop.example:81',
+            '/demo',
+        )
+        assert determine_url(driver.environ) == 'ws://shop.example:81/demo'
+        assert ('open',) in io.log
+
+    @pytest.mark.parametrize(
+        ('header', 'value'),
+        [
+            ('Connection', ', Upgrade,'),
+            ('Upgrade', 'websocket,'),
+            ('Sec-WebSocket-Version', ',13,'),
+            ('Sec-WebSocket-Protocol', ',, chat ,'),
+            ('Sec-WebSocket-Extensions', 'permessage-deflate,'),
+            ('Sec-WebSocket-Extensions', ', permessage-deflate'),
+            ('Sec-WebSocket-Extensions', ','),
+        ],
+    )
+    def test_ignores_empty_elements(self, header: str, value: str) -> None:  # K9
+        lines = [
+            line
+            for line in HYBI_HEAD.decode().split('\r\n')[:-2]
+            if not line.startswith(f'{header}:')
+        ]
+        driver, io = listening(protocols=['chat'], extensions=[PermessageDeflate()])
+        driver.parse('\r\n'.join([*lines, f'{header}: {value}', '', '']).encode())
+        assert io.events == [('connect',), ('open',)]
+        assert (driver.version, driver.protocol, driver.extensions) == (
+            'hybi-13',
+            'chat' if 'chat' in value else '',
+            'permessage-deflate' if 'perm' in value else '',
+        )
+
     @pytest.mark.parametrize(('secure', 'location'), [(False, b'ws://example.com/demo'), (True, b'wss://example.com/demo')])
     def test_is_told_whether_it_is_secure(self, secure: bool, location: bytes) -> None:
         driver, io = listening(secure=secure)
@@ -101,6 +151,12 @@ class TestConnecting:
         (b'GET / HTTP/1.1\r\nHost\r\n\r\n', '400 Bad Request', "malformed header line 'Host'"),
         (b'GET / HTTP/1.1\r\nHost: h\r\n\r\n', '400 Bad Request', 'the Upgrade header does not say websocket'),
         (b'GET / HTTP/1.0\r\n\r\n', '400 Bad Request', 'a WebSocket handshake is made over HTTP/1.1'),
+        (b'GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\n 2\r\n\r\n', '400 Bad Request', "malformed header line ' 2'"),
+        (b'GET / HTTP/1.1\r\nHost: a/b?c#d\r\n\r\n', '400 Bad Request', "the Host header is no host: 'a/b?c#d'"),
+        (b'GET http://h/ HTTP/1.1\r\nHost: a/b?c#d\r\n\r\n', '400 Bad Request', "the Host header is no host: 'a/b?c#d'"),
+        (b'GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n', '400 Bad Request', "the Host header is no host: 'u@h'"),
+        (b'GET http://h/ HTTP/1.1\r\n\r\n', '400 Bad Request', 'the Host header is missing'),
+        (b'GET http:/// HTTP/1.1\r\nHost: h\r\n\r\n', '400 Bad Request', 'the Host header is missing'),
         (b'x' * 32768, '431 Request Header Fields Too Large', 'head is longer than 32768 bytes'),
     ])
     def test_refuses_what_is_no_handshake(self, chunks: Cut, request_: bytes, status: str, text: str) -> None:  # S2 S9

@@ -52,6 +52,8 @@ class TestRefusals:
         ({'SERVER_PROTOCOL': 'HTTP/2'}, 'a WebSocket handshake is made over HTTP/1.1'),
         ({'HTTP_HOST': None}, 'the Host header is missing'),
         ({'HTTP_HOST': ''}, 'the Host header is missing'),
+        ({'HTTP_HOST': 'a/b?c#d'}, "the Host header is no host: 'a/b?c#d'"),
+        ({'HTTP_HOST': 'x' * 90 + ' '}, f"the Host header is no host: {'x' * 80!r}"),
         ({'HTTP_UPGRADE': None}, 'the Upgrade header does not say websocket'),
         ({'HTTP_UPGRADE': 'h2c, websockets'}, 'the Upgrade header does not say websocket'),
         ({'HTTP_CONNECTION': None}, 'the Connection header does not say Upgrade'),

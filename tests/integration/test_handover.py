@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.conftest import ServerPool, Setting, settings
 from tests.support.endings import FAULTY, POLITE, RUDE, SMUGGLED_PATH, SUDDEN, Ending, busy
+from tests.support.eventstream import EventClient
 from tests.support.processes import Endpoint
 from tests.support.proxies import nginx
 from tests.support.servers import SERVERS, Server, serve
@@ -346,3 +347,20 @@ def test_nginx_in_front_of_a_tcp_port_passes_a_conversation(
         assert client.receive_frame() == Frame(TEXT, b'through nginx')
         client.send_close(1000)
         assert parse_frames(client.read_to_eof())[0][0].code == 1000
+
+
+@pytest.mark.parametrize('kind', SERVERS)
+def test_an_absolute_target_names_the_host(
+    kind: str, tmp_path: Path
+) -> None:  # RFC 9112, 3.2.2
+    with serve(kind, 'tests.support.apps:where', tmp_path=tmp_path) as server:
+        with RawClient(server, 'http://shop.example:81/chat?a=b') as client:
+            assert client.handshake().status == 101
+            assert client.receive_frame() == Frame(
+                TEXT, b'ws://shop.example:81/chat?a=b'
+            )
+        with EventClient(server, 'http://shop.example:81/feed') as reader:
+            assert reader.open().receive_event().data == 'http://shop.example:81/feed'
+        with RawClient(server, '/chat') as client:
+            assert client.handshake().status == 101
+            assert client.receive_frame() == Frame(TEXT, b'ws://example.com/chat')

@@ -45,6 +45,21 @@ def control(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return ws(environ, start_response)
 
 
+def where(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Send the URL of the request, to a WebSocket or as an event."""
+    from faye_websocket import EventSource, WebSocket
+
+    socket: Any
+    if WebSocket.is_websocket(environ):
+        socket = WebSocket(environ)
+    elif EventSource.is_eventsource(environ):
+        socket = EventSource(environ)
+    else:
+        return hello(start_response)
+    socket.send(socket.url)
+    return socket(environ, start_response)
+
+
 def hello(start_response: StartResponse) -> Iterable[bytes]:
     """The answer to plain HTTP."""
     start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '5')])

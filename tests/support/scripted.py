@@ -182,12 +182,12 @@ def resetting(sock: Any, head: bytes) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
 
 
-def tunnelling(sock: Any, head: bytes) -> None:
-    """What a proxy does for CONNECT."""
+def tunnelling(sock: Any, head: bytes, interim: bytes = b'') -> None:
+    """What a proxy does for CONNECT, behind ``interim`` responses."""
     host, _, port = head.split(b' ')[1].decode().rpartition(':')
     there = socket.create_connection((host, int(port)))
     try:
-        sock.sendall(b'HTTP/1.1 200 Connection established\r\n\r\n')
+        sock.sendall(interim + b'HTTP/1.1 200 Connection established\r\n\r\n')
         gevent.joinall([gevent.spawn(pump, sock, there), gevent.spawn(pump, there, sock)], raise_error=False)
     finally:
         there.close()
