@@ -355,7 +355,7 @@ class TestStreaming:
     def test_counts_its_events(self, counters: Counters) -> None:
         es, response = opened()
         assert es.send('one')
-        sent = len(b'retry: 5000\r\n\r\n') + len(next(response))
+        sent = len(b'retry: 5000\r\n') + len(next(response))
         assert counted(counters, 'eventsource') == {'opened': 1, 'open': 1, 'messages_sent': 1}
         es.close()
         assert not es.send('late')

@@ -21,8 +21,8 @@ from tests.support.local import Record, Response, run_threads
 from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE, wait_until
 
-RETRY = b'retry: 5000\r\n\r\n'
-PING = b':\r\n\r\n'
+RETRY = b'retry: 5000\r\n'
+PING = b':\r\n'
 
 
 def event(data: str) -> bytes:
@@ -337,13 +337,13 @@ class TestOverflow:
         assert es.send('x' * 900)
         assert not es.send('x' * 900)
         assert es.ready_state == EventSource.CLOSING
-        assert list(response) == [b': slow consumer\r\n\r\n']
+        assert list(response) == [b': slow consumer\r\n']
         assert describe(record.of('close')[0]) == (1013, 'slow consumer', False)
 
     def test_too_much_before_the_response_ends_it(self) -> None:
         es = new_source(max_buffered=1000)
         assert [es.send('x' * 900), es.send('x' * 900)] == [True, False]
-        assert list(respond(es)) == [RETRY + b': slow consumer\r\n\r\n']
+        assert list(respond(es)) == [RETRY + b': slow consumer\r\n']
 
     def test_drop_answers_false_until_the_client_has_caught_up(self) -> None:  # B1
         es, response = opened(max_buffered=1000, overflow='drop')

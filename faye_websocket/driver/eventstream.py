@@ -38,8 +38,10 @@ _NOT_ACCEPTABLE = re.compile(r';[ \t]*q=0(\.0*)?[ \t]*(;|\Z)', re.IGNORECASE)
 # Clients that cannot set headers, which EventSource in old browsers was made of, send it so.
 _LAST_EVENT_ID = frozenset({'lastEventId', 'last-event-id'})
 
-# 9.2.7: "authors can include a comment line (one starting with a ':' character) every 15 seconds or so"
-PING = b':\r\n\r\n'
+# 9.2.7: "authors can include a comment line (one starting with a ':' character) every
+# 15 seconds or so". No empty line follows it, nor the field ``retry``: of a block
+# without data, which no browser dispatches, some clients make an event.
+PING = b':\r\n'
 
 
 def is_eventsource(environ: Mapping[str, Any]) -> bool:
@@ -77,20 +79,12 @@ def serialize_retry(seconds: float) -> bytes:
     """Tells the client how long to wait before it connects again. Raises ValueError for what is no time."""
     if not 0 <= seconds * 1000 < math.inf:
         raise ValueError(f'retry: expected at least 0 seconds, got {seconds!r}')
-    return b'retry: %d\r\n\r\n' % round(seconds * 1000)
+    return b'retry: %d\r\n' % round(seconds * 1000)
 
 
 def serialize_comment(text: str) -> bytes:
     """A line for those who read the stream themselves; ``text`` has one line."""
-    return f': {text}\r\n\r\n'.encode()
-
-
-def _encode(text: str) -> bytes:
-    """UTF-8, without surrogates."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace').encode()
+    return encode_text(f': {text}\r\n')
 
 
 class EventStream(Driver):

@@ -26,7 +26,7 @@ from tests.support.eventstream import EventParser, ServerEvent
 Cost = Callable[[Callable[[], object]], float]
 
 HEAD = b'HTTP/1.1 200 OK\r\n\r\n'
-PREAMBLE = b'retry: 5000\r\n\r\n'
+PREAMBLE = b'retry: 5000\r\n'
 
 # Everything that means something to a parser, or that an encoder may stumble over.
 SPECIAL = [
@@ -81,6 +81,25 @@ class TestSerializing:
             expected.append(ServerEvent(as_read(data), scalar_values(event or '') or 'message', last_event_id))
         stream = PREAMBLE + b''.join(serialize_event(*event) + PING for event in events)
         assert EventParser().parse(stream).events == expected
+
+    def test_every_empty_line_ends_an_event(self) -> None:  # E1
+        # fetch-event-source, httpx-sse and others make an event without data of any
+        # other, which no browser does.
+        stream = (
+            serialize_retry(1)
+            + PING
+            + serialize_event('a', id='1')
+            + PING * 2
+            + serialize_event('b\n\nc')
+            + PING
+        )
+        *blocks, rest = stream.split(b'\r\n\r\n')
+        assert [b'\r\ndata: ' in block for block in blocks] == [True, True]
+        assert (
+            rest + serialize_comment('slow consumer') == PING + b': slow consumer\r\n'
+        )
+        events = [ServerEvent(data, last_event_id='1') for data in ('a', 'b\n\nc')]
+        assert EventParser().parse(stream).events == events
 
     @given(texts, texts, texts)
     def test_nothing_breaks_out_of_its_field(self, data: str, event: str, id: str) -> None:  # S7, E1
@@ -261,7 +280,7 @@ class TestOpen:
     def test_failing_says_why_in_the_place_of_what_waits(self, io: type[Recorder], verb: str) -> None:
         driver, recorder = opened(io)
         driver.fail(1013, 'slow consumer')
-        assert recorder.log == [(verb, b': slow consumer\r\n\r\n'), ('close', 1013, 'slow consumer')]
+        assert recorder.log == [(verb, b': slow consumer\r\n'), ('close', 1013, 'slow consumer')]
         assert not driver.was_clean
 
     def test_the_end_of_the_connection_is_the_end(self) -> None:

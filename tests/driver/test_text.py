@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from faye_websocket.driver.base import SharedMessage
 from faye_websocket.driver.control import check_close, close_payload, control_payload
+from faye_websocket.driver.eventstream import serialize_comment, serialize_event
 from faye_websocket.driver.text import encode_text
 from faye_websocket.extensions import PermessageDeflate
 from tests.driver import test_client
@@ -155,3 +156,10 @@ class TestControlFrames:
 
     def test_are_cut_where_a_character_ends(self) -> None:
         assert close_payload(1011, 'ab' + '\ud800' * 41)[2:] == b'ab' + '\ufffd'.encode() * 40
+
+
+def test_an_event_stream_has_none_either() -> None:
+    assert serialize_event(
+        LONE, LONE, LONE
+    ) == b'event: %b\r\nid: %b\r\ndata: %b\r\n\r\n' % (MENDED, MENDED, MENDED)
+    assert serialize_comment(LONE) == b': %b\r\n' % MENDED

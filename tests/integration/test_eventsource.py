@@ -231,5 +231,5 @@ def test_webtest_reads_the_events() -> None:  # E7
     app = importlib.import_module('webtest').TestApp(importlib.import_module('tests.support.sources').app)
     response = app.get('/ten', headers={'Accept': 'text/event-stream'})
     assert response.content_type == 'text/event-stream'
-    assert response.body.startswith(b'retry: 5000\r\n\r\nid: 0\r\ndata: event\r\ndata: 0\r\n\r\n')
+    assert response.body.startswith(b'retry: 5000\r\nid: 0\r\ndata: event\r\ndata: 0\r\n\r\n')
     assert response.body.count(b'data: event') == 10
