@@ -49,11 +49,35 @@ def test_may_have_other_schemes(scheme: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(('name', 'value'), [
-    ('wsgi.url_scheme', 'https'), ('HTTPS', 'on'), ('HTTP_X_FORWARDED_SSL', 'on'), ('HTTP_X_FORWARDED_SCHEME', 'https'),
-    ('HTTP_X_FORWARDED_PROTO', 'https')])
+    ('wsgi.url_scheme', 'https'), ('wsgi.url_scheme', 'wss'), ('HTTPS', 'on'), ('HTTP_X_FORWARDED_SSL', 'on'),
+    ('HTTP_X_FORWARDED_SSL', 'on, off'), ('HTTP_X_FORWARDED_SCHEME', 'https'), ('HTTP_X_FORWARDED_SCHEME', 'WSS,ws'),
+    ('HTTP_X_FORWARDED_PROTO', 'https'), ('HTTP_X_FORWARDED_PROTO', 'wss'), ('HTTP_X_FORWARDED_PROTO', 'https,http'),
+    ('HTTP_X_FORWARDED_PROTO', ' HTTPS , http')])
 def test_is_secure_when_the_server_or_its_proxy_says_so(name: str, value: str) -> None:
     assert is_secure({**REQUEST, name: value}) is True
     assert is_secure({**REQUEST, name: 'http'}) is is_secure({}) is False
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        'http',
+        'ws',
+        'http, https',
+        'ws,wss',
+        'off, on',
+        '',
+        ',https',
+        'on https',
+        'httpss',
+    ],
+)
+@pytest.mark.parametrize(
+    'name',
+    ['HTTP_X_FORWARDED_SSL', 'HTTP_X_FORWARDED_SCHEME', 'HTTP_X_FORWARDED_PROTO'],
+)
+def test_is_not_secure_when_the_first_proxy_says_so(name: str, value: str) -> None:
+    assert is_secure({**REQUEST, name: value}) is False
 
 
 @given(st.dictionaries(st.sampled_from([*REQUEST, 'SERVER_NAME', 'SERVER_PORT', 'HTTPS']), st.text()))

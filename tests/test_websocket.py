@@ -280,6 +280,8 @@ class TestEnviron:
     @pytest.mark.parametrize(('others', 'url'), [
         ({'wsgi.url_scheme': 'https'}, 'wss://example.com/'),
         ({'HTTP_X_FORWARDED_PROTO': 'https'}, 'wss://example.com/'),
+        ({'HTTP_X_FORWARDED_PROTO': 'wss'}, 'wss://example.com/'),
+        ({'PATH_INFO': 'http://shop.example/chat', 'RAW_URI': 'http://shop.example/chat'}, 'ws://shop.example/chat'),
         ({'SCRIPT_NAME': '/app', 'PATH_INFO': '/a b', 'QUERY_STRING': 'q=1'}, 'ws://example.com/app/a%20b?q=1')])
     def test_tells_the_url(self, others: dict[str, str], url: str) -> None:
         assert WebSocket({**make_environ(), **others}).url == url
