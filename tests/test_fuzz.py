@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from faye_websocket import http, origin
 from faye_websocket.driver import accel, codec, eventstream, hybi
 from faye_websocket.driver.base import Driver
+from faye_websocket.driver.draft75 import Draft75
 from faye_websocket.driver.incoming import IncomingMessage
-from faye_websocket.extensions import inflater, permessage_deflate
-from faye_websocket.http import HeadParser
+from faye_websocket.errors import ProtocolError
+from faye_websocket.extensions import header, inflater, permessage_deflate
+from faye_websocket.http import HeadParser, RequestParser, ResponseParser
 from tests.fuzz import CORPUS, seeds, targets
 from tests.fuzz.targets import TARGETS
 
@@ -50,6 +54,12 @@ def _unbounded(self: Any, data: bytes, max_length: int) -> bytes:
     return zlib.decompressobj(-15).decompress(data + b'\0\0\xff\xff')
 
 
+def _halved(data: bytes) -> list[bytes]:
+    """Pieces of half the size, so that the last one seems to have come too early."""
+    pieces = [data[start:start + 2**15] for start in range(0, len(data) or 1, 2**15)]
+    return [*pieces[:-1], pieces[-1] + b'\0\0\xff\xff']
+
+
 #: By target: what is broken, and how.
 FAULTS = [
     ('frames', codec.FrameParser, 'next_frame', lambda self: None),
@@ -57,15 +67,26 @@ FAULTS = [
     ('hybi', hybi, '_decode', lambda opcode, data: data.decode()),
     ('hybi', IncomingMessage, 'begin_frame', lambda self, frame: setattr(self, 'opcode', self.opcode or frame.opcode)),
     ('hybi', Driver, '_fail', lambda self, code, error: self.emit('error', error)),
+    ('hybi', hybi.Hybi, '_receive_ping', lambda self, payload: self.emit('ping', payload)),
+    ('hixie', Draft75, '_parse_text', _raising(ProtocolError('unknown frame type'))),
     ('hixie', Driver, '_close', lambda self, code, reason: self.emit('close', code, reason)),
     ('request', HeadParser, '_parse_lines', _raising(KeyError('name'))),
     ('request', Driver, 'refuse', lambda self, error: self.give_up(error)),
+    ('request', RequestParser, '_find_start', lambda self: 0),
+    ('request', http, 'is_host', lambda text: False),
+    ('response', ResponseParser, '_pass_over', lambda self: self.rest),
+    ('response', http, '_OBS_FOLD', re.compile('(?!)')),
     ('response', targets.Pipeline, 'activate', _raising(IndexError())),
+    ('proxy', http, '_MAX_INTERIM', 0),
     ('proxy', HeadParser, 'parse', _raising(IndexError())),
+    ('extensions', header, '_skip_empty', lambda header, position: position),
     ('extensions', targets, 'serialize_extension', lambda name, parameters: name),
     ('negotiation', permessage_deflate, '_parse_bits', lambda value: int(value or 0)),
     ('inflater', inflater.Inflater, 'inflate', _unbounded),
+    ('inflater', inflater, '_pieces', _halved),
+    ('url', origin, '_check_host', lambda scheme, host: host),
     ('url', targets, 'parse_url', _raising(KeyError())),
+    ('eventsource', targets, 'PING', b':\r\n\r\n'),
     ('eventsource', eventstream, '_END_OF_LINE', eventstream.re.compile('\n')),
 ]
 

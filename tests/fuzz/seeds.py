@@ -27,7 +27,10 @@ REGRESSIONS: Seeds = {
             '37fa213d07ca11ff008437fa213db738a1ff008437fa213db70ab1bd808137fa213db7'),
         'length of 63 bits': b'\1\7' + head(0x82, 2**63 - 1, size=8, masked=True) + b'abcdefgh',
     },
-    'url': {'blank from IDNA': 'ws://ssssMB\xe9Tx\xa8Q4+xOo='.encode('latin-1')},
+    'url': {
+        'blank from IDNA': 'ws://ssssMB\xe9Tx\xa8Q4+xOo='.encode('latin-1'),
+        'origin with text beside brackets': b'wh://[::]]*92',
+    },
     'response': {'redirect to a blank': 'xxHTTP/1.1 302 Found\r\nLocation: ws://MB\xe9Tx\xa8Q4+xOo=\r\n\r\n'.encode('latin-1')},
 }
 
@@ -75,6 +78,8 @@ def _hybi() -> dict[str, bytes]:
         'deflated noise': sent(BINARY, b'\xff\xff', rsv=RSV1),
     }
     seeds = {name: bytes((2 * ('deflated' in name), 3)) + wire for name, wire in conversations.items()}
+    seeds['ping behind our close'] = b'\4\3' + sent(PING, b'p') + sent(TEXT, b'a') + sent_close(1000) + sent(PING)
+    seeds['deflated to more'] = b'\2\7' + sent(BINARY, _stored(bytes(range(200))), rsv=RSV1)
     server = frame(TEXT, b'hi') + frame(PING, b'p') + frame(TEXT, _HELLO, rsv=RSV1) + frame(CLOSE, b'\x03\xe8bye')
     return seeds | {'from a server': b'\3\5' + server}
 
@@ -85,7 +90,7 @@ def _hixie() -> dict[str, bytes]:
         'skipped': b'\x80\x02hi\0a\xff',
         'closing': b'\0a\xff\xff\0',
         'broken text': b'\0\xff\0\xc3\xff',
-        'unknown type': b'\1',
+        'another type': b'\1a\xff\x66Hello\xff\0b\xff',
         'long text': b'\0' + b'x' * 202,
         'long skip': b'\x80\x81\x7f' + bytes(9),
         'endless length': b'\xff' + b'\x80' * 12,
@@ -109,6 +114,13 @@ def _request() -> dict[str, bytes]:
         'post': HYBI_HEAD.replace(b'GET', b'POST'),
         'http 1.0': HYBI_HEAD.replace(b'/1.1', b'/1.0'),
         'absolute form': HYBI_HEAD.replace(b'/demo', b'http://example.com/a%20b?c=d'),
+        'absolute form without a path': HYBI_HEAD.replace(b'/demo', b'https://[::1]:81?c=d'),
+        'absolute form with a user': HYBI_HEAD.replace(b'/demo', b'ws://u@example.com/'),
+        'bad host': HYBI_HEAD.replace(b'example.com', b'a/b?c#d'),
+        'two hosts': HYBI_HEAD[:-2] + b'Host: h\r\n\r\n',
+        'empty lines': b'\r\n\r\n' + HYBI_HEAD,
+        'empty elements': extended.replace(b': superchat,', b':, ,').replace(b'"z"', b'"z",,').replace(b': 13', b': ,13,'),
+        'origin of a subdomain': extended.replace(b'//example', b'//a.b.example'),
         'body': HYBI_HEAD[:-2] + b'Content-Length: 1\r\n\r\nx',
         'hixie-75': HIXIE_75_HEAD + b'\0hi\xff',
         'hixie-76': HIXIE_76_HEAD + HIXIE_76_BODY + b'\0hi\xff\xff\0',
@@ -137,8 +149,20 @@ def _response() -> dict[str, bytes]:
         'no content': 'HTTP/1.1 204 No Content\r\n\r\n',
         'ssh': 'SSH-2.0-OpenSSH_9.6\r\n\r\n',
     }
+    responses |= {
+        'early hints': 'HTTP/1.1 103 Early Hints\r\nA: 1\r\n\r\n'
+        + responses['accepted'],
+        'continue and refuse': 'HTTP/1.1 100\r\n\r\n' * 3 + responses['refused'],
+        'seventeen interim': 'HTTP/1.1 100\r\n\r\n' * 17 + responses['accepted'],
+        'folded': ACCEPTED.replace(': Upgrade', ': keep-alive,\r\n\tUpgrade') + '\r\n',
+        'folded first': ACCEPTED.replace('\r\n', '\r\n ', 1) + '\r\n',
+        'empty elements': ACCEPTED.replace(': websocket', ': ,websocket,')
+        + 'Sec-WebSocket-Extensions: ,\r\n\r\n',
+        'no protocol': responses['accepted'],
+    }
     return {
-        name: b'\0\7' + text.encode() + (frame(TEXT, b'hi') if name == 'accepted' else b'') for name, text in responses.items()
+        name: bytes(('protocol' in name, 7)) + text.encode() + (frame(TEXT, b'hi') if name == 'accepted' else b'')
+        for name, text in responses.items()
     }
 
 
@@ -150,7 +174,9 @@ def _proxy() -> dict[str, bytes]:
         'HTTP/1.1 502 Bad',
         '',
     ]
-    return {line or 'empty': b'\5' + f'{line}\r\nVia: x\r\n\r\nearly'.encode() for line in lines}
+    seeds = {line or 'empty': b'\5' + f'{line}\r\nVia: x\r\n\r\nearly'.encode() for line in lines}
+    seeds['continue'] = b'\5HTTP/1.1 100 Continue\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nVia: x,\r\n y\r\n\r\n'
+    return seeds
 
 
 def _extensions() -> dict[str, bytes]:
@@ -162,6 +188,9 @@ def _extensions() -> dict[str, bytes]:
         'a;b="";c',
         ' a , b ',
         'a,,b',
+        ',',
+        ', a; b ,\t, c,',
+        'a;,c',
         'a; x="1',
         'a; x="\\"',
         '"a"',
@@ -196,12 +225,22 @@ def _inflater() -> dict[str, bytes]:
         'cut off': [_HELLO[:3], _HELLO],
         'many final blocks': [b'\3\0' * 70],
     }
-    return {
+    seeds = {
         f'{name}, {"" if context else "no "}context': bytes((64, context))
         + b''.join(bytes((len(each),)) + each for each in messages)
         for name, messages in payloads.items()
         for context in (0, 1)
     }
+    # The end of a piece lies four octets behind the final block before each of these.
+    across = b'\0\0\xff\xff\0'
+    seeds['block across two pieces'] = bytes((64, 4 << 3 | 7, len(_STORED))) + _STORED
+    seeds['block that begins like the tail'] = bytes((64, 4 << 3 | 7, 250)) + across + bytes(245)
+    return seeds
+
+
+def _stored(data: bytes) -> bytes:
+    """One block that is not compressed, and the octet of the next one."""
+    return b'\0' + len(data).to_bytes(2, 'little') + (len(data) ^ 0xFFFF).to_bytes(2, 'little') + data + b'\0'
 
 
 def _deflate(data: bytes) -> bytes:
@@ -228,6 +267,10 @@ def _url() -> dict[str, bytes]:
         'ws://u@[2001:DB8::1.2.3.4]:/',
         'ws://fa\xdf.example./',
         'ws://b%C3%BCcher.%e2%80%8d/',
+        'https://*.example.com:8443',
+        'moz-extension://*',
+        'https://exa mple.com',
+        'http://[0:0::1]',
     ]
     return {each: each.encode('latin-1') for each in urls}
 

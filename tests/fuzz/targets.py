@@ -7,6 +7,7 @@ the peer's.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
@@ -15,7 +16,13 @@ from urllib.parse import urlsplit
 
 from faye_websocket import PermessageDeflate
 from faye_websocket.driver import CLOSED, CONNECTING, OPEN, is_websocket, server
-from faye_websocket.driver.eventstream import find_last_event_id, is_eventsource, serialize_event
+from faye_websocket.driver.eventstream import (
+    PING,
+    find_last_event_id,
+    is_eventsource,
+    serialize_event,
+    serialize_retry,
+)
 from faye_websocket.driver.proxy import Proxy
 from faye_websocket.errors import InvalidData, MessageTooBig, ProtocolError
 from faye_websocket.extensions import Message, Pipeline
@@ -23,7 +30,7 @@ from faye_websocket.extensions.header import parse_extensions, serialize_extensi
 from faye_websocket.origin import make_origin_check
 from faye_websocket.url import determine_url, parse_url
 from tests.driver import test_client
-from tests.driver.recorder import Recorder, opened
+from tests.driver.recorder import Recorder, closing, opened
 from tests.driver.requests import HIXIE_75, HIXIE_76, HYBI
 from tests.support.forms import FORMS, find_codec
 
@@ -33,6 +40,16 @@ __all__ = ['TARGETS']
 LIMITS = {'max_length': 200, 'max_fragments': 5}
 #: What a driver may hold of the wire beyond a message: a header, a control frame, the bookkeeping of strings.
 SLACK = 1024
+
+#: What stands before a response that a client has to pass over, and a number of
+#: responses that is no more than it may.
+_INTERIM = b'HTTP/1.1 103 Early Hints\r\nLink: </a>;\r\n rel=preload\r\n\r\n'
+_FEW = 15
+#: How much zlib is given at a time, what is put behind a message, and how many final
+#: blocks one may have.
+_PIECE = 2**16
+_TAIL = b'\0\0\xff\xff'
+_MAX_FINAL_BLOCKS = 64
 
 _DOCUMENTED = ('ProtocolError', 'InvalidData', 'MessageTooBig', 'HandshakeError')
 _RESERVED = (0x00, 0x40, 0x60, 0x70)
@@ -115,43 +132,92 @@ def _plain_frames(wire: bytes, masked: bool, reserved: int) -> Iterator[Any]:
 
 
 def hybi(data: bytes) -> None:
-    """RFC 6455's messages at either end, with and without an extension: one story, and a bounded memory, however it is cut."""
+    """RFC 6455's messages at either end, with and without an extension, open or closing.
+
+    One story, and a bounded memory, however it is cut; every ping before the peer's close is answered.
+    """
     if len(data) < 2:
         return
-    _assert_one_story(_open_client if data[0] & 1 else _open_server, bool(data[0] & 2), data[1], data[2:])
+    open = _open_client if data[0] & 1 else _open_server
+    for log in _assert_one_story(
+        lambda: open(bool(data[0] & 2), bool(data[0] & 4)), data[1], data[2:]
+    ):
+        pings = [index for index, entry in enumerate(log) if entry[0] == 'ping']
+        assert all(index and log[index - 1][0] == 'write' for index in pings)
 
 
-def _open_server(has_extension: bool) -> tuple[Any, Recorder]:
+def _open_server(has_extension: bool, is_closing: bool) -> tuple[Any, Recorder]:
     environ = {**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': 'permessage-deflate'}
-    return opened(environ, extensions=[PermessageDeflate()] if has_extension else (), **LIMITS)
+    extensions = [PermessageDeflate()] if has_extension else ()
+    return (closing if is_closing else opened)(environ, extensions=extensions, **LIMITS)
 
 
-def _open_client(has_extension: bool) -> tuple[Any, Recorder]:
+def _open_client(has_extension: bool, is_closing: bool) -> tuple[Any, Recorder]:
     driver, io = test_client.started(extensions=[PermessageDeflate()] if has_extension else (), **LIMITS)
     extension = 'Sec-WebSocket-Extensions: permessage-deflate\r\n' if has_extension else ''
     driver.parse(f'{test_client.ACCEPTED}{extension}\r\n'.encode())
     assert driver.ready_state == OPEN
+    if is_closing:
+        driver.close(1000, 'done')
     io.log.clear()
     return driver, io
 
 
 def hixie(data: bytes) -> None:
-    """The two drafts' messages, likewise."""
+    """The two drafts' messages, likewise, and what Ruby's driver makes of them."""
     if len(data) < 2:
         return
     environ = HIXIE_76 if data[0] & 1 else HIXIE_75
-    _assert_one_story(lambda _: opened(environ, max_length=LIMITS['max_length']), False, data[1], data[2:])
+    logs = _assert_one_story(lambda: opened(environ, max_length=LIMITS['max_length']), data[1], data[2:])
+    expected = list(_plain_hixie(data[2:], bool(data[0] & 1)))
+    for log in logs:
+        told = [entry[entry[0] == 'message'] for entry in log if entry[0] != 'write']
+        assert told[:len(expected)] == expected
 
 
-def _assert_one_story(open: Callable[[bool], tuple[Any, Recorder]], option: bool, size: int, wire: bytes) -> None:
-    stories = []
+def _plain_hixie(wire: bytes, has_close: bool) -> Iterator[str]:
+    """The texts, read slowly, and what ends them: an error, or the peer's close."""
+    while wire:
+        if wire[0] < 0x80:
+            text, end, rest = wire[1:].partition(b'\xff')
+            if len(text) > LIMITS['max_length'] or (end and not _is_utf8(text)):
+                yield 'error'
+            if len(text) > LIMITS['max_length'] or not end or not _is_utf8(text):
+                return
+            yield text.decode()
+            wire = rest
+            continue
+        length = 0
+        for index, byte in enumerate(wire[1:], 1):
+            length = length * 128 + (byte & 0x7F)
+            if length > LIMITS['max_length'] or index > 9:
+                yield 'error'
+                return
+            if byte < 0x80:
+                break
+        else:
+            return
+        if has_close and wire[0] == 0xFF and not length:
+            yield 'close'
+            return
+        wire = wire[1 + index + length:]
+
+
+def _is_utf8(text: bytes) -> bool:
+    return text.decode(errors='replace').encode() == text
+
+
+def _assert_one_story(open: Callable[[], tuple[Any, Recorder]], size: int, wire: bytes) -> list[list[Any]]:
+    """Returns the log of each way to cut the wire."""
+    stories, logs = [], []
     for parts in (cut(wire, 0), cut(wire, size)):
-        driver, io = open(option)
+        driver, io = open()
         for part in parts:
             driver.parse(part)
             assert _held(driver) <= LIMITS['max_length'] + len(part) + SLACK
         is_closed = driver.ready_state == CLOSED
         _assert_story(driver, io)
+        logs.append([*io.log])
         driver.end('gone')
         driver.parse(b'late')
         assert driver.ready_state == CLOSED
@@ -160,6 +226,7 @@ def _assert_one_story(open: Callable[[bool], tuple[Any, Recorder]], option: bool
         # A client's masking keys differ from run to run; what they mask is in the events.
         stories.append((is_closed, driver.was_clean, io.events, [entry[0] for entry in io.log]))
     assert stories[0] == stories[1]
+    return logs
 
 
 def _assert_story(driver: Any, io: Recorder) -> None:
@@ -187,11 +254,14 @@ def _held(thing: object, depth: int = 3) -> int:
 
 
 def request(data: bytes) -> None:
-    """A raw connection from its first byte: any request, and what follows it in any version."""
+    """A raw connection from its first byte: any request, and what follows it in any version.
+
+    An empty line before it counts for nothing.
+    """
     if len(data) < 2:
         return
     logs = []
-    for parts in (cut(data[2:], 0), cut(data[2:], data[1])):
+    for parts in (cut(data[2:], 0), cut(b'\r\n' + data[2:], data[1])):
         io = Recorder({})
         driver = server(
             io, ['chat'], secure=bool(data[0] & 1), extensions=[PermessageDeflate()], max_length=LIMITS['max_length'])
@@ -199,6 +269,7 @@ def request(data: bytes) -> None:
         for part in parts:
             driver.parse(part)
         _assert_answer(driver, io)
+        _assert_head(driver, data[2:].lstrip(b'\r\n'))
         _assert_environ(driver.environ)
         driver.end()
         assert (driver.ready_state, io.events[-1][0]) == (CLOSED, 'close')
@@ -226,6 +297,27 @@ def _assert_answer(driver: Any, io: Recorder) -> None:
         assert [entry[0] for entry in io.events if entry[0] != 'connect'] == ['error', 'close']
 
 
+def _assert_head(driver: Any, wire: bytes) -> None:
+    """A head that was accepted has no folded line, and one host, in the target or else in the Host header."""
+    if driver.ready_state != OPEN:
+        return
+    line, *lines = wire.partition(b'\r\n\r\n')[0].split(b'\r\n')
+    assert not any(line.startswith((b' ', b'\t')) for line in lines)
+    hosts = [
+        line[5:].strip().decode() for line in lines if line.lower().startswith(b'host:')
+    ]
+    scheme, _, rest = line.split(b' ')[1].decode().partition('://')
+    host = (
+        re.split('[/?#]', rest)[0]
+        if scheme.lower() in ('http', 'https', 'ws', 'wss')
+        else hosts[0]
+    )
+    assert len(hosts) == 1
+    assert not set(hosts[0] + host) & set(' \t/?#@\\"<>')
+    assert driver.environ['HTTP_HOST'] == host
+    assert determine_url(driver.environ).partition('://')[2].startswith(host)
+
+
 def _assert_environ(environ: Any) -> None:
     """Whoever looks at an environ gets an answer."""
     assert is_websocket(environ) in (True, False)
@@ -236,21 +328,24 @@ def _assert_environ(environ: Any) -> None:
     origin = environ.get('HTTP_ORIGIN', '')
     for allowed in ('same-origin', ['https://example.com']):
         assert make_origin_check(allowed)(origin, environ) in (True, False)
+    if make_origin_check(['https://*.example.com'])(origin, environ):
+        assert re.fullmatch(r'https://[^/?#@:]+\.example\.com(:(0*443)?)?', origin, re.IGNORECASE)
 
 
 def response(data: bytes) -> None:
-    """A client's handshake: any response, and what follows it."""
+    """A client's handshake: any response, and what follows it. An interim response before it counts for nothing."""
     if len(data) < 2:
         return
-    stories = []
-    for parts in (cut(data[2:], 0), cut(data[2:], data[1])):
+    stories, protocols = [], ['chat', 'superchat'] if data[0] & 1 else []
+    for parts in (cut(data[2:], 0), cut(_INTERIM + data[2:], data[1])):
         driver, io = test_client.started(
-            protocols=['chat', 'superchat'], extensions=[PermessageDeflate()], redirect=_is_followed, **LIMITS)
+            protocols=protocols, extensions=[PermessageDeflate()], redirect=_is_followed, **LIMITS)
         for part in parts:
             driver.parse(part)
         is_open = ('open',) in io.log
         assert is_open == (driver.status == 101 and io.events[:1] == [('open',)])
-        assert is_open or not driver.protocol
+        assert driver.protocol in (protocols if is_open and protocols else [''])
+        assert driver.status in (None, 101) or not 100 <= driver.status < 200
         driver.end()
         assert (driver.ready_state, io.events[-1][0]) == (CLOSED, 'close')
         assert len(driver.body) <= 1024
@@ -258,7 +353,7 @@ def response(data: bytes) -> None:
         assert is_open or [entry[0] for entry in io.log] == ['error', 'close']
         stories.append((driver.status, driver.headers, driver.protocol, driver.extensions, is_open, io.events))
     # How much of a refusal's body comes with the head is up to the network.
-    assert stories[0] == stories[1]
+    assert stories[0] == stories[1] or data.count(b'HTTP/1.') > _FEW
 
 
 def _is_followed(location: str) -> bool:
@@ -272,7 +367,7 @@ def proxy(data: bytes) -> None:
     if not data:
         return
     stories = []
-    for parts in (cut(data[1:], 0), cut(data[1:], data[0])):
+    for parts in (cut(data[1:], 0), cut(_INTERIM + data[1:], data[0])):
         io = Recorder({})
         tunnel = Proxy(io, 'example.com:443')
         io.watch(tunnel)
@@ -282,8 +377,9 @@ def proxy(data: bytes) -> None:
         assert len(io.events) == 1
         assert io.events[0][:2] in [('connect',), ('error', 'HandshakeError')]
         assert answered or io.events[0][0] == 'error'
+        assert tunnel.status in (None, 101) or not 100 <= tunnel.status < 200
         stories.append((tunnel.status, tunnel.headers, io.events))
-    assert stories[0] == stories[1]
+    assert stories[0] == stories[1] or data.count(b'HTTP/1.') > _FEW
 
 
 def _feed(tunnel: Proxy, io: Recorder, part: bytes) -> bool:
@@ -292,13 +388,23 @@ def _feed(tunnel: Proxy, io: Recorder, part: bytes) -> bool:
 
 
 def extensions(data: bytes) -> None:
-    """Sec-WebSocket-Extensions: what is read can be written, and reads the same."""
+    """Sec-WebSocket-Extensions: what is read can be written, and reads the same; empty elements count for nothing."""
+    header = data.decode('latin-1')
+    offers = _parse_extensions(header)
+    assert _parse_extensions(f' ,\t,{header}, ,') == offers
+    if offers is not None:
+        again = ',,'.join(
+            serialize_extension(name, parameters) for name, parameters in offers
+        )
+        assert _parse_extensions(again) == offers
+
+
+def _parse_extensions(header: str) -> list[Any] | None:
     try:
-        offers = parse_extensions(data.decode('latin-1'))
+        return parse_extensions(header)
     except ValueError as error:
         assert str(error).startswith(('malformed Sec-WebSocket-Extensions header at character ', 'more than 100 extensions'))
-        return
-    assert parse_extensions(', '.join(serialize_extension(name, parameters) for name, parameters in offers)) == offers
+        return None
 
 
 def negotiation(data: bytes) -> None:
@@ -355,29 +461,38 @@ def _assert_sends(pipeline: Pipeline) -> None:
 
 
 def inflater(data: bytes) -> None:
-    """Compressed messages, one after the other: never longer than allowed, and what zlib itself makes of them."""
+    """Compressed messages, one after the other: never longer than allowed, and what zlib itself makes of them.
+
+    In some inputs a block stands before each that has them cross the border between two pieces of what zlib is given.
+    """
     if len(data) < 2:
         return
-    max_length, has_context, rest = data[0] * 16, bool(data[1] & 1), data[2:]
+    max_length, has_context = data[0] * 16, bool(data[1] & 1)
+    before = _stored(bytes(_PIECE - 5 - (data[1] >> 3))) if data[1] & 2 else b''
+    if data[1] & 4:
+        before = b'\1' + before[1:]
+    max_length += len(before)
     session = PermessageDeflate().create_server_session([{} if has_context else {'client_no_context_takeover': True}])
     assert session is not None
     oracle = zlib.decompressobj(-15)
-    # A final block ends zlib's stream; from there the oracle has nothing to say.
-    knows = True
-    for compressed in _messages(rest):
+    for compressed in (before + each for each in _messages(data[2:])):
         if not has_context:
             oracle = zlib.decompressobj(-15)
-        expected = _inflated(oracle, compressed, max_length)
-        knows = knows and not oracle.eof
+        oracle, expected = _inflated(oracle, compressed, max_length)
         try:
             message = session.process_incoming_message(Message(2, compressed, 0x40, max_length))
         except (InvalidData, MessageTooBig) as error:
-            assert not knows or expected is None or not has_context, error
+            assert expected is None or not has_context, error
             return
         assert len(message.data) <= max_length
         assert message.rsv == 0
-        assert not knows or message.data == expected
+        assert message.data == expected
     session.close()
+
+
+def _stored(data: bytes) -> bytes:
+    """A block that is not compressed."""
+    return b'\0' + len(data).to_bytes(2, 'little') + (len(data) ^ 0xFFFF).to_bytes(2, 'little') + data
 
 
 def _messages(data: bytes) -> Iterator[bytes]:
@@ -387,18 +502,33 @@ def _messages(data: bytes) -> Iterator[bytes]:
         data = data[1 + data[0]:]
 
 
-def _inflated(oracle: Any, compressed: bytes, max_length: int) -> bytes | None:
-    """What zlib makes of a message, unless it is too long or no DEFLATE."""
+def _inflated(oracle: Any, compressed: bytes, max_length: int) -> tuple[Any, bytes | None]:
+    """What zlib makes of a message, unless it is too long or no DEFLATE, and what goes on with the next one."""
+    rest, data, final_blocks = compressed + _TAIL, b'', 0
     try:
-        data: bytes = oracle.decompress(compressed + b'\0\0\xff\xff', max_length + 1)
+        while final_blocks <= _MAX_FINAL_BLOCKS:
+            data += oracle.decompress(rest)
+            if not oracle.eof:
+                return oracle, data if len(data) <= max_length else None
+            final_blocks, rest, oracle = (
+                final_blocks + 1,
+                oracle.unused_data,
+                zlib.decompressobj(-15),
+            )
+            if rest in (b'', _TAIL) and final_blocks <= _MAX_FINAL_BLOCKS:
+                return oracle, data if len(data) <= max_length else None
     except zlib.error:
-        return None
-    return data if len(data) <= max_length else None
+        pass
+    return oracle, None
 
 
 def url(data: bytes) -> None:
-    """A URL, as a redirect names it: refused with a ValueError, or fit for a request line and a Host header."""
+    """A URL, as a redirect names it: refused with a ValueError, or fit for a request line and a Host header.
+
+    And an entry of ``allowed_origins``: refused, or there is an origin that matches.
+    """
     text = data.decode('latin-1')
+    _assert_matches(text)
     try:
         parsed = parse_url(text)
     except ValueError as error:
@@ -413,6 +543,17 @@ def url(data: bytes) -> None:
     assert urlsplit(f'http://{parsed.authority}/').hostname == parsed.host
     again = parse_url(f'{parsed.scheme}://{parsed.authority}{parsed.target}')
     assert again == parsed._replace(username=None, password=None)
+
+
+def _assert_matches(entry: str) -> None:
+    try:
+        check = make_origin_check([entry])
+    except ValueError as error:
+        assert str(error).startswith('allowed_origins: ')
+        return
+    if entry.isascii():
+        assert check(entry.replace('://*.', '://a.b.'), {})
+        assert not check(entry.replace('://*.', '://'), {}) or '*' not in entry
 
 
 def eventsource(data: bytes) -> None:
@@ -431,6 +572,9 @@ def eventsource(data: bytes) -> None:
         event = serialize_event(text)
         accept = last_event_id = ''
     assert _read_event(event) == (text.replace('\r\n', '\n').replace('\r', '\n'), accept, last_event_id)
+    # To many a client every empty line is an event.
+    assert (serialize_retry(5) + PING + event + PING).split(b'\r\n\r\n') == [
+        serialize_retry(5) + PING + event.removesuffix(b'\r\n\r\n'), PING]
 
 
 def _read_event(stream: bytes) -> tuple[str, str, str]:

@@ -1,0 +1,1 @@
+https://exa mple.com
