@@ -104,15 +104,18 @@ class Connection(Sender):
             transport.close()
             registry.discard(self)
             return
+        if received:
+            # On the hub like all that comes, and before anything that the stream reads.
+            self._reactor.call_soon(self._feed, received)
         self._open_stream(transport)
         self._driver.accept(headers)
         if self._driver.ready_state == CONNECTING:
             self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
-        if received:
-            # On the hub like all that comes, and before anything that comes later.
-            stream = self._stream
-            assert stream is not None
-            self._reactor.call_soon(lambda: stream.feed(received))
+
+    def _feed(self, received: bytes) -> None:
+        """Takes what somebody else has read."""
+        assert self._stream is not None
+        self._stream.feed(received)
 
     def detach(self) -> None:
         """Lets go of the socket, for another attempt."""

@@ -46,3 +46,4 @@ cdef class Stream(Writer):
     cpdef write_parts(self, bytes head, object payload)
 
 cpdef _read(Stream stream)
+cpdef _read_held(Stream stream)

@@ -104,6 +104,10 @@ class Stream(Writer):
         if self.is_paused and not self._is_closed:
             self.is_paused = False
             self._reader.start(_read, self)
+            if self._descriptor < 0:
+                # TLS may hold what no watcher reports: a record of which the server has
+                # read a part.
+                self._reactor.loop.run_callback(_read_held, self)
 
     def _readable(self, reason: str = '') -> bool:
         """One read, or some, and whatever they lead to; the peer's end is for this ``reason``. False when nothing is left."""
@@ -329,3 +333,9 @@ class Stream(Writer):
 def _read(stream: Stream) -> None:
     """The callback of the loop's: a function, and a tuple for its argument, are 32 bytes smaller than a bound method."""
     stream._readable()
+
+
+def _read_held(stream: Stream) -> None:
+    """Reads what the transport holds, unless it is no time to read any more."""
+    if not (stream.is_paused or stream._is_closed):
+        stream._readable()

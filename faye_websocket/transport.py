@@ -7,6 +7,7 @@ connection is broken.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Sequence
 from socket import SocketType
@@ -14,7 +15,22 @@ from typing import Any, Protocol
 
 import gevent.ssl
 
-__all__ = ['OnHead', 'Sink', 'TLSTransport', 'Transport', 'find_descriptor', 'take_out', 'take_over']
+__all__ = [
+    'TAKEN',
+    'OnHead',
+    'Sink',
+    'TLSTransport',
+    'Transport',
+    'find_descriptor',
+    'take_out',
+    'take_over',
+]
+
+# What is wrong with a second socket of one request.
+TAKEN = (
+    "this request's connection was taken before, or is closed: "
+    'one request can become one WebSocket or one EventSource'
+)
 
 # Told of what a server writes after its socket is gone: see ``take_out``.
 Sink = Callable[[bytes], object]
@@ -70,14 +86,18 @@ class TLSTransport:
         self.close = raw.close
 
     def recv(self, size: int) -> bytes:
-        """Reads the next record, or raw bytes that nobody will look at once this side has said goodbye.
+        """Read the next record, or raw bytes that nobody looks at after our goodbye.
 
-        A record has 16 KiB at most. If ``size`` is no less, OpenSSL holds nothing back unseen by the watcher.
+        All of the record, be it more than ``size``: no watcher would report what
+        OpenSSL holds of it, as it does when the server has read a part.
         """
         if self._tls is None:
             return bytes(self._raw.recv(size))
         try:
-            return bytes(self._tls.read(size))
+            data: bytes = self._tls.read(size)
+            while held := self._tls.pending():
+                data += self._tls.read(held)
+            return data
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -179,6 +199,11 @@ class NestedTLSTransport:
         return b''.join(records)
 
 
+# RFC 9110 section 15.2: an interim response, "prior to completing the requested action
+# and sending a final response"; 101 is the one that is final here.
+_INTERIM = re.compile(rb'HTTP/1\.[01] 1(?!01)\d\d\b')
+
+
 class _Gone:
     """What a WSGI server keeps in the place of its socket: always at its end, and swallowing.
 
@@ -231,11 +256,16 @@ class _Gone:
             self._sink(b'')
 
     def _collect(self, piece: bytes) -> None:
-        """Waits for the end of the head."""
+        """Wait for the end of the head, and pass over interim ones (early hints)."""
         self._head += piece
-        end = self._head.find(b'\r\n\r\n') + 4
-        if end < 4:
-            return
+        while (end := self._head.find(b'\r\n\r\n') + 4) >= 4:
+            if not _INTERIM.match(self._head):
+                self._hand_over(end)
+                return
+            self._head = self._head[end:]
+
+    def _hand_over(self, end: int) -> None:
+        """Hands over the head, which ends here, and what is behind it."""
         on_head, self._on_head = self._on_head, None
         assert on_head is not None
         self._sink = on_head(self._head[:end])
@@ -253,9 +283,12 @@ def take_out(sock: Any, on_head: OnHead | None = None) -> Transport:
 
     ``on_head`` is called once with the head of the response that a server goes on to write into the stub, from the status line
     to the empty line; or with ``b''`` if the server closes without one. What it answers, if anything, is called with the
-    bytes behind the head, piece by piece, and with ``b''`` at the end.
+    bytes behind the head, piece by piece, and with ``b''`` at the end. Raises
+    RuntimeError when the connection was taken before, or the socket is closed.
     """
     raw: Transport = sock._sock
+    if isinstance(raw, _Gone) or not raw:
+        raise RuntimeError(TAKEN)
     # A plain one has no such attribute, and takes 5 microseconds to say so.
     tls = sock._sslobj if isinstance(sock, gevent.ssl.SSLSocket) else None
     sock._sock = _Gone(on_head)

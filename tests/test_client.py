@@ -37,7 +37,7 @@ from tests.support.scripted import (
     silent,
     tunnelling,
 )
-from tests.support.wire import CLOSE, PING, TEXT, serialize_frame
+from tests.support.wire import BINARY, CLOSE, PING, TEXT, serialize_frame
 
 #: K1 asks for 10,000.
 CONNECTS = int(os.environ.get('FAYE_TEST_CONNECTS', '200'))
@@ -616,6 +616,23 @@ class TestTLS:
         authority = session_certificate().authority
         with scripted(accepting(), certificate=session_certificate()) as server:
             finish(connect(f'wss://{host}:{server.port}/', tls={'root_cert_file': roots(authority)}))
+
+    @pytest.mark.parametrize('nested', [False, True], ids=['direct', 'https proxy'])
+    @pytest.mark.parametrize(
+        'sizes', [(300,) * 40, (9000,), (16000,), (50_000, 3)],
+        ids=lambda sizes: f'{len(sizes)}x{sizes[0]}')
+    def test_loses_nothing_in_one_write_with_the_response(
+            self, sizes: tuple[int, ...], nested: bool) -> None:  # H7, K1
+        messages = [b'%03d' % number + bytes(size - 3) for number, size in enumerate(sizes)]
+        frames = b''.join(serialize_frame(BINARY, message, masked=False) for message in messages)
+        certificate = session_certificate()
+        with (scripted(accepting(frames), certificate=certificate) as server,
+              scripted(tunnelling, certificate=certificate) as proxy):
+            through = {'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}
+            record = connect(server.url, tls=AUTHORITY, proxy=through if nested else None)
+            record.wait('message', len(messages))
+            assert record.messages == messages
+            finish(record)
 
     def test_names_the_host(self) -> None:
         with scripted(accepting(), certificate=session_certificate()) as server:

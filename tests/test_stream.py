@@ -111,6 +111,42 @@ def peer(ends: tuple[Transport, Any]) -> Any:
     return ends[1]
 
 
+class TestHeld:
+    """What a transport has read that is not plain, and no watcher reports."""
+
+    @pytest.fixture
+    def held(self, transport: Transport) -> list[bytes]:
+        """What the transport holds."""
+        held = [b'held']
+
+        def recv(size: int) -> bytes:
+            if not held:
+                raise BlockingIOError
+            return held.pop(0)
+
+        transport.recv = recv
+        return held
+
+    def test_is_read_when_reading_begins(self, held: list[bytes], stream: Stream, owner: Recorder) -> None:  # H7
+        settle()
+        assert owner.events == [b'held']
+
+    def test_is_read_when_reading_goes_on(self, held: list[bytes], stream: Stream, owner: Recorder) -> None:  # H7
+        stream.pause()
+        settle()
+        assert owner.events == []
+        stream.resume()
+        settle()
+        assert owner.events == [b'held']
+
+    def test_is_not_read_once_the_stream_is_closed(
+            self, held: list[bytes], stream: Stream, owner: Recorder) -> None:
+        stream.close()
+        settle()
+        assert owner.events == []
+        assert held == [b'held']
+
+
 class TestBurst:
     """How many system calls it takes."""
 

@@ -16,19 +16,27 @@ from tests.support.wire import BINARY, TEXT, Frame, serialize_frame
 
 
 class FakeTLS:
-    """OpenSSL with a script: each read answers the next thing, or raises it."""
+    """OpenSSL with a script: each read answers the next thing, or raises it; `held` are the rest of a record."""
 
-    def __init__(self, *reads: bytes | Exception, write: int | Exception = 0, shutdown: Exception | None = None) -> None:
+    def __init__(self, *reads: bytes | Exception, write: int | Exception = 0, shutdown: Exception | None = None,
+                 held: tuple[bytes, ...] = ()) -> None:
         self.reads = list(reads)
+        self.held = list(held)
         self.result = write
         self.error = shutdown
 
     def read(self, size: int) -> bytes:
         """The next thing."""
+        if not self.reads:
+            return self.held.pop(0)
         data = self.reads.pop(0)
         if isinstance(data, Exception):
             raise data
         return data
+
+    def pending(self) -> int:
+        """How much of the rest can be had at once."""
+        return len(self.held[0]) if self.held else 0
 
     def write(self, data: bytes) -> int:
         """Its result."""
@@ -59,6 +67,9 @@ class TestReceiving:
 
     def test_takes_a_record(self, raw: Any) -> None:
         assert self.read(FakeTLS(b'one'), raw) == b'one'
+
+    def test_takes_all_that_is_held_though_it_is_more_than_was_asked_for(self, raw: Any) -> None:  # H7
+        assert self.read(FakeTLS(b'one', held=(b'two', b'three')), raw, 3) == b'onetwothree'
 
     @pytest.mark.parametrize('error', [ssl.SSLEOFError, ssl.SSLZeroReturnError])
     def test_finds_an_end_with_or_without_a_goodbye(self, error: type[ssl.SSLError], raw: Any) -> None:
@@ -104,6 +115,14 @@ class TestSending:
 
 class TestConversation:
     """A real one."""
+
+    @pytest.mark.parametrize('sizes', [(300,) * 40, (9000,), (8000, 1), (16384 * 3,)], ids=str)
+    def test_what_comes_in_the_write_of_the_handshake_arrives(self, sizes: tuple[int, ...]) -> None:  # H4, H7
+        messages = [b'%d' % number * size for number, size in enumerate(sizes)]
+        with serve(tls=True) as server:
+            server.open(extra_bytes=b''.join(serialize_frame(BINARY, message) for message in messages))
+            server.record.wait('message', len(messages))
+            assert server.record.messages == messages
 
     def test_many_messages_in_one_write_are_delivered_at_once(self) -> None:  # H7
         with serve(tls=True) as server:

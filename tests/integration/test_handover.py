@@ -300,6 +300,15 @@ class TestTls:
             assert [client.receive_frame().payload for _ in range(64)] == [b'%d' % number for number in range(64)]
 
     @over_tls
+    @pytest.mark.parametrize('sizes', [(300,) * 40, (9000,), (16000,)], ids=lambda sizes: f'{len(sizes)}x{sizes[0]}')
+    def test_what_a_server_has_left_of_the_record_of_the_handshake_is_delivered(
+            self, server: Server, path: str, sizes: tuple[int, ...]) -> None:  # H4, H7
+        messages = [b'%03d' % number + bytes(size - 3) for number, size in enumerate(sizes)]
+        with RawClient(server, path) as client:
+            client.handshake(b''.join(serialize_frame(BINARY, message) for message in messages))
+            assert [client.receive_frame().payload for _ in messages] == messages
+
+    @over_tls
     def test_a_message_of_many_records_is_echoed(self, server: Server, path: str) -> None:  # H7
         with RawClient(server, path) as client:
             client.handshake()
