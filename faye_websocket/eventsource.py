@@ -17,7 +17,7 @@ from .driver.base import CLOSED
 from .driver.codes import CloseCode
 from .driver.eventstream import EventStream, find_last_event_id, is_eventsource, serialize_event, serialize_retry
 from .events import DeclaredHandlers, Event, EventTarget
-from .hijack import ADAPTERS, hijack
+from .hijack import TakeFound, find_adapter, hijack
 from .http import HeaderList, Headers, check_headers
 from .limits import Limits, check_number, make_limits
 from .reactor import current_reactor
@@ -124,10 +124,11 @@ class EventSource(DeclaredHandlers, EventTarget):
         self._headers = _response_headers(headers)
         self.url = determine_url(environ, ('http', 'https'))
         self.last_event_id = find_last_event_id(environ)
+        take = find_adapter(environ)
         self._carrier: Carrier = (
-            self._socket_class(self, limits, preamble, environ)
-            if _has_socket(environ)
-            else self._streaming_class(self, limits, preamble)
+            self._streaming_class(self, limits, preamble)
+            if take is None
+            else self._socket_class(self, limits, preamble, environ, take)
         )
 
     @property
@@ -192,18 +193,28 @@ class EventSource(DeclaredHandlers, EventTarget):
 class _SocketConnection(Connection):
     """Carries the stream on the server's socket, which is taken when the response begins."""
 
-    __slots__ = ('_environ',)
+    __slots__ = ('_request',)
 
-    def __init__(self, target: Target, limits: Limits, preamble: bytes, environ: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        limits: Limits,
+        preamble: bytes,
+        environ: Mapping[str, Any],
+        take: TakeFound,
+    ) -> None:
         super().__init__(target, limits, current_reactor())
-        self._environ: Mapping[str, Any] | None = environ
+        self._request: tuple[Mapping[str, Any], TakeFound] | None = (environ, take)
         self.drive(EventStream(preamble))
 
     def respond(self) -> Iterable[bytes]:
         """Takes the socket, unless that was done. What the server writes then comes to ``_responded``."""
-        environ, self._environ = self._environ, None
-        if environ is not None:
-            transport, _ = hijack(environ, lambda head: self._responded(transport, head))
+        request, self._request = self._request, None
+        if request is not None:
+            environ, take = request
+            transport, _ = hijack(
+                environ, lambda head: self._responded(transport, head), take
+            )
         return []
 
     def _responded(self, transport: Transport, head: bytes) -> Sink | None:
@@ -234,14 +245,6 @@ def _is_event_stream(header: tuple[str, str]) -> bool:
     """Whether this is the header that says so."""
     name, value = header
     return name.lower() == 'content-type' and value.partition(';')[0].strip().lower() == 'text/event-stream'
-
-
-def _has_socket(environ: Mapping[str, Any]) -> bool:
-    """Whether the request's socket can be taken from its server."""
-    # A stream of HTTP/2 shares its connection with others; and uWSGI's adapter cannot look without taking.
-    if str(environ.get('SERVER_PROTOCOL', '')).startswith('HTTP/2') or 'uwsgi.version' in environ:
-        return False
-    return any(take(environ) is not None for take in tuple(ADAPTERS.values()))
 
 
 def _response_headers(headers: Headers) -> HeaderList:

@@ -3,54 +3,106 @@
 In goes ``environ``; out come the connected socket, as something a stream can work with, and the bytes that the server had read
 past the request's head. The server is left with a stub that reads as a connection at its end and swallows what is written:
 it finishes the request in its own way, logs it, lets go of its greenlet and its buffers, and nothing of that reaches the
-peer. One function for each server knows where that server keeps its socket; ``accepted`` is the response that it is left with.
+peer. One adapter for each server knows where that server keeps its socket;
+``accepted`` is the response that it is left with.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-import gevent.socket
-
-from . import uwsgi
+from . import gunicorn, pywsgi, uwsgi
 from .errors import UnsupportedServer
 from .transport import OnHead, Transport, take_out
 
-__all__ = ['ADAPTERS', 'accepted', 'hijack', 'is_adapter', 'register_adapter']
+__all__ = [
+    'ADAPTERS',
+    'Adapter',
+    'TakeFound',
+    'accepted',
+    'find_adapter',
+    'hijack',
+    'is_adapter',
+    'register_adapter',
+]
 
-# What an adapter answers: the server's gevent socket, and the bytes that were read past the head, or a function that gets at
-# them once the socket is out of its place. None if the request is not from its server.
+# The server's gevent socket, and the bytes that were read past the head, or a function
+# that returns them once the socket is out of its place.
 Found = tuple[Any, bytes | Callable[[], bytes]]
 Take = Callable[[Mapping[str, Any]], Found | None]
+IsFor = Callable[[Mapping[str, Any]], object]
+# Takes one request's socket; None where it is not there after all.
+TakeFound = Callable[[], Found | None]
+
+
+class Adapter(NamedTuple):
+    """How to get at the sockets of a server.
+
+    ``is_for`` tells whether a request is from it, and changes nothing. Without one,
+    ``take`` is called to find out, and what it has returned is kept.
+    """
+
+    take: Take
+    is_for: IsFor | None
+
+    def find(self, environ: Mapping[str, Any]) -> TakeFound | None:
+        """Return what takes the socket of this request, or None if it is another's."""
+        if self.is_for is not None:
+            return partial(self.take, environ) if self.is_for(environ) else None
+        found = self.take(environ)
+        return None if found is None else lambda: found
+
 
 # What has the ``start_response`` of these servers, and writes a head unless its ``headers_sent`` is true.
 _RESPONDERS = frozenset(
     {'gevent.pywsgi.WSGIHandler', 'gunicorn.http.wsgi.Response', 'gunicorn.workers.ggevent.PyWSGIHandler'}
 )
+# For whoever checks the response on its way: wsgiref.validate insists on a type, and
+# Werkzeug's LintMiddleware on a length. The head that goes out is the driver's.
+_UNSENT_HEADERS = (('Content-Type', 'text/plain'), ('Content-Length', '0'))
 _SUPPORTED = (
     'faye_websocket runs under gevent.pywsgi (faye-websocket serve MODULE:APP), under gunicorn with -k gevent or '
     '-k gevent_pywsgi, and under uWSGI with --gevent; register_adapter teaches it another server'
 )
 
 
-def hijack(environ: Mapping[str, Any], on_head: OnHead | None = None) -> tuple[Transport, bytes]:
-    """The connection behind ``environ``, and the bytes already read from it. Raises UnsupportedServer, naming the fix.
+def find_adapter(environ: Mapping[str, Any]) -> TakeFound | None:
+    """Return what takes the socket of this request, or None if no adapter knows it.
 
-    ``on_head`` is told what the server answers, for which it has no socket any more; see ``take_out``.
+    Each adapter is asked once, in the order of their registration, up to the one that
+    knows the request.
     """
     # A stream of HTTP/2 shares its connection with others.
-    if str(environ.get('SERVER_PROTOCOL', '')).startswith('HTTP/2'):
-        raise UnsupportedServer('an HTTP/2 stream cannot become a WebSocket: have the proxy or the server speak HTTP/1.1')
-    for take in tuple(ADAPTERS.values()):
-        found = take(environ)
-        if found is not None:
-            sock, received = found
-            transport = take_out(sock, on_head)
-            return transport, received if isinstance(received, bytes) else received()
-    raise UnsupportedServer(_explanation(environ))
+    if _is_http_2(environ):
+        return None
+    for adapter in tuple(ADAPTERS.values()):
+        take = adapter.find(environ)
+        if take is not None:
+            return take
+    return None
+
+
+def hijack(
+    environ: Mapping[str, Any],
+    on_head: OnHead | None = None,
+    take: TakeFound | None = None,
+) -> tuple[Transport, bytes]:
+    """Return the connection behind ``environ``, and the bytes already read from it.
+
+    ``on_head`` is called with what the server answers, for which it has no socket any
+    more; see ``take_out``. ``take`` is what ``find_adapter`` has returned, where it was
+    asked before. Raises UnsupportedServer, naming the fix; RuntimeError if the socket
+    was taken before.
+    """
+    take = take or find_adapter(environ)
+    found = take() if take is not None else None
+    if found is None:
+        raise UnsupportedServer(_explain(environ))
+    sock, received = found
+    transport = take_out(sock, on_head)
+    return transport, received if isinstance(received, bytes) else received()
 
 
 def accepted(start_response: Callable[..., Any], accept: Callable[[], object]) -> Iterable[bytes]:
@@ -59,9 +111,12 @@ def accepted(start_response: Callable[..., Any], accept: Callable[[], object]) -
     ``accept`` is called once the server itself is at it, if nobody stands between them; otherwise the server writes a head,
     which carries what was added on the way, and ``on_head`` is told.
     """
-    start_response('101 Switching Protocols', [])
     server = getattr(start_response, '__self__', None)
-    return _NoBody(server, accept) if f'{type(server).__module__}.{type(server).__qualname__}' in _RESPONDERS else []
+    if f'{type(server).__module__}.{type(server).__qualname__}' in _RESPONDERS:
+        start_response('101 Switching Protocols', [])
+        return _NoBody(server, accept)
+    start_response('101 Switching Protocols', list(_UNSENT_HEADERS))
+    return []
 
 
 class _NoBody:
@@ -83,16 +138,25 @@ class _NoBody:
         return iter(())
 
 
-def register_adapter(name: str, take: Take) -> None:
-    """Teaches the library a new server.
+def register_adapter(name: str, take: Take, *, is_for: IsFor | None = None) -> None:
+    """Teach the library a new server.
 
-    ``take(environ)`` answers ``None`` for a request that is not from this server; otherwise the connection's gevent socket, and
-    the bytes that the server has read past the request's head (or a function that returns them, called once the socket
-    is out of the server's hands). Adapters are asked in the order of their registration; a known name is replaced.
+    ``take(environ)`` returns ``None`` for a request that is not from this server;
+    otherwise the connection's gevent socket, and the bytes that the server has read
+    past the request's head (or a function that returns them, called once the socket is
+    out of the server's hands). Adapters are asked in the order of their registration; a
+    known name is replaced.
+
+    ``take`` is called once: for a WebSocket when its handshake is made, for an event
+    source when that is made, because one without a socket is another thing. If ``take``
+    does more than look, give ``is_for(environ)`` too, which returns whether a request
+    is from this server, and changes nothing. Then ``take`` is called for such requests
+    only, and not before the socket is used.
     """
-    if not callable(take):
-        raise TypeError(f'take: expected a callable, got {take!r}')
-    ADAPTERS[name] = take
+    for option, value in (('take', take), ('is_for', is_for)):
+        if not callable(value) and (value is not None or option == 'take'):
+            raise TypeError(f'{option}: expected a callable, got {value!r}')
+    ADAPTERS[name] = Adapter(take, is_for)
 
 
 def is_adapter(name: str) -> bool:
@@ -100,41 +164,46 @@ def is_adapter(name: str) -> bool:
     return name in ADAPTERS
 
 
-def _take_from_gunicorn(environ: Mapping[str, Any]) -> Found | None:
-    """gunicorn -k gevent."""
-    sock = environ.get('gunicorn.socket')
-    if not isinstance(sock, gevent.socket.socket):
-        return None
-    unreader = getattr(getattr(environ.get('wsgi.input'), 'reader', None), 'unreader', None)
-    return sock, partial(_empty_unreader, unreader)
+def _is_http_2(environ: Mapping[str, Any]) -> bool:
+    return str(environ.get('SERVER_PROTOCOL', '')).startswith('HTTP/2')
 
 
-def _empty_unreader(unreader: Any) -> bytes:
-    """What gunicorn's parser has read ahead; nothing is left of it that gunicorn could take for a request."""
-    if unreader is None:
-        return b''
-    received, unreader.buf = unreader.buf.getvalue(), io.BytesIO()
-    return bytes(received)
-
-
-def _take_from_pywsgi(environ: Mapping[str, Any]) -> Found | None:
-    """gevent.pywsgi, alone or as gunicorn -k gevent_pywsgi: the socket is behind the file that requests are read from."""
-    body = environ.get('wsgi.input')
-    reader: Any = getattr(body, 'rfile', body)
-    sock = getattr(getattr(reader, 'raw', None), '_sock', None)
-    if not isinstance(sock, gevent.socket.socket):
-        return None
-    # With the stub in the socket's place the file ends where its buffer does.
-    return sock, reader.read1
-
-
-def _explanation(environ: Mapping[str, Any]) -> str:
-    """Why there is no socket to take, as far as it can be told."""
+def _explain(environ: Mapping[str, Any]) -> str:
+    """Return why there is no socket to take, as far as it can be known."""
+    if _is_http_2(environ):
+        return (
+            'an HTTP/2 stream cannot become a WebSocket: '
+            'have the proxy or the server speak HTTP/1.1'
+        )
+    if gunicorn.has_gevent(environ) or pywsgi.is_pywsgi(environ):
+        return _explain_input(environ)
     if 'gunicorn.socket' in environ:
         return f'this gunicorn worker does not run on gevent: start gunicorn with -k gevent. {_SUPPORTED}'
+    if uwsgi.is_uwsgi(environ):
+        return (
+            'this uWSGI does not run on gevent: start it with --gevent 100. '
+            f'{_SUPPORTED}'
+        )
     if 'werkzeug.socket' in environ:
         return f"Werkzeug's development server does not run on gevent. {_SUPPORTED}"
     return f'this WSGI server ({environ.get("SERVER_SOFTWARE", "unknown")}) gives no access to its socket. {_SUPPORTED}'
 
 
-ADAPTERS: dict[str, Take] = {'gunicorn': _take_from_gunicorn, 'gevent': _take_from_pywsgi, 'uwsgi': uwsgi.take}
+def _explain_input(environ: Mapping[str, Any]) -> str:
+    """Return what is wrong where the server is one of those that have a socket."""
+    kind = type(environ.get('wsgi.input'))
+    name = f'{kind.__module__.lstrip("_")}.{kind.__qualname__}'
+    found = f'replaced by {name}' if 'wsgi.input' in environ else 'removed'
+    return (
+        f"wsgi.input was {found}, and the server's socket is neither behind it nor to "
+        'be found from this greenlet, in which the server does not run the '
+        'application: have the middleware leave wsgi.input alone, or make the '
+        'handshake in the greenlet of the request'
+    )
+
+
+ADAPTERS: dict[str, Adapter] = {
+    'gunicorn': Adapter(gunicorn.find_socket, None),
+    'gevent': Adapter(pywsgi.find_socket, None),
+    'uwsgi': Adapter(uwsgi.take, uwsgi.has_gevent),
+}

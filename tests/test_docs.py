@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import faye_websocket
-from faye_websocket import Client, EventSource, PermessageDeflate, SocketMiddleware, WebSocket, driver, metrics
+from faye_websocket import Client, EventSource, PermessageDeflate, SocketMiddleware, WebSocket, driver, hijack, metrics
 from faye_websocket.__main__ import main
-from faye_websocket.hijack import ADAPTERS
 from faye_websocket.testing import connect
 from tests.support.processes import ROOT
 from tests.support.programs import give_up, require_program
@@ -315,9 +314,9 @@ class TestPrograms:
         run(block('def test_echo'), app=names['app'])['test_echo']()
 
     def test_the_adapter_is_registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(ADAPTERS, 'example', lambda environ: None)
+        monkeypatch.setattr(hijack, 'ADAPTERS', hijack.ADAPTERS.copy())
         take = run(block('register_adapter(', ROOT / 'docs' / 'deployment.rst'))['take']
-        assert ADAPTERS['example'] is take
+        assert hijack.ADAPTERS['example'].take is take
         assert take({}) is None
         assert take({'example.socket': 1, 'example.unread': b''}) == (1, b'')
 

@@ -6,7 +6,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,30 @@ def test_streams_events(options: tuple[str, ...], tmp_path: Path) -> None:  # E7
     with uwsgi(tmp_path, *options, app='tests.support.sources:app') as (_, endpoint), EventClient(endpoint, '/ten') as client:
         client.open().read_to_eof()
         assert [event.data for event in client.stream.events] == [f'event\n{number}' for number in range(10)]
+
+
+def test_event_streams_leave_its_hands(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, '--gevent', '2', app='tests.support.sources:app') as (process, endpoint), ExitStack() as stack:
+        # More than it has cores for.
+        clients = [stack.enter_context(EventClient(endpoint, f'/open-{number}')) for number in range(10)]
+        for client in clients:
+            assert client.open().head.get('Connection') == 'close'
+        assert http_get(endpoint)[1].endswith(b'Hello')
+        wait_until(lambda: len(re.findall(r'GET /open-\d .* \(HTTP/1\.1 200\)', process.output())) == 10, 'the log')
+        assert 'Traceback' not in process.output()
+
+
+@pytest.mark.parametrize('application', ['two-sockets', 'socket-and-source', 'source-and-socket', 'two-sources'])
+def test_gives_no_connection_to_two_sockets(application: str, tmp_path: Path) -> None:
+    with uwsgi(tmp_path, '--gevent', '20', app='tests.support.odd_apps:app') as (process, endpoint):
+        for _ in range(3):
+            with RawClient(endpoint, f'/bare/{application}', (*RFC_6455, ('Accept', 'text/event-stream'))) as client:
+                client.send(client._request)
+                client.read_to_eof()
+            # Its number is another connection's then.
+            with RawClient(endpoint, '/bare/callback', RFC_6455) as client:
+                assert client.handshake().status == 101
+        assert process.output().count("RuntimeError: this request's connection was taken before") == 3
 
 
 def test_closes_a_refused_handshake(tmp_path: Path) -> None:  # S2

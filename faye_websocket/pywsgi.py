@@ -1,0 +1,52 @@
+"""gevent.pywsgi, alone or as gunicorn -k gevent_pywsgi: where it keeps a socket.
+
+The socket, and what was read ahead, are behind ``wsgi.input``, the file that requests
+are read from. Where a middleware has put something else there, they are found with the
+handler that runs the application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent.socket
+
+from .stack import find_variables
+
+__all__ = ['find_socket', 'is_pywsgi']
+
+
+def is_pywsgi(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request is from gevent.pywsgi, as far as it names itself."""
+    software = str(environ.get('SERVER_SOFTWARE', ''))
+    return 'gunicorn.sock' in environ or software.startswith('gevent/')
+
+
+def find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] | None:
+    """Return the request's socket and what takes the bytes read ahead, or None."""
+    if 'wsgi.input' not in environ:
+        return None
+    body = environ['wsgi.input']
+    reader: Any = getattr(body, 'rfile', body)
+    sock = getattr(getattr(reader, 'raw', None), '_sock', None)
+    if not isinstance(sock, gevent.socket.socket):
+        handler = find_variables('gevent.pywsgi', 'handle_one_response').get('self')
+        if handler is None or not _is_same_request(handler.environ, environ):
+            return None
+        sock, reader = handler.socket, handler.rfile
+    # With the stub in the socket's place the file ends where its buffer does.
+    return sock, reader.read1
+
+
+def _is_same_request(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Return whether both environs are of one request.
+
+    Then they share a header's text, not only its characters. A test client, say, may
+    call an application within a request, with an environ that it has made up.
+    """
+    # The interpreter keeps one object for each text of one character.
+    names = [name for name in theirs if name.startswith('HTTP_')]
+    return any(
+        len(theirs[name]) > 1 and theirs[name] is ours.get(name) for name in names
+    )
