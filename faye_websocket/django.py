@@ -14,10 +14,9 @@ set on it by then, such as the session's, go out with the handshake; other heade
 
 from __future__ import annotations
 
-import asyncio
-
 from django.http import HttpResponse
 
+from .stack import is_in_coroutine
 from .websocket import WebSocket
 
 __all__ = ['SocketResponse']
@@ -33,7 +32,8 @@ class SocketResponse(HttpResponse):  # type: ignore[misc]
     def __init__(self, ws: WebSocket) -> None:
         if not isinstance(ws, WebSocket):
             raise TypeError(f'ws: expected a WebSocket, got {ws!r}')
-        if _is_in_async_view():
+        # asyncio.current_task() is of the OS thread, which other requests share.
+        if is_in_coroutine():
             # Its thread, and with it the hub that the socket would live on, ends with the view.
             raise RuntimeError('a SocketResponse cannot come from an async view: write "def" instead of "async def"')
         responses: list[tuple[str, list[tuple[str, str]]]] = []
@@ -43,11 +43,3 @@ class SocketResponse(HttpResponse):  # type: ignore[misc]
         # PEP 3333: an application has no say in "hop-by-hop" headers; the refusal that went out has its own.
         others = {name: value for name, value in headers if name != 'Connection'}
         super().__init__(body, status=int(code), reason=reason, headers=others)
-
-
-def _is_in_async_view() -> bool:
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        # No event loop is running.
-        return False

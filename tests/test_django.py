@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
 
 import django
+import gevent
+import gevent.event
 import pytest
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
@@ -85,6 +88,18 @@ async def asynchronous(request: Any) -> HttpResponse:
     return SocketResponse(echo_to(request))
 
 
+async def slow(request: Any) -> HttpResponse:
+    """Blocks as greenlets do, in the middle of a coroutine."""
+    request.META['entered'].set()
+    request.META['leave'].wait()
+    return HttpResponse('slow')
+
+
+def slow_by_hand(request: Any) -> HttpResponse:
+    """Runs an event loop of its own, as a library may."""
+    return asyncio.run(slow(request))
+
+
 urlpatterns = [
     path('echo', echo),
     path('count/<name>', counting),
@@ -92,6 +107,7 @@ urlpatterns = [
     path('faulty', faulty),
     path('replaced', replaced),
     path('async', asynchronous),
+    path('slow', slow_by_hand),
 ]
 
 
@@ -134,6 +150,19 @@ class TestAccepted:
         assert isinstance(response, HttpResponse)
         assert (response.status_code, response.reason_phrase) == (101, 'Switching Protocols')
         assert (response.content, response.streaming) == (b'', False)
+
+
+    def test_comes_from_a_view_beside_an_event_loop_of_another_request(self, app: WSGIHandler) -> None:
+        entered, leave = gevent.event.Event(), gevent.event.Event()
+        environ = {**make_environ(headers=(), HTTP_HOST='localhost', PATH_INFO='/slow'), **input_of()}
+        other = gevent.spawn(app, {**environ, 'entered': entered, 'leave': leave}, Response())
+        entered.wait()
+        assert asyncio.current_task() is not None
+        with connect(app, '/echo') as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=1) == 'hello'
+        leave.set()
+        assert other.get().content == b'slow'
 
 
 class TestRefused:

@@ -186,6 +186,23 @@ class TestAView:
         assert request(server, 'GET /', {}).status == 200
 
 
+# pywsgi runs without monkey-patching here, so that an async view has an OS thread of its own, and blocks it.
+@pytest.mark.parametrize(('kind', 'path'), [
+    *((kind, '/hold/by-hand') for kind in SERVERS), *((kind, '/hold/async') for kind in SERVERS[1:])])
+def test_a_view_of_django_returns_a_socket_while_another_request_is_in_an_event_loop(
+        kind: str, path: str, servers: dict[Setting, Server]) -> None:
+    server = servers[Setting('django', kind, False)]
+    with RawClient(server, path, [('Connection', 'close')]) as other:
+        other.send(request_head(path, [('Host', 'example.com'), ('Connection', 'close')]))
+        wait_until(lambda: request(server, 'GET /has-held', {}).status == 200, 'the other request')
+        with RawClient(server, '/rooms/attic/7', with_cookies({})) as client:
+            assert client.handshake().status == 101
+            assert client.receive_frame() == Frame(TEXT, b'attic 7 1')
+        assert request(server, 'GET /let-go', {}).status == 200
+        assert other.receive_head().status == 200
+        assert other.read_to_eof().endswith(b'held')
+
+
 def forget_the_fault(server: Server) -> None:
     """The test's own fault is in the log, once; the tests that follow look for others."""
     wait_until(lambda: 'RuntimeError: a fault' in server.error_log() or 'django' in ' '.join(server.process.command), 'the log')

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -40,6 +41,7 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpResponse  # noqa: E402
 from django.middleware.csrf import get_token  # noqa: E402
 from django.urls import path  # noqa: E402
+from gevent.event import Event  # noqa: E402
 
 from faye_websocket import SocketMiddleware, WebSocket  # noqa: E402
 from faye_websocket.django import SocketResponse  # noqa: E402
@@ -80,7 +82,40 @@ def fault(request: Any) -> HttpResponse:
     raise RuntimeError('a fault')
 
 
+held: list[Event] = []
+
+
+async def hold(request: Any) -> HttpResponse:
+    """Blocks in the gevent way, until it is let go."""
+    event = Event()
+    held.append(event)
+    event.wait()
+    return HttpResponse('held')
+
+
+def hold_by_hand(request: Any) -> HttpResponse:
+    """The same in an event loop of its own, as a library may have one in a plain view."""
+    return asyncio.run(hold(request))
+
+
+def let_go(request: Any) -> HttpResponse:
+    """Ends one that blocks, if there is one."""
+    if not held:
+        return HttpResponse(status=409)
+    held.pop().set()
+    return HttpResponse('let go')
+
+
+def has_held(request: Any) -> HttpResponse:
+    """Whether one blocks, and the thread has an event loop meanwhile."""
+    return HttpResponse(status=200 if held and asyncio.current_task() else 409)
+
+
 urlpatterns = [
+    path('hold/async', hold),
+    path('hold/by-hand', hold_by_hand),
+    path('let-go', let_go),
+    path('has-held', has_held),
     path('', index),
     path('login/<name>', enter_as),
     path('rooms/<name>/<int:number>', room),
