@@ -20,6 +20,7 @@ from .events import DeclaredHandlers
 from .extensions import Extension
 from .hijack import accepted, hijack, is_adapter
 from .http import HeaderList, Headers
+from .leftover import check_leftover
 from .limits import make_limits
 from .origin import AllowedOrigins, OriginCheck, make_origin_check
 from .reactor import current_reactor
@@ -174,6 +175,7 @@ class WebSocket(DeclaredHandlers, API):
         """Takes the socket from the server."""
         if self._is_started:
             return
+        check_leftover(self.environ)
         if not self._connection.is_at_home:
             # Its events would wait for a hub that nobody runs.
             raise UnsupportedServer(

@@ -85,6 +85,7 @@ REQUIREMENTS = {
     'F3': 'a socket is tested in memory in five lines',
     'F4': 'types that users can check against',
     'F5': "under Werkzeug's server it works, or says why not",
+    'O5': "another library's handler that was left in place gets an error that names it",
     'P1': 'small echoes, one in flight: at least picows, 0.85 of C',
     'P2': 'small echoes, 16 in flight: six times the best peer',
     'P3': 'large echoes: at least the best peer',
