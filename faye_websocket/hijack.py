@@ -19,6 +19,7 @@ from .transport import OnHead, Transport, take_out
 
 __all__ = [
     'ADAPTERS',
+    'UNSENT_HEADERS',
     'Adapter',
     'TakeFound',
     'accepted',
@@ -61,7 +62,7 @@ _RESPONDERS = frozenset(
 )
 # For whoever checks the response on its way: wsgiref.validate insists on a type, and
 # Werkzeug's LintMiddleware on a length. The head that goes out is the driver's.
-_UNSENT_HEADERS = (('Content-Type', 'text/plain'), ('Content-Length', '0'))
+UNSENT_HEADERS = (('Content-Type', 'text/plain'), ('Content-Length', '0'))
 _SUPPORTED = (
     'faye_websocket runs under gevent.pywsgi (faye-websocket serve MODULE:APP), under gunicorn with -k gevent or '
     '-k gevent_pywsgi, and under uWSGI with --gevent; register_adapter teaches it another server'
@@ -115,7 +116,7 @@ def accepted(start_response: Callable[..., Any], accept: Callable[[], object]) -
     if f'{type(server).__module__}.{type(server).__qualname__}' in _RESPONDERS:
         start_response('101 Switching Protocols', [])
         return _NoBody(server, accept)
-    start_response('101 Switching Protocols', list(_UNSENT_HEADERS))
+    start_response('101 Switching Protocols', list(UNSENT_HEADERS))
     return []
 
 
@@ -180,10 +181,7 @@ def _explain(environ: Mapping[str, Any]) -> str:
     if 'gunicorn.socket' in environ:
         return f'this gunicorn worker does not run on gevent: start gunicorn with -k gevent. {_SUPPORTED}'
     if uwsgi.is_uwsgi(environ):
-        return (
-            'this uWSGI does not run on gevent: start it with --gevent 100. '
-            f'{_SUPPORTED}'
-        )
+        return f'{uwsgi.explain()}. {_SUPPORTED}'
     if 'werkzeug.socket' in environ:
         return f"Werkzeug's development server does not run on gevent. {_SUPPORTED}"
     return f'this WSGI server ({environ.get("SERVER_SOFTWARE", "unknown")}) gives no access to its socket. {_SUPPORTED}'
@@ -205,5 +203,5 @@ def _explain_input(environ: Mapping[str, Any]) -> str:
 ADAPTERS: dict[str, Adapter] = {
     'gunicorn': Adapter(gunicorn.find_socket, None),
     'gevent': Adapter(pywsgi.find_socket, None),
-    'uwsgi': Adapter(uwsgi.take, uwsgi.has_gevent),
+    'uwsgi': Adapter(uwsgi.take, uwsgi.has_socket),
 }

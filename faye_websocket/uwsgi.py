@@ -24,7 +24,10 @@ import gevent.socket
 
 from .transport import TAKEN
 
-__all__ = ['has_gevent', 'is_uwsgi', 'take']
+__all__ = ['explain', 'has_socket', 'is_uwsgi', 'take']
+
+# What has uWSGI itself speak TLS, so that its descriptor takes no plain bytes.
+_TLS_OPTIONS = frozenset({'https-socket', 'ssl-socket', 'suwsgi-socket'})
 
 # The sockets that uWSGI has in the place of connections, by what no other socket has.
 _inodes: set[int] = set()
@@ -35,9 +38,16 @@ def is_uwsgi(environ: Mapping[str, Any]) -> bool:
     return 'uwsgi.version' in environ
 
 
-def has_gevent(environ: Mapping[str, Any]) -> bool:
-    """Return whether the request is from a uWSGI that runs on gevent."""
-    return is_uwsgi(environ) and getattr(_uwsgi(), 'loop', b'') == b'gevent'
+def has_socket(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request is from a uWSGI whose connection can be taken."""
+    return is_uwsgi(environ) and _has_gevent() and not _has_tls(environ)
+
+
+def explain() -> str:
+    """Return why a connection of uWSGI's cannot be taken."""
+    if not _has_gevent():
+        return 'this uWSGI does not run on gevent: start it with --gevent 100'
+    return "the connection is in the hands of uWSGI's own TLS: have a proxy speak TLS"
 
 
 def take(environ: Mapping[str, Any]) -> tuple[Any, bytes]:
@@ -64,6 +74,16 @@ def _pass_on(ours: Any, sock: Any, inode: int) -> None:
                 sock.sendall(data)
     finally:
         _inodes.discard(inode)
+
+
+def _has_gevent() -> bool:
+    return bool(getattr(_uwsgi(), 'loop', b'') == b'gevent')
+
+
+def _has_tls(environ: Mapping[str, Any]) -> bool:
+    """Return whether it is uWSGI, and no proxy in front of it, that speaks TLS."""
+    is_secure = environ.get('wsgi.url_scheme') == 'https'
+    return is_secure and not _TLS_OPTIONS.isdisjoint(getattr(_uwsgi(), 'opt', ()))
 
 
 def _uwsgi() -> Any:

@@ -18,7 +18,7 @@ from .environ import PackedEnviron
 from .errors import HandshakeError, UnsupportedServer
 from .events import DeclaredHandlers
 from .extensions import Extension
-from .hijack import accepted, hijack, is_adapter
+from .hijack import UNSENT_HEADERS, accepted, hijack, is_adapter
 from .http import HeaderList, Headers
 from .leftover import check_leftover
 from .limits import make_limits
@@ -152,7 +152,7 @@ class WebSocket(DeclaredHandlers, API):
         self._take()
         if self._is_in_view:
             # The head shows whether this response, or another in its place, came so far.
-            start_response('101 Switching Protocols', [])
+            start_response('101 Switching Protocols', list(UNSENT_HEADERS))
             return []
         if self._refusal is None:
             return accepted(start_response, self._accept)

@@ -152,7 +152,7 @@ class TestReplacedInput:
             start_response('204 No Content', [])
             return []
 
-        connect(app).close()
+        connect(app, refused=True).close()
         return found[0]
 
     @pytest.mark.parametrize('is_copied', [False, True])

@@ -16,7 +16,7 @@ from faye_websocket.connection import Connection
 from faye_websocket.hijack import hijack
 from faye_websocket.streaming import StreamingConnection
 from faye_websocket.transport import take_out
-from faye_websocket.uwsgi import has_gevent, take
+from faye_websocket.uwsgi import has_socket, take
 from tests.support.eventstream import ACCEPT
 from tests.support.local import make_environ, settle
 
@@ -38,7 +38,21 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Any]]:
 
 
 def test_leaves_other_servers_alone() -> None:
-    assert not has_gevent({'SERVER_SOFTWARE': 'gevent/26.9'})
+    assert not has_socket({'SERVER_SOFTWARE': 'gevent/26.9'})
+
+
+@pytest.mark.parametrize(('scheme', 'option', 'expected'), [
+    ('http', 'https-socket', True), ('https', 'http-socket', True), ('https', 'https-socket', False)])
+def test_takes_no_connection_on_which_uwsgi_speaks_tls(
+        monkeypatch: pytest.MonkeyPatch, scheme: str, option: str, expected: bool) -> None:  # H6
+    module = SimpleNamespace(loop=b'gevent', opt={option: b'127.0.0.1:443'})
+    monkeypatch.setitem(sys.modules, 'uwsgi', module)  # type: ignore[arg-type]
+    environ = make_environ(None, ACCEPT, **{**ENVIRON, 'wsgi.url_scheme': scheme})
+    assert has_socket(environ) is expected
+    if not expected:
+        assert isinstance(EventSource(environ)._carrier, StreamingConnection)
+        with pytest.raises(UnsupportedServer, match="^the connection is in the hands of uWSGI's own TLS"):
+            hijack(environ)
 
 
 @pytest.mark.parametrize('module', OTHERS)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import session_certificate
 from tests.support.eventstream import EventClient
 from tests.support.processes import Endpoint, Process, own_directory
 from tests.support.programs import give_up
@@ -19,17 +20,22 @@ from tests.support.wire import ACCEPT, CLOSE, RFC_6455, TEXT, Frame, RawClient, 
 
 
 @contextmanager
-def uwsgi(tmp_path: Path, *options: str, app: str = 'tests.support.uwsgi_app:app') -> Iterator[tuple[Process, Endpoint]]:
+def uwsgi(
+        tmp_path: Path, *options: str, app: str = 'tests.support.uwsgi_app:app', tls: bool = False,
+) -> Iterator[tuple[Process, Endpoint]]:
     """An application under uWSGI."""
     program = Path(sys.executable).with_name('uwsgi')
     if not program.exists():
         give_up('uwsgi is missing: pip install uwsgi')
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
-    command = [str(program), '--http-socket', f'127.0.0.1:{port}', '--module', app, '--die-on-term',
-               '--virtualenv', sys.prefix, *options]
+    certificate = session_certificate() if tls else None
+    bind = ['--http-socket', f'127.0.0.1:{port}']
+    if certificate is not None:
+        bind = ['--https-socket', f'127.0.0.1:{port},{certificate.certfile},{certificate.keyfile}']
+    command = [str(program), *bind, '--module', app, '--die-on-term', '--virtualenv', sys.prefix, *options]
     process = Process(command, own_directory(tmp_path, 'uwsgi'))
-    endpoint = Endpoint(('127.0.0.1', port))
+    endpoint = Endpoint(('127.0.0.1', port), certificate)
     try:
         process.wait_for_start(lambda: 'WSGI app 0' in process.output() and http_get(endpoint)[0].status == 200)
         yield process, endpoint
@@ -64,6 +70,17 @@ def test_streams_events(options: tuple[str, ...], tmp_path: Path) -> None:  # E7
     with uwsgi(tmp_path, *options, app='tests.support.sources:app') as (_, endpoint), EventClient(endpoint, '/ten') as client:
         client.open().read_to_eof()
         assert [event.data for event in client.stream.events] == [f'event\n{number}' for number in range(10)]
+
+
+def test_with_tls_of_its_own_it_streams_events_and_tells_why_there_are_no_sockets(tmp_path: Path) -> None:  # E7, H6
+    with uwsgi(tmp_path, '--gevent', '20', app='tests.support.sources:app', tls=True) as (process, endpoint):
+        with EventClient(endpoint, '/ten') as client:
+            client.open().read_to_eof()
+            assert len(client.stream.events) == 10
+        with RawClient(endpoint, '/socket', RFC_6455) as raw:
+            raw.send(raw._request)
+            raw.read_to_eof()
+        wait_until(lambda: "the connection is in the hands of uWSGI's own TLS" in process.output(), 'the reason')
 
 
 def test_event_streams_leave_its_hands(tmp_path: Path) -> None:
