@@ -81,7 +81,7 @@ def test_an_event_source_takes_the_connection_with_its_response(connection: tupl
     es.send('hello')
     es.close()
     settle()
-    assert client.recv(1000).endswith(b'\r\nConnection: close\r\n\r\nretry: 5000\r\n\r\ndata: hello\r\n\r\n')
+    assert client.recv(1000).endswith(b'\r\nConnection: close\r\n\r\nretry: 5000\r\ndata: hello\r\n\r\n')
     client.close()
     settle()
 
