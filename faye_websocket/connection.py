@@ -163,13 +163,20 @@ class Connection(Sender):
         if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.close, code, reason)
             return
-        # What other threads have sent before goes before.
-        self._reactor.catch_up()
-        if self.ready_state <= OPEN:
-            self._is_closing = True
-            self._dispatcher.drop_messages()
-            self._driver.close(code, reason)
-            self._await_close()
+        if self.ready_state > OPEN:
+            return
+        self._is_closing = True
+        self._dispatcher.drop_messages()
+        if self._posted_bytes:
+            # What other threads have sent before goes before.
+            self._reactor.post(self._send_close, code, reason)
+        else:
+            self._send_close(code, reason)
+        self._await_close()
+
+    def _send_close(self, code: int, reason: str) -> None:
+        """Have the driver close; by then it may be another one, of a redirect."""
+        self._driver.close(code, reason)
 
     def abort(self, reason: str) -> None:
         """Ends at once, for this ``reason``: the peer is given up."""

@@ -10,6 +10,7 @@ is not parked any more.
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ from gevent.monkey import get_original
 from greenlet import getcurrent, greenlet
 
 from . import interpreter
-from .limits import BATCH
+from .limits import BATCH, TURN
 
 __all__ = ['Job', 'Reactor', 'current_job', 'current_reactor']
 
@@ -60,7 +61,7 @@ class Reactor:
         # may do the same, without the GIL, and a lost count ends or hangs the hub. An alarm without a reference counts nothing.
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._alarm = self.loop.async_(ref=False)
-        self._alarm.start(self.catch_up)
+        self._alarm.start(self._catch_up)
         # The worker that waits for a job, and the one that the hub waits for.
         self._parked: _Worker | None = None
         self._direct: _Worker | None = None
@@ -79,20 +80,32 @@ class Reactor:
         if self.is_current:
             self.loop.run_callback(callback, *arguments)
         else:
-            self._posted.append((callback, arguments))
-            self._alarm.send()
+            self.post(callback, *arguments)
 
-    def catch_up(self) -> None:
-        """Calls what other OS threads have wanted called so far. Only this reactor's thread may call this."""
-        left = len(self._posted)
-        # One of them may come back here, and leave nothing.
-        while left and self._posted:
-            left -= 1
-            callback, arguments = self._posted.popleft()
-            try:
-                callback(*arguments)
-            except Exception:
-                self.hub.handle_error(callback, *sys.exc_info())
+    def post(self, callback: Callable[..., object], *arguments: Any) -> None:
+        """Have the hub call ``callback`` after all that was posted before; from any OS thread."""
+        self._posted.append((callback, arguments))
+        try:
+            self._alarm.send()
+        except ValueError:
+            # The loop was destroyed, and calls nothing any more.
+            self._posted.clear()
+
+    def _catch_up(self) -> None:
+        """Call what was posted, for as long as a turn lasts; the hub does its other work between two turns."""
+        end = time.monotonic() + TURN
+        try:
+            while self._posted and time.monotonic() < end:
+                self._call_posted(*self._posted.popleft())
+        finally:
+            if self._posted:
+                self._alarm.send()
+
+    def _call_posted(self, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        try:
+            callback(*arguments)
+        except Exception:
+            self.hub.handle_error(callback, *sys.exc_info())
 
     def run(self, job: Job, size: int) -> bool:
         """Has a worker run ``job``, to which ``size`` bytes gave rise, before the hub waits again, or now if there are enough.

@@ -29,6 +29,8 @@ __all__ = ['Sender']
 _allocate_lock = get_original('_thread', 'allocate_lock')
 # Guards the counters of bytes that other OS threads posted; held for an addition.
 _posted_lock = _allocate_lock()
+# The least that a frame has beside its payload: counted, it tells that something was posted, be it an empty message.
+_HEADER = 2
 
 
 class Sender(Owner):
@@ -82,7 +84,7 @@ class Sender(Owner):
     def send(self, data: str | bytes) -> bool:
         """Sends a message; see ``API.send``."""
         if interpreter.get_ident() != self._thread:
-            return self._post(data)
+            return self.ready_state <= OPEN and self._post(data)
         driver, stream = self._driver, self._stream
         if stream is None or driver.ready_state != OPEN or stream.buffered > self._low_water:
             # Not open yet, or not any more, or the peer is behind.
@@ -133,13 +135,15 @@ class Sender(Owner):
 
     def _post(self, data: str | bytes) -> bool:
         """Has the hub send what another OS thread wants sent; room is found, or waited for, here."""
-        size = _size(data)
+        size = _size(data) + _HEADER
         while not self._reserve(size):
             if self._limits.overflow == 'close':
-                self._reactor.call_soon(self._driver.fail, CloseCode.TRY_AGAIN_LATER, 'slow consumer')
+                # Now, lest each further message posts another failure.
+                self._is_closing = True
+                self._reactor.post(self._driver.fail, CloseCode.TRY_AGAIN_LATER, 'slow consumer')
             if self._limits.overflow != 'block' or not self._wait_in_thread():
                 return False
-        self._reactor.call_soon(self._send_posted, data, size)
+        self._reactor.post(self._run_posted, size, self._send_early, data)
         return self.ready_state <= OPEN
 
     def _send_early(self, data: str | bytes) -> bool:
@@ -158,12 +162,13 @@ class Sender(Owner):
             self._posted_bytes += size
             return True
 
-    def _send_posted(self, data: str | bytes, size: int) -> None:
-        """The hub's part of ``_post``."""
+    def _run_posted(self, size: int, command: Callable[..., object], *arguments: Any) -> None:
+        """Do on the hub what another thread wanted done, which has counted as ``size`` bytes."""
         with _posted_lock:
             self._posted_bytes -= size
-        if self.ready_state <= OPEN:
-            self._send_early(data)
+        # After ``close`` was called the close frame still goes behind this.
+        if self._driver.ready_state <= OPEN:
+            command(*arguments)
         if self._has_room():
             self._wake()
 
@@ -171,7 +176,9 @@ class Sender(Owner):
         """A command of the driver's, from any OS thread."""
         if interpreter.get_ident() == self._thread:
             return command(*arguments)
-        self._reactor.call_soon(command, *arguments)
+        with _posted_lock:
+            self._posted_bytes += _HEADER
+        self._reactor.post(self._run_posted, _HEADER, command, *arguments)
         return self._driver.can_ping
 
     # ---- waiting: for a message, for room, for the end

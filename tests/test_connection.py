@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from tests.support.local import (
     settle,
     wait_until,
 )
+from tests.support.waiting import DEADLINE
 from tests.support.wire import (
     BINARY,
     CLOSE,
@@ -784,6 +786,28 @@ class TestConcurrency:
             wait_until(lambda: pongs)
             run_threads(lambda: ws.close(3000))
             assert client.receive_frame().code == 3000
+
+    @pytest.mark.parametrize('command, frame', [
+        (lambda ws: ws.send('text'), Frame(TEXT, b'text')), (lambda ws: ws.send(''), Frame(TEXT, b'')),
+        (lambda ws: ws.ping('a'), Frame(PING, b'a'))], ids=['text', 'empty', 'ping'])
+    def test_close_goes_behind_what_a_thread_has_sent_before(self, command: Callable[[WebSocket], bool], frame: Frame) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            results: list[bool] = []
+
+            def run_without_hub(function: Callable[[], object]) -> None:
+                thread = threading.Thread(target=function)
+                thread.start()
+                thread.join(DEADLINE)
+
+            run_without_hub(lambda: results.append(command(ws)))
+            ws.close(3000)
+            assert ws.ready_state == WebSocket.CLOSING
+            run_without_hub(lambda: results.append(ws.send('late')))
+            assert results == [True, False]
+            assert client.receive_frame() == frame
+            assert client.receive_frame().code == 3000
+            assert ws.buffered_amount == 0
 
     def test_what_a_thread_sends_before_the_handshake_follows_it(self) -> None:
         with joined() as pair:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ import gevent.event
 import gevent.local
 from greenlet import greenlet
 
-from faye_websocket.limits import BATCH
+from faye_websocket.limits import BATCH, TURN
 from faye_websocket.reactor import Job, Reactor, current_job, current_reactor
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
@@ -323,11 +324,31 @@ class TestReactor:
             wait_until(lambda: called)
             assert 'ZeroDivisionError' in errors.getvalue()
 
-    def test_one_may_see_to_the_others_itself(self) -> None:
-        reactor, called = current_reactor(), []
-        run_threads(lambda: [reactor.call_soon(callback) for callback in (reactor.catch_up, lambda: called.append(1))])
-        wait_until(lambda: called)
-        assert called == [1]
+    def test_what_was_posted_is_called_in_turns_between_which_the_hub_works(self) -> None:
+        reactor, log = current_reactor(), []
+
+        def take_long() -> None:
+            reactor.loop.run_callback(log.append, 'hub')
+            time.sleep(TURN)
+            log.append('posted')
+
+        run_threads(lambda: [reactor.call_soon(take_long) for _ in range(3)])
+        wait_until(lambda: len(log) == 6)
+        assert log == ['posted', 'hub'] * 3
+
+    def test_what_is_posted_to_a_hub_that_is_gone_is_forgotten(self) -> None:
+        reactors: list[Reactor] = []
+
+        def run() -> None:
+            reactors.append(current_reactor())
+            gevent.get_hub().destroy(destroy_loop=True)
+
+        run_threads(run)
+        thing = Task([], 'a')
+        gone = weakref.ref(thing)
+        reactors[0].call_soon(thing.drain)
+        del thing
+        assert gone() is None
 
     def test_serves_in_a_thread_of_its_own(self) -> None:
         frames: list[Frame] = []
