@@ -27,6 +27,7 @@ from .extensions import Extension
 from .http import HeaderList, Headers, check_headers
 from .limits import check_number, make_limits
 from .reactor import current_reactor
+from .registry import registry
 from .response_headers import ResponseHeaders
 from .transport import Transport, take_over
 from .url import parse_url
@@ -144,6 +145,7 @@ class Client(DeclaredHandlers, API):
         self._deadline = time.monotonic() + timeout
         self._connection = self._connection_class(self, limits, current_reactor())
         self._drive()
+        registry.add_client(self)
         self._connecting: Any = gevent.spawn(self._connect)
 
     @property

@@ -16,6 +16,9 @@ import gevent
 import gevent.socket
 import gevent.ssl
 
+# Names are resolved in it, and once the process has begun to exit it cannot be imported.
+import gevent.threadpool
+
 from .driver.proxy import Proxy
 from .errors import ConnectError, HandshakeError
 from .host import to_ascii_host
@@ -171,7 +174,8 @@ def _connect_tcp(host: str, port: int, timeout: float, progress: Callable[[str],
     try:
         # As bytes: gevent's resolver would apply Python's codec "idna", and the hub would print what that refuses.
         addresses = gevent.socket.getaddrinfo(host.encode(), port, type=gevent.socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # The latter from CPython 3.12, which starts no thread once the process has begun to exit.
         raise ConnectError(f'name resolution of {host} failed: {error}') from error
     stage = f'connecting to {host}:{port}'
     progress(stage)

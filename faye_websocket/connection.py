@@ -86,6 +86,11 @@ class Connection(Sender):
         """The protocol's version."""
         return self._driver.version
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is a handler of this connection."""
+        return self._dispatcher.is_current
+
     def drive(self, driver: Driver) -> None:
         """Sets the driver that speaks for this connection."""
         self._driver = driver
@@ -183,8 +188,8 @@ class Connection(Sender):
         if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.abort, reason)
             return
-        assert self._stream is not None
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
         self._driver.end(reason)
 
     def receive(self, timeout: float | None) -> str | bytes | None:

@@ -232,7 +232,7 @@ class _SocketConnection(Connection):
         # RFC 9112 section 6.3: without a length the body ends with the connection. A proxy makes of it what its client wants.
         kept = [header for header in headers if header[0].lower() not in _FRAMING]
         self.accept(transport, b'', [*kept, ('Connection', 'close')])
-        if registry.is_closing:
+        if registry.is_stopping():
             self.close(CloseCode.GOING_AWAY, '')
         return None
 

@@ -20,6 +20,7 @@ from .extensions.pipeline import Pipeline
 from .http import HeaderList, check_headers
 from .limits import make_limits
 from .origin import make_origin_check
+from .registry import registry
 from .websocket import StartResponse, WebSocket
 
 __all__ = ['SocketMiddleware']
@@ -66,7 +67,7 @@ class HandledSocket(WebSocket):
         super()._accept(headers)
         handler, self._handler = self._handler, None
         if handler is not None:
-            gevent.spawn(self._handle, handler)
+            registry.add_greenlet(gevent.spawn(self._handle, handler), self._connection)
 
     def _handle(self, handler: Handler) -> None:
         """The handler's greenlet: its fault ends this connection only (RFC 6455 section 7.4.1, 1011)."""

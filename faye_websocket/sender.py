@@ -27,6 +27,7 @@ from .stream import Stream
 __all__ = ['Sender']
 
 _allocate_lock = get_original('_thread', 'allocate_lock')
+_sleep = get_original('time', 'sleep')
 # Guards the counters of bytes that other OS threads posted; held for an addition.
 _posted_lock = _allocate_lock()
 # The least that a frame has beside its payload: counted, it tells that something was posted, be it an empty message.
@@ -84,7 +85,7 @@ class Sender(Owner):
     def send(self, data: str | bytes) -> bool:
         """Sends a message; see ``API.send``."""
         if interpreter.get_ident() != self._thread:
-            return self.ready_state <= OPEN and self._post(data)
+            return self._post(data)
         driver, stream = self._driver, self._stream
         if stream is None or driver.ready_state != OPEN or stream.buffered > self._low_water:
             # Not open yet, or not any more, or the peer is behind.
@@ -135,6 +136,10 @@ class Sender(Owner):
 
     def _post(self, data: str | bytes) -> bool:
         """Has the hub send what another OS thread wants sent; room is found, or waited for, here."""
+        if self.ready_state > OPEN:
+            # A loop that sends all the same must not keep the hub from the interpreter.
+            _sleep(0)
+            return False
         size = _size(data) + _HEADER
         while not self._reserve(size):
             if self._limits.overflow == 'close':

@@ -110,6 +110,11 @@ class StreamingConnection(Owner):
 
     # ---- what the server asks for, in one thread at a time
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is a handler of this stream."""
+        return getcurrent() is self._reactor.runner
+
     def next_piece(self) -> bytes:
         """The next piece of the response, once there is one; ``b''`` at its end."""
         self._runner = getcurrent()
@@ -166,7 +171,7 @@ class StreamingConnection(Owner):
             self.ready_state = OPEN
         registry.add(self)
         self._dispatcher.push(Event('open'))
-        if registry.is_closing:
+        if registry.is_stopping():
             self.close(CloseCode.GOING_AWAY, '')
 
     def _begin_close(self, event: CloseEvent, last: list[bytes] | None = None) -> None:
@@ -287,12 +292,14 @@ class StreamingResponse:
 class _PulledReactor(Reactor):
     """Where there is no hub: runs callbacks when the response is pulled, and jobs at once."""
 
-    __slots__ = ('_callbacks', '_wake')
+    __slots__ = ('_callbacks', '_wake', 'runner')
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.loop = self
         self._callbacks: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._wake = wake
+        # The greenlet in which handlers run, while they do.
+        self.runner: Any = None
 
     @property
     def has_callbacks(self) -> bool:
@@ -312,7 +319,11 @@ class _PulledReactor(Reactor):
 
     def run(self, job: Job, size: int) -> bool:
         """Runs ``job`` here and now."""
-        job.drain()
+        self.runner = getcurrent()
+        try:
+            job.drain()
+        finally:
+            self.runner = None
         return False
 
     def run_jobs(self) -> None:

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import gevent
+
 from .api import API
 from .client import Client
 from .connection import Connection
 from .driver.base import MAX_FRAGMENTS, MAX_LENGTH, Driver, Request, refusal_headers
 from .driver.client import check_protocols
+from .driver.codes import CloseCode
 from .driver.wsgi import is_websocket, wsgi
 from .environ import PackedEnviron
 from .errors import HandshakeError, UnsupportedServer
@@ -25,6 +28,7 @@ from .limits import make_limits
 from .origin import AllowedOrigins, OriginCheck, make_origin_check
 from .reactor import current_reactor
 from .registry import registry
+from .serving import leave_pool
 from .transport import Sink, Transport
 from .url import determine_url
 
@@ -170,6 +174,10 @@ class WebSocket(DeclaredHandlers, API):
             self._take()
             self._is_in_view = self._refusal is None
             self._accept()
+            if self._is_in_view:
+                # From now on this greenlet is no request of the server's.
+                leave_pool()
+                registry.add_greenlet(gevent.getcurrent(), self._connection)
 
     def _take(self) -> None:
         """Takes the socket from the server."""
@@ -181,6 +189,8 @@ class WebSocket(DeclaredHandlers, API):
             raise UnsupportedServer(
                 'a WebSocket must be answered in the OS thread that it was made in: write "def" instead of "async def"'
             )
+        if self._refusal is None and registry.is_stopping():
+            self._refusal = HandshakeError('503 Service Unavailable', 'the server is shutting down')
         if self._refusal is None:
             self._taken = hijack(self.environ, self._responded)
             self._is_started = True
@@ -225,6 +235,9 @@ class WebSocket(DeclaredHandlers, API):
             registry.add(self._connection)
             self._connection.accept(*taken, headers or [])
             self._environ = PackedEnviron(self.environ)
+            if registry.is_stopping():
+                # It began while the server was at this response.
+                self._connection.close(CloseCode.GOING_AWAY, '')
 
     def _refuse(self, refusal: HandshakeError) -> None:
         """Writes the refusal and ends the connection, so that no request behind it is served.
@@ -249,7 +262,5 @@ class WebSocket(DeclaredHandlers, API):
         origin = environ.get('HTTP_ORIGIN', environ.get('HTTP_SEC_WEBSOCKET_ORIGIN'))
         if origin is not None and not is_allowed(origin, environ):
             return HandshakeError('403 Forbidden', 'this origin is not allowed')
-        if registry.is_closing:
-            return HandshakeError('503 Service Unavailable', 'the server is shutting down')
         return None
 

@@ -99,7 +99,9 @@ REQUIREMENTS = {
     'G2': 'a client that cannot connect raises, with the stage and the reason',
     'G3': 'no loop around receive keeps other greenlets from running',
     'G4': 'a view that raises once the handshake is made closes with 1011',
+    'G5': 'in greenlet style a socket takes no place of a request, hears of a stop, and may end its work',
     'G6': 'Timeout and GreenletExit close with 1011',
+    'O3': 'close_all in a handler returns, and later handshakes are accepted',
     'X1': 'four workers behind a proxy with Redis between them: a message reaches all',
 }
 

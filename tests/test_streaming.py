@@ -126,8 +126,8 @@ class TestConnecting:
         response.close()
         assert len(registry) == 0
 
-    def test_it_ends_at_once_while_all_are_closed(self, registry: Registry) -> None:
-        registry.is_closing = True
+    def test_it_ends_at_once_while_all_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(the_registry, 'is_stopping', lambda: True)
         es = new_source()
         record = Record(es)
         assert list(respond(es)) == [RETRY]

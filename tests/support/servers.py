@@ -123,13 +123,16 @@ def server_command(kind: str, app: str, bind: str, certificate: Certificate | No
     tls = ['--certfile', certificate.certfile, '--keyfile', certificate.keyfile] if certificate else []
     if kind == 'pywsgi':
         return [sys.executable, '-m', 'faye_websocket', 'serve', app, '--bind', bind, *tls]
+    if kind == 'pool':
+        # The module is a program, and further options the size of its pool.
+        return [sys.executable, '-m', app.partition(':')[0]]
     logs = ['--access-logfile', str(access_path(kind, directory)), '--error-logfile', '-', '--no-control-socket']
     return [sys.executable, '-m', 'gunicorn', app, '-k', kind, '-w', '1', '--bind', bind, *logs, *tls]
 
 
 def access_path(kind: str, directory: Path) -> Path:
     """Where a server writes its access log; pywsgi's goes to standard output."""
-    return directory / ('stdout' if kind == 'pywsgi' else 'access')
+    return directory / ('stdout' if kind in ('pywsgi', 'pool') else 'access')
 
 
 def started(kind: str, process: Process, certificate: Certificate | None) -> Server:

@@ -1,0 +1,62 @@
+"""The server of gevent's that the calling greenlet works for: gevent.pywsgi, or a gunicorn worker's.
+
+Such a server spawns ``function(handle, server.do_close, ...)`` for each connection that
+it accepts; so the greenlet of a request knows its server, and the pool that it has a
+place in, whatever the application or a middleware does with ``environ``. Under any
+other server, and where ``spawn=`` makes no ``gevent.Greenlet``, none is found: its
+sockets are closed when the process exits.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+
+import gevent
+from gevent.baseserver import BaseServer
+from gevent.event import Event
+from gevent.pool import Group
+
+__all__ = ['find_server', 'is_stopped', 'leave_pool', 'stop_event']
+
+
+def find_server() -> BaseServer | None:
+    """Return the server that spawned the calling greenlet, or one of its ancestors."""
+    current = gevent.getcurrent()
+    while isinstance(current, gevent.Greenlet):
+        server = _spawner(current.args)
+        if server is not None:
+            return server
+        ancestor = current.spawning_greenlet
+        current = ancestor() if ancestor is not None else None
+    return None
+
+
+def _spawner(arguments: object) -> BaseServer | None:
+    """Return the server that has spawned a greenlet with these arguments, if one has."""
+    if type(arguments) is tuple and len(arguments) == 3:
+        # Its type is looked at first: a proxy's attributes may be anything.
+        server = arguments[1].__self__ if type(arguments[1]) is MethodType else None
+        return server if isinstance(server, BaseServer) else None
+    return None
+
+
+def stop_event(server: BaseServer) -> Event:
+    """Return what is set when the server begins to stop, before it waits for its requests."""
+    return server._stop_event
+
+
+def is_stopped(server: BaseServer) -> bool:
+    """Whether the server was stopped; False for one that was never started."""
+    return bool(stop_event(server).is_set()) and '_handle' not in vars(server)
+
+
+def leave_pool() -> None:
+    """Give the calling greenlet's place in its server's pool back, for good.
+
+    The server goes on accepting if the pool was full, and does not wait for this greenlet
+    when it stops.
+    """
+    current, server = gevent.getcurrent(), find_server()
+    pool = server.pool if server is not None else None
+    if isinstance(pool, Group) and current in pool:
+        pool.discard(current)

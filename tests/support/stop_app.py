@@ -1,0 +1,86 @@
+"""The application whose server is stopped: sockets in both styles, and requests that last.
+
+A path below `/view` makes a WebSocket in greenlet style in its view, one below `/handler` in a handler of SocketMiddleware;
+both echo, and have 150 ms of work left at their end. `/slow` answers after SLOW seconds. Everything else is `apps.control`.
+`begun` and `done` are recorded beside the events of sockets.
+
+As a program, `python -m tests.support.stop_app SIZE`, it is under gevent.pywsgi with a pool of that size.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import gevent
+import gevent.event
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIServer
+
+from faye_websocket import SocketMiddleware, WebSocket
+from tests.support.apps import EVENTS, Environ, StartResponse, append_line, control, hello
+
+#: Seconds that a plain request takes, and that a socket's greenlet still has to do at its end.
+SLOW, LAST_WORK = 3.0, 0.15
+#: Seconds that the program waits for its plain requests.
+GRACEFUL_TIMEOUT = 10.0
+
+
+def note(path: str, what: str) -> None:
+    """Record something among the events."""
+    append_line(os.environ[EVENTS], {'path': path, 'type': what, 'pid': os.getpid()})
+
+
+def echo(ws: WebSocket) -> None:
+    """What users write in greenlet style."""
+    path = ws.environ['PATH_INFO']
+    try:
+        for message in ws:
+            ws.send(message)
+    finally:
+        gevent.sleep(LAST_WORK)
+        note(path, 'done')
+
+
+def unhandled(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """The application within the middleware."""
+    path = environ['PATH_INFO']
+    if path.startswith('/view'):
+        ws = WebSocket(environ)
+        echo(ws)
+        return ws(environ, start_response)
+    if path == '/slow':
+        note(path, 'begun')
+        gevent.sleep(SLOW)
+        return hello(start_response)
+    return control(environ, start_response)
+
+
+class Prefixed(dict[str, Any]):
+    """Handlers for all paths below one."""
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """The handler, if the path is below `/handler`."""
+        return echo if path.startswith('/handler') else default
+
+
+app = SocketMiddleware(unhandled, {})
+app._handlers = Prefixed()
+
+
+def main(size: int) -> None:
+    """Serve until SIGTERM; stop as a user's program does."""
+    server = WSGIServer(('127.0.0.1', 0), app, log=sys.stdout, spawn=Pool(size))
+    server.start()
+    stopping = gevent.event.Event()
+    gevent.signal_handler(signal.SIGTERM, stopping.set)
+    print(f'Listening on http://127.0.0.1:{server.server_port}', file=sys.stderr, flush=True)
+    stopping.wait()
+    server.stop(timeout=GRACEFUL_TIMEOUT)
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]))
