@@ -151,8 +151,7 @@ class Registry:
 
     def is_stopping(self) -> bool:
         """Whether the request that the calling greenlet works for must not open a socket."""
-        server = find_server()
-        return self.is_closing or (server is not None and is_stopped(server))
+        return bool(self._waits) or ((server := find_server()) is not None and is_stopped(server))
 
     def close_all(self, code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None) -> None:
         """See the module's ``close_all``."""

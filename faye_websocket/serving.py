@@ -47,7 +47,7 @@ def stop_event(server: BaseServer) -> Event:
 
 def is_stopped(server: BaseServer) -> bool:
     """Whether the server was stopped; False for one that was never started."""
-    return bool(stop_event(server).is_set()) and '_handle' not in vars(server)
+    return server._stop_event.is_set() and '_handle' not in vars(server)
 
 
 def leave_pool() -> None:
