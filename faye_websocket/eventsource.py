@@ -89,8 +89,9 @@ class EventSource(DeclaredHandlers, EventTarget):
     - ``overflow``: what ``send`` does beyond: ``'close'``, ``'drop'`` (answers False) or ``'block'`` (waits).
 
     ``onopen`` and ``onclose``, which fires once, get their events as a WebSocket's do. A close event's ``code`` is 1000 after
-    ``close()``, 1001 when the process ends, 1006 when the client is gone, 1011 after a handler's fault, 1013 when ``overflow``
-    closes; ``reason`` says more. Raises TypeError or ValueError for an option that cannot be, naming it.
+    ``close()``, 1001 when the server stops or the process exits, 1006 when the client is gone, 1011 after a handler's fault,
+    1013 when ``overflow`` closes; ``reason`` says more. Raises TypeError or ValueError for an option that cannot be, naming
+    it.
     """
 
     __slots__ = ('_carrier', '_headers', 'last_event_id', 'url')

@@ -809,6 +809,16 @@ class TestConcurrency:
             assert client.receive_frame().code == 3000
             assert ws.buffered_amount == 0
 
+    def test_what_a_thread_has_sent_goes_nowhere_once_the_connection_is_gone(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            thread = threading.Thread(target=ws.send, args=('late',))
+            thread.start()
+            thread.join(DEADLINE)
+            ws._connection.abort('gone')
+            assert client.read_to_eof() == b''
+            wait_until(lambda: ws.buffered_amount == 0)
+
     def test_what_a_thread_sends_before_the_handshake_follows_it(self) -> None:
         with joined() as pair:
             run_threads(lambda: pair.ws.send('early'), lambda: pair.ws.ping('early'))

@@ -16,7 +16,10 @@ import gevent.event
 import pytest
 from gevent import socket
 
+import faye_websocket.registry
 from faye_websocket import Client, EventSource, SocketMiddleware, WebSocket, close_all
+from faye_websocket.limits import TURN
+from faye_websocket.reactor import current_reactor
 from faye_websocket.registry import Registry
 from faye_websocket.registry import registry as the_registry
 from faye_websocket.testing import connect
@@ -35,6 +38,30 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     for name, value in vars(Registry()).items():
         monkeypatch.setattr(the_registry, name, value)
     return the_registry
+
+
+class Fake:
+    """A socket that does something when it is closed, and is gone then if that succeeds."""
+
+    ready_state = 1
+    buffered_amount = 0
+    is_current = False
+
+    def __init__(self, registry: Registry, close: Callable[[], object]) -> None:
+        self.registry = registry
+        self.do_close = close
+        self.calls: list[str] = []
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes, which may take its time."""
+        self.calls.append('close')
+        self.do_close()
+        self.registry.discard(self)
+
+    def abort(self, reason: str) -> None:
+        """Is gone."""
+        self.calls.append('abort')
+        self.registry.discard(self)
 
 
 class TestRegistry:
@@ -152,19 +179,35 @@ class TestCloseAll:
             gevent.joinall(closing, timeout=5, raise_error=True)
             assert not registry.is_closing
 
+    def test_closes_many_in_turns_between_which_the_hub_works(self, registry: Registry) -> None:
+        log: list[str] = []
+        reactor = current_reactor()
+
+        def close() -> None:
+            reactor.loop.run_callback(log.append, 'hub')
+            time.sleep(TURN)
+            log.append('closed')
+
+        for _ in range(3):
+            registry.add(Fake(registry, close))
+        close_all()
+        assert log == ['closed', 'hub'] * 3
+
+    def test_closes_no_more_after_its_timeout(self, registry: Registry) -> None:
+        fakes = [Fake(registry, lambda: time.sleep(0.02)) for _ in range(5)]
+        for fake in fakes:
+            registry.add(fake)
+        close_all(timeout=0.03)
+        assert [fake.calls for fake in fakes].count(['abort']) == 3
+
     def test_closes_the_others_though_one_cannot_be_closed(
-            self, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-        class Broken:
-            is_current = False
-
-            def close(self, code: int, reason: str) -> None:
-                raise RuntimeError('no')
-
-            abort = lambda self, reason: registry.discard(self)  # type: ignore[arg-type, assignment]
+            self, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+        def fail() -> None:
+            raise RuntimeError('no')
 
         with joined() as pair:
             pair.open()
-            registry.add(Broken())  # type: ignore[arg-type]
+            registry.add(Fake(registry, fail))
             close_all(timeout=0.05)
             assert pair.client.receive_frame().code == 1001
             assert [record.getMessage().startswith('closing <') for record in caplog.records] == [True]
@@ -477,6 +520,16 @@ print(time.monotonic() - began < 1)
         with serve() as server:
             assert run_client(program, server) == 'True\n'
             assert run_client(program, server, 'destroy') == 'True\n'
+
+    def test_that_are_closed_are_not_waited_for(self, registry: Registry) -> None:
+        with serve() as server:
+            with Client(f'ws://127.0.0.1:{server.wsgi.server_port}/') as client:
+                pass
+            wait_until(lambda: len(registry) == 0)
+            began = time.monotonic()
+            faye_websocket.registry._exit()
+            assert time.monotonic() - began < 0.1
+            assert client.ready_state == Client.CLOSED
 
     def test_are_given_up_when_they_cannot_open_in_time(self, registry: Registry) -> None:
         with scripted(silent) as server:
