@@ -9,11 +9,14 @@ no descriptor, greenlet, watcher, timer or object of ours more than before. `pyt
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from hashlib import sha1
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -165,6 +168,7 @@ def answer(peer: Peer) -> None:
 ENOUGH = Told(3000, 'enough', True)
 NO_STREAM_CODE = Told(1000, '', True)
 FAULT = Told(1011, 'internal error', True)
+AWAY = Told(1001, '', True)
 LOST = Told(1006)
 LOST_SOMEHOW = Told(1006, None)
 
@@ -183,6 +187,10 @@ ENDINGS = {
     'close() in onmessage': Ending(then(ask, answer), ENOUGH, ENOUGH, None, other_greenlet=None),
     'close() twice': Ending(answer, ENOUGH, ENOUGH, NO_STREAM_CODE),
     'close() before open': Ending(answer, ENOUGH, LOST_SOMEHOW, NO_STREAM_CODE),
+    # These three end the process of the server; see test_the_end_of_a_worker.
+    'SIGTERM': Ending(answer, AWAY, AWAY, AWAY),
+    'SIGHUP': Ending(answer, AWAY, AWAY, AWAY),
+    'max_requests': Ending(answer, AWAY, AWAY, AWAY),
     'wait_closed()': Ending(lambda peer: peer.say(CLOSE, close_payload(3333, 'bye')), Told(3333, 'bye', True),
                             Told(3333, 'bye', True), None),
 }
@@ -203,8 +211,11 @@ class Setting(NamedTuple):
 
 SETTINGS = [*(Setting(kind, tls) for kind in SERVERS for tls in (False, True)), Setting('pywsgi', False, True)]
 
+#: The endings that are the end of a worker, and the servers that have them.
+STOPS = {'SIGTERM': SERVERS, 'SIGHUP': ('gevent', 'gevent_pywsgi'), 'max_requests': ('gevent',)}
+
 CELLS = [(setting, kind, name) for setting in SETTINGS for kind in KINDS for name, ending in ENDINGS.items()
-         if getattr(ending, kind) is not None]
+         if getattr(ending, kind) is not None and setting.kind in STOPS.get(name, SERVERS)]
 
 
 class Running(NamedTuple):
@@ -292,8 +303,13 @@ def end(server: Server, kind: str, name: str, path: str) -> list[dict[str, Any]]
     return server.events(path)
 
 
-@pytest.mark.parametrize(('setting', 'kind', 'name'), [
-    pytest.param(*cell, id='-'.join(map(str, cell))) for cell in CELLS])
+def as_parameters(cells: list[tuple[Setting, str, str]]) -> pytest.MarkDecorator:
+    """Each of these cells, with a readable id."""
+    return pytest.mark.parametrize(
+        ('setting', 'kind', 'name'), [pytest.param(*cell, id='-'.join(map(str, cell))) for cell in cells])
+
+
+@as_parameters([cell for cell in CELLS if cell[2] not in STOPS])
 def test_every_ending_is_one_close_event_and_leaves_nothing(
         running: Callable[[Setting], Running], numbers: Iterator[int], setting: Setting, kind: str,
         name: str) -> None:  # L2, L4, L5
@@ -311,3 +327,57 @@ def test_every_ending_is_one_close_event_and_leaves_nothing(
         assert logged.count('Traceback') == 1
     else:
         assert logged == ''
+
+
+class Stopped(NamedTuple):
+    """What happened to one socket of each kind when the worker ended."""
+
+    events: dict[str, list[dict[str, Any]]]
+    log: str
+
+
+@pytest.fixture(scope='module')
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Setting, str], Stopped]:
+    """Starts a server of this setting, with a socket of each kind, and ends its worker in this way; once for all kinds."""
+    @cache
+    def stop(setting: Setting, name: str) -> Stopped:
+        env = {'FAYE_WEBSOCKET_PURE': '1' if setting.is_pure else ''}
+        options = ('--max-requests', '20') if name == 'max_requests' else ()
+        with serve(setting.kind, 'tests.support.ending_app:app', tls=setting.tls, env=env, options=options,
+                   tmp_path=tmp_path_factory.mktemp('stopped')) as server, ExitStack() as stack:
+            paths = {kind: f'/{kind}/{name}/0' for kind in KINDS}
+            peers = [stack.enter_context(contextmanager(meet)(server, kind, path)) for kind, path in paths.items()]
+            for peer in peers:
+                peer.open()
+                server.wait_for_event(peer.path, 'open')
+            end_worker(server, name)
+            for peer in peers:
+                answer(peer)
+            return Stopped({kind: events_to_the_end(server, path) for kind, path in paths.items()}, server.error_log())
+
+    return stop
+
+
+def end_worker(server: Server, name: str) -> None:
+    """Begins the end of the worker that serves now."""
+    if name == 'max_requests':
+        while 'Autorestarting worker' not in server.error_log():
+            http_get(server)
+    else:
+        os.kill(server.pid, getattr(signal, name))
+
+
+def events_to_the_end(server: Server, path: str) -> list[dict[str, Any]]:
+    """The events of a socket, once it is closed."""
+    server.wait_for_event(path, 'close')
+    return server.events(path)
+
+
+@as_parameters([cell for cell in CELLS if cell[2] in STOPS])
+def test_the_end_of_a_worker_is_one_close_event(
+        stopped: Callable[[Setting, str], Stopped], setting: Setting, kind: str, name: str) -> None:  # L2, H10, G5
+    events, log = stopped(setting, name)
+    assert [event['type'] for event in events[kind]] == ['open', 'close']
+    close = events[kind][-1]
+    assert (close['code'], close['reason'], close['was_clean']) == getattr(ENDINGS[name], kind)
+    assert 'Traceback' not in log
