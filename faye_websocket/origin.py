@@ -134,7 +134,7 @@ def _split(text: str) -> Origin:
         raise ValueError('it names no scheme' if not url.scheme else 'it names no host')
     if url.username is not None:
         raise ValueError('it names a user')
-    if url.path or url.query or url.fragment:
+    if url.path or '?' in text or '#' in text:
         raise ValueError('it has a path, a query or a fragment')
     if '[' in url.netloc:
         # urlsplit() passes over what stands beside the brackets.

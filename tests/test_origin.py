@@ -133,6 +133,7 @@ class TestList:
         ('https://www*.example.com', WILDCARD), ('https://example.*', WILDCARD),
         ('https://example.com/', PATH), ('https://example.com/path', PATH),
         ('https://example.com?q', PATH), ('https://example.com#f', PATH),
+        ('https://example.com?', PATH), ('https://example.com#', PATH),
         ('https://user@example.com', 'it names a user'), ('https://:pw@example.com', 'it names a user'),
         ('https://example.com ', BLANKS), (' https://example.com', BLANKS),
         ('https://exa mple.com', BLANKS), ('https://exa\tmple.com', BLANKS),
