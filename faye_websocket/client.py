@@ -51,7 +51,8 @@ class _IO(NamedTuple):
 class Client(DeclaredHandlers, API):
     """A WebSocket to the server at ``url``, which is connected at once, in the background.
 
-    ``protocols`` are the subprotocols to offer, best first: a list, or a comma-separated string. Needs no monkey-patching.
+    ``protocols`` are the subprotocols to offer, best first: a list, or a comma-separated string. The handshake fails when
+    the server agrees to none of them. Needs no monkey-patching.
 
     - ``extensions``: extension objects to offer, such as PermessageDeflate().
     - ``headers``: further request headers, a mapping or a list of pairs.

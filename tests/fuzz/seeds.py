@@ -29,6 +29,8 @@ REGRESSIONS: Seeds = {
     },
     'url': {
         'blank from IDNA': 'ws://ssssMB\xe9Tx\xa8Q4+xOo='.encode('latin-1'),
+        'origin that is a number': b'htTps://8',
+        'origin with an empty fragment': b'htTp://8#',
         'origin with text beside brackets': b'wh://[::]]*92',
     },
     'response': {'redirect to a blank': 'xxHTTP/1.1 302 Found\r\nLocation: ws://MB\xe9Tx\xa8Q4+xOo=\r\n\r\n'.encode('latin-1')},
