@@ -106,6 +106,13 @@ def let_go(request: Any) -> HttpResponse:
     return HttpResponse('let go')
 
 
+def plain(request: Any) -> HttpResponse:
+    """Echoes, and asks no database, which Django forbids while the thread has an event loop."""
+    ws = WebSocket(request.META)
+    ws.onmessage = lambda event: ws.send(event.data)
+    return SocketResponse(ws)
+
+
 def has_held(request: Any) -> HttpResponse:
     """Whether one blocks, and the thread has an event loop meanwhile."""
     return HttpResponse(status=200 if held and asyncio.current_task() else 409)
@@ -116,6 +123,7 @@ urlpatterns = [
     path('hold/by-hand', hold_by_hand),
     path('let-go', let_go),
     path('has-held', has_held),
+    path('plain', plain),
     path('', index),
     path('login/<name>', enter_as),
     path('rooms/<name>/<int:number>', room),
