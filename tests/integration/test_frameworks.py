@@ -196,10 +196,12 @@ def test_a_view_of_django_returns_a_socket_while_another_request_is_in_an_event_
         other.send(request_head(path, [('Host', 'example.com'), ('Connection', 'close')]))
         wait_until(lambda: request(server, 'GET /has-held', {}).status == 200, 'the other request')
         with RawClient(server, '/plain', RFC_6455) as client:
-            assert client.handshake().status == 101
+            head = client.handshake()
+            # First of all: the server waits for a request that is held.
+            assert request(server, 'GET /let-go', {}).status == 200
+            assert head.status == 101
             client.send_frame(TEXT, b'hello')
             assert client.receive_frame() == Frame(TEXT, b'hello')
-        assert request(server, 'GET /let-go', {}).status == 200
         assert other.receive_head().status == 200
         assert other.read_to_eof().endswith(b'held')
 

@@ -28,7 +28,7 @@ from tests.support.wire import (
 REPLACING = ('hidden', 'werkzeug', 'wsgiref', 'webtest')
 EARLY = serialize_frame(TEXT, b'early')
 SMUGGLED = b'GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n'
-EVENTS = b'retry: 5000\r\n\r\ndata: 0\r\n\r\ndata: 1\r\n\r\ndata: 2\r\n\r\n'
+EVENTS = b'retry: 5000\r\ndata: 0\r\n\r\ndata: 1\r\n\r\ndata: 2\r\n\r\n'
 #: A request that may become anything.
 ANY = (*RFC_6455, ('Origin', 'http://other.example'), ('Accept', 'text/event-stream'))
 TAKEN = "this request's connection was taken before"
