@@ -149,6 +149,7 @@ class TestSockets:
 
 
 class TestThreads:
+    @pytest.mark.threads
     def test_may_all_send(self) -> None:  # C1
         with pairs(3) as made:
             counts: list[int] = []

@@ -340,6 +340,7 @@ class TestConnecting:
             record.ws.close()
             assert failure(record) == 'closed before the connection was established'
 
+    @pytest.mark.threads
     def test_fails_once_when_it_is_closed_from_other_threads(self) -> None:  # L2
         with scripted(silent) as server:
             record = connect(server.url)
@@ -579,6 +580,7 @@ class TestOpen:
             assert seen == ['open', 'hello']
             ws.close()
 
+    @pytest.mark.threads
     def test_is_sent_to_from_many_greenlets_and_threads(self) -> None:  # C1
         with echo_server() as server:
             record = connect(server.url)

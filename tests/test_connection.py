@@ -747,6 +747,7 @@ class TestHandlerFault:
 class TestConcurrency:
     """Many senders."""
 
+    @pytest.mark.threads
     def test_messages_of_greenlets_and_threads_arrive_whole_and_in_order(self) -> None:  # C1
         count, greenlets, threads = 1000, 50, 8
         with serve() as server:

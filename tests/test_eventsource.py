@@ -351,6 +351,7 @@ class TestOpen:
             assert answers == [True, True]
             assert describe(record.the_close()) == (1000, '', True)
 
+    @pytest.mark.threads
     def test_greenlets_and_threads_send_whole_events_in_order(self) -> None:  # C1
         with joined() as pair:
             es, client = pair.open()

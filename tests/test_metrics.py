@@ -175,6 +175,7 @@ class TestClose:
             client.send_close(1000)
             assert wait_until(lambda: seen) == [0]
 
+    @pytest.mark.threads
     def test_is_counted_once(self, counters: Counters) -> None:  # L2
         with joined() as pair:
             ws, client = pair.open()
@@ -222,6 +223,7 @@ class TestMessages:
             assert [client.receive_frame().payload for _ in range(3)] == [b'early', b'now', b'binary']
             assert counters.server.messages_sent == 3
 
+    @pytest.mark.threads
     def test_of_other_threads_are_counted_exactly(self, counters: Counters) -> None:  # C1
         interval = sys.getswitchinterval()
         sys.setswitchinterval(1e-6)

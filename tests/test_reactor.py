@@ -13,12 +13,16 @@ from typing import Any
 import gevent
 import gevent.event
 import gevent.local
+import pytest
 from greenlet import greenlet
 
 from faye_websocket.limits import BATCH, TURN
 from faye_websocket.reactor import Job, Reactor, current_job, current_reactor
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
+
+#: Coverage keeps a weak reference to each greenlet that it follows, and such a one is never used again.
+pytestmark = pytest.mark.threads
 
 MESSAGE = serialize_frame(TEXT, b'hello')
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar('VARIABLE', default='nothing')

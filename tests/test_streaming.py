@@ -176,6 +176,7 @@ class TestOpen:
         es.ping()
         assert piece() == PING
 
+    @pytest.mark.threads
     def test_eight_threads_send_in_order(self) -> None:  # C1
         es, response = opened()
 
