@@ -41,9 +41,9 @@ def options_for(end: Callable[[Server], None], kind: str) -> tuple[str, ...]:
 
 # ---- what may be beside a socket
 
-def idle(server: Server, stack: ExitStack) -> RawClient:
+def idle(server: Server, stack: ExitStack, path: str = '/kept') -> RawClient:
     """A kept-alive connection."""
-    client = stack.enter_context(RawClient(server, '/kept'))
+    client = stack.enter_context(RawClient(server, path))
     client.send(request_head('/idle', PLAIN))
     assert client.receive_head().status == 200
     assert client.receive(5) == b'Hello'
@@ -96,18 +96,36 @@ class TestBeside:
 
         assert until_in_time(measure, lambda seconds: seconds < TOLD_WITHIN) < TOLD_WITHIN
 
+    @pytest.mark.parametrize('path', ['/kept', *STYLES])
     @pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi', 'pool'])
-    def test_a_handshake_after_that_is_refused(self, kind: str, tmp_path: Path) -> None:  # H10, S2
+    def test_a_handshake_after_that_is_refused(self, kind: str, path: str, tmp_path: Path) -> None:  # H10, S2
         with serve(kind, APP, options=options_for(sigterm, kind), tmp_path=tmp_path) as server, ExitStack() as stack:
             socket = stack.enter_context(RawClient(server, '/socket'))
             socket.handshake()
-            kept = idle(server, stack)
+            kept = idle(server, stack, path)
             slow(server, stack)
             os.kill(server.pid, 15)
             assert socket.receive_frame().code == 1001
             head = kept.handshake()
             assert (head.status, head.get('Connection')) == (503, 'close')
             assert kept.read_to_eof() == b'the server is shutting down\n'
+
+
+@pytest.mark.parametrize('kind', SERVERS)
+@FORMS
+def test_close_all_in_a_handler_leaves_a_server_that_goes_on(kind: str, pure: str, tmp_path: Path) -> None:  # O3
+    with serve(kind, APP, env={'FAYE_WEBSOCKET_PURE': pure}, tmp_path=tmp_path) as server, ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(server, path)) for path in ('/close_all', '/socket', '/view', '/handler')]
+        for client in clients:
+            assert client.handshake().status == 101
+        clients[0].send_frame(TEXT, b'hello')
+        for client in clients:
+            assert client.receive_frame().code == 1001
+            client.send_close(1001)
+        server.wait_for_event('/close_all', 'returned')
+        server.wait_for_event('/close_all', 'close')
+        with RawClient(server, '/later') as client:
+            assert client.handshake().status == 101
 
 
 class TestGreenletStyle:

@@ -2,7 +2,8 @@
 
 A path below `/view` makes a WebSocket in greenlet style in its view, one below `/handler` in a handler of SocketMiddleware;
 both echo, and have 150 ms of work left at their end. `/slow` answers after SLOW seconds. Everything else is `apps.control`.
-`begun` and `done` are recorded beside the events of sockets.
+A WebSocket at `/close_all` calls `close_all` when it gets a message. `begun`, `done` and `returned` are recorded beside the
+events of sockets.
 
 As a program, `python -m tests.support.stop_app SIZE`, it is under gevent.pywsgi with a pool of that size.
 """
@@ -20,8 +21,8 @@ import gevent.event
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
-from faye_websocket import SocketMiddleware, WebSocket
-from tests.support.apps import EVENTS, Environ, StartResponse, append_line, control, hello
+from faye_websocket import SocketMiddleware, WebSocket, close_all
+from tests.support.apps import EVENTS, Environ, StartResponse, append_line, control, hello, record_events
 
 #: Seconds that a plain request takes, and that a socket's greenlet still has to do at its end.
 SLOW, LAST_WORK = 3.0, 0.15
@@ -51,6 +52,11 @@ def unhandled(environ: Environ, start_response: StartResponse) -> Iterable[bytes
     if path.startswith('/view'):
         ws = WebSocket(environ)
         echo(ws)
+        return ws(environ, start_response)
+    if path == '/close_all':
+        ws = WebSocket(environ)
+        record_events(ws, path)
+        ws.on('message', lambda event: [close_all(), note(path, 'returned')])
         return ws(environ, start_response)
     if path == '/slow':
         note(path, 'begun')
