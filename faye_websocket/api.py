@@ -137,7 +137,12 @@ class API(EventTarget):
         Raises ConnectError or HandshakeError when it never will be.
         """
         self._start()
-        self._connection.wait_open()
+        try:
+            self._connection.wait_open()
+        except BaseException:
+            # Who is interrupted here, by a gevent.Timeout perhaps, has no block to leave.
+            self._interrupt()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -157,6 +162,10 @@ class API(EventTarget):
     def _start(self) -> None:
         """Begins the handshake, once."""
         raise NotImplementedError
+
+    def _interrupt(self) -> None:
+        """End a socket that nobody waits for any more to be open."""
+        self._connection.failed()
 
     def _handler_added(self, type: str) -> None:
         self._connection.handler_added(type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -128,6 +129,8 @@ class Client(DeclaredHandlers, API):
             check_number(name, number)
             if not number >= 0:
                 raise ValueError(f'{name}: expected at least 0, got {number!r}')
+        if max_redirects != math.inf and int(max_redirects) != max_redirects:
+            raise ValueError(f'max_redirects: expected a whole number, got {max_redirects!r}')
         self._url = url
         self._protocols = check_protocols(protocols)
         self._headers: HeaderList = check_headers(headers)
@@ -183,6 +186,9 @@ class Client(DeclaredHandlers, API):
 
     def _start(self) -> None:
         """A client has started when it is made."""
+
+    def _interrupt(self) -> None:
+        self.close()
 
     def _drive(self) -> None:
         """Makes the driver for the URL."""

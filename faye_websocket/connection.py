@@ -35,6 +35,8 @@ __all__ = ['Connection', 'Target']
 
 logger = logging.getLogger('faye_websocket')
 
+# Seconds between two looks at what still has to go out when all else is over, which is rare.
+_LOOK_EVERY = 0.01
 # How many seconds a handshake may take once it has begun: only hixie-76's waits for more than its request.
 _HANDSHAKE_TIMEOUT = 10
 
@@ -217,6 +219,8 @@ class Connection(Sender):
                     raise ConnectionClosed(self._end.code, self._end.reason)
                 self._is_end_known = True
                 return None
+            # It has time to finish when the process exits.
+            registry.add_greenlet(gevent.getcurrent(), self)
             if not self._wait(deadline):
                 raise TimeoutError(f'no message within {timeout} seconds')
 
@@ -246,10 +250,20 @@ class Connection(Sender):
         return True
 
     def wait_over(self) -> None:
-        """Wait for the end of a connection that is closing, ``close_timeout`` seconds at most."""
-        if not self._dispatcher.is_current and not self.wait_closed(self._limits.close_timeout):
+        """Wait for the end of a connection that is closing, ``close_timeout`` seconds at most.
+
+        By then the close event has been delivered, and what was to be sent is out.
+        """
+        if sys.is_finalizing() or self._dispatcher.is_current:
+            # Nobody would run the hub, or the event would wait for the caller.
+            return
+        end = time.monotonic() + self._limits.close_timeout
+        if not self.wait_closed(self._limits.close_timeout):
             # By now the peer has been given up, and the event is on its way.
             self.wait_closed(0)
+        while self.buffered_amount and time.monotonic() < end:
+            # The reason why a slow peer was given up is still to be told to it.
+            gevent.sleep(_LOOK_EVERY)
 
     def handler_added(self, type: str) -> None:
         """There is a handler for events of this type."""

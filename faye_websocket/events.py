@@ -192,10 +192,12 @@ class EventTarget:
             except BaseException as error:
                 self._handler_raised(event, error)
         if self._listeners:
-            for name, listener in self._listeners:
-                if name == type:
+            listeners = self._listeners
+            for pair in listeners:
+                # DOM: one that was removed meanwhile is not called.
+                if pair[0] == type and (self._listeners is listeners or pair in self._listeners):
                     try:
-                        listener(event)
+                        pair[1](event)
                     except BaseException as error:
                         self._handler_raised(event, error)
         return True

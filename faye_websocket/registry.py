@@ -22,7 +22,7 @@ from typing import Any, Protocol, cast
 import gevent
 import gevent.event
 
-from .driver.base import CLOSED, CONNECTING
+from .driver.base import CLOSING, OPEN
 from .driver.codes import CloseCode
 from .driver.control import check_close
 from .limits import TURN
@@ -35,6 +35,8 @@ logger = logging.getLogger('faye_websocket')
 
 # Seconds that the handlers of those that had to be given up may take.
 _LAST_WORDS = 0.1
+# Seconds after which a greenlet that waits without a deadline looks again.
+_LONG = 3600
 # Seconds that it may take, when the process exits, until each socket has begun to close:
 # that is 25 microseconds for one, but 15 milliseconds while other threads compute.
 _TELLING = 1.0
@@ -111,8 +113,9 @@ class Registry:
     def add_greenlet(self, greenlet: Any, socket: Closable) -> None:
         """Register a greenlet in which ``socket`` is used, until it ends."""
         if isinstance(greenlet, gevent.Greenlet):
+            if greenlet not in self._greenlets:
+                greenlet.rawlink(self._greenlet_ended)
             self._greenlets[greenlet] = socket
-            greenlet.rawlink(self._greenlet_ended)
 
     def __len__(self) -> int:
         return sum(map(len, tuple(self._groups.values())))
@@ -223,9 +226,9 @@ class Registry:
         for reference in tuple(self._clients):
             client = reference()
             connection: Closable | None = None if client is None else client._connection
-            if connection is None or connection.ready_state == CLOSED:
+            if connection is None:
                 continue
-            if connection.ready_state != CONNECTING or connection.buffered_amount:
+            if connection.ready_state in (OPEN, CLOSING) or connection.buffered_amount:
                 yield connection
 
     def _greenlets_sockets(self) -> list[Closable]:
@@ -258,7 +261,10 @@ class _Wait:
         """Block until the condition is true; False if the deadline comes first."""
         while not self._is_over():
             self._event.clear()
-            if not self._event.wait(None if deadline == math.inf else max(0, deadline - time.monotonic())):
+            # Without a timer the hub of an OS thread that waits for nothing else would
+            # raise LoopExit.
+            seconds = min(_LONG, max(0, deadline - time.monotonic()))
+            if not self._event.wait(seconds) and time.monotonic() >= deadline:
                 return False
         return True
 

@@ -32,6 +32,8 @@ _sleep = get_original('time', 'sleep')
 _posted_lock = _allocate_lock()
 # The least that a frame has beside its payload: counted, it tells that something was posted, be it an empty message.
 _HEADER = 2
+# Seconds after which a greenlet that waits in another OS thread looks again.
+_LONG = 3600
 
 
 class Sender(Owner):
@@ -189,12 +191,16 @@ class Sender(Owner):
     # ---- waiting: for a message, for room, for the end
 
     def _wait(self, deadline: float | None) -> bool:
-        """Blocks this greenlet until something has changed; False when the deadline passed."""
+        """Block this greenlet until something may have changed; False when the deadline passed."""
+        # Without a timer the hub of another OS thread, which has nothing else to wait for,
+        # would raise LoopExit.
+        end = deadline if deadline is not None or self.is_at_home else time.monotonic() + _LONG
         event = gevent.event.Event()
         wake = event.set
         self._add_waiter(wake)
         try:
-            return bool(event.wait(None if deadline is None else max(0, deadline - time.monotonic())))
+            was_set = event.wait(None if end is None else max(0, end - time.monotonic()))
+            return bool(was_set or deadline is None)
         finally:
             self._waiters = [waiter for waiter in self._waiters or () if waiter != wake] or None
 

@@ -129,6 +129,7 @@ class TestArguments:
          "headers: the value of X has a character that no header may have: 'a\\r\\nB: c'"),
         ('ws://h/', {'headers': ['X']}, TypeError, "headers: expected pairs of strings, got 'X'"),
         ('ws://h/', {'tls': {'verify': False, 'a': 1}}, TypeError, "tls: unknown option 'a', 'verify'"),
+        ('ws://h/', {'max_redirects': 1.5}, ValueError, 'max_redirects: expected a whole number, got 1.5'),
         ('ws://h/', {'tls': 5}, TypeError, 'tls: expected an ssl.SSLContext or a dict, got 5'),
         ('ws://h/', {'tls': {'server_hostname': 5}}, TypeError, 'tls: expected a str as server_hostname, got 5'),
         ('ws://h/', {'tls': {'key_file': 'x'}}, ValueError, 'tls: key_file needs cert_file'),

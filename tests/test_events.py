@@ -139,6 +139,15 @@ class TestListener:
         target.dispatch_event(Event('open'))
         assert len(events) == 1
 
+    def test_is_not_called_once_another_has_removed_it(self, target: EventTarget) -> None:
+        calls: list[int] = []
+        second = lambda event: calls.append(2)
+        target.on('open', lambda event: target.remove_event_listener('open', second))
+        target.on('open', second)
+        target.on('open', lambda event: calls.append(3))
+        target.dispatch_event(Event('open'))
+        assert calls == [3]
+
     def test_may_remove_itself_while_it_runs(self, target: EventTarget) -> None:
         calls: list[int] = []
 

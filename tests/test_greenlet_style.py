@@ -20,12 +20,13 @@ from faye_websocket import (
     SocketMiddleware,
     WebSocket,
     WebSocketError,
+    close_all,
 )
 from faye_websocket.testing import connect
 from tests.support.local import Record, hub_errors, joined, make_environ, run_threads, serve, settle, wait_until
 from tests.support.processes import ROOT
 from tests.support.scripted import answering, scripted, silent
-from tests.support.wire import PING, TEXT, Frame, serialize_frame
+from tests.support.wire import HIXIE_76, PING, TEXT, Frame, serialize_frame
 
 MESSAGE = serialize_frame(TEXT, b'hello')
 #: Seconds; far less than any deadline.
@@ -99,6 +100,73 @@ class TestProgram:
         assert (result.returncode, result.stdout) == (1, '')
         assert f'ConnectError: connecting to {url[5:-1]} failed' in result.stderr
         assert 'Connection refused' in result.stderr
+
+
+    def test_a_peer_that_is_given_up_learns_why(self) -> None:  # G1
+        with serve(lambda ws: ws.on('message', lambda event: gevent.sleep(0.05)), max_queue=1) as server:
+            result = run(
+                'import sys\nfrom faye_websocket import Client\n'
+                'with Client(sys.argv[1]) as ws:\n'
+                '    assert False in [ws.send(bytes(2**20)) for number in range(40)]\n'
+                'assert ws.buffered_amount == 0\n', url_of(server))
+            assert (result.returncode, result.stderr) == (0, '')
+            close = server.record.the_close()
+            assert (close.code, close.reason) == (1013, 'slow consumer')
+
+    def test_a_greenlet_that_receives_has_time_to_end(self) -> None:  # G5
+        with serve(lambda ws: None) as server:
+            result = run(
+                'import gevent, sys\nfrom faye_websocket import Client\n'
+                'def read(ws):\n    try:\n        for message in ws: pass\n'
+                '    finally:\n        gevent.sleep(0.15)\n        print("done")\n'
+                'ws = Client(sys.argv[1])\ngevent.spawn(read, ws)\ngevent.sleep(0.2)\n', url_of(server))
+            assert (result.returncode, result.stdout, result.stderr) == (0, 'done\n', '')
+            assert server.record.the_close().code == 1001
+
+    def test_a_generator_may_be_left_unfinished(self) -> None:
+        with serve(lambda ws: ws.on('message', lambda event: ws.send(event.data))) as server:
+            result = run(
+                'import sys\nfrom faye_websocket import Client\n'
+                'def feed():\n    with Client(sys.argv[1]) as ws:\n        ws.send("1")\n'
+                '        for message in ws: yield message\n'
+                'messages = feed()\nprint(next(messages))\n', url_of(server))
+            assert (result.returncode, result.stdout, result.stderr) == (0, '1\n', '')
+
+
+class TestInterrupted:
+    """A block that is left before it begins."""
+
+    def test_ends_the_client(self) -> None:
+        with scripted(silent) as server:
+            ws = Client(server.url)
+            with pytest.raises(gevent.Timeout), gevent.Timeout(SHORT), ws:
+                pytest.fail('there is no connection')
+            wait_until(lambda: ws.ready_state == ws.CLOSED)
+
+    def test_ends_the_servers_socket(self) -> None:
+        with joined(HIXIE_76) as pair:
+            with pytest.raises(gevent.Timeout), gevent.Timeout(SHORT), pair.ws:
+                pytest.fail('its body has not come')
+            assert pair.ws.ready_state == WebSocket.CLOSING
+
+
+class TestThread:
+    """The greenlet style in another OS thread than that of the socket."""
+
+    def test_waits_for_messages_and_for_the_end(self) -> None:
+        with serve(lambda ws: ws.on('message', lambda event: ws.send(event.data))) as server:
+            ws = Client(url_of(server))
+            received: list[Any] = []
+            gevent.spawn_later(SHORT, ws.send, 'late')
+            gevent.spawn_later(2 * SHORT, ws.close)
+            run_threads(lambda: received.extend([*ws, ws.wait_closed()]))
+            assert received == ['late', True]
+
+    def test_waits_for_all_sockets(self) -> None:
+        with joined() as pair:
+            _, client = pair.open()
+            gevent.spawn_later(SHORT, client.close)
+            run_threads(close_all)
 
 
 class TestNeverOpen:
