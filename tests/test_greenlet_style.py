@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,8 +22,7 @@ from faye_websocket import (
     close_all,
 )
 from faye_websocket.testing import connect
-from tests.support.local import Record, hub_errors, joined, make_environ, run_threads, serve, settle, wait_until
-from tests.support.processes import ROOT
+from tests.support.local import Record, hub_errors, joined, make_environ, run_beside, run_threads, serve, settle, wait_until
 from tests.support.scripted import answering, scripted, silent
 from tests.support.wire import HIXIE_76, PING, TEXT, Frame, serialize_frame
 
@@ -53,13 +51,9 @@ def answer_close(client: Any) -> int | None:
     return int(frame.code)
 
 
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, *arguments: str) -> Any:
     """Run a user's program in a process of its own, while this hub serves it."""
-    command = [sys.executable, '-c', program, *arguments]
-    results: list[subprocess.CompletedProcess[str]] = []
-    run_threads(lambda: results.append(
-        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)))
-    return results[0]
+    return run_beside([sys.executable, '-c', program, *arguments])
 
 
 class TestProgram:

@@ -23,7 +23,17 @@ from faye_websocket.reactor import current_reactor
 from faye_websocket.registry import Registry
 from faye_websocket.registry import registry as the_registry
 from faye_websocket.testing import connect
-from tests.support.local import Pair, Record, joined, make_environ, run_threads, serve, settle, wait_until
+from tests.support.local import (
+    Pair,
+    Record,
+    joined,
+    make_environ,
+    run_beside,
+    run_threads,
+    serve,
+    settle,
+    wait_until,
+)
 from tests.support.processes import ROOT, environment
 from tests.support.scripted import accepting, scripted, silent
 from tests.support.waiting import until_in_time
@@ -632,11 +642,9 @@ ws.onclose = lambda event: print('closed', event.code, os.getpid() == parent, fl
 def run_client(program: str, server: Any, *arguments: str) -> str:
     """What a program prints that uses this server, while this hub serves it."""
     command = [sys.executable, '-c', program, f'ws://127.0.0.1:{server.wsgi.server_port}/', *arguments]
-    results: list[subprocess.CompletedProcess[str]] = []
-    run_threads(lambda: results.append(
-        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)))
-    assert (results[0].returncode, results[0].stderr) == (0, '')
-    return results[0].stdout
+    result = run_beside(command)
+    assert (result.returncode, result.stderr) == (0, '')
+    return str(result.stdout)
 
 
 def run_program(action: str) -> str:

@@ -22,11 +22,12 @@ from typing import Any, TypeVar
 
 import gevent
 import gevent.ssl
-from gevent import socket
+from gevent import socket, subprocess
 from gevent.pywsgi import WSGIServer
 
 from faye_websocket import WebSocket
 from tests.support.certificates import session_certificate
+from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE
 from tests.support.wire import RFC_6455, Frame, Headers, RawClient
 
@@ -161,6 +162,14 @@ def run_threads(*functions: Callable[[], object]) -> None:
     wait_until(lambda: not any(thread.is_alive() for thread in threads), 'the threads')
     if errors:
         raise errors[0]
+
+
+def run_beside(command: list[str]) -> Any:
+    """Runs a program in a process of its own, while the hub goes on, and returns what `subprocess.run` does.
+
+    By gevent's: where a hub watches child processes, it takes the exit status from anybody else who waits for it.
+    """
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 class Connected:
