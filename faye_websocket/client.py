@@ -113,6 +113,7 @@ class Client(DeclaredHandlers, API):
         max_buffered: float = 2**24,
         overflow: str = 'close',
         max_queue: float = 64,
+        max_queued: float = 2**24,
     ) -> None:
         super().__init__()
         limits = make_limits(
@@ -124,6 +125,7 @@ class Client(DeclaredHandlers, API):
             max_buffered=max_buffered,
             overflow=overflow,
             max_queue=max_queue,
+            max_queued=max_queued,
         )
         for name, number in (('timeout', timeout), ('max_redirects', max_redirects)):
             check_number(name, number)

@@ -27,7 +27,7 @@ from .keepalive import Keepalive
 from .limits import Limits
 from .reactor import Reactor
 from .registry import registry
-from .sender import Sender
+from .sender import BROKEN, Sender
 from .stream import Stream
 from .transport import Transport
 
@@ -39,6 +39,10 @@ logger = logging.getLogger('faye_websocket')
 _LOOK_EVERY = 0.01
 # How many seconds a handshake may take once it has begun: only hixie-76's waits for more than its request.
 _HANDSHAKE_TIMEOUT = 10
+# How many seconds reading stops at most where nobody has asked for a message, or half of ``close_timeout``: a peer that
+# closes meanwhile waits no longer for the answer than we would.
+_PATIENCE = 5.0
+_UNWANTED = '%s has neither onmessage nor receive: beyond the first %d its messages are dropped'
 
 
 class Target(Protocol):
@@ -62,7 +66,7 @@ class Connection(Sender):
         self._target = target
         # Looked at for every message.
         self._max_queue = int(min(limits.max_queue, sys.maxsize))
-        self._dispatcher = Dispatcher(target, self, reactor)
+        self._dispatcher = Dispatcher(target, self, reactor, int(min(limits.max_queued, sys.maxsize)))
         # One of the loop's while a handshake or a close lasts, and a Keepalive between them.
         self._timer: Any = None
         # How it ended. Its cause is the reason why it was never open, if it was not.
@@ -170,7 +174,8 @@ class Connection(Sender):
         if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.close, code, reason)
             return
-        if self.ready_state > OPEN:
+        # Not ready_state, which says so of a broken connection, too.
+        if self._is_closing or self._driver.ready_state > OPEN:
             return
         self._is_closing = True
         self._dispatcher.drop_messages()
@@ -292,10 +297,8 @@ class Connection(Sender):
             waiting = self._dispatcher.push_message(data)
             if self._waiters is not None:
                 self._wake()
-            if waiting > self._max_queue:
-                assert self._stream is not None
-                self._dispatcher.is_full = True
-                self._stream.pause()
+            if waiting > self._max_queue or self._dispatcher.room < 0:
+                self._fill(waiting)
 
     # ---- the stream's owner
 
@@ -320,16 +323,22 @@ class Connection(Sender):
         self._dispatcher.push(Event('drain'))
         self._wake()
 
+    def stopped(self) -> None:
+        """Nothing can be sent any more: whoever sends learns it now, and handlers behind the messages that have come."""
+        self._low_water = BROKEN
+        self._wake()
+
     # ---- the dispatcher's owner
 
-    def delivered(self, event: Event) -> None:
+    def relieved(self) -> None:
         """The queue is one event shorter."""
-        if event.type == 'close':
-            self._is_over = True
-            registry.discard(self)
-            self._wake()
-        else:
-            self._read_on()
+        self._read_on()
+
+    def delivered(self, event: Event) -> None:
+        """All is over."""
+        self._is_over = True
+        registry.discard(self)
+        self._wake()
 
     def rests(self) -> None:
         """What the handlers have sent may leave."""
@@ -414,7 +423,9 @@ class Connection(Sender):
             self._stop_timer()
             self._set_timer(self._limits.close_timeout, 'close timeout')
             # A full queue must not keep us from seeing the peer's close frame.
-            self._stream.resume()
+            if self._stream.is_paused:
+                self._dispatcher.is_full = False
+                self._reactor.loop.run_callback(self._go_on)
 
     def _set_timer(self, seconds: float, reason: str) -> None:
         """Gives the peer up after this time."""
@@ -426,9 +437,42 @@ class Connection(Sender):
             self._timer.close()
             self._timer = None
 
+    def _fill(self, waiting: int) -> None:
+        """Stops reading, since as much waits as may; ``waiting`` is 0 where messages are dropped."""
+        dispatcher, stream = self._dispatcher, self._stream
+        assert stream is not None
+        # What is left of this read may be inflated to a thousand times its size.
+        if waiting and (dispatcher.room < 0 or dispatcher.is_busy):
+            self._driver.is_paused = True
+        if waiting and not dispatcher.is_full:
+            dispatcher.is_full = True
+            stream.pause()
+            if not dispatcher.is_wanted:
+                stream.call_while_paused(min(_PATIENCE, self._limits.close_timeout / 2), self._let_go)
+
     def _read_on(self) -> None:
         """Reads again once half of a full queue is done."""
-        if self._dispatcher.is_full and len(self._dispatcher) <= self._limits.max_queue // 2:
-            assert self._stream is not None
-            self._dispatcher.is_full = False
-            self._stream.resume()
+        dispatcher = self._dispatcher
+        half = int(min(self._limits.max_queued, sys.maxsize)) // 2
+        if dispatcher.is_full and len(dispatcher) <= self._max_queue // 2 and dispatcher.room >= half:
+            dispatcher.is_full = False
+            self._reactor.loop.run_callback(self._go_on)
+
+    def _go_on(self) -> None:
+        """Takes what is left of the last read, on the hub like all that comes, and reads."""
+        driver, stream = self._driver, self._stream
+        assert stream is not None
+        if driver.is_paused:
+            driver.is_paused = False
+            stream.feed(b'')
+        if not self._dispatcher.is_full:
+            stream.resume()
+
+    def _let_go(self) -> None:
+        """Nobody has asked for a message, and a peer that has no answer to its pings, or its close, would give us up."""
+        dispatcher = self._dispatcher
+        if not dispatcher.is_wanted:
+            logger.warning(_UNWANTED, self._target.url.partition('?')[0], len(dispatcher))
+            dispatcher.refuse_messages()
+            dispatcher.is_full = False
+            self._go_on()

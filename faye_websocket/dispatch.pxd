@@ -2,12 +2,13 @@
 
 cimport cython
 
+from . cimport _interpreter as interpreter
 from .events cimport Event, EventTarget, MessageEvent, make_message_event
 from .owner cimport Owner
 from .reactor cimport Job, Reactor
 
 cdef dict _KEPT
-cdef int _OPEN, _MESSAGE
+cdef int _OPEN, _MESSAGE, _ASKED, _UNWANTED
 
 cdef class Dispatcher(Job):
     cdef EventTarget _target
@@ -17,9 +18,10 @@ cdef class Dispatcher(Job):
     cdef readonly list _ready
     cdef readonly object _messages
     cdef list _kept
-    cdef int _handled
-    cdef public bint is_full
+    cdef public Py_ssize_t room
     # A byte each, where bint would be four, in every idle connection.
+    cdef unsigned char _handled
+    cdef public unsigned char is_full
     cdef unsigned char _has_opened
     cdef unsigned char _is_awaited
     cdef unsigned char _is_running
@@ -29,6 +31,9 @@ cdef class Dispatcher(Job):
     cpdef push(self, Event event)
     cdef _append(self, Event event)
     cpdef Py_ssize_t push_message(self, object data) except -1
+    @cython.locals(event=MessageEvent)
+    cpdef MessageEvent take_message(self)
+    cdef _want(self, int kind)
     cpdef hold(self)
     cpdef bint run(self, Py_ssize_t size=*) except -1
     cpdef run_now(self)

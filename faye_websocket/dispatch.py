@@ -8,10 +8,12 @@ work before its user has finished setting it up. What a handler raises is logged
 from __future__ import annotations
 
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from . import interpreter
 from .events import NOT_CONTAINED, ErrorEvent, Event, MessageEvent, make_message_event
 from .owner import Owner
 from .reactor import Job, Reactor, current_job
@@ -23,6 +25,8 @@ logger = logging.getLogger('faye_websocket')
 # Types of events that wait for a handler; a missed drain is no loss.
 _OPEN, _MESSAGE = 1, 2
 _KEPT = {'open': _OPEN, 'message': _MESSAGE, 'error': 4, 'close': 8}
+# Messages were asked for without a handler; and nobody has asked for any in all that time.
+_ASKED, _UNWANTED = 16, 32
 
 
 def _rank(event: Event) -> int:
@@ -54,7 +58,8 @@ class Callback(Event):
 class Dispatcher(Job):
     """The queue of one connection, and the worker that empties it. Its length counts the kept messages too.
 
-    While ``is_full``, which its owner sets, the owner hears of every event delivered; of the close event it always does.
+    ``room`` is how many bytes of messages more may wait, and may become less than nothing by one message. While ``is_full``,
+    which its owner sets, the owner hears of every event that waits no more; of the end of the close event it always does.
     """
 
     __slots__ = (
@@ -70,9 +75,10 @@ class Dispatcher(Job):
         '_ready',
         '_target',
         'is_full',
+        'room',
     )
 
-    def __init__(self, target: Target, owner: Owner, reactor: Reactor) -> None:
+    def __init__(self, target: Target, owner: Owner, reactor: Reactor, room: int = sys.maxsize) -> None:
         self._target = target
         self._owner = owner
         self._reactor = reactor
@@ -88,6 +94,7 @@ class Dispatcher(Job):
         self._is_awaited = False
         self._is_running = False
         self.is_full = False
+        self.room = room
 
     def __len__(self) -> int:
         return self._count() + len(self._messages or ())
@@ -115,8 +122,11 @@ class Dispatcher(Job):
     def push_message(self, data: str | bytes) -> int:
         """Delivers a message, or keeps it at once for ``take_message``, which may be called where no worker comes.
 
-        Answers how many wait now. To be called between ``hold`` and ``run``.
+        Answers how many wait now; none of those that are dropped. To be called between ``hold`` and ``run``.
         """
+        if self._handled & _UNWANTED:
+            return 0
+        self.room -= interpreter.get_size(data)
         if not self._handled & _MESSAGE:
             if self._messages is None:
                 self._messages = deque()
@@ -137,7 +147,29 @@ class Dispatcher(Job):
 
     def take_message(self) -> MessageEvent | None:
         """The first of the messages that no handler was there for."""
-        return self._messages.popleft() if self._messages else None
+        self._want(_ASKED)
+        if not self._messages:
+            return None
+        event = self._messages.popleft()
+        self.room += interpreter.get_size(event.data)
+        return event
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody has ever asked for a message, by a handler or by ``take_message``."""
+        return self._handled & (_MESSAGE | _ASKED) != 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message that comes now has to wait for a handler that runs, or that is not there."""
+        return bool(self._is_running) or not self._handled & _MESSAGE
+
+    def refuse_messages(self) -> None:
+        """Drops messages from now on, until somebody asks for one. Those that wait are kept."""
+        self._handled |= _UNWANTED
+
+    def _want(self, kind: int) -> None:
+        self._handled = (self._handled | kind) & ~_UNWANTED
 
     def drop_messages(self) -> None:
         """Forget the messages that no handler was called with yet.
@@ -155,6 +187,7 @@ class Dispatcher(Job):
         self._handled |= _KEPT.get(type, 0)
         kept: Iterable[Event] = ()
         if type == 'message':
+            self._want(_MESSAGE)
             kept, self._messages = self._messages or (), None
         elif type == 'open':
             kept, self._has_opened = [Event('open')] if self._has_opened else (), False
@@ -197,8 +230,12 @@ class Dispatcher(Job):
             while self._ready or self._turn():
                 assert self._ready is not None
                 event = self._ready.pop()
+                if isinstance(event, MessageEvent):
+                    self.room += interpreter.get_size(event.data)
+                if self.is_full:
+                    self._owner.relieved()
                 self._deliver(event)
-                if self.is_full or (not isinstance(event, MessageEvent) and event.type == 'close'):
+                if not isinstance(event, MessageEvent) and event.type == 'close':
                     self._owner.delivered(event)
         except BaseException:
             # Exceptions stop in _deliver; this is a GreenletExit, a SystemExit or the like, and ends this greenlet. Another

@@ -11,11 +11,13 @@ import weakref
 from gevent.monkey import get_original
 from greenlet import greenlet
 
-__all__ = ['count_references', 'get_ident', 'has_context', 'has_weak_references']
+__all__ = ['count_references', 'get_ident', 'get_size', 'has_context', 'has_weak_references']
 
 get_ident = get_original('_thread', 'get_ident')
 count_references = sys.getrefcount
 has_weak_references = weakref.getweakrefcount
+# Of a str or bytes; the compiled form knows nothing else.
+get_size = sys.getsizeof
 
 
 def has_context(current: greenlet) -> bool:

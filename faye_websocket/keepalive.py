@@ -1,8 +1,8 @@
 """Keepalive: pings a peer that may be silent, and gives up one that is.
 
 After ``ping`` seconds a ping goes out. A peer from which no byte came within ``ping_timeout`` seconds after it is gone; any
-byte is a sign of life, and so is a pause in reading that was our own doing. A timeout without end (``math.inf``) is for a peer
-that never answers: it is pinged every ``ping`` seconds.
+byte is a sign of life. While it is we who do not read, it is enough that the peer's kernel acknowledges what is sent. A
+timeout without end (``math.inf``) is for a peer that never answers: it is pinged every ``ping`` seconds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Keepalive:
 
     def _check(self) -> None:
         """The peer's time to answer is over."""
-        if self._stream.was_heard or self._stream.is_paused:
+        if self._stream.has_heard(self._timeout):
             self._wait(max(0, self._interval - self._timeout), self._send_ping)
         else:
             self._give_up()

@@ -23,7 +23,7 @@ SMALL_READ, LARGE_READ = 16384, 68 * 1024
 # A slow peer has caught up when this many bytes or fewer wait for it: about what one write to a socket takes.
 _LOW_WATER = 65536
 # What each option is at least.
-_LEAST = {'max_length': 0, 'max_fragments': 1, 'close_timeout': 0, 'max_buffered': 0, 'max_queue': 1}
+_LEAST = {'max_length': 0, 'max_fragments': 1, 'close_timeout': 0, 'max_buffered': 0, 'max_queue': 1, 'max_queued': 0}
 
 
 class Limits(NamedTuple):
@@ -40,6 +40,7 @@ class Limits(NamedTuple):
     max_buffered: float
     overflow: str
     max_queue: float
+    max_queued: float
     low_water: int
 
 
@@ -53,9 +54,12 @@ def make_limits(
     max_buffered: float = 2**24,
     overflow: str = 'close',
     max_queue: float = 64,
+    max_queued: float = 2**24,
 ) -> Limits:
     """The limits with these options. Raises ValueError or TypeError that names an option with an impossible value."""
-    options = (max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue)
+    options = (
+        max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue, max_queued
+    )
     try:
         return _make_limits(*options)
     except TypeError:
@@ -73,6 +77,7 @@ def _make_limits(
     max_buffered: float,
     overflow: str,
     max_queue: float,
+    max_queued: float,
 ) -> Limits:
     """One object for all sockets that are made alike, whose options are checked once."""
     numbers = {
@@ -81,6 +86,7 @@ def _make_limits(
         'close_timeout': close_timeout,
         'max_buffered': max_buffered,
         'max_queue': max_queue,
+        'max_queued': max_queued,
     }
     for name, number in numbers.items():
         check_number(name, number)
@@ -96,7 +102,16 @@ def _make_limits(
     # Not //, which makes nan of inf.
     low_water = int(min(_LOW_WATER, max_buffered / 4))
     return Limits(
-        max_length, max_fragments, ping, ping_timeout, close_timeout, max_buffered, overflow, max_queue, low_water
+        max_length,
+        max_fragments,
+        ping,
+        ping_timeout,
+        close_timeout,
+        max_buffered,
+        overflow,
+        max_queue,
+        max_queued,
+        low_water,
     )
 
 

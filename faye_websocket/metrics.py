@@ -275,6 +275,9 @@ class _CountedTransport:
     def setsockopt(self, level: int, name: int, value: int) -> None:
         self._transport.setsockopt(level, name, value)
 
+    def getsockopt(self, level: int, name: int, size: int) -> bytes:
+        return self._transport.getsockopt(level, name, size)
+
     def shutdown(self, how: int) -> None:
         self._transport.shutdown(how)
 

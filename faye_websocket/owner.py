@@ -31,10 +31,18 @@ class Owner(Observer):
         """A peer that was behind has caught up."""
         raise NotImplementedError
 
+    def stopped(self) -> None:
+        """Nothing can be sent any more; what has come is yet to be read, when reading goes on."""
+        raise NotImplementedError
+
     # ---- by a dispatcher
 
+    def relieved(self) -> None:
+        """A queue that was full is one event shorter."""
+        raise NotImplementedError
+
     def delivered(self, event: Event) -> None:
-        """The handlers of ``event`` have run, or it is kept."""
+        """The handlers of the close event have run, or it is kept."""
         raise NotImplementedError
 
     def failed(self) -> None:

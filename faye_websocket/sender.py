@@ -24,7 +24,10 @@ from .owner import Owner
 from .reactor import Reactor
 from .stream import Stream
 
-__all__ = ['Sender']
+__all__ = ['BROKEN', 'Sender']
+
+# In place of a connection's own mark: what is sent is looked at closely.
+BROKEN = -1
 
 _allocate_lock = get_original('_thread', 'allocate_lock')
 _sleep = get_original('time', 'sleep')
@@ -75,9 +78,14 @@ class Sender(Owner):
 
     @property
     def ready_state(self) -> int:
-        """CONNECTING, OPEN, CLOSING or CLOSED; closing before it is open counts as CLOSING."""
+        """CONNECTING, OPEN, CLOSING or CLOSED; closing before it is open counts as CLOSING, and so does a broken connection."""
         state = self._driver.ready_state
-        return CLOSING if self._is_closing and state < CLOSING else state
+        return CLOSING if (self._is_closing or self._is_broken) and state < CLOSING else state
+
+    @property
+    def _is_broken(self) -> bool:
+        """Whether nothing can be sent any more, though something is yet to be received."""
+        return self._low_water == BROKEN
 
     @property
     def buffered_amount(self) -> int:

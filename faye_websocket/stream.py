@@ -8,6 +8,7 @@ stream is one read watcher and nothing else: no greenlet, no timer, no buffer.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from . import sockets
@@ -16,7 +17,7 @@ from .driver.writer import Writer
 from .limits import BURST, LARGE_READ, SMALL_READ
 from .owner import Owner
 from .reactor import Reactor
-from .transport import Transport, find_descriptor
+from .transport import Transport, find_descriptor, is_silent
 
 __all__ = ['Stream']
 
@@ -99,15 +100,24 @@ class Stream(Writer):
             self.is_paused = True
             self._reader.stop()
 
+    def call_while_paused(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Calls ``callback`` once, unless reading goes on within this time."""
+        self._set_timer(seconds, callback)
+
     def resume(self) -> None:
         """Reads on."""
         if self.is_paused and not self._is_closed:
             self.is_paused = False
+            self._stop_timer()
             self._reader.start(_read, self)
             if self._descriptor < 0:
                 # TLS may hold what no watcher reports: a record of which the server has
                 # read a part.
                 self._reactor.loop.run_callback(_read_held, self)
+
+    def has_heard(self, seconds: float) -> bool:
+        """Whether a byte came, or, while reading pauses, whether the peer's kernel gives any sign of life within this time."""
+        return self.was_heard or (self.is_paused and not is_silent(self._transport, seconds))
 
     def _readable(self, reason: str = '') -> bool:
         """One read, or some, and whatever they lead to; the peer's end is for this ``reason``. False when nothing is left."""
@@ -123,6 +133,7 @@ class Stream(Writer):
             if not chunk:
                 self._at_eof(reason)
                 return False
+            self.was_heard = True
             self._is_bulk = len(chunk) >= SMALL_READ
             if not self._is_ending:
                 self.feed(chunk)
@@ -132,7 +143,7 @@ class Stream(Writer):
 
     def feed(self, chunk: bytes) -> None:
         """Hands bytes that came to the owner. What it writes meanwhile, and until it calls ``uncork``, is one burst."""
-        self.was_heard = self._is_corked = self._is_feeding = True
+        self._is_corked = self._is_feeding = True
         is_held = False
         try:
             is_held = self._owner.received(chunk)
@@ -245,10 +256,17 @@ class Stream(Writer):
 
     def _close_after(self, seconds: float) -> None:
         """Bounds what is left to do; a later bound takes the place of an earlier one."""
+        self._set_timer(seconds, self.close)
+
+    def _set_timer(self, seconds: float, callback: Callable[[], object]) -> None:
+        self._stop_timer()
+        self._timer = self._reactor.loop.timer(seconds)
+        self._timer.start(callback, update=True)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.close()
-        self._timer = self._reactor.loop.timer(seconds)
-        self._timer.start(self.close, update=True)
+            self._timer = None
 
     def uncork(self) -> None:
         """A burst is over."""
@@ -298,6 +316,10 @@ class Stream(Writer):
 
     def _read_out(self, reason: str) -> None:
         """What the peer has sent before it was gone may still tell why; after that it is the end."""
+        if self.is_paused:
+            # It is read when there is room for it, in its order.
+            self._owner.stopped()
+            return
         while not self._is_closed and self._readable(reason):
             pass
         if not self._is_closed:

@@ -8,7 +8,9 @@ connection is broken.
 from __future__ import annotations
 
 import re
+import socket
 import ssl
+import struct
 from collections.abc import Callable, Sequence
 from socket import SocketType
 from typing import Any, Protocol
@@ -22,6 +24,7 @@ __all__ = [
     'TLSTransport',
     'Transport',
     'find_descriptor',
+    'is_silent',
     'take_out',
     'take_over',
 ]
@@ -55,6 +58,9 @@ class Transport(Protocol):
     def setsockopt(self, level: int, name: int, value: int, /) -> None:
         """Sets an option of the socket."""
 
+    def getsockopt(self, level: int, name: int, size: int, /) -> bytes:
+        """Reads an option of the socket."""
+
     def shutdown(self, how: int, /) -> None:
         """Tells the peer that nothing will follow."""
 
@@ -67,6 +73,26 @@ def find_descriptor(transport: Transport) -> int:
     kind: Any = type(transport)
     is_plain = isinstance(transport, SocketType) and kind.recv is SocketType.recv and kind.send is SocketType.send
     return transport.fileno() if is_plain else -1
+
+
+# Of Linux's struct tcp_info: the state, zero-window probes and segments that have no answer, and the milliseconds since the
+# last answer to anything.
+_TCP_INFO = struct.Struct('=B2xB20xI28xI')
+_ESTABLISHED = 1
+# RFC 9293 section 3.8.6.3: the delay of an ACK "MUST be less than 0.5 seconds".
+_ACK_DELAY = 0.5
+
+
+def is_silent(transport: Transport, seconds: float) -> bool:
+    """Whether the peer's kernel owes an acknowledgement, and has sent none for so long. False where that cannot be known."""
+    try:
+        info = transport.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        state, probes, segments, milliseconds = _TCP_INFO.unpack(info)
+    except (AttributeError, OSError, struct.error):
+        # Another system's, or no TCP: a peer on a Unix socket cannot lose its power.
+        return False
+    # The answer to one probe may be on its way.
+    return bool(state == _ESTABLISHED and (segments or probes > 1) and milliseconds >= 1000 * max(seconds, _ACK_DELAY))
 
 
 # The most that a TLS record carries.
@@ -103,6 +129,10 @@ class TLSTransport:
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             # An end without a goodbye is an end.
             return b''
+
+    def getsockopt(self, level: int, name: int, size: int) -> bytes:
+        """Of the socket."""
+        return bytes(self._raw.getsockopt(level, name, size))
 
     def send(self, data: bytes | memoryview) -> int:
         """Writes; OpenSSL wants a write that had to wait to be repeated with the same bytes, which a stream does."""
@@ -157,6 +187,10 @@ class NestedTLSTransport:
             self._incoming.write(received)
             data = self._read()
         return data
+
+    def getsockopt(self, level: int, name: int, size: int) -> bytes:
+        """Of the socket."""
+        return self._outer.getsockopt(level, name, size)
 
     def send(self, data: bytes | memoryview) -> int:
         """Writes. What was encrypted but had to wait goes out at the next call, which a stream makes with the same bytes."""

@@ -60,6 +60,7 @@ class WebSocket(DeclaredHandlers, API):
     - ``max_buffered``: bytes that may wait unsent for the peer.
     - ``overflow``: what ``send`` does beyond: ``'close'`` (with 1013), ``'drop'`` (answers False) or ``'block'`` (waits).
     - ``max_queue``: messages waiting for a busy handler before reading from the peer stops.
+    - ``max_queued``: bytes of them, as Python keeps them; one message may always wait.
 
     Raises TypeError or ValueError for an option that cannot be, naming it. A request that is no WebSocket handshake, or a bad
     one, gets an HTTP error as its response.
@@ -89,6 +90,7 @@ class WebSocket(DeclaredHandlers, API):
         max_buffered: float = 2**24,
         overflow: str = 'close',
         max_queue: float = 64,
+        max_queued: float = 2**24,
     ) -> None:
         super().__init__()
         if 'uwsgi.version' in environ:
@@ -108,6 +110,7 @@ class WebSocket(DeclaredHandlers, API):
             max_buffered=max_buffered,
             overflow=overflow,
             max_queue=max_queue,
+            max_queued=max_queued,
         )
         self._connection = self._connection_class(self, limits, current_reactor())
         driver = wsgi(

@@ -9,14 +9,14 @@ import pytest
 
 from faye_websocket.limits import make_limits
 
-LEAST = {'max_length': 0, 'max_fragments': 1, 'close_timeout': 0, 'max_buffered': 0, 'max_queue': 1}
+LEAST = {'max_length': 0, 'max_fragments': 1, 'close_timeout': 0, 'max_buffered': 0, 'max_queue': 1, 'max_queued': 0}
 SECONDS = ['ping', 'ping_timeout']
 
 
 def test_have_the_documented_defaults() -> None:
     assert make_limits()._asdict() == {
         'max_length': 2**26 - 1, 'max_fragments': 16384, 'ping': None, 'ping_timeout': None, 'close_timeout': 10,
-        'max_buffered': 2**24, 'overflow': 'close', 'max_queue': 64, 'low_water': 65536}
+        'max_buffered': 2**24, 'overflow': 'close', 'max_queue': 64, 'max_queued': 2**24, 'low_water': 65536}
 
 
 @pytest.mark.parametrize(('name', 'least'), LEAST.items())

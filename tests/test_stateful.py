@@ -6,6 +6,7 @@ the end. Nothing depends on time, so every run with the same steps is the same.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gevent.event
@@ -53,6 +54,8 @@ class End:
         self.before = (0, 0, 0)
         self.gate = gevent.event.Event()
         self.gate.set()
+        # Somebody asks for messages: else some would be dropped after a time.
+        assert ws._connection._dispatcher.take_message() is None
 
     def listen(self) -> None:
         """Sets the handlers, once."""
@@ -85,6 +88,14 @@ class End:
         dispatcher = self.ws._connection._dispatcher
         lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
         return sum(event.type == 'message' for events in lists for event in events or ())
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many bytes more may wait, as the dispatcher counts, and how many do."""
+        dispatcher = self.ws._connection._dispatcher
+        lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
+        messages = [event.data for events in lists for event in events or () if event.type == 'message']
+        return dispatcher.room, sum(map(sys.getsizeof, messages))
 
     @property
     def the_close(self) -> Any:
@@ -135,20 +146,23 @@ class TwoEnds(RuleBasedStateMachine):
 
     @initialize(
         overflow=st.sampled_from(['close', 'drop']), compresses=st.booleans(), max_queue=st.integers(1, 5),
+        max_queued=st.sampled_from([0, 500, 2**24]),
         has_handlers=st.tuples(st.booleans(), st.booleans()), ends_well=st.booleans(), is_open=st.booleans())
     def connect(
-        self, overflow: str, compresses: bool, max_queue: int, has_handlers: tuple[bool, bool], ends_well: bool, is_open: bool
+        self, overflow: str, compresses: bool, max_queue: int, max_queued: int, has_handlers: tuple[bool, bool],
+        ends_well: bool, is_open: bool
     ) -> None:
         """The client's request comes in; it may be answered at once, or later, when much was done before."""
         self.hub_errors = hub_errors()
         self.errors = self.hub_errors.__enter__()
         self.ends_well = ends_well
         self.max_queue = max_queue
+        self.max_queued = max_queued
         self.registered = len(registry)
         self.was_cut = False
         options: dict[str, Any] = {
             'extensions': [PermessageDeflate(threshold=100)] if compresses else [], 'overflow': overflow,
-            'max_queue': max_queue, 'close_timeout': LONG, 'max_buffered': MAX_BUFFERED}
+            'max_queue': max_queue, 'max_queued': max_queued, 'close_timeout': LONG, 'max_buffered': MAX_BUFFERED}
         client_end, self.near = socket.socketpair()
         self.far, server_end = socket.socketpair()
         for sock in (client_end, server_end, self.near, self.far):
@@ -312,6 +326,10 @@ class TwoEnds(RuleBasedStateMachine):
             if now[:2] == end.before[:2] and end.before[2] > self.max_queue:
                 assert now[2] <= end.before[2]
             end.before = now
+            room, queued = end.room
+            assert room == self.max_queued - queued
+            # One message may always wait.
+            assert end.waiting <= 1 or queued <= self.max_queued + sys.getsizeof('\0' * LARGEST) + 4 * LARGEST
 
     @invariant()
     def close_comes_once_and_last(self) -> None:  # L2

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 from typing import Any, NamedTuple
 
 import pytest
 
-from faye_websocket.transport import NestedTLSTransport, TLSTransport
+from faye_websocket.transport import NestedTLSTransport, TLSTransport, is_silent
 from tests.support.certificates import session_certificate
 from tests.support.local import serve
 from tests.support.wire import BINARY, TEXT, Frame, serialize_frame
@@ -175,6 +176,10 @@ class OuterFake:
     def setsockopt(self, level: int, name: int, value: int) -> None:
         """Nothing."""
 
+    def getsockopt(self, level: int, name: int, size: int) -> bytes:
+        """What was asked for."""
+        return f'{level} {name} {size}'.encode()
+
     def close(self) -> None:
         """Nothing."""
 
@@ -296,3 +301,51 @@ class TestNested:
         nested.outer.room = 0
         nested.transport.shutdown(socket.SHUT_WR)
         assert nested.outer.is_shut
+
+
+class Kernel:
+    """A transport whose TCP_INFO is this."""
+
+    def __init__(self, info: bytes | Exception) -> None:
+        self.info = info
+
+    def getsockopt(self, level: int, name: int, size: int) -> bytes:
+        """What the kernel says."""
+        assert (level, name, size) == (socket.IPPROTO_TCP, socket.TCP_INFO, 60)
+        if isinstance(self.info, Exception):
+            raise self.info
+        return self.info
+
+
+class TestIsSilent:
+    """What TCP knows of a peer that nobody reads from."""
+
+    @pytest.mark.parametrize(('state', 'probes', 'segments', 'milliseconds', 'silent'), [
+        (1, 0, 1, 3000, True), (1, 2, 0, 3000, True), (1, 0, 1, 2999, False), (1, 1, 0, 9000, False),
+        (1, 0, 0, 9000, False), (7, 0, 1, 9000, False), (8, 0, 1, 9000, False)],
+        ids=['owes an answer', 'answers no probe', 'has answered', 'may answer the probe', 'owes nothing', 'has reset',
+             'has ended'])
+    def test_is_a_peer_that_owes_an_answer(
+            self, state: int, probes: int, segments: int, milliseconds: int, silent: bool) -> None:  # L1, O7
+        info = bytearray(60)
+        info[0], info[3] = state, probes
+        struct.pack_into('=I', info, 24, segments)
+        struct.pack_into('=I', info, 56, milliseconds)
+        assert is_silent(Kernel(bytes(info)), 3) is silent  # type: ignore[arg-type]
+
+    def test_may_delay_its_answer(self) -> None:  # L1
+        for milliseconds, silent in ((499, False), (500, True)):
+            info = struct.pack('=B23xI28xI', 1, 1, milliseconds)
+            assert is_silent(Kernel(info), 0.02) is silent  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize('info', [OSError('no TCP'), AttributeError('no TCP_INFO'), b'short'], ids=['Unix', 'macOS', 'BSD'])
+    def test_is_nobody_of_whom_the_kernel_says_nothing(self, info: Any) -> None:  # L1
+        assert is_silent(Kernel(info), 3) is False  # type: ignore[arg-type]
+
+    def test_is_no_peer_on_a_unix_socket(self, raw: Any) -> None:  # L1
+        assert is_silent(raw[0], 0) is False
+
+    def test_asks_the_socket_below_tls(self, raw: Any, nested: Nested) -> None:  # L1
+        ours = TLSTransport(FakeTLS(), raw[0])
+        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE, 4) == struct.pack('i', socket.SOCK_STREAM)
+        assert nested.transport.getsockopt(1, 2, 3) == b'1 2 3'

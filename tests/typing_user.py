@@ -112,7 +112,7 @@ def options(environ: dict[str, Any]) -> WebSocket:
     return WebSocket(
         environ, 'chat, irc', extensions=[PermessageDeflate(level=6, threshold=64)], headers=[('Set-Cookie', 'a=1')],
         max_length=2**20, max_fragments=100, ping=30, ping_timeout=10.5, close_timeout=5,
-        max_buffered=math.inf, overflow='drop', max_queue=8,
+        max_buffered=math.inf, overflow='drop', max_queue=8, max_queued=math.inf,
         allowed_origins=lambda origin, environ: origin.endswith('.example'))
 
 

@@ -15,6 +15,7 @@ cdef class Driver(EventEmitter):
     # A byte each, in every idle connection.
     cdef public unsigned char ready_state
     cdef public unsigned char _is_started
+    cdef public unsigned char is_paused
     cdef public bint was_clean
     cdef public str protocol
     cdef public object _environ

@@ -81,10 +81,21 @@ class Driver(EventEmitter):
 
     ``ready_state`` is CONNECTING, OPEN, CLOSING or CLOSED; ``protocol`` the subprotocol agreed on, or ``''``; ``was_clean``
     whether the connection closed as the protocol wants it. What is written goes to ``io``, which may be set to another one.
+    While ``is_paused``, which a listener may set, nothing is parsed: bytes are kept, and ``parse(b'')`` goes on when it is
+    set back.
     """
 
     __slots__ = (
-        '_commands', '_environ', '_headers', '_is_started', '_writer', 'max_length', 'protocol', 'ready_state', 'was_clean'
+        '_commands',
+        '_environ',
+        '_headers',
+        '_is_started',
+        '_writer',
+        'is_paused',
+        'max_length',
+        'protocol',
+        'ready_state',
+        'was_clean',
     )
 
     version = ''
@@ -109,6 +120,7 @@ class Driver(EventEmitter):
         self._headers = check_headers(headers)
         self._commands: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
         self._is_started = False
+        self.is_paused = False
         # The option takes any number, of which infinity is one.
         self.max_length = int(min(max_length, sys.maxsize))
         self.ready_state = CONNECTING

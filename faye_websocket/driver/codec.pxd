@@ -49,7 +49,7 @@ cdef class FrameParser:
     @cython.locals(frame=Frame, buffer=bytes, start=Py_ssize_t, end=Py_ssize_t, size=Py_ssize_t)
     cdef Frame _next_part(self, bint is_first)
 
-    cdef _forget(self)
+    cpdef forget(self)
 
 @cython.locals(length='unsigned long long', index=Py_ssize_t)
 cdef long long _read_length(bytes buffer, Py_ssize_t start, Py_ssize_t end) except -1

@@ -151,7 +151,7 @@ class FrameParser:
     """Cuts the wire into frames: ``feed(chunk)``, then ``next_frame()`` until it answers ``None``.
 
     ``masked`` says what the peer must do (section 5.1: clients mask, servers do not). What is not used yet stays in the
-    buffer: never more than a header, or a control frame, of up to 139 bytes.
+    buffer: never more than a header, or a control frame, of up to 139 bytes, once ``next_frame`` has answered ``None``.
     """
 
     __slots__ = ('_buffer', '_frame', '_legal_first_bytes', '_masked', '_missing', '_position')
@@ -170,8 +170,9 @@ class FrameParser:
 
     def feed(self, chunk: bytes) -> None:
         """Takes the next bytes of the wire."""
-        self._buffer = self._buffer[self._position:] + chunk if self._buffer else chunk
-        self._position = 0
+        if chunk:
+            self._buffer = self._buffer[self._position:] + chunk if self._buffer else chunk
+            self._position = 0
 
     def next_frame(self) -> Frame | None:
         """The next frame or part of one, or ``None`` until more is fed. Raises ProtocolError for a bad header."""
@@ -215,7 +216,7 @@ class FrameParser:
         if end < available:
             self._position = end
         else:
-            self._forget()
+            self.forget()
         return _make_frame(first_byte, length, masking_key, mask.cut(buffer, start, end, masking_key, 0), True, True)
 
     def _next_part(self, is_first: bool) -> Frame | None:
@@ -230,14 +231,14 @@ class FrameParser:
         if end < len(buffer):
             self._position = end
         else:
-            self._forget()
+            self.forget()
         payload = mask.cut(buffer, start, end, frame.masking_key, frame.length - self._missing)
         self._missing -= size
         if not self._missing:
             self._frame = None
         return _make_frame(frame.first_byte, frame.length, frame.masking_key, payload, is_first, not self._missing)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Lets go of a buffer that is used up, so that an idle connection holds no bytes of its last read."""
         self._buffer = b''
         self._position = 0

@@ -45,7 +45,7 @@ class Draft75(Driver):
             return
         self._buffer += chunk
         # What listeners raise must not be taken for the peer's fault, so nothing is emitted within the "try".
-        while self.ready_state != CLOSED:
+        while self.ready_state != CLOSED and not self.is_paused:
             try:
                 frame = self._next_frame()
             except ProtocolError as error:
@@ -71,6 +71,10 @@ class Draft75(Driver):
         """Closes at once: the version has no closing handshake, and no codes."""
         self.was_clean = True
         self._close(CloseCode.NO_STATUS_RCVD, '')
+
+    def _close(self, code: int, reason: str) -> None:
+        self._buffer.clear()
+        super()._close(code, reason)
 
     def _response(self) -> bytes:
         """The order and the case of the first two headers are part of the draft."""

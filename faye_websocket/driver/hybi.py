@@ -142,7 +142,7 @@ class Hybi(Driver):
         parser = self._parser
         parser.feed(chunk)
         # What listeners raise must not be taken for the peer's fault, so nothing is emitted within the "try".
-        while self.ready_state != CLOSED:
+        while self.ready_state != CLOSED and not self.is_paused:
             try:
                 frame = parser.next_frame()
                 if frame is None:
@@ -333,6 +333,7 @@ class Hybi(Driver):
     def _close(self, code: int, reason: str) -> None:
         if self.ready_state != CLOSED:
             self._incoming = self._pings = None
+            self._parser.forget()
             if self._extensions is not None:
                 self._extensions.close()
         super()._close(code, reason)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gevent
+import gevent.event
 import gevent.socket
 import gevent.ssl
 import pytest
@@ -136,6 +137,28 @@ class TestSilentPeer:
             for record in (server.record, client):
                 event = ended_within(record, PING + PING_TIMEOUT + 1, began)
                 assert (event.code, event.reason) == (1006, 'ping timeout')
+
+    @both_transports
+    @either_way
+    def test_is_given_up_although_we_do_not_read(
+            self, network: Network, tls: bool, fail: Callable[[Network], None]) -> None:  # L1, O7
+        keepalive = {'ping': PING, 'ping_timeout': PING_TIMEOUT}
+        release = gevent.event.Event()
+        with serve(network, lambda ws: ws.on('message', lambda event: release.wait()), tls=tls, **keepalive) as server:
+            client = server.far_client()
+            for _ in range(1000):
+                client.ws.send('hello')
+            wait_until(lambda: server.records and server.ws._connection._stream.is_paused)
+            # Its kernel acknowledges the pings, which is all that can be known of it.
+            gevent.sleep(2 * (PING + PING_TIMEOUT))
+            assert server.ws.ready_state == server.ws.OPEN
+            began = time.monotonic()
+            fail(network)
+            wait_until(lambda: server.ws.ready_state == server.ws.CLOSED)
+            assert time.monotonic() - began < PING + PING_TIMEOUT + 1
+            release.set()
+            event = server.record.the_close()
+            assert (event.code, event.reason) == (1006, 'ping timeout')
 
     def test_is_given_up_when_it_has_lost_its_power(self, network: Network) -> None:  # L1
         with serve(network, ping=PING, ping_timeout=PING_TIMEOUT) as server:
