@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import gevent
 
 from . import interpreter
-from .dispatch import Callback, Dispatcher
+from .dispatch import TOO_MANY, Callback, Dispatcher
 from .driver.base import CLOSED, CONNECTING, OPEN, Driver
 from .driver.codes import CloseCode
 from .errors import ConnectionClosed, HandshakeError
@@ -65,8 +65,8 @@ class Connection(Sender):
         super().__init__(limits, reactor)
         self._target = target
         # Looked at for every message.
-        self._max_queue = int(min(limits.max_queue, sys.maxsize))
-        self._dispatcher = Dispatcher(target, self, reactor, int(min(limits.max_queued, sys.maxsize)))
+        self._max_queue = int(min(limits.max_queue, TOO_MANY - 1))
+        self._dispatcher = Dispatcher(target, self, reactor, self._max_queued)
         # One of the loop's while a handshake or a close lasts, and a Keepalive between them.
         self._timer: Any = None
         # How it ended. Its cause is the reason why it was never open, if it was not.
@@ -297,8 +297,8 @@ class Connection(Sender):
             waiting = self._dispatcher.push_message(data)
             if self._waiters is not None:
                 self._wake()
-            if waiting > self._max_queue or self._dispatcher.room < 0:
-                self._fill(waiting)
+            if waiting > self._max_queue:
+                self._fill()
 
     # ---- the stream's owner
 
@@ -437,24 +437,35 @@ class Connection(Sender):
             self._timer.close()
             self._timer = None
 
-    def _fill(self, waiting: int) -> None:
-        """Stops reading, since as much waits as may; ``waiting`` is 0 where messages are dropped."""
+    def _fill(self) -> None:
+        """Stops reading if as much waits as may."""
         dispatcher, stream = self._dispatcher, self._stream
         assert stream is not None
-        # What is left of this read may be inflated to a thousand times its size.
-        if waiting and (dispatcher.room < 0 or dispatcher.is_busy):
-            self._driver.is_paused = True
-        if waiting and not dispatcher.is_full:
+        if not dispatcher.is_full:
+            dispatcher.count_room(self._max_queued)
+            if len(dispatcher) <= self._max_queue and dispatcher.room >= 0:
+                return
             dispatcher.is_full = True
             stream.pause()
             if not dispatcher.is_wanted:
                 stream.call_while_paused(min(_PATIENCE, self._limits.close_timeout / 2), self._let_go)
+        # What is left of this read may be inflated to a thousand times its size.
+        if dispatcher.room < 0 or dispatcher.is_busy:
+            self._driver.is_paused = True
+
+    @property
+    def _max_queued(self) -> int:
+        """How many bytes may wait. The option takes any number, of which infinity is one."""
+        return int(min(self._limits.max_queued, sys.maxsize))
 
     def _read_on(self) -> None:
         """Reads again once half of a full queue is done."""
         dispatcher = self._dispatcher
-        half = int(min(self._limits.max_queued, sys.maxsize)) // 2
-        if dispatcher.is_full and len(dispatcher) <= self._max_queue // 2 and dispatcher.room >= half:
+        if (
+            dispatcher.is_full
+            and len(dispatcher) <= self._max_queue // 2
+            and dispatcher.room >= self._max_queued // 2
+        ):
             dispatcher.is_full = False
             self._reactor.loop.run_callback(self._go_on)
 

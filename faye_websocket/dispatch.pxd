@@ -30,6 +30,7 @@ cdef class Dispatcher(Job):
     cdef Py_ssize_t _count(self) noexcept
     cpdef push(self, Event event)
     cdef _append(self, Event event)
+    @cython.locals(handled=int, room=Py_ssize_t)
     cpdef Py_ssize_t push_message(self, object data) except -1
     @cython.locals(event=MessageEvent)
     cpdef MessageEvent take_message(self)
@@ -39,6 +40,7 @@ cdef class Dispatcher(Job):
     cpdef run_now(self)
     @cython.locals(event=Event)
     cpdef drain(self)
+    cdef _leave(self, Event event)
     cdef bint _turn(self) except -1
     cdef _awaken(self)
     cdef _deliver(self, Event event)

@@ -18,9 +18,12 @@ from .events import NOT_CONTAINED, ErrorEvent, Event, MessageEvent, make_message
 from .owner import Owner
 from .reactor import Job, Reactor, current_job
 
-__all__ = ['Callback', 'Dispatcher']
+__all__ = ['TOO_MANY', 'Callback', 'Dispatcher']
 
 logger = logging.getLogger('faye_websocket')
+
+# In place of a number of messages.
+TOO_MANY = sys.maxsize
 
 # Types of events that wait for a handler; a missed drain is no loss.
 _OPEN, _MESSAGE = 1, 2
@@ -58,8 +61,9 @@ class Callback(Event):
 class Dispatcher(Job):
     """The queue of one connection, and the worker that empties it. Its length counts the kept messages too.
 
-    ``room`` is how many bytes of messages more may wait, and may become less than nothing by one message. While ``is_full``,
-    which its owner sets, the owner hears of every event that waits no more; of the end of the close event it always does.
+    ``room`` is how many bytes of messages may come until there may be too many, which ``count_room`` finds out: to count those
+    that go, too, would cost as much again. While ``is_full``, which its owner sets, it is true, and the owner hears of every
+    event that waits no more; of the end of the close event it always does.
     """
 
     __slots__ = (
@@ -122,18 +126,25 @@ class Dispatcher(Job):
     def push_message(self, data: str | bytes) -> int:
         """Delivers a message, or keeps it at once for ``take_message``, which may be called where no worker comes.
 
-        Answers how many wait now; none of those that are dropped. To be called between ``hold`` and ``run``.
+        Answers how many wait now, or TOO_MANY when there may be too many bytes of them; 0 if it is dropped. To be called
+        between ``hold`` and ``run``.
         """
-        if self._handled & _UNWANTED:
+        handled = self._handled
+        if handled & _UNWANTED:
             return 0
-        self.room -= interpreter.get_size(data)
-        if not self._handled & _MESSAGE:
+        room = self.room = self.room - interpreter.get_size(data)
+        if not handled & _MESSAGE:
             if self._messages is None:
                 self._messages = deque()
             self._messages.append(make_message_event(data))
-            return len(self._messages)
+            return len(self._messages) if room >= 0 else TOO_MANY
         self._append(make_message_event(data))
-        return self._count()
+        return self._count() if room >= 0 else TOO_MANY
+
+    def count_room(self, whole: int) -> None:
+        """Makes ``room`` true, where ``whole`` bytes may wait."""
+        waiting = (*(self._ready or ()), *(self._events or ()), *(self._messages or ()))
+        self.room = whole - sum([interpreter.get_size(event.data) for event in waiting if isinstance(event, MessageEvent)])
 
     @property
     def is_current(self) -> bool:
@@ -151,7 +162,8 @@ class Dispatcher(Job):
         if not self._messages:
             return None
         event = self._messages.popleft()
-        self.room += interpreter.get_size(event.data)
+        if self.is_full:
+            self.room += interpreter.get_size(event.data)
         return event
 
     @property
@@ -230,10 +242,8 @@ class Dispatcher(Job):
             while self._ready or self._turn():
                 assert self._ready is not None
                 event = self._ready.pop()
-                if isinstance(event, MessageEvent):
-                    self.room += interpreter.get_size(event.data)
                 if self.is_full:
-                    self._owner.relieved()
+                    self._leave(event)
                 self._deliver(event)
                 if not isinstance(event, MessageEvent) and event.type == 'close':
                     self._owner.delivered(event)
@@ -249,6 +259,12 @@ class Dispatcher(Job):
         self._ready = None
         self._is_running = False
         self._owner.rests()
+
+    def _leave(self, event: Event) -> None:
+        """An event is about to be delivered, of a queue that was full."""
+        if isinstance(event, MessageEvent):
+            self.room += interpreter.get_size(event.data)
+        self._owner.relieved()
 
     def _turn(self) -> bool:
         """Has those that wait be those whose turn it is; False when none wait."""
