@@ -2,6 +2,8 @@
 
 cimport cython
 
+from . cimport _calls as calls
+
 cdef class Event:
     cdef public str type
     cdef public object target

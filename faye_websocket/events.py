@@ -8,6 +8,8 @@ from typing import Any, TypeVar, overload
 
 from gevent import GreenletExit
 
+from . import calls
+
 __all__ = [
     'NOT_CONTAINED',
     'CloseEvent',
@@ -188,7 +190,7 @@ class EventTarget:
             handler = get_handler(self) if get_handler is not None else None
         if handler is not None:
             try:
-                handler(event)
+                calls.call(handler, event)
             except BaseException as error:
                 self._handler_raised(event, error)
         if self._listeners:
@@ -197,7 +199,7 @@ class EventTarget:
                 # DOM: one that was removed meanwhile is not called.
                 if pair[0] == type and (self._listeners is listeners or pair in self._listeners):
                     try:
-                        pair[1](event)
+                        calls.call(pair[1], event)
                     except BaseException as error:
                         self._handler_raised(event, error)
         return True

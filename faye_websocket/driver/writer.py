@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .. import calls
+
 __all__ = ['IO', 'Writer', 'io_of', 'writer_of']
 
 
@@ -49,7 +51,7 @@ class _Wrapper(Writer):
         self.io = io
 
     def write(self, data: bytes) -> None:
-        self.io.write(data)
+        calls.call(self.io.write, data)
 
 
 def writer_of(io: IO) -> Writer:

@@ -1,5 +1,7 @@
 """The C types of ``pipeline.py``, and no logic."""
 
+from .. cimport _calls as calls
+
 cdef class Message:
     cdef public object data
     cdef public object max_length

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterable
 from functools import lru_cache
 from typing import Protocol
 
+from .. import calls
 from ..errors import ExtensionFailure, ProtocolError
 from ..http import is_token
 from .header import Parameters, parse_extensions, serialize_extension
@@ -184,7 +185,7 @@ class Pipeline:
         """Undoes the extensions, last one first. Raises ProtocolError."""
         try:
             for session in reversed(self._sessions):
-                message = session.process_incoming_message(message)
+                message = calls.call(session.process_incoming_message, message)
             return _checked(message)
         except ProtocolError:
             raise
@@ -195,7 +196,7 @@ class Pipeline:
         """Applies the extensions, first one first. Raises ExtensionFailure."""
         try:
             for session in self._sessions:
-                message = session.process_outgoing_message(message)
+                message = calls.call(session.process_outgoing_message, message)
             return _checked(message)
         except Exception as error:
             raise _failure('do', error) from error

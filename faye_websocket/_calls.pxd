@@ -1,0 +1,36 @@
+"""``calls`` for the compiled modules."""
+
+cdef extern from *:
+    """
+    /* CPython 3.12 and 3.13 count C's calls apart, up to a limit that is too high for ours: they count as Python's, too. */
+    #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+    #define FWS_COUNT(change) (PyThreadState_Get()->py_recursion_remaining += (change))
+    #else
+    #define FWS_COUNT(change) 0
+    #endif
+
+    static CYTHON_INLINE void fws_leave(void) {
+        (void)FWS_COUNT(1);
+        Py_LeaveRecursiveCall();
+    }
+
+    static CYTHON_INLINE int fws_enter(void) {
+        /* Its errors are 1 or -1. */
+        if (Py_EnterRecursiveCall(" while calling a handler"))
+            return -1;
+        if (FWS_COUNT(-1) >= 0)
+            return 0;
+        fws_leave();
+        PyErr_SetString(PyExc_RecursionError, "maximum recursion depth exceeded while calling a handler");
+        return -1;
+    }
+    """
+    int _enter "fws_enter"() except -1
+    void _leave "fws_leave"() noexcept
+
+cdef inline object call(object function, object argument):
+    _enter()
+    try:
+        return function(argument)
+    finally:
+        _leave()
