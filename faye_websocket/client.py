@@ -38,6 +38,8 @@ __all__ = ['Client']
 # What another server has no business to see.
 _SECRETS = frozenset({'authorization', 'cookie', 'proxy-authorization'})
 _ASCII = bytes(range(128))
+# As much as servers take in a request line; and urlsplit keeps what it has seen.
+_LONGEST_LOCATION = 8192
 _SCHEMES = {'ws': 'http', 'wss': 'https'}
 _SCHEMES_BACK = {'http': 'ws', 'https': 'wss'}
 
@@ -250,6 +252,8 @@ class Client(DeclaredHandlers, API):
 
     def _redirected(self, location: str) -> bool:
         """Follows a redirect, unless it must not be followed. Called by the driver, on the hub."""
+        if len(location) > _LONGEST_LOCATION:
+            return False
         try:
             before, url = parse_url(self._url), _join(self._url, location)
             after = parse_url(url)

@@ -21,9 +21,19 @@ _DROPPED = frozenset(
 _SEPARATOR = '\0'
 
 
+# What is shared outlives the connection: no more keys, and no longer ones, than programs and proxies
+# send. 256 times as much are 2.5 MB; a hostile request may have 800 KB of them.
+_MOST_KEYS, _MOST_CHARACTERS = 128, 2048
+
+
+def _share(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return one tuple for all requests with the same keys, as those of one client program have."""
+    is_common = len(names) <= _MOST_KEYS and len(''.join(names)) <= _MOST_CHARACTERS
+    return _shared(names) if is_common else names
+
+
 @lru_cache(maxsize=256)
 def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
-    """One tuple for all requests with the same keys, as those of one client program have."""
     return names
 
 
@@ -40,7 +50,7 @@ class PackedEnviron:
                 texts[name] = value
             elif name not in _DROPPED:
                 others[name] = value
-        self._names = _shared((*texts, *others))
+        self._names = _share((*texts, *others))
         self._text = _SEPARATOR.join(texts.values())
         self._others = tuple(others.values())
 

@@ -22,6 +22,8 @@ OriginCheck = Callable[[str, Mapping[str, Any]], bool]
 AllowedOrigins = str | Iterable[str] | OriginCheck | None
 Origin = tuple[str, str, int | None]
 
+# A host name has 253 characters at most; and urlsplit keeps what it has seen.
+_LONGEST = 512
 _DEFAULT_PORTS = {'http': 80, 'https': 443, 'ws': 80, 'wss': 443}
 # No page has an origin with one of these: its own scheme is another one.
 _WEBSOCKETS = frozenset({'ws', 'wss'})
@@ -118,6 +120,8 @@ def _is_same_origin(origin: str, environ: Mapping[str, Any]) -> bool:
 
 def _parse(text: str) -> Origin | None:
     """Scheme, host and port of an origin (RFC 6454 section 7); ``None`` for what is not one, such as ``null``."""
+    if len(text) > _LONGEST:
+        return None
     try:
         return _split(text)
     except ValueError:

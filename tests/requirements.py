@@ -86,6 +86,7 @@ REQUIREMENTS = {
     'F4': 'types that users can check against',
     'F5': "under Werkzeug's server it works, or says why not",
     'O5': "another library's handler that was left in place gets an error that names it",
+    'O6': 'nothing of connections that are gone is kept',
     'O7': 'what waits for a handler is bounded in bytes, and who asks for nothing stays alive',
     'P1': 'small echoes, one in flight: at least picows, 0.85 of C',
     'P2': 'small echoes, 16 in flight: six times the best peer',

@@ -978,7 +978,7 @@ class TestRedirects:
 
     @pytest.mark.parametrize(('base', 'location', 'path'), [
         ('/a/b', 'c', '/a/c'), ('/a/b', '../c', '/c'), ('/a/b?x', '?y', '/a/b?y'), ('/ws', '/ws/http', '/ws/http'),
-        ('/a', 'b#fragment', '/b'),
+        ('/a', 'b#fragment', '/b'), ('/a', '/'.ljust(8192, 'b'), '/'.ljust(8192, 'b')),
         ('/a', 'HTTP_URL/http', '/http'), ('/a', 'WS_URL/http', '/http'), ('/a', '//AUTHORITY/c', '/c')])
     def test_may_be_relative_or_of_either_scheme(self, base: str, location: str, path: str) -> None:
         with scripted(lambda sock, head: by_path({base: redirect_to(location)})(sock, head)) as server:
@@ -1043,7 +1043,9 @@ class TestRedirects:
                 assert text == 'handshake failed: expected status 101, got 302 Go'
                 assert there.heads == []
 
-    @pytest.mark.parametrize('location', ['ftp://h/', 'http://h:x/', 'http://[::1/', 'http:///', 'mailto:bob', '//h\\@x/'])
+    @pytest.mark.parametrize(
+        'location', ['ftp://h/', 'http://h:x/', 'http://[::1/', 'http:///', 'mailto:bob', '//h\\@x/',
+                     '/'.ljust(8193, 'a')])
     def test_to_what_is_no_websocket_are_refusals(self, location: str) -> None:
         with scripted(answering(redirect_to(location))) as server:
             assert fails(server.url, max_redirects=5) == 'handshake failed: expected status 101, got 302 Go'

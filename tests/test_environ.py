@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import io
+import sys
+import tracemalloc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,3 +75,45 @@ def test_lets_go_of_what_belongs_to_the_request(name: str) -> None:
 
 def test_has_an_input_that_is_at_its_end() -> None:
     assert PackedEnviron({'A': '1', 'wsgi.input': io.BytesIO(b'frames')}).unpack()['wsgi.input'].read() == b''
+
+
+def held(pack: Callable[[int], PackedEnviron], count: int) -> int:
+    """How many bytes are held once so many environs were packed, and let go."""
+    pack(0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            pack(number)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def test_shares_the_keys_of_a_browser() -> None:  # P4
+    names = [f'HTTP_SEC_HEADER_{number:02d}' for number in range(50)]
+
+    def pack(number: int) -> PackedEnviron:
+        return PackedEnviron({name + '_X': '' for name in names})
+
+    kept = pack(0)
+    packed = []
+    alone = held(lambda number: packed.append(pack(number)), 100) / 100  # type: ignore[func-returns-value, arg-type]
+    assert alone < 300 < sum(map(sys.getsizeof, names))
+    assert kept.unpack() == packed[0].unpack() or kept.unpack().keys() == packed[0].unpack().keys()
+
+
+@pytest.mark.parametrize(('count', 'length'), [(100, 8192), (1000, 20), (1, 2**20)], ids=['long', 'many', 'one'])
+def test_keeps_no_hostile_keys_of_connections_that_are_gone(count: int, length: int) -> None:  # S4, O6
+    def pack(number: int) -> PackedEnviron:
+        return PackedEnviron({f'{number} {index} '.ljust(length, 'x'): 'v' for index in range(count)})
+
+    assert held(pack, 256) < 100_000
+
+
+def test_keeps_few_bytes_of_the_largest_that_are_shared() -> None:  # S4, O6
+    def pack(number: int) -> PackedEnviron:
+        return PackedEnviron({f'{number:04d}{index:04d}xxxxxxxx': 'v' for index in range(128)})
+
+    assert held(pack, 1000) < 3_500_000

@@ -17,7 +17,7 @@ MALFORMED = [
     '', 'null', 'example.com', '//example.com', 'https://', 'https:example.com', 'https://example.com/',
     'https://example.com/path', 'https://example.com?q', 'https://example.com#f', 'https://user@example.com',
     'https://:pw@example.com', 'https://example.com:port', 'https://example.com:65536', 'https://[::1',
-    'https://a.example, https://b.example', '\0']
+    'https://a.example, https://b.example', '\0', 'https://' + 'a' * 505]
 
 PATH = 'it has a path, a query or a fragment'
 BLANKS = 'it has blanks or control characters'
@@ -52,6 +52,7 @@ class TestList:
         ('HTTPS://example.com', True),
         ('http://localhost:3000', True),
         ('app://desktop', True),
+        ('https://' + 'a' * 504, True),
         ('http://example.com', False),
         ('https://example.com:444', False),
         ('https://www.example.com', False),
@@ -61,7 +62,8 @@ class TestList:
         *((origin, False) for origin in MALFORMED),
     ])
     def test_allows_those_in_it(self, origin: str, is_allowed: bool) -> None:  # S1
-        check = make_origin_check(iter(['https://example.com', 'http://localhost:3000', 'app://desktop']))
+        origins = ['https://example.com', 'http://localhost:3000', 'app://desktop', 'https://' + 'a' * 504]
+        check = make_origin_check(iter(origins))
         assert check(origin, REQUEST) is is_allowed
 
     def test_may_be_empty(self) -> None:

@@ -25,6 +25,8 @@ __all__ = ['ClientSession', 'Extension', 'Message', 'Pipeline', 'ServerSession',
 logger = logging.getLogger('faye_websocket')
 
 _RSV1, _RSV2, _RSV3 = 0x40, 0x20, 0x10
+# All parameters of permessage-deflate take 127 characters.
+_LONGEST_SHARED = 256
 _ATTRIBUTES = ('name', 'rsv1', 'rsv2', 'rsv3')
 
 
@@ -228,7 +230,9 @@ class Pipeline:
     def _agree(self, agreed: list[str]) -> None:
         """Negotiation is over: its parts are let go."""
         self._extensions = ()
-        self.header = _shared(', '.join(agreed))
+        header = ', '.join(agreed)
+        # What is shared outlives the connection.
+        self.header = _shared(header) if len(header) <= _LONGEST_SHARED else header
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from faye_websocket.errors import ExtensionFailure, InvalidData, MessageTooBig
-from faye_websocket.extensions import Message, Pipeline
+from faye_websocket.extensions import Message, Pipeline, pipeline
 from tests.driver.vectors import RSV1, RSV2, RSV3
 
 
@@ -123,6 +123,12 @@ class TestServer:
 
     def test_holds_one_header_for_all_that_agree_on_the_same(self) -> None:  # P4
         assert negotiated('a, b', Suffix('a'), Suffix('b')).header is negotiated('a, b', Suffix('a'), Suffix('b')).header
+
+    def test_holds_no_long_header_of_a_connection_that_is_gone(self) -> None:  # S4, O6
+        before = pipeline._shared.cache_info()
+        for length, misses in ((254, 1), (255, 1)):
+            assert len(negotiated('a', Suffix('a', response={'x' * (length - 1): True})).header) == length + 2
+            assert pipeline._shared.cache_info().misses - before.misses == misses
 
 
 class TestClient:
