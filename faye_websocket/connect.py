@@ -38,9 +38,12 @@ _PROXY_OPTIONS = frozenset({'origin', 'headers', 'tls'})
 
 
 class TLSSettings(NamedTuple):
-    """How to speak TLS: a context, and the name to ask for if it is not the host's."""
+    """How to speak TLS: a context, and the name to ask for if it is not the host's.
 
-    context: ssl.SSLContext
+    There is no context where the system's authorities could not be read when the client was made.
+    """
+
+    context: ssl.SSLContext | None
     server_hostname: str | None
 
 
@@ -59,12 +62,18 @@ def make_context(tls: TLSOptions) -> TLSSettings:
     if tls is not None and not isinstance(tls, Mapping):
         raise TypeError(f'tls: expected an ssl.SSLContext or a dict, got {tls!r:.80}')
     options = dict(tls or {})
-    return _make_context(options) if options else _default_context()
+    if options:
+        return _make_context(options)
+    try:
+        return _default_context()
+    except OSError:
+        # It may never be needed, and is tried again when it is.
+        return TLSSettings(None, None)
 
 
 @cache
 def _default_context() -> TLSSettings:
-    """One for all: reading the system's authorities takes 30 ms."""
+    """Return one for all: reading the system's authorities takes 30 ms. Raises OSError when they cannot be read."""
     return _make_context({})
 
 
@@ -77,7 +86,7 @@ def _make_context(options: dict[str, Any]) -> TLSSettings:
         context.verify_mode = ssl.CERT_NONE
     roots = options.get('root_cert_file')
     if roots is None and context.verify_mode != ssl.CERT_NONE:
-        context.load_default_certs()
+        _load_authorities(context)
     for file in [roots] if isinstance(roots, str) else roots or ():
         context.load_verify_locations(file)
     if 'key_file' in options and 'cert_file' not in options:
@@ -85,6 +94,28 @@ def _make_context(options: dict[str, Any]) -> TLSSettings:
     if 'cert_file' in options:
         context.load_cert_chain(options['cert_file'], options.get('key_file'))
     return TLSSettings(context, _check_name(options.get('server_hostname')))
+
+
+def _load_authorities(context: ssl.SSLContext) -> None:
+    """Trust the system's authorities. Raises OSError when there is a file of them that cannot be read."""
+    context.load_default_certs()
+    file = ssl.get_default_verify_paths().cafile
+    if file is not None and not context.cert_store_stats()['x509']:
+        # OpenSSL says nothing of a file that it cannot open, for want of a descriptor, say.
+        try:
+            context.load_verify_locations(file)
+        except ssl.SSLError:
+            # It could be read, and has no certificates.
+            pass
+        except OSError as error:
+            raise OSError(error.errno, f'the authorities cannot be read: {error.strerror}', file) from None
+
+
+def _find_context(tls: TLSSettings) -> ssl.SSLContext:
+    """Return the context to use now. Raises OSError when the system's authorities cannot be read."""
+    context = tls.context or _default_context().context
+    assert context is not None
+    return context
 
 
 def _check_name(name: object) -> str | None:
@@ -219,10 +250,11 @@ def wrap(sock: Any, host: str, tls: TLSSettings) -> Any:
     """TLS on a connected socket, with the chain and the host's name checked as the context says. Raises ConnectError."""
     name = _server_name(host, tls)
     try:
+        context = _find_context(tls)
         # Checks the name: SSLSocket would do that when it has taken the descriptor already, and lose it.
-        tls.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
         # By hand: its own handshake would leave the descriptor open when a timeout ends it.
-        sock = gevent.ssl.SSLSocket(sock=sock, server_hostname=name, _context=tls.context, do_handshake_on_connect=False)
+        sock = gevent.ssl.SSLSocket(sock=sock, server_hostname=name, _context=context, do_handshake_on_connect=False)
         sock.do_handshake()
     except (OSError, ValueError) as error:
         sock.close()
@@ -238,7 +270,7 @@ def _wrap_nested(outer: Any, host: str, tls: TLSSettings) -> Transport:
     name = _server_name(host, tls)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
-        inner = tls.context.wrap_bio(incoming, outgoing, server_hostname=name)
+        inner = _find_context(tls).wrap_bio(incoming, outgoing, server_hostname=name)
         while not _shake_hands(inner):
             outer.sendall(outgoing.read())
             received = outer.recv(65536)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gevent.ssl
 import pytest
+from gevent import socket
 
+from faye_websocket import Client, connect
 from faye_websocket.connect import connect_to, make_context, make_proxy
 from faye_websocket.errors import ConnectError
 from faye_websocket.url import parse_url
 from tests.support.certificates import client_certificate, session_certificate
+from tests.support.local import wait_until
 from tests.support.scripted import closing, scripted
 
 URL = parse_url('ws://example.com/')
@@ -57,6 +64,75 @@ class TestContext:
     def test_refuses_a_file_that_is_not_there(self, name: str) -> None:
         with pytest.raises(FileNotFoundError):
             make_context({name: '/nonexistent'})
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No file can be opened in this block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as first:
+        lowest = first.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+class TestSystemAuthorities:
+    """Those that a client trusts by default."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_read_yet(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """There is a file of them, and nobody has read it."""
+        monkeypatch.setenv('SSL_CERT_FILE', session_certificate().authority)
+        connect._default_context.cache_clear()
+        yield
+        connect._default_context.cache_clear()
+
+    def test_are_read_again_when_they_could_not_be_read(self) -> None:  # K7
+        with no_descriptors():
+            assert make_context(None) == (None, None)
+            with pytest.raises(OSError, match='the authorities cannot be read: Too many open files'):
+                make_context({'server_hostname': 'h'})
+        context = make_context(None).context
+        assert context is not None
+        assert context.cert_store_stats()['x509_ca'] == 1
+        assert make_context({}).context is context
+
+    def test_that_cannot_be_read_fail_the_handshake_which_says_so(self) -> None:  # K2, K7
+        sock, peer = socket.socketpair()
+        with peer:
+            with no_descriptors():
+                client = Client('wss://example.com/', socket=sock)
+                errors: list[str] = []
+                client.onerror = lambda event: errors.append(event.message)
+                wait_until(lambda: errors)
+            assert errors[0].startswith('TLS handshake with example.com failed: ')
+            assert 'the authorities cannot be read: Too many open files' in errors[0]
+            # The next one can read them, and says hello.
+            sock, other = socket.socketpair()
+            with other:
+                client = Client('wss://example.com/', socket=sock)
+                assert other.recv(1) == b'\x16'
+                client.close()
+
+    def test_are_of_no_matter_without_tls(self) -> None:
+        sock, peer = socket.socketpair()
+        with peer:
+            with no_descriptors():
+                client = Client('ws://example.com/', socket=sock)
+                assert peer.recv(4) == b'GET '
+            client.close()
+
+    def test_may_be_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+        for content in ('', 'no certificate'):
+            (tmp_path / 'authorities').write_text(content)
+            monkeypatch.setenv('SSL_CERT_FILE', str(tmp_path / 'authorities'))
+            connect._default_context.cache_clear()
+            context = make_context(None).context
+            assert context is not None
+            assert context.cert_store_stats()['x509'] == 0
 
 
 class TestProxy:
