@@ -8,6 +8,7 @@ installed, lines are edited with it, and have a history.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import signal
@@ -50,15 +51,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--header', action='append', default=[], metavar='"NAME: VALUE"', help='a further request header')
     parser.add_argument('--protocol', action='append', default=[], metavar='NAME', help='a subprotocol to offer')
     parser.add_argument('--origin', help='the Origin header')
-    parser.add_argument('--ping', type=float, metavar='SECONDS', help='send a ping as often as this')
+    parser.add_argument('--ping', type=_parse_seconds, metavar='SECONDS', help='send a ping as often as this')
     parser.add_argument('--insecure', action='store_true', help="do not verify the server's certificate")
     parser.add_argument('--ca', metavar='FILE', help="authorities to trust in the place of the system's")
     parser.add_argument('--proxy', metavar='URL', help='http://user:password@host:port, or "env" for the environment variables')
-    parser.add_argument('--timeout', type=float, default=30, metavar='SECONDS', help='for connecting; %(default)s')
+    parser.add_argument('--timeout', type=_parse_seconds, default=30, metavar='SECONDS', help='for connecting; %(default)s')
     parser.add_argument('--execute', action='append', default=[], metavar='TEXT', help='a message to send first')
     parser.add_argument('--listen-only', action='store_true', help='do not read stdin; listen until the server closes')
     parser.add_argument(
-        '--wait', type=float, default=1, metavar='SECONDS', help='from the end of a piped stdin to closing; %(default)s')
+        '--wait', type=_parse_seconds, default=1, metavar='SECONDS', help='from the end of a piped stdin to closing; %(default)s')
+
+
+def _parse_seconds(text: str) -> float:
+    """Return a time that an option gives. Raises ArgumentTypeError for what is not one."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(f'expected a number of seconds, at least 0, or inf, got {text!r}')
+    return seconds
 
 
 def connect(options: argparse.Namespace) -> int:
@@ -149,7 +161,7 @@ class Terminal:
             self.client.send(line)
             self._prompt()
         if not self.is_interactive:
-            self.ended.wait(self.options.wait)
+            self.ended.wait(None if self.options.wait == math.inf else self.options.wait)
         self.client.close()
 
     def _received(self, event: Any) -> None:
@@ -261,13 +273,16 @@ def read_lines(stream: IO[str] | None) -> Iterator[str]:
 
     The descriptor stays as it is: a terminal that is made non-blocking would be so for stdout and for the shell too.
     """
-    rest = b''
+    # What there is of a line without an end yet, in pieces: put together once, whatever its length.
+    pieces: list[bytes] = []
     while chunk := _read_chunk(stream):
-        *lines, rest = (rest + chunk).split(b'\n')
+        *lines, rest = chunk.split(b'\n')
         for line in lines:
-            yield line.decode(errors='replace')
-    if rest:
-        yield rest.decode(errors='replace')
+            yield b''.join((*pieces, line)).decode(errors='replace')
+            pieces.clear()
+        pieces.append(rest)
+    if line := b''.join(pieces):
+        yield line.decode(errors='replace')
 
 
 def _read_chunk(stream: IO[str] | None) -> bytes:

@@ -23,6 +23,7 @@ from prompt_toolkit.output import DummyOutput
 from faye_websocket import WebSocket
 from faye_websocket.__main__ import main
 from faye_websocket.terminal import Editor, hex_dump, printable, read_lines
+from tests.conftest import AssertLinear
 from tests.support.local import LocalServer, hub_errors, serve, wait_until
 from tests.support.processes import ROOT, environment
 
@@ -544,6 +545,47 @@ class TestUsageError:
             main(['connect', *arguments])
         assert caught.value.code == 2
         assert capsys.readouterr().err.splitlines()[-1] == f'faye-websocket: error: {message}'
+
+
+@pytest.mark.parametrize('value', ['nan', '-1', '-inf', 'soon', ''])
+@pytest.mark.parametrize('option', ['--wait', '--ping', '--timeout'])
+def test_a_time_that_is_none_is_told(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(['connect', 'ws://x/', f'{option}={value}'])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(
+        f'argument {option}: expected a number of seconds, at least 0, or inf, got {value!r}')
+
+
+def test_waits_for_the_server_without_end(command: Command) -> None:
+    with serve(lambda ws: ws.on('message', lambda event: ws.close(1000))) as server:
+        assert command.run(url_of(server), '--wait', 'inf', text='bye\n') == 0
+
+
+def test_a_line_of_any_length_is_read_in_linear_time(assert_linear: AssertLinear, tmp_path: Path) -> None:  # S6
+    path = tmp_path / 'lines'
+
+    def read(size: int) -> None:
+        path.write_bytes(b'ab\n\n' + bytes(size))
+        with open(path) as stream:
+            assert [len(line) for line in read_lines(stream)] == [2, 0, size]
+
+    assert_linear(read, 2_000_000)
+
+
+def test_lines_are_cut_wherever_the_pipe_cuts_them() -> None:
+    chunks = [b'a', b'b\nc', b'\n', b'\n', b'd\xc3', b'\xa4e\nf\ng', b'h', b'']
+    read_end, write_end = os.pipe()
+    with open(read_end) as stream:
+        def write() -> None:
+            for chunk in chunks:
+                os.write(write_end, chunk)
+                gevent.sleep(0.001)
+            os.close(write_end)
+
+        writer = gevent.spawn(write)
+        assert list(read_lines(stream)) == ['ab', 'c', '', 'd\xe4e', 'f', 'gh']
+        writer.get(timeout=5)
 
 
 @pytest.mark.parametrize(('data', 'dump'), [
