@@ -59,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--execute', action='append', default=[], metavar='TEXT', help='a message to send first')
     parser.add_argument('--listen-only', action='store_true', help='do not read stdin; listen until the server closes')
     parser.add_argument(
-        '--wait', type=_parse_seconds, default=1, metavar='SECONDS', help='from the end of a piped stdin to closing; %(default)s')
+        '--wait', type=_parse_seconds, default=1, metavar='SECONDS',
+        help='from the end of a piped stdin to closing; %(default)s')
 
 
 def _parse_seconds(text: str) -> float:
