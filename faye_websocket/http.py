@@ -128,13 +128,23 @@ def basic_credentials(username: str, password: str | None) -> str:
 class HeadParser:
     """Collects a message's head from chunks cut anywhere: ``start_line``, ``headers``, and the bytes behind them."""
 
-    __slots__ = ('_buffer', 'headers', 'rest', 'start_line')
+    __slots__ = ('_buffer', '_lines', 'rest', 'start_line')
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._lines = ''
         self.start_line = ''
-        self.headers: HeaderList = []
         self.rest = b''
+
+    @property
+    def headers(self) -> HeaderList:
+        """The headers in their order. They are kept as text: pairs of short ones would take thirty times as much."""
+        return [_split(line) for line in self._lines.split('\n') if line]
+
+    def take_rest(self) -> bytes:
+        """Return the bytes behind the head, and let go of them."""
+        rest, self.rest = self.rest, b''
+        return rest
 
     def parse(self, chunk: bytes) -> bool:
         """Takes the next bytes; answers True once the head is complete. Raises HandshakeError for a bad one."""
@@ -160,13 +170,21 @@ class HeadParser:
         if len(lines) - 1 > MAX_HEADERS:
             raise HandshakeError('431 Request Header Fields Too Large', f'head has more than {MAX_HEADERS} headers')
         self.start_line = lines[0]
+        kept = []
         for line in lines[1:]:
             name, colon, value = line.partition(':')
             value = value.strip(' \t')
             # RFC 9112 section 5.1: "No whitespace is allowed between the field name and colon."
             if not colon or not is_token(name) or not _FIELD_VALUE.fullmatch(value):
                 raise HandshakeError('400 Bad Request', f'malformed header line {line[:80]!r}')
-            self.headers.append((name, value))
+            kept.append(f'{name}:{value}')
+        self._lines = '\n'.join(kept)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Return name and value."""
+    name, _, value = line.partition(':')
+    return name, value
 
 
 class RequestParser(HeadParser):
@@ -259,8 +277,8 @@ class ResponseParser(HeadParser):
         if self._interim > _MAX_INTERIM:
             text = f'more than {_MAX_INTERIM} interim responses'
             raise HandshakeError('', f'{text}, the last with status {self.status}')
-        rest, self.rest = self.rest, b''
-        self.headers = []
+        rest = self.take_rest()
+        self._lines = ''
         self.status, self.reason = 0, ''
         return rest
 

@@ -55,7 +55,8 @@ class TestHeadParser:
         pieces = chunks(head + rest)
         while not parser.parse(pieces.pop(0)):
             assert parser.rest == b''
-        behind = parser.rest + b''.join(pieces)
+        behind = parser.take_rest() + b''.join(pieces)
+        assert parser.rest == b''
         assert parser.start_line == 'HTTP/1.1 200 OK'
         assert parser.headers == [('A', '1'), ('B', ''), ('A', '2, 3'), ('C', 'caf\xe9')]
         assert behind == rest

@@ -27,6 +27,7 @@ __all__ = [
     'CONNECTING',
     'MAX_FRAGMENTS',
     'MAX_LENGTH',
+    'NO_ENVIRON',
     'OPEN',
     'Driver',
     'Request',
@@ -42,7 +43,7 @@ MAX_LENGTH = 2**26 - 1
 MAX_FRAGMENTS = 16384
 
 # What is left of a request once it is answered: shared by all connections, and changed by none.
-_NO_ENVIRON: Mapping[str, Any] = {}
+NO_ENVIRON: Mapping[str, Any] = {}
 _NO_HEADERS: HeaderList = []
 
 
@@ -255,7 +256,7 @@ class Driver(EventEmitter):
     def _open(self) -> None:
         """The handshake is complete: does what was commanded before, then emits ``open``."""
         self.ready_state = OPEN
-        self._environ = _NO_ENVIRON
+        self._environ = NO_ENVIRON
         commands, self._commands = self._commands, None
         for command, arguments in commands or ():
             if self.ready_state == OPEN:

@@ -14,7 +14,6 @@ cdef class Client(Hybi):
     cdef object _response_parser
     cdef object _url
     cdef public object body
-    cdef public object headers
     cdef public object status
 
     cpdef parse(self, bytes chunk)

@@ -64,7 +64,6 @@ class Client(Hybi):
         '_response_parser',
         '_url',
         'body',
-        'headers',
         'status',
     )
 
@@ -93,8 +92,12 @@ class Client(Hybi):
         self._redirect = redirect
         self._offered_extensions = ''
         self.status: int | None = None
-        self.headers: HeaderList = []
         self.body = b''
+
+    @property
+    def headers(self) -> HeaderList:
+        """The headers of the response, none before it is there."""
+        return self._response_parser.headers if self.status is not None else []
 
     def check(self) -> None:
         """A client has nothing to check before its request."""
@@ -152,7 +155,7 @@ class Client(Hybi):
             if self.status is None:
                 if not response.parse(chunk):
                     return b''
-                self.status, self.headers, chunk = response.status, response.headers, response.rest
+                self.status, chunk = response.status, response.take_rest()
             if self._is_redirected():
                 return b''
             if self.status != 101:

@@ -12,20 +12,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import HandshakeError
-from .base import CLOSING, CONNECTING, OPEN, ServerIO
+from .base import CLOSING, CONNECTING, NO_ENVIRON, OPEN, ServerIO
 from .codes import CloseCode
 from .draft75 import Draft75
 
 __all__ = ['Draft76']
 
-_BODY_LENGTH = 8
+# Four bytes of each key, and the eight of the body.
+_CHALLENGE_LENGTH = 16
 _CLOSING_FRAME = b'\xff\x00'
 
 
 class Draft76(Draft75):
     """The server's end of a hixie-76 connection."""
 
-    __slots__ = ('_body',)
+    __slots__ = ('_challenge',)
 
     version = 'hixie-76'
 
@@ -35,7 +36,8 @@ class Draft76(Draft75):
 
     def __init__(self, io: ServerIO, protocols: Iterable[str] = (), **options: Any) -> None:
         super().__init__(io, protocols, **options)
-        self._body: bytes | None = b''
+        # As far as it has come, once the head is out.
+        self._challenge: bytes | None = None
 
     def check(self) -> None:
         """Raises HandshakeError when the request must be refused. Pure."""
@@ -44,12 +46,12 @@ class Draft76(Draft75):
 
     def parse(self, chunk: bytes) -> None:
         """Takes the next bytes of the wire: first the eight of the handshake."""
-        if self._is_started and self.ready_state == CONNECTING and self._body is not None:
-            missing = _BODY_LENGTH - len(self._body)
-            self._body += chunk[:missing]
+        if self.ready_state == CONNECTING and self._challenge is not None:
+            missing = _CHALLENGE_LENGTH - len(self._challenge)
+            self._challenge += chunk[:missing]
             self._buffer += chunk[missing:]
             chunk = b''
-            if len(self._body) == _BODY_LENGTH:
+            if len(self._challenge) == _CHALLENGE_LENGTH:
                 self._prove()
         super().parse(chunk)
 
@@ -63,13 +65,14 @@ class Draft76(Draft75):
         self.ready_state = CLOSING
 
     def _respond(self) -> None:
-        """The head is out; the proof waits for the body."""
+        """The head is out; the proof waits for the body, and nothing else of the request does."""
+        number1, number2 = self._numbers()
+        self._challenge = number1.to_bytes(4, 'big') + number2.to_bytes(4, 'big')
+        self._environ = NO_ENVIRON
 
     def _prove(self) -> None:
         """Sends the proof that the handshake was understood, and opens."""
-        number1, number2 = self._numbers()
-        challenge = number1.to_bytes(4, 'big') + number2.to_bytes(4, 'big') + (self._body or b'')
-        self._body = None
+        challenge, self._challenge = self._challenge or b'', None
         self._writer.write(hashlib.md5(challenge, usedforsecurity=False).digest())
         super()._respond()
 

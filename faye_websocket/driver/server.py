@@ -162,7 +162,7 @@ class Server(EventEmitter):
             getattr(driver, name)(*arguments)
         with ExitStack() as stack:
             # In the reverse order, and whatever a listener raises: no input is lost.
-            stack.callback(driver.parse, self._request.rest)
+            stack.callback(driver.parse, self._request.take_rest())
             stack.callback(driver.start)
             self.emit('connect')
 

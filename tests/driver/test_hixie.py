@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import io
+import weakref
 from typing import Any
 
 import pytest
@@ -107,6 +110,19 @@ class TestConnecting76:
         driver.parse(HIXIE_76_BODY[-1:])
         assert io.log == [('write', HIXIE_76_PROOF), ('open',)]
         assert driver.ready_state == OPEN
+
+    def test_keeps_nothing_of_the_request_while_it_waits_for_the_body(self) -> None:  # S9
+        body = io.BytesIO()
+        gone = weakref.ref(body)
+        driver, recorder = connecting({**HIXIE_76, 'wsgi.input': body})
+        driver.io = recorder
+        del body, recorder.environ
+        assert gone() is not None
+        driver.start()
+        gc.collect()
+        assert gone() is None
+        driver.parse(HIXIE_76_BODY)
+        assert recorder.written.endswith(HIXIE_76_PROOF)
 
     def test_sends_nothing_before_the_start(self) -> None:
         driver, io = connecting(HIXIE_76)
