@@ -42,6 +42,7 @@ _HANDSHAKE_TIMEOUT = 10
 # How many seconds reading stops at most where nobody has asked for a message, or half of ``close_timeout``: a peer that
 # closes meanwhile waits no longer for the answer than we would.
 _PATIENCE = 5.0
+_TINY = 4
 _UNWANTED = '%s has neither onmessage nor receive: beyond the first %d its messages are dropped'
 
 
@@ -212,10 +213,10 @@ class Connection(Sender):
             gevent.sleep(0)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            event = self._dispatcher.take_message()
-            if event is not None:
+            message = self._dispatcher.take_message()
+            if message is not None:
                 self._read_on()
-                return event.data
+                return message
             if self._driver.ready_state == CLOSED:
                 if self._driver.is_client:
                     self._check_was_open()
@@ -298,7 +299,7 @@ class Connection(Sender):
             if self._waiters is not None:
                 self._wake()
             if waiting > self._max_queue:
-                self._fill()
+                self._fill(data)
 
     # ---- the stream's owner
 
@@ -437,8 +438,8 @@ class Connection(Sender):
             self._timer.close()
             self._timer = None
 
-    def _fill(self) -> None:
-        """Stops reading if as much waits as may."""
+    def _fill(self, data: str | bytes) -> None:
+        """Stops reading if as much waits as may; ``data`` came last."""
         dispatcher, stream = self._dispatcher, self._stream
         assert stream is not None
         if not dispatcher.is_full:
@@ -449,8 +450,9 @@ class Connection(Sender):
             stream.pause()
             if not dispatcher.is_wanted:
                 stream.call_while_paused(min(_PATIENCE, self._limits.close_timeout / 2), self._let_go)
-        # What is left of this read may be inflated to a thousand times its size.
-        if dispatcher.room < 0 or dispatcher.is_busy:
+        # What is left of this read may be inflated to a thousand times its size; and tiny messages
+        # take twenty times theirs. Others are rather handled all at once.
+        if dispatcher.room < 0 or dispatcher.is_busy or len(data) < _TINY:
             self._driver.is_paused = True
 
     @property

@@ -29,18 +29,17 @@ cdef class Dispatcher(Job):
     @cython.locals(count=Py_ssize_t)
     cdef Py_ssize_t _count(self) noexcept
     cpdef push(self, Event event)
-    cdef _append(self, Event event)
+    cdef _append(self, object waiting)
     @cython.locals(handled=int, room=Py_ssize_t)
     cpdef Py_ssize_t push_message(self, object data) except -1
-    @cython.locals(event=MessageEvent)
-    cpdef MessageEvent take_message(self)
+    cpdef object take_message(self)
     cdef _want(self, int kind)
     cpdef hold(self)
     cpdef bint run(self, Py_ssize_t size=*) except -1
     cpdef run_now(self)
     @cython.locals(event=Event)
     cpdef drain(self)
-    cdef _leave(self, Event event)
+    cdef _leave(self, object waiting)
     cdef bint _turn(self) except -1
     cdef _awaken(self)
     cdef _deliver(self, Event event)

@@ -32,9 +32,13 @@ _KEPT = {'open': _OPEN, 'message': _MESSAGE, 'error': 4, 'close': 8}
 _ASKED, _UNWANTED = 16, 32
 
 
-def _rank(event: Event) -> int:
+# What waits: of a message only its data, since its event would take 64 bytes more.
+Waiting = Event | str | bytes
+
+
+def _rank(waiting: Waiting) -> int:
     """The place of an event among those of other types: open comes first, an error is followed by close only."""
-    return _KEPT.get(event.type, _MESSAGE)
+    return _KEPT.get(waiting.type, _MESSAGE) if isinstance(waiting, Event) else _MESSAGE
 
 
 class Target(Protocol):
@@ -87,11 +91,11 @@ class Dispatcher(Job):
         self._owner = owner
         self._reactor = reactor
         # What waits: new events in their order, and, in reverse, those whose turn it is. Both lists exist while there are any.
-        self._events: list[Event] | None = None
-        self._ready: list[Event] | None = None
+        self._events: list[Waiting] | None = None
+        self._ready: list[Waiting] | None = None
         # What no handler was there for: messages, which may be many; an open event, for which many a socket never has one, so
         # it is made anew if one comes; and the rest.
-        self._messages: deque[MessageEvent] | None = None
+        self._messages: deque[str | bytes] | None = None
         self._has_opened = False
         self._kept: list[Event] | None = None
         self._handled = 0
@@ -117,11 +121,11 @@ class Dispatcher(Job):
         self._append(event)
         self._awaken()
 
-    def _append(self, event: Event) -> None:
+    def _append(self, waiting: Waiting) -> None:
         if self._events is None:
-            self._events = [event]
+            self._events = [waiting]
         else:
-            self._events.append(event)
+            self._events.append(waiting)
 
     def push_message(self, data: str | bytes) -> int:
         """Delivers a message, or keeps it at once for ``take_message``, which may be called where no worker comes.
@@ -136,15 +140,15 @@ class Dispatcher(Job):
         if not handled & _MESSAGE:
             if self._messages is None:
                 self._messages = deque()
-            self._messages.append(make_message_event(data))
+            self._messages.append(data)
             return len(self._messages) if room >= 0 else TOO_MANY
-        self._append(make_message_event(data))
+        self._append(data)
         return self._count() if room >= 0 else TOO_MANY
 
     def count_room(self, whole: int) -> None:
         """Makes ``room`` true, where ``whole`` bytes may wait."""
         waiting = (*(self._ready or ()), *(self._events or ()), *(self._messages or ()))
-        self.room = whole - sum([interpreter.get_size(event.data) for event in waiting if isinstance(event, MessageEvent)])
+        self.room = whole - sum([interpreter.get_size(each) for each in waiting if not isinstance(each, Event)])
 
     @property
     def is_current(self) -> bool:
@@ -156,15 +160,15 @@ class Dispatcher(Job):
         """Whether ``take_message`` would return one."""
         return bool(self._messages)
 
-    def take_message(self) -> MessageEvent | None:
+    def take_message(self) -> str | bytes | None:
         """The first of the messages that no handler was there for."""
         self._want(_ASKED)
         if not self._messages:
             return None
-        event = self._messages.popleft()
+        data = self._messages.popleft()
         if self.is_full:
-            self.room += interpreter.get_size(event.data)
-        return event
+            self.room += interpreter.get_size(data)
+        return data
 
     @property
     def is_wanted(self) -> bool:
@@ -190,14 +194,14 @@ class Dispatcher(Job):
         were kept for ``take_message`` stay.
         """
         if self._events is not None:
-            self._events = [event for event in self._events if not isinstance(event, MessageEvent)] or None
+            self._events = [each for each in self._events if isinstance(each, Event)] or None
         if self._ready:
-            self._ready = [event for event in self._ready if not isinstance(event, MessageEvent)]
+            self._ready = [each for each in self._ready if isinstance(each, Event)]
 
     def handler_added(self, type: str) -> None:
         """There is a handler for this type: it gets the events that were kept, before those that wait."""
         self._handled |= _KEPT.get(type, 0)
-        kept: Iterable[Event] = ()
+        kept: Iterable[Waiting] = ()
         if type == 'message':
             self._want(_MESSAGE)
             kept, self._messages = self._messages or (), None
@@ -241,9 +245,10 @@ class Dispatcher(Job):
         try:
             while self._ready or self._turn():
                 assert self._ready is not None
-                event = self._ready.pop()
+                waiting = self._ready.pop()
                 if self.is_full:
-                    self._leave(event)
+                    self._leave(waiting)
+                event = waiting if isinstance(waiting, Event) else make_message_event(waiting)
                 self._deliver(event)
                 if not isinstance(event, MessageEvent) and event.type == 'close':
                     self._owner.delivered(event)
@@ -260,10 +265,10 @@ class Dispatcher(Job):
         self._is_running = False
         self._owner.rests()
 
-    def _leave(self, event: Event) -> None:
+    def _leave(self, waiting: Waiting) -> None:
         """An event is about to be delivered, of a queue that was full."""
-        if isinstance(event, MessageEvent):
-            self.room += interpreter.get_size(event.data)
+        if not isinstance(waiting, Event):
+            self.room += interpreter.get_size(waiting)
         self._owner.relieved()
 
     def _turn(self) -> bool:

@@ -88,7 +88,7 @@ class Peer:
         """How many bytes of them wait, by their sizes one by one."""
         dispatcher = self.ws._connection._dispatcher
         lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
-        return sum(sys.getsizeof(event.data) for events in lists for event in events or () if event.type == 'message')
+        return sum(sys.getsizeof(each) for waiting in lists for each in waiting or () if isinstance(each, (str, bytes)))
 
 
 @contextmanager
@@ -351,6 +351,18 @@ class TestBusyHandler:
             assert peer.waiting == 5
             handler.gate.set()
             wait_until(lambda: len(handler.messages) == 101)
+
+    @pytest.mark.parametrize(('text', 'waiting'), [('Ā', 5), ('ĀĀĀ', 5), ('ĀĀĀĀ', 99)])
+    def test_of_what_one_read_has_brought_only_tiny_messages_are_left_as_they_came(
+            self, end: End, text: str, waiting: int) -> None:  # O7
+        with end(max_queue=4) as peer:
+            handler = Blocked(peer.ws)
+            peer.send(*[peer.frame(TEXT, text.encode())] * 100)
+            wait_until(lambda: handler.messages)
+            settle()
+            assert peer.waiting in (waiting, waiting - 1)
+            handler.gate.set()
+            wait_until(lambda: len(handler.messages) == 100)
 
     def test_delays_no_pong_within_the_bounds(self, end: End) -> None:  # C3, O7
         with end() as peer:

@@ -87,14 +87,14 @@ class End:
         """How many messages have come that no handler had yet."""
         dispatcher = self.ws._connection._dispatcher
         lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
-        return sum(event.type == 'message' for events in lists for event in events or ())
+        return sum(isinstance(each, (str, bytes)) for waiting in lists for each in waiting or ())
 
     @property
     def room(self) -> tuple[int, int]:
         """How many bytes more may wait, as the dispatcher counts, and how many do."""
         dispatcher = self.ws._connection._dispatcher
         lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
-        messages = [event.data for events in lists for event in events or () if event.type == 'message']
+        messages = [each for waiting in lists for each in waiting or () if isinstance(each, (str, bytes))]
         return dispatcher.room, sum(map(sys.getsizeof, messages))
 
     @property
