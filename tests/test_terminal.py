@@ -280,6 +280,8 @@ class TestTerminal:
             command.input.type('\x04')
             assert command.wait() == 0
             assert server.record.messages == ['hello']
+            # What was written last may be on its way through the terminal.
+            wait_until(lambda: 'closed: ' in err.text and err.text.endswith('\n'))
             assert err.text == f'\x1b[32mconnected to {url_of(server)}\x1b[0m\n> > \n\x1b[32mclosed: 1000\x1b[0m\n'.replace(
                 '\x1b[32mconnected', '\r\x1b[K\x1b[32mconnected', 1)
 
