@@ -74,7 +74,7 @@ FAULTS = [
     ('request', Driver, 'refuse', lambda self, error: self.give_up(error)),
     ('request', RequestParser, '_find_start', lambda self: 0),
     ('request', http, 'is_host', lambda text: False),
-    ('response', ResponseParser, '_pass_over', lambda self: self.rest),
+    ('response', ResponseParser, '_pass_over', _raising(IndexError())),
     ('response', http, '_OBS_FOLD', re.compile('(?!)')),
     ('response', targets.Pipeline, 'activate', _raising(IndexError())),
     ('proxy', http, '_MAX_INTERIM', 0),
