@@ -196,7 +196,8 @@ class Connection(Sender):
         if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.abort, reason)
             return
-        if self._stream is not None:
+        # A client may be given up at the exit before it has one.
+        if self._stream is not None:  # pragma: no branch
             self._stream.close()
         self._driver.end(reason)
 

@@ -226,9 +226,7 @@ class Registry:
         for reference in tuple(self._clients):
             client = reference()
             connection: Closable | None = None if client is None else client._connection
-            if connection is None:
-                continue
-            if connection.ready_state in (OPEN, CLOSING) or connection.buffered_amount:
+            if connection is not None and (connection.ready_state in (OPEN, CLOSING) or connection.buffered_amount):
                 yield connection
 
     def _greenlets_sockets(self) -> list[Closable]:

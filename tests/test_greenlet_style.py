@@ -127,6 +127,13 @@ class TestProgram:
             assert (result.returncode, result.stdout, result.stderr) == (0, '1\n', '')
 
 
+    def test_a_block_ends_when_all_is_out(self) -> None:  # G1
+        with serve(lambda ws: ws.on('message', lambda event: gevent.sleep(0.02)), max_queue=1) as server:
+            with Client(url_of(server)) as ws:
+                assert False in [ws.send(bytes(2**20)) for _ in range(40)]
+            assert ws.buffered_amount == 0
+
+
 class TestInterrupted:
     """A block that is left before it begins."""
 

@@ -29,6 +29,8 @@ class Written(Writer):
     lambda: Owner().received(b'x'),
     lambda: Owner().ended(''),
     lambda: Owner().drained(),
+    lambda: Owner().stopped(),
+    lambda: Owner().relieved(),
     lambda: Owner().delivered(Event('open')),
     lambda: Owner().failed(),
     lambda: Job().drain(),
