@@ -2,3 +2,4 @@
 
 cdef bytes recv(object transport, int descriptor, Py_ssize_t size)
 cdef Py_ssize_t send(object transport, int descriptor, object data) except -1
+cdef Py_ssize_t sendmsg(object transport, int descriptor, tuple parts) except -1

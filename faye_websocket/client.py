@@ -26,11 +26,11 @@ from .errors import ConnectError
 from .events import DeclaredHandlers
 from .extensions import Extension
 from .http import HeaderList, Headers, check_headers
-from .limits import check_number, make_limits
+from .limits import bound_time, check_number, make_limits
 from .reactor import current_reactor
 from .registry import registry
 from .response_headers import ResponseHeaders
-from .transport import Transport, take_over
+from .transport import Transport, hang_up, take_over
 from .url import parse_url
 
 __all__ = ['Client']
@@ -150,7 +150,7 @@ class Client(DeclaredHandlers, API):
         self._socket_path = _check_path(socket_path)
         self._stage = 'connecting'
         make_proxy(proxy, parse_url(url))
-        self._deadline = time.monotonic() + timeout
+        self._deadline = time.monotonic() + bound_time(timeout)
         self._connection = self._connection_class(self, limits, current_reactor())
         self._drive()
         registry.add_client(self)
@@ -208,6 +208,9 @@ class Client(DeclaredHandlers, API):
 
     def _connect(self) -> None:
         """The connecting greenlet."""
+        if self.ready_state == self.CLOSED:
+            # The client belongs to the parent of this forked child.
+            return
         seconds = self._deadline - time.monotonic()
         timeout = gevent.Timeout(max(0, seconds))
         try:
@@ -225,7 +228,7 @@ class Client(DeclaredHandlers, API):
             raise
         else:
             if self._driver.ready_state == self.CLOSED:
-                transport.close()
+                hang_up(transport)
             else:
                 self._connection.attach(transport, self._deadline - time.monotonic())
 

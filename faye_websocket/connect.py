@@ -6,6 +6,7 @@ out as one exception, ``ConnectError``, that names the stage and the reason.
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from .driver.proxy import Proxy
 from .errors import ConnectError, HandshakeError
 from .host import to_ascii_host
 from .http import HeaderList, basic_credentials, check_headers
+from .own_socket import Socket, TLSSocket, abandon
 from .proxy_environment import find_proxy
 from .race import Race
 from .transport import NestedTLSTransport, Transport, take_over
@@ -162,6 +164,7 @@ def connect_to(
     progress: Callable[[str], None],
 ) -> Transport:
     """A connection to the server of ``url``, with TLS if it is to be; ``progress`` is told each stage. Raises ConnectError."""
+    pid = os.getpid()
     if socket_path is not None:
         sock = _connect_unix(socket_path)
     else:
@@ -181,19 +184,20 @@ def connect_to(
             return _wrap_nested(sock, url.host, tls)
         return take_over(wrap(sock, url.host, tls))
     except BaseException:
-        sock.close()
+        abandon(sock, pid)
         raise
 
 
 def _connect_unix(path: str) -> Any:
-    sock = gevent.socket.socket(gevent.socket.AF_UNIX)
+    pid = os.getpid()
+    sock = Socket(gevent.socket.AF_UNIX)
     try:
         sock.connect(path)
     except OSError as error:
         sock.close()
         raise ConnectError(f'connecting to {path} failed: {error}') from error
     except BaseException:
-        sock.close()
+        abandon(sock, pid)
         raise
     return sock
 
@@ -249,18 +253,24 @@ class _Blocking:
 def wrap(sock: Any, host: str, tls: TLSSettings) -> Any:
     """TLS on a connected socket, with the chain and the host's name checked as the context says. Raises ConnectError."""
     name = _server_name(host, tls)
+    pid = os.getpid()
     try:
         context = _find_context(tls)
         # Checks the name: SSLSocket would do that when it has taken the descriptor already, and lose it.
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
         # By hand: its own handshake would leave the descriptor open when a timeout ends it.
-        sock = gevent.ssl.SSLSocket(sock=sock, server_hostname=name, _context=context, do_handshake_on_connect=False)
+        sock = TLSSocket(
+            sock=sock,
+            server_hostname=name,
+            _context=context,
+            do_handshake_on_connect=False,
+        )
         sock.do_handshake()
     except (OSError, ValueError) as error:
-        sock.close()
+        abandon(sock, pid)
         raise ConnectError(f'TLS handshake with {name} failed: {error}') from error
     except BaseException:
-        sock.close()
+        abandon(sock, pid)
         raise
     return sock
 

@@ -24,12 +24,12 @@ from .errors import ConnectionClosed, HandshakeError
 from .events import CloseEvent, ErrorEvent, Event
 from .http import HeaderList, replace_headers
 from .keepalive import Keepalive
-from .limits import Limits
-from .reactor import Reactor
+from .limits import Limits, bound_time
+from .reactor import Reactor, wait_forever
 from .registry import registry
 from .sender import BROKEN, Sender
 from .stream import Stream
-from .transport import Transport
+from .transport import Transport, hang_up
 
 __all__ = ['Connection', 'Target']
 
@@ -111,9 +111,9 @@ class Connection(Sender):
 
     def accept(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
         """Accepts the peer's handshake, which was checked, on a socket of which these bytes behind it were read already."""
-        if self._driver.ready_state == CLOSED:
+        if self.ready_state == CLOSED:
             # More was sent than may wait for the handshake, and the close event may have come before anybody registered this.
-            transport.close()
+            self._drop(transport)
             registry.discard(self)
             return
         if received:
@@ -123,6 +123,10 @@ class Connection(Sender):
         self._driver.accept(headers)
         if self._driver.ready_state == CONNECTING:
             self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
+
+    def _drop(self, transport: Transport) -> None:
+        """End a connection that comes too late; a forked child closes its copy only."""
+        transport.close() if self._reactor.is_inherited() else hang_up(transport)
 
     def _feed(self, received: bytes) -> None:
         """Takes what somebody else has read."""
@@ -138,6 +142,8 @@ class Connection(Sender):
 
     def give_up(self, error: Exception) -> None:
         """The connection was never established."""
+        if self._reactor.is_inherited():
+            return
         if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.give_up, error)
             return
@@ -176,7 +182,7 @@ class Connection(Sender):
             self._reactor.call_soon(self.close, code, reason)
             return
         # Not ready_state, which says so of a broken connection, too.
-        if self._is_closing or self._driver.ready_state > OPEN:
+        if self._is_closing or self._driver.ready_state > OPEN or self._reactor.is_inherited():
             return
         self._is_closing = True
         self._dispatcher.drop_messages()
@@ -196,6 +202,8 @@ class Connection(Sender):
         if interpreter.get_ident() != self._thread:
             self._reactor.call_soon(self.abort, reason)
             return
+        if self._reactor.is_inherited():
+            return
         # A client may be given up at the exit before it has one.
         if self._stream is not None:  # pragma: no branch
             self._stream.close()
@@ -208,22 +216,23 @@ class Connection(Sender):
         never became open.
         """
         is_end_known = self._is_end_known
-        if self._dispatcher.has_message or self._driver.ready_state == CLOSED:
+        if self._dispatcher.has_message or self.ready_state == CLOSED:
             # A loop around this call, whatever it does with the result, must not keep
             # other greenlets from running.
-            gevent.sleep(0)
-        deadline = None if timeout is None else time.monotonic() + timeout
+            self._let_others_run()
+        deadline = None if timeout is None else time.monotonic() + bound_time(timeout)
         while True:
-            message = self._dispatcher.take_message()
+            message = None if self._reactor.is_inherited() else self._dispatcher.take_message()
             if message is not None:
                 self._read_on()
                 return message
-            if self._driver.ready_state == CLOSED:
+            if self.ready_state == CLOSED:
                 if self._driver.is_client:
                     self._check_was_open()
                 if is_end_known:
-                    assert self._end is not None
-                    raise ConnectionClosed(self._end.code, self._end.reason)
+                    # A forked child has not seen it.
+                    end = self._end or ConnectionClosed(CloseCode.ABNORMAL_CLOSURE, '')
+                    raise ConnectionClosed(end.code, end.reason)
                 self._is_end_known = True
                 return None
             # It has time to finish when the process exits.
@@ -231,9 +240,16 @@ class Connection(Sender):
             if not self._wait(deadline):
                 raise TimeoutError(f'no message within {timeout} seconds')
 
+    def _let_others_run(self) -> None:
+        """Give others a turn. The copy of a greenlet that a fork makes meanwhile ends here."""
+        was_inherited = self._reactor.is_inherited()
+        gevent.sleep(0)
+        if self._reactor.is_inherited() and not was_inherited:
+            wait_forever()
+
     def wait_open(self) -> None:
         """Return once the socket is open, or was. Raises the reason why it never will be."""
-        while self._driver.ready_state == CONNECTING:
+        while self._driver.ready_state == CONNECTING and not self._reactor.is_inherited():
             self._wait(None)
         self._check_was_open()
 
@@ -250,8 +266,8 @@ class Connection(Sender):
         """
         if self._dispatcher.is_current:
             raise RuntimeError('wait_closed: called in a handler of the socket, which must return before it is closed')
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._is_over:
+        deadline = None if timeout is None else time.monotonic() + bound_time(timeout)
+        while not (self._is_over or self._reactor.is_inherited()):
             if not self._wait(deadline):
                 return False
         return True
@@ -268,7 +284,11 @@ class Connection(Sender):
         if not self.wait_closed(self._limits.close_timeout):
             # By now the peer has been given up, and the event is on its way.
             self.wait_closed(0)
-        while self.buffered_amount and time.monotonic() < end:
+        while (
+            self.buffered_amount
+            and time.monotonic() < end
+            and not self._reactor.is_inherited()
+        ):
             # The reason why a slow peer was given up is still to be told to it.
             gevent.sleep(_LOOK_EVERY)
 
@@ -319,6 +339,11 @@ class Connection(Sender):
     def ended(self, reason: str) -> None:
         """The connection is gone."""
         self._driver.end(reason)
+
+    def interrupted(self) -> None:
+        """Deliver the messages that were complete, and end with 1011."""
+        self._driver.fail(CloseCode.INTERNAL_ERROR, 'interrupted')
+        self._dispatcher.recover()
 
     def drained(self) -> None:
         """The peer has caught up."""
@@ -476,6 +501,8 @@ class Connection(Sender):
         """Takes what is left of the last read, on the hub like all that comes, and reads."""
         driver, stream = self._driver, self._stream
         assert stream is not None
+        if self._reactor.is_inherited():
+            return
         if driver.is_paused:
             driver.is_paused = False
             stream.feed(b'')
@@ -485,7 +512,7 @@ class Connection(Sender):
     def _let_go(self) -> None:
         """Nobody has asked for a message, and a peer that has no answer to its pings, or its close, would give us up."""
         dispatcher = self._dispatcher
-        if not dispatcher.is_wanted:
+        if not (dispatcher.is_wanted or self._reactor.is_inherited()):
             logger.warning(_UNWANTED, self._target.url.partition('?')[0], len(dispatcher))
             dispatcher.refuse_messages()
             dispatcher.is_full = False

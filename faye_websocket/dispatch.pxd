@@ -9,6 +9,7 @@ from .reactor cimport Job, Reactor
 
 cdef dict _KEPT
 cdef int _OPEN, _MESSAGE, _ASKED, _UNWANTED
+cdef int _IDLE, _QUEUED, _AT_WORK
 
 cdef class Dispatcher(Job):
     cdef EventTarget _target

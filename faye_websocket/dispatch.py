@@ -25,6 +25,8 @@ logger = logging.getLogger('faye_websocket')
 # In place of a number of messages.
 TOO_MANY = sys.maxsize
 
+# Whether a queue is one of the reactor's jobs, and what has become of that.
+_IDLE, _QUEUED, _AT_WORK = range(3)
 # Types of events that wait for a handler; a missed drain is no loss.
 _OPEN, _MESSAGE = 1, 2
 _KEPT = {'open': _OPEN, 'message': _MESSAGE, 'error': 4, 'close': 8}
@@ -100,7 +102,7 @@ class Dispatcher(Job):
         self._kept: list[Event] | None = None
         self._handled = 0
         self._is_awaited = False
-        self._is_running = False
+        self._is_running = _IDLE
         self.is_full = False
         self.room = room
 
@@ -228,7 +230,7 @@ class Dispatcher(Job):
         self._is_awaited = False
         if self._is_running or not self._count():
             return False
-        self._is_running = True
+        self._is_running = _QUEUED
         return self._reactor.run(self, size)
 
     def run_now(self) -> None:
@@ -242,8 +244,10 @@ class Dispatcher(Job):
 
     def drain(self) -> None:
         """The worker's part."""
+        event: Event | None = None
         try:
-            while self._ready or self._turn():
+            self._is_running = _AT_WORK
+            while (self._ready or self._turn()) and not self._reactor.is_inherited():
                 assert self._ready is not None
                 waiting = self._ready.pop()
                 if self.is_full:
@@ -255,15 +259,25 @@ class Dispatcher(Job):
         except BaseException:
             # Exceptions stop in _deliver; this is a GreenletExit, a SystemExit or the like, and ends this greenlet. Another
             # will deliver the rest.
-            self._is_running = False
+            self._is_running = _IDLE
             self._owner.failed()
-            if event.type == 'close':
+            if event is not None and event.type == 'close':
                 self._owner.delivered(event)
             self._awaken()
             raise
         self._ready = None
-        self._is_running = False
+        self._is_running = _IDLE
         self._owner.rests()
+
+    def recover(self) -> None:
+        """Deliver what waits after all: an exception came before that could begin."""
+        if self._is_running == _QUEUED:
+            self._reactor.cancel(self)
+            self._is_running = _IDLE
+        self._is_awaited = False
+        self._awaken()
+        # What the handlers have sent may wait for the end that was cut short.
+        self._reactor.loop.run_callback(self.rest)
 
     def _leave(self, waiting: Waiting) -> None:
         """An event is about to be delivered, of a queue that was full."""

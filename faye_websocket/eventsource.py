@@ -19,7 +19,7 @@ from .driver.eventstream import EventStream, find_last_event_id, is_eventsource,
 from .events import DeclaredHandlers, Event, EventTarget
 from .hijack import TakeFound, find_adapter, hijack
 from .http import HeaderList, Headers, check_headers
-from .limits import Limits, check_number, make_limits
+from .limits import Limits, bound_time, check_number, make_limits
 from .reactor import current_reactor
 from .registry import registry
 from .sendable import Number
@@ -121,7 +121,7 @@ class EventSource(DeclaredHandlers, EventTarget):
         check_number('retry', retry)
         # A client cannot answer a ping.
         limits = make_limits(ping=ping, ping_timeout=math.inf, max_buffered=max_buffered, overflow=overflow)
-        preamble = serialize_retry(retry)
+        preamble = serialize_retry(bound_time(retry))
         self._headers = _response_headers(headers)
         self.url = determine_url(environ, ('http', 'https'))
         self.last_event_id = find_last_event_id(environ)
@@ -227,7 +227,7 @@ class _SocketConnection(Connection):
             return self.relay(transport, head)
         if self.ready_state == CLOSED:
             # Too much was sent before there was anybody to take it.
-            transport.close()
+            self._drop(transport)
             return None
         registry.add(self)
         # RFC 9112 section 6.3: without a length the body ends with the connection. A proxy makes of it what its client wants.

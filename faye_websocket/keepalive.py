@@ -46,6 +46,8 @@ class Keepalive:
         self._timer.close()
 
     def _send_ping(self) -> None:
+        if self._reactor.is_inherited():
+            return
         self._stream.was_heard = False
         self._ping()
         if self._timeout == math.inf:
@@ -55,6 +57,8 @@ class Keepalive:
 
     def _check(self) -> None:
         """The peer's time to answer is over."""
+        if self._reactor.is_inherited():
+            return
         if self._stream.has_heard(self._timeout):
             self._wait(max(0, self._interval - self._timeout), self._send_ping)
         else:

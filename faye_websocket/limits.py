@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 from .driver.base import MAX_FRAGMENTS, MAX_LENGTH
 
-__all__ = ['BATCH', 'BURST', 'LARGE_READ', 'SMALL_READ', 'TURN', 'Limits', 'check_number', 'make_limits']
+__all__ = [
+    'BATCH',
+    'BURST',
+    'LARGE_READ',
+    'LONGEST',
+    'SMALL_READ',
+    'TURN',
+    'Limits',
+    'bound_time',
+    'check_number',
+    'make_limits',
+]
 
 _OVERFLOWS = ('close', 'drop', 'block')
 # What is sent at once leaves when it has this many bytes, even if more is to come: about what one segment of loopback carries.
@@ -22,6 +34,9 @@ TURN = 0.005
 SMALL_READ, LARGE_READ = 16384, 68 * 1024
 # A slow peer has caught up when this many bytes or fewer wait for it: about what one write to a socket takes.
 _LOW_WATER = 65536
+# The longest time, in seconds, that a timer runs: a year. libuv's timers know no
+# infinity, and an int may be too large for a float.
+LONGEST = 365.0 * 24 * 60 * 60
 # What each option is at least.
 _LEAST = {'max_length': 0, 'max_fragments': 1, 'close_timeout': 0, 'max_buffered': 0, 'max_queue': 1, 'max_queued': 0}
 
@@ -99,20 +114,25 @@ def _make_limits(
                 raise ValueError(f'{name}: expected more than 0 seconds, or None, got {seconds!r}')
     if overflow not in _OVERFLOWS:
         raise ValueError(f'overflow: expected one of {", ".join(_OVERFLOWS)}, got {overflow!r}')
-    # Not //, which makes nan of inf.
-    low_water = int(min(_LOW_WATER, max_buffered / 4))
     return Limits(
         max_length,
         max_fragments,
-        ping,
-        ping_timeout,
-        close_timeout,
+        # What would be longer than a year never comes.
+        None if ping is None or ping > LONGEST else ping,
+        math.inf if ping_timeout and ping_timeout > LONGEST else ping_timeout,
+        bound_time(close_timeout),
         max_buffered,
         overflow,
         max_queue,
         max_queued,
-        low_water,
+        # Not //, which makes nan of inf.
+        int(min(_LOW_WATER, max_buffered / 4)),
     )
+
+
+def bound_time(seconds: float) -> float:
+    """Return a time in seconds that any timer can run, at most a year."""
+    return min(seconds, LONGEST)
 
 
 def check_number(name: str, value: object) -> None:

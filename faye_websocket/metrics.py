@@ -16,15 +16,17 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+from . import sockets
 from .client import Client
 from .connection import Connection
 from .driver.base import CLOSED, SharedMessage
 from .errors import HandshakeError
 from .eventsource import EventSource, _SocketConnection
 from .streaming import StreamingConnection
-from .transport import Transport
+from .transport import Transport, find_descriptor
 from .websocket import WebSocket
 
 __all__ = ['Counters', 'SocketCounters', 'disable', 'enable']
@@ -251,24 +253,25 @@ class _EventsConnection(_CountedConnection, _SocketConnection):
 class _CountedTransport:
     """A transport that counts what it sends."""
 
-    __slots__ = ('_counters', '_transport', 'recv')
+    __slots__ = ('_counters', '_descriptor', '_transport', 'recv')
 
     def __init__(self, transport: Transport, counters: SocketCounters) -> None:
         self._transport = transport
+        self._descriptor = find_descriptor(transport)
         self._counters = counters
         # What a connection does for every read goes there at once.
-        self.recv = transport.recv
+        self.recv = partial(sockets.recv, transport, self._descriptor)
 
     def fileno(self) -> int:
         return self._transport.fileno()
 
     def send(self, data: Any) -> int:
-        sent = self._transport.send(data)
+        sent = sockets.send(self._transport, self._descriptor, data)
         self._counters.bytes_sent += sent
         return sent
 
     def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
-        sent = self._transport.sendmsg(parts)
+        sent = sockets.sendmsg(self._transport, self._descriptor, parts)
         self._counters.bytes_sent += sent
         return sent
 

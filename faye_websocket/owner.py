@@ -27,6 +27,10 @@ class Owner(Observer):
         """The connection is gone: ``reason`` is empty when the peer just closed it."""
         raise NotImplementedError
 
+    def interrupted(self) -> None:
+        """End the connection: a signal's handler raised while it was read."""
+        raise NotImplementedError
+
     def drained(self) -> None:
         """A peer that was behind has caught up."""
         raise NotImplementedError

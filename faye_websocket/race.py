@@ -19,6 +19,9 @@ from typing import Any
 from gevent import socket
 from gevent.select import POLLOUT, poll
 
+from .own_socket import Socket, abandon
+from .reactor import stay_in
+
 __all__ = ['Address', 'Race', 'interleave']
 
 #: Family, kind, protocol, canonical name and address.
@@ -38,12 +41,13 @@ class Race:
     ``str`` of it says of each address how its attempt went.
     """
 
-    __slots__ = ('_delay', '_pending', '_reasons', '_waiting')
+    __slots__ = ('_delay', '_pending', '_pid', '_reasons', '_waiting')
 
     def __init__(self, addresses: Iterable[Address], timeout: float) -> None:
         self._waiting = deque(interleave(addresses))
         share = timeout / max(1, len(self._waiting))
         self._delay = max(_LEAST_DELAY, min(_DELAY, share))
+        self._pid = os.getpid()
         self._pending: dict[int, tuple[Any, Any]] = {}
         self._reasons = {address[0]: 'not tried' for *_, address in self._waiting}
 
@@ -60,7 +64,7 @@ class Race:
                     return sock
         finally:
             for sock, _ in self._pending.values():
-                sock.close()
+                abandon(sock, self._pid)
         raise OSError(str(self))
 
     def _attempt(self) -> Any:
@@ -72,7 +76,7 @@ class Race:
         self._reasons[address[0]] = 'no answer'
         end = time.monotonic() + self._delay if self._waiting else None
         try:
-            sock = socket.socket(family, kind, protocol)
+            sock = Socket(family, kind, protocol)
         except OSError as error:
             self._reasons[address[0]] = str(error)
             return None
@@ -103,6 +107,7 @@ class Race:
         for descriptor in self._pending:
             poller.register(descriptor, POLLOUT)
         ready = poller.poll(None if seconds is None else seconds * 1000)
+        stay_in(self._pid)
         return [descriptor for descriptor, _ in ready]
 
     def _advance(self, descriptor: int) -> Any:

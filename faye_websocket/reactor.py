@@ -5,10 +5,15 @@ read from all connections that are readable it switches into the parked worker, 
 costs 1 microsecond for all of them, where a new greenlet for each costs 11 to 14 (CPython 3.11 and later map memory for its
 frames). A handler may block: then another worker has the jobs that are left, and the one comes back like any greenlet, but
 is not parked any more.
+
+A forked child has a copy of its parent's hub and of everything that waits there, but
+it has no part in the parent's connections. Before a connection touches its socket or
+runs a handler, it asks ``is_inherited``.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -16,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import gevent.event
 from gevent.hub import Hub
 from gevent.monkey import get_original
 from greenlet import getcurrent, greenlet
@@ -23,7 +29,14 @@ from greenlet import getcurrent, greenlet
 from . import interpreter
 from .limits import BATCH, TURN
 
-__all__ = ['Job', 'Reactor', 'current_job', 'current_reactor']
+__all__ = [
+    'Job',
+    'Reactor',
+    'current_job',
+    'current_reactor',
+    'stay_in',
+    'wait_forever',
+]
 
 # glibc gives memory back to the kernel when twice the largest block that it ever mapped and freed lies free at the end of its
 # heap, and takes it again page fault by page fault: more than half of the 2.0 ms that the echo of 1 MiB took, now 0.7. A block
@@ -35,6 +48,14 @@ _switch = greenlet.switch
 # get every 20 to 500 ms: three threads sending 20 bytes in loops got 0.3 MB/s through, with this 5 to 10.
 _BEHIND = 1000
 _sleep = get_original('time', 'sleep')
+
+# How many forks this process has begun or come out of, and how many are under way.
+# During a fork the at-fork handler of another library may let the child's hub run
+# before any handler of ours has run, so until then the process number decides. At any
+# other time two integers are compared: os.getpid() is a system call, for each read,
+# event and write.
+_forks = 0
+_forking = 0
 
 
 class Job:
@@ -50,13 +71,32 @@ class Job:
         """Blocks, which the hub noticed: a pause of any length."""
         raise NotImplementedError
 
+    def recover(self) -> None:
+        """Have the rest run later: an exception has cut it short."""
+        raise NotImplementedError
+
 
 class Reactor:
     """One for each hub, which is one for each OS thread that runs gevent; see ``current_reactor``."""
 
-    __slots__ = ('_alarm', '_direct', '_job', '_jobs', '_parked', '_posted', '_size', '_thread', 'hub', 'loop')
+    __slots__ = (
+        '_alarm',
+        '_direct',
+        '_forks',
+        '_is_parted',
+        '_job',
+        '_jobs',
+        '_parked',
+        '_pid',
+        '_posted',
+        '_size',
+        '_thread',
+        'hub',
+        'loop',
+    )
 
     def __init__(self, hub: Hub) -> None:
+        self._belong_here()
         self.hub = hub
         self.loop: Any = hub.loop
         bytes(_LARGE_BLOCK)
@@ -79,15 +119,63 @@ class Reactor:
         """Whether the caller runs in this reactor's OS thread."""
         return bool(interpreter.get_ident() == self._thread)
 
+    def _belong_here(self) -> None:
+        """Make this process the owner."""
+        self._pid = os.getpid()
+        self._is_parted = False
+        # Never the current number: the first look is a real one.
+        self._forks = -1
+
+    def is_inherited(self) -> bool:
+        """Return whether a parent of this process made this reactor."""
+        return self._forks != _forks and self._look()
+
+    def _look(self) -> bool:
+        """Compare process numbers, which the owner need not do again until a fork."""
+        if os.getpid() != self._pid:
+            if not self._is_parted:
+                self._is_parted = True
+                self._part()
+            return True
+        if not _forking:
+            self._forks = _forks
+        return False
+
+    def _part(self) -> None:
+        """Separate the child's loop from its parent's.
+
+        gevent does so after the last at-fork handler. Before that, a watcher that is
+        stopped on libuv's loop would be removed from the parent's epoll set, too.
+        """
+        try:
+            self.loop.reinit()
+        except Exception:
+            # Destroyed by somebody; then it watches nothing.
+            pass
+
+    def close(self) -> None:
+        """Let go of the loop: libuv would go on to use a watcher that is only forgotten."""
+        self._alarm.close()
+
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Has the hub call ``callback``; from any OS thread."""
+        """Has the hub call ``callback``; from any OS thread.
+
+        Does nothing in a forked child.
+        """
+        if self.is_inherited():
+            return
         if self.is_current:
             self.loop.run_callback(callback, *arguments)
         else:
             self.post(callback, *arguments)
 
     def post(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Have the hub call ``callback`` after all that was posted before; from any OS thread."""
+        """Have the hub call ``callback`` after all that was posted before; from any OS thread.
+
+        Does nothing in a forked child.
+        """
+        if self.is_inherited():
+            return
         self._posted.append((callback, arguments))
         try:
             self._alarm.send()
@@ -99,6 +187,8 @@ class Reactor:
 
     def _catch_up(self) -> None:
         """Call what was posted, for as long as a turn lasts; the hub does its other work between two turns."""
+        if self.is_inherited():
+            return
         end = time.monotonic() + TURN
         try:
             while self._posted and time.monotonic() < end:
@@ -128,8 +218,20 @@ class Reactor:
 
     def run_jobs(self) -> None:
         """Has workers run all the jobs, each until it is done or blocks. Only the hub may call this."""
+        try:
+            if self.is_inherited():
+                self._jobs.clear()
+            else:
+                self._run_jobs()
+        except BaseException:
+            # A signal's handler raised, which must not leave jobs behind.
+            self.loop.run_callback(self.run_jobs)
+            raise
+
+    def _run_jobs(self) -> None:
         self._size = 0
         self._jobs.reverse()
+        self._rest()
         while self._jobs:
             # One that was killed while it was parked does nothing, and another one follows.
             worker, self._parked = self._parked, None
@@ -138,10 +240,18 @@ class Reactor:
             self._direct = worker
             _switch(worker)
             self._direct = None
-            job, self._job = self._job, None
-            # It blocks. Coverage loses sight of the hub then; TestJobs does not.
-            if job is not None:  # pragma: no cover
-                job.rest()
+            self._rest()
+
+    def _rest(self) -> None:
+        """Tell the job that has just blocked, if there is one."""
+        job, self._job = self._job, None
+        # Coverage loses sight of the hub then; TestJobs does not.
+        if job is not None:  # pragma: no cover
+            job.rest()
+
+    def cancel(self, job: Job) -> None:
+        """Do not run ``job``, if nobody has begun to."""
+        self._jobs = [each for each in self._jobs if each is not job]
 
     def work(self, worker: _Worker) -> None:
         """The worker's part: runs one job after the other, in the calling greenlet.
@@ -155,8 +265,14 @@ class Reactor:
         count, references = len(variables), interpreter.count_references(worker)
         while True:
             while self._jobs:
-                self._job = worker.job = job = self._jobs.pop()
-                job.drain()
+                # No call, so in pure Python a signal comes before both or after both.
+                self._job = worker.job = job = self._jobs[-1]
+                del self._jobs[-1]
+                try:
+                    job.drain()
+                except BaseException:
+                    job.recover()
+                    raise
                 # A parked worker would keep it.
                 del job
                 if self._direct is not worker:
@@ -211,6 +327,46 @@ def current_reactor() -> Reactor:
     """The reactor of the calling thread's hub."""
     hub = gevent.get_hub()
     reactor: Reactor | None = getattr(_here, 'reactor', None)
-    if reactor is None or reactor.hub is not hub:
+    if reactor is None or reactor.hub is not hub or reactor.is_inherited():
+        if reactor is not None and reactor.hub is hub:
+            reactor.close()
         reactor = _here.reactor = Reactor(hub)
     return reactor
+
+
+def wait_forever() -> None:
+    """Block the calling greenlet for good.
+
+    For the copy, in a forked child, of a greenlet that waited while the parent forked.
+    """
+    gevent.event.Event().wait()
+
+
+def stay_in(pid: int) -> None:
+    """Return in the process with this number, and block for good in a child of it."""
+    if os.getpid() != pid:
+        wait_forever()
+
+
+def _before_fork() -> None:
+    global _forks, _forking
+    _forking += 1
+    _forks += 1
+
+
+def _after_fork_in_parent() -> None:
+    global _forking
+    _forking -= 1
+
+
+def _after_fork_in_child() -> None:
+    global _forks, _forking
+    _forks += 1
+    _forking = 0
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

@@ -25,7 +25,7 @@ import gevent.event
 from .driver.base import CLOSING, OPEN
 from .driver.codes import CloseCode
 from .driver.control import check_close
-from .limits import TURN
+from .limits import TURN, bound_time
 from .reactor import current_reactor
 from .serving import find_server, is_stopped, stop_event
 
@@ -117,6 +117,10 @@ class Registry:
                 greenlet.rawlink(self._greenlet_ended)
             self._greenlets[greenlet] = socket
 
+    def reopen(self) -> None:
+        """Accept sockets in a forked child, even if its parent is closing its own."""
+        self._waits = []
+
     def __len__(self) -> int:
         return sum(map(len, tuple(self._groups.values())))
 
@@ -160,7 +164,7 @@ class Registry:
         """See the module's ``close_all``."""
         if self._pid != os.getpid() or not len(self):
             return
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        deadline = math.inf if timeout is None else time.monotonic() + bound_time(timeout)
         caller = self._find_caller()
         self._callers += caller
         try:
@@ -212,7 +216,8 @@ class Registry:
             self._changed()
             yield wait
         finally:
-            self._waits.remove(wait)
+            if wait in self._waits:
+                self._waits.remove(wait)
 
     def _find_caller(self) -> list[Closable]:
         """Return the socket one of whose handlers is calling, in a list, if it is a handler that calls."""
@@ -305,7 +310,9 @@ def _with_grace(function: Callable[..., None]) -> CloseAll:
     return closing
 
 
+
 registry = Registry()
+os.register_at_fork(after_in_child=registry.reopen)
 
 
 @_with_grace

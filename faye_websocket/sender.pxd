@@ -8,7 +8,7 @@ from .owner cimport Owner
 from .reactor cimport Reactor
 from .stream cimport Stream
 
-cdef int CLOSING, CONNECTING, OPEN
+cdef int CLOSED, CLOSING, CONNECTING, OPEN
 
 cdef class Sender(Owner):
     cdef public Driver _driver

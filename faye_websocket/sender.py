@@ -7,6 +7,7 @@ waits for room waits here, and so does who waits for a message: both go on at th
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +17,12 @@ import gevent.event
 from gevent.monkey import get_original
 
 from . import interpreter
-from .driver.base import CLOSING, CONNECTING, OPEN, Driver, SharedMessage
+from .driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver, SharedMessage
 from .driver.codes import CloseCode
 from .driver.text import encode_text
 from .limits import Limits
 from .owner import Owner
-from .reactor import Reactor
+from .reactor import Reactor, wait_forever
 from .stream import Stream
 
 __all__ = ['BROKEN', 'Sender']
@@ -33,6 +34,8 @@ _allocate_lock = get_original('_thread', 'allocate_lock')
 _sleep = get_original('time', 'sleep')
 # Guards the counters of bytes that other OS threads posted; held for an addition.
 _posted_lock = _allocate_lock()
+# In a forked child the thread that held it may be missing.
+os.register_at_fork(after_in_child=_posted_lock._at_fork_reinit)
 # The least that a frame has beside its payload: counted, it tells that something was posted, be it an empty message.
 _HEADER = 2
 # Seconds after which a greenlet that waits in another OS thread looks again.
@@ -78,7 +81,13 @@ class Sender(Owner):
 
     @property
     def ready_state(self) -> int:
-        """CONNECTING, OPEN, CLOSING or CLOSED; closing before it is open counts as CLOSING, and so does a broken connection."""
+        """CONNECTING, OPEN, CLOSING or CLOSED.
+
+        Closing before it is open counts as CLOSING, and so does a broken connection. A
+        forked child sees the connections of its parent as CLOSED.
+        """
+        if self._reactor.is_inherited():
+            return CLOSED
         state = self._driver.ready_state
         return CLOSING if (self._is_closing or self._is_broken) and state < CLOSING else state
 
@@ -97,7 +106,12 @@ class Sender(Owner):
         if interpreter.get_ident() != self._thread:
             return self._post(data)
         driver, stream = self._driver, self._stream
-        if stream is None or driver.ready_state != OPEN or stream.buffered > self._low_water:
+        if (
+            stream is None
+            or driver.ready_state != OPEN
+            or stream.buffered > self._low_water
+            or self._reactor.is_inherited()
+        ):
             # Not open yet, or not any more, or the peer is behind.
             if self.ready_state > OPEN or not (self._has_room() or self._make_room(data)):
                 return False
@@ -113,6 +127,7 @@ class Sender(Owner):
             or driver.ready_state != OPEN
             or stream.buffered > self._low_water
             or interpreter.get_ident() != self._thread
+            or self._reactor.is_inherited()
         ):
             # This class's own: one that counts what is sent counts what is shared, too.
             return Sender.send(self, message.data)
@@ -208,9 +223,11 @@ class Sender(Owner):
         self._add_waiter(wake)
         try:
             was_set = event.wait(None if end is None else max(0, end - time.monotonic()))
-            return bool(was_set or deadline is None)
         finally:
             self._waiters = [waiter for waiter in self._waiters or () if waiter != wake] or None
+        if self._reactor.is_inherited():
+            wait_forever()
+        return bool(was_set or deadline is None)
 
     def _wait_in_thread(self) -> bool:
         """Blocks this OS thread until there may be room; False when the connection is closing."""

@@ -2,22 +2,46 @@
 
 There, a plain socket is read and written past its object if it is a matter of a few bytes: the kernel takes or gives them in
 the time that the interpreter needs to let go of its lock and take it back.
+
+A plain socket has a ``descriptor`` that is not negative, and each call says that it
+must not wait. O_NONBLOCK alone is not enough: all copies of a socket share it, and
+whoever has one may clear it. A TLS transport takes no flags: OpenSSL reads and writes
+its socket, and would wait.
 """
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ['recv', 'send']
+__all__ = ['recv', 'send', 'sendmsg']
+
+_READ_FLAGS = socket.MSG_DONTWAIT
+# macOS has no MSG_NOSIGNAL.
+_WRITE_FLAGS = socket.MSG_DONTWAIT | getattr(socket, 'MSG_NOSIGNAL', 0)
 
 
 def recv(transport: Any, descriptor: int, size: int) -> bytes:
-    """``transport.recv(size)``; it raises OSError."""
-    chunk: bytes = transport.recv(size)
+    """Return at most ``size`` bytes that have come, or none at the end."""
+    chunk: bytes = (
+        transport.recv(size) if descriptor < 0 else transport.recv(size, _READ_FLAGS))
     return chunk
 
 
 def send(transport: Any, descriptor: int, data: bytes | memoryview) -> int:
-    """``transport.send(data)``; it raises OSError."""
-    sent: int = transport.send(data)
+    """Send what the kernel takes of ``data``, and return its length."""
+    sent: int = (
+        transport.send(data) if descriptor < 0 else transport.send(data, _WRITE_FLAGS))
+    return sent
+
+
+def sendmsg(
+    transport: Any, descriptor: int, parts: Sequence[bytes | memoryview]
+) -> int:
+    """Send what the kernel takes of these pieces, and return its length."""
+    if descriptor < 0:
+        sent: int = transport.sendmsg(parts)
+    else:
+        sent = transport.sendmsg(parts, (), _WRITE_FLAGS)
     return sent

@@ -47,3 +47,4 @@ cdef class Stream(Writer):
 
 cpdef _read(Stream stream)
 cpdef _read_held(Stream stream)
+cpdef _write_on(Stream stream)

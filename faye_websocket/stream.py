@@ -8,7 +8,9 @@ stream is one read watcher and nothing else: no greenlet, no timer, no buffer.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import sockets
@@ -17,7 +19,7 @@ from .driver.writer import Writer
 from .limits import BURST, LARGE_READ, SMALL_READ
 from .owner import Owner
 from .reactor import Reactor
-from .transport import Transport, find_descriptor, is_silent
+from .transport import Transport, find_descriptor, hang_up, is_silent
 
 __all__ = ['Stream']
 
@@ -25,6 +27,9 @@ _READ, _WRITE = 1, 2
 
 # How many reads follow each other while each takes all that it may; then it is the others' turn.
 READS = 2
+# How many turns of reading a peer gets that takes nothing any more, and may go on
+# sending without end: enough for what the kernel holds, by default 6 MiB of TCP.
+LAST_TURNS = 64
 # How many seconds a peer has to close its side after we have closed ours.
 LINGER = 2.0
 
@@ -121,6 +126,9 @@ class Stream(Writer):
 
     def _readable(self, reason: str = '') -> bool:
         """One read, or some, and whatever they lead to; the peer's end is for this ``reason``. False when nothing is left."""
+        if self._reactor.is_inherited():
+            self._reader.stop()
+            return False
         for _ in range(READS):
             size = LARGE_READ if self._is_bulk else SMALL_READ
             try:
@@ -230,7 +238,7 @@ class Stream(Writer):
 
     def close(self) -> None:
         """Lets go of the socket, now. Safe to call again."""
-        if self._is_closed:
+        if self._is_closed or self._reactor.is_inherited():
             return
         self._is_closed = self._is_ending = True
         for watcher in (self._reader, self._writer, self._timer):
@@ -240,10 +248,12 @@ class Stream(Writer):
         self.buffered = 0
         # The number may be another socket's next.
         self._descriptor = -1
-        self._transport.close()
+        hang_up(self._transport)
 
     def _half_close(self) -> None:
         """Our side is done; the peer has LINGER seconds for its side."""
+        if self._reactor.is_inherited():
+            return
         if self._has_peer_ended:
             self.close()
             return
@@ -277,8 +287,14 @@ class Stream(Writer):
     def _flush(self) -> None:
         """Hands the burst, if there is one, to the kernel."""
         burst, self._burst = self._burst, None
-        if burst is not None:
+        if burst is None:
+            return
+        try:
             self._keep(self._send(burst[0] if len(burst) == 1 else b''.join(burst)))
+        except BaseException:
+            # A signal's handler raised, and nobody knows how much was sent.
+            self._end('interrupted')
+            raise
 
     def _keep(self, rest: memoryview | None) -> None:
         """The kernel has refused this, and whatever follows has to wait."""
@@ -286,13 +302,17 @@ class Stream(Writer):
             self._backlog = Backlog(rest)
             self._is_behind = True
             self._writer = self._writer or self._reactor.loop.io(self._transport.fileno(), _WRITE)
-            self._writer.start(self._writable)
+            self._writer.start(_write_on, self)
 
     def _send(self, chunk: bytes | memoryview, more: bytes = b'') -> memoryview | None:
         """One system call; answers what the kernel did not take."""
+        if self._reactor.is_inherited():
+            return None
         try:
-            transport = self._transport
-            sent = transport.sendmsg((chunk, more)) if more else sockets.send(transport, self._descriptor, chunk)
+            if more:
+                sent = sockets.sendmsg(self._transport, self._descriptor, (chunk, more))
+            else:
+                sent = sockets.send(self._transport, self._descriptor, chunk)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -312,21 +332,34 @@ class Stream(Writer):
         self.buffered = 0
         # What has failed is told once: a read that comes before would find an end without a reason.
         self._reader.stop()
-        self._reactor.loop.run_callback(self._read_out, reason)
+        self._reactor.loop.run_callback(self._read_out, reason, LAST_TURNS)
 
-    def _read_out(self, reason: str) -> None:
-        """What the peer has sent before it was gone may still tell why; after that it is the end."""
+    def _read_out(self, reason: str, turns: int) -> None:
+        """Read what the peer has sent before it was gone, which may tell why, and end.
+
+        Other connections are served between two turns.
+        """
+        if self._is_closed:
+            return
         if self.is_paused:
             # It is read when there is room for it, in its order.
             self._owner.stopped()
             return
-        while not self._is_closed and self._readable(reason):
-            pass
-        if not self._is_closed:
+        has_more = turns > 0 and self._readable(reason)
+        if self._is_closed:
+            return
+        if not has_more:
             self._end(reason)
+        elif self.is_paused:
+            self._owner.stopped()
+        else:
+            self._set_timer(0, partial(self._read_out, reason, turns - 1))
 
     def _writable(self) -> None:
         """The hub's callback while something waits."""
+        if self._reactor.is_inherited():
+            self._writer.stop()
+            return
         backlog = self._backlog
         assert backlog is not None
         while (chunk := backlog.take()) is not None:
@@ -354,10 +387,29 @@ class Stream(Writer):
 
 def _read(stream: Stream) -> None:
     """The callback of the loop's: a function, and a tuple for its argument, are 32 bytes smaller than a bound method."""
-    stream._readable()
+    try:
+        stream._readable()
+    except BaseException:
+        # A signal's handler raised a KeyboardInterrupt, say, which belongs to the main
+        # greenlet. gevent would take it there, but stop the watcher, too, and leave a
+        # connection that is open and deaf.
+        error = sys.exc_info()
+        stream._owner.interrupted()
+        stream.uncork()
+        stream._reactor.hub.handle_error(stream, *error)
 
 
 def _read_held(stream: Stream) -> None:
     """Reads what the transport holds, unless it is no time to read any more."""
     if not (stream.is_paused or stream._is_closed):
-        stream._readable()
+        _read(stream)
+
+
+def _write_on(stream: Stream) -> None:
+    """Call ``_writable``, as ``_read`` does ``_readable``."""
+    try:
+        stream._writable()
+    except BaseException:
+        error = sys.exc_info()
+        stream._end('interrupted')
+        stream._reactor.hub.handle_error(stream, *error)

@@ -28,7 +28,7 @@ from .driver.eventstream import PING, serialize_comment
 from .events import CloseEvent, Event
 from .limits import BURST, Limits
 from .owner import Owner
-from .reactor import Job, Reactor
+from .reactor import Job, Reactor, wait_forever
 from .registry import registry
 
 __all__ = ['StreamingConnection', 'StreamingResponse']
@@ -50,9 +50,9 @@ class StreamingConnection(Owner):
         '_preamble',
         '_reactor',
         '_runner',
+        '_state',
         '_waiters',
         'buffered_amount',
-        'ready_state',
     )
 
     def __init__(self, target: Target, limits: Limits, preamble: bytes) -> None:
@@ -60,7 +60,8 @@ class StreamingConnection(Owner):
         self._preamble = preamble
         self._reactor = _PulledReactor(self._wake)
         self._dispatcher = Dispatcher(target, self, self._reactor)
-        # Guards what follows; held for the time it takes to look and to change.
+        # Guards what follows; held for the time it takes to look and to change. In a
+        # forked child the thread that held it may be missing, so no child acquires it.
         self._lock = _allocate_lock()
         self._chunks: deque[bytes] = deque()
         self._close_event = CloseEvent(CloseCode.ABNORMAL_CLOSURE, '', False)
@@ -70,12 +71,19 @@ class StreamingConnection(Owner):
         # Who must not wait for room, which nobody else makes.
         self._runner: Any = getcurrent()
         self.buffered_amount = 0
-        self.ready_state = CONNECTING
+        self._state = CONNECTING
+
+    @property
+    def ready_state(self) -> int:
+        """CONNECTING, OPEN, CLOSING or CLOSED; a forked child sees it as CLOSED."""
+        return CLOSED if self._reactor.is_inherited() else self._state
 
     # ---- what the event source asks for, in any thread
 
     def send(self, data: bytes) -> bool:
         """Sends an event; see ``EventSource.send``."""
+        if self._reactor.is_inherited():
+            return False
         while not self._append(data):
             if self.ready_state > OPEN or not self._make_room(len(data)):
                 return False
@@ -84,6 +92,8 @@ class StreamingConnection(Owner):
 
     def ping(self, message: str | bytes, callback: object) -> bool:
         """Sends a comment, ahead of what waits."""
+        if self._reactor.is_inherited():
+            return False
         with self._lock:
             is_open = self._is_ping_due = self.ready_state <= OPEN
         self._wake()
@@ -121,6 +131,8 @@ class StreamingConnection(Owner):
         self._open()
         while True:
             self._reactor.run_callbacks()
+            if self._reactor.is_inherited():
+                return b''
             with self._lock:
                 piece = self._take()
                 is_over = not piece and self.ready_state > OPEN
@@ -137,10 +149,12 @@ class StreamingConnection(Owner):
 
     def end(self) -> None:
         """The response is over, or the client is gone."""
+        if self._reactor.is_inherited():
+            return
         with self._lock:
-            if self.ready_state == CLOSED:
+            if self._state == CLOSED:
                 return
-            self.ready_state = CLOSED
+            self._state = CLOSED
             self._drop_waiting([])
             self._runner = None
         self._wake()
@@ -165,10 +179,12 @@ class StreamingConnection(Owner):
 
     def _open(self) -> None:
         """The response has begun, once."""
+        if self._reactor.is_inherited():
+            return
         with self._lock:
             if self.ready_state != CONNECTING:
                 return
-            self.ready_state = OPEN
+            self._state = OPEN
         registry.add(self)
         self._dispatcher.push(Event('open'))
         if registry.is_stopping():
@@ -176,9 +192,11 @@ class StreamingConnection(Owner):
 
     def _begin_close(self, event: CloseEvent, last: list[bytes] | None = None) -> None:
         """Ends the stream behind what waits, or behind ``last`` in its place."""
+        if self._reactor.is_inherited():
+            return
         with self._lock:
             if self.ready_state <= OPEN:
-                self.ready_state = CLOSING
+                self._state = CLOSING
                 self._close_event = event
             if last is not None:
                 self._drop_waiting(last)
@@ -205,7 +223,11 @@ class StreamingConnection(Owner):
 
     def _sleep(self, waiter: Any) -> None:
         """Waits until something happens, at most until a ping is due."""
-        if not waiter.wait(self._limits.ping):
+        has_happened = waiter.wait(self._limits.ping)
+        if self._reactor.is_inherited():
+            # The next piece would go to the parent's client.
+            wait_forever()
+        if not has_happened:
             with self._lock:
                 self._waiters = [other for other in self._waiters if other is not waiter]
                 self._is_ping_due = True
@@ -239,6 +261,8 @@ class StreamingConnection(Owner):
         # Room was made in between: another such race.
         if waiter is not None:  # pragma: no branch
             waiter.wait()
+        if self._reactor.is_inherited():
+            wait_forever()
         return True
 
     def _drop_waiting(self, last: list[bytes]) -> None:
@@ -295,11 +319,15 @@ class _PulledReactor(Reactor):
     __slots__ = ('_callbacks', '_wake', 'runner')
 
     def __init__(self, wake: Callable[[], None]) -> None:
+        self._belong_here()
         self.loop = self
         self._callbacks: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._wake = wake
         # The greenlet in which handlers run, while they do.
         self.runner: Any = None
+
+    def _part(self) -> None:
+        """Do nothing: there is no loop."""
 
     @property
     def has_callbacks(self) -> bool:
@@ -308,12 +336,14 @@ class _PulledReactor(Reactor):
 
     def run_callback(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Has ``callback`` run soon; from any thread."""
+        if self.is_inherited():
+            return
         self._callbacks.append((callback, arguments))
         self._wake()
 
     def run_callbacks(self) -> None:
         """Runs what there is to run."""
-        while self._callbacks:
+        while self._callbacks and not self.is_inherited():
             callback, arguments = self._callbacks.popleft()
             callback(*arguments)
 

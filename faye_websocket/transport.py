@@ -24,6 +24,7 @@ __all__ = [
     'TLSTransport',
     'Transport',
     'find_descriptor',
+    'hang_up',
     'is_silent',
     'take_out',
     'take_over',
@@ -62,7 +63,7 @@ class Transport(Protocol):
         """Reads an option of the socket."""
 
     def shutdown(self, how: int, /) -> None:
-        """Tells the peer that nothing will follow."""
+        """End the writing half (SHUT_WR), or give the peer up (SHUT_RDWR)."""
 
     def close(self) -> None:
         """Gives the descriptor back."""
@@ -93,6 +94,19 @@ def is_silent(transport: Transport, seconds: float) -> bool:
         return False
     # The answer to one probe may be on its way.
     return bool(state == _ESTABLISHED and (segments or probes > 1) and milliseconds >= 1000 * max(seconds, _ACK_DELAY))
+
+
+def hang_up(transport: Any) -> None:
+    """End a connection and close its socket.
+
+    Closing alone would end nothing while a forked child has a copy of the descriptor.
+    """
+    try:
+        transport.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # It has ended already.
+        pass
+    transport.close()
 
 
 # The most that a TLS record carries.
@@ -146,14 +160,23 @@ class TLSTransport:
         return self.send(b''.join(parts))
 
     def shutdown(self, how: int) -> None:
-        """Says goodbye in TLS (close_notify), without waiting for the peer's, and then in TCP."""
+        """End TLS (close_notify), without waiting for the peer's, and then TCP.
+
+        A peer that is given up (SHUT_RDWR) gets no close_notify.
+        """
         tls, self._tls = self._tls, None
-        try:
-            tls.shutdown()
-        except OSError:
-            # The peer's goodbye is not there yet, or the connection is gone: neither changes what follows.
-            pass
+        if how == socket.SHUT_WR:
+            _say_goodbye(tls)
         self._raw.shutdown(how)
+
+
+def _say_goodbye(tls: Any) -> None:
+    try:
+        tls.shutdown()
+    except OSError:
+        # The peer's close_notify is not there yet, or the connection is gone: neither
+        # changes what follows.
+        pass
 
 
 class NestedTLSTransport:
@@ -209,7 +232,12 @@ class NestedTLSTransport:
     def shutdown(self, how: int) -> None:
         """Says goodbye to the server, then to the proxy."""
         tls, self._tls = self._tls, None
-        assert tls is not None
+        if how == socket.SHUT_WR:
+            assert tls is not None
+            self._say_goodbye(tls)
+        self._outer.shutdown(how)
+
+    def _say_goodbye(self, tls: ssl.SSLObject) -> None:
         try:
             tls.unwrap()
         except ssl.SSLError:
@@ -219,7 +247,6 @@ class NestedTLSTransport:
             self._outer.send(self._outgoing.read())
         except BlockingIOError:
             pass
-        self._outer.shutdown(how)
 
     def _read(self) -> bytes | None:
         """Decrypts what is there; nothing is the end, ``None`` the need for more."""

@@ -22,6 +22,7 @@ from typing import Any
 import gevent
 import gevent.socket
 
+from .reactor import stay_in
 from .transport import TAKEN
 
 __all__ = ['explain', 'has_socket', 'is_uwsgi', 'take']
@@ -68,9 +69,16 @@ def take(environ: Mapping[str, Any]) -> tuple[Any, bytes]:
 
 def _pass_on(ours: Any, sock: Any, inode: int) -> None:
     """Writes what uWSGI does to ``sock``, out of which the connection has been taken by now."""
+    pid = os.getpid()
     try:
         with ours, sock:
-            while data := ours.recv(65536):
+            while True:
+                gevent.socket.wait_read(ours.fileno())
+                # What uWSGI writes is not for a forked child to pass on.
+                stay_in(pid)
+                data = ours.recv(65536)
+                if not data:
+                    return
                 sock.sendall(data)
     finally:
         _inodes.discard(inode)

@@ -85,6 +85,8 @@ REQUIREMENTS = {
     'F3': 'a socket is tested in memory in five lines',
     'F4': 'types that users can check against',
     'F5': "under Werkzeug's server it works, or says why not",
+    'O1': 'a forked child leaves the connections of its parent alone, whatever it runs',
+    'O2': 'a peer sees the end although a forked child has a copy of the socket',
     'O5': "another library's handler that was left in place gets an error that names it",
     'O6': 'nothing of connections that are gone is kept',
     'O7': 'what waits for a handler is bounded in bytes, and who asks for nothing stays alive',

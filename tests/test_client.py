@@ -358,6 +358,8 @@ class TestConnecting:
     def test_lets_go_of_a_socket_that_comes_too_late(self) -> None:
         with scripted(silent) as server:
             record = connect(server.url)
+            # It has begun.
+            gevent.sleep(0)
             # What kills the connecting greenlet may come behind what wakes it.
             record.ws._connection.give_up(ConnectError('too late'))  # type: ignore[attr-defined]
             assert failure(record) == 'too late'
@@ -395,6 +397,13 @@ class TestTimeout:
         start = time.monotonic()
         assert text in fails(url, timeout=SHORT, **options)
         assert SHORT * 0.9 <= time.monotonic() - start < 10 * SHORT
+
+    @pytest.mark.parametrize('endless', [math.inf, 1e300])
+    def test_may_be_without_end(self, endless: float) -> None:
+        with scripted(accepting(HELLO)) as server:
+            record = connect(server.url, timeout=endless, ping=endless, close_timeout=endless)
+            assert record.wait('message').data == 'hello'
+            finish(record)
 
     def test_covers_the_handshake(self) -> None:  # K3
         with scripted(silent) as server:

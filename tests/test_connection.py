@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -881,3 +882,17 @@ class TestHandshakeTimeout:
             assert ws.ready_state == WebSocket.OPEN
             client.send(HIXIE_76_CLOSE)
             assert record.the_close().code == 1005
+
+
+@pytest.mark.parametrize('endless', [math.inf, 1e300])
+def test_times_without_end_are_times(endless: float) -> None:
+    with joined(ping=0.01, ping_timeout=endless, close_timeout=endless) as pair:
+        ws, client = pair.open()
+        assert [client.receive_frame().opcode for _ in range(2)] == [PING, PING]
+        client.send(MESSAGE)
+        assert ws.receive(timeout=endless) == 'hello'
+        ws.close()
+        client.receive_frame()
+        assert ws.ready_state == WebSocket.CLOSING
+    with joined(ping=endless) as pair:
+        pair.open()

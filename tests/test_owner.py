@@ -28,6 +28,7 @@ class Written(Writer):
     lambda: Observer().message('hello'),
     lambda: Owner().received(b'x'),
     lambda: Owner().ended(''),
+    lambda: Owner().interrupted(),
     lambda: Owner().drained(),
     lambda: Owner().stopped(),
     lambda: Owner().relieved(),
@@ -35,6 +36,7 @@ class Written(Writer):
     lambda: Owner().failed(),
     lambda: Job().drain(),
     lambda: Job().rest(),
+    lambda: Job().recover(),
     lambda: Writer().write(b'x'),
 ])
 def test_a_method_that_was_forgotten_is_missed(call: Callable[[], object]) -> None:

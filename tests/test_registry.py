@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import subprocess
 import sys
@@ -168,6 +169,15 @@ class TestCloseAll:
             close_all(timeout=0.05)
             assert 0.04 < time.monotonic() - began < 1
             assert not registry.is_closing
+
+    @pytest.mark.parametrize('endless', [math.inf, 10**400])
+    def test_may_have_a_timeout_without_end(self, registry: Registry, endless: float) -> None:
+        with joined() as pair:
+            _, client = pair.open()
+            closing = gevent.spawn(close_all, timeout=endless)
+            assert client.receive_frame().code == 1001
+            client.send_close(1001)
+            closing.get(timeout=5)
 
     def test_returns_at_once_when_there_is_nothing_to_close(self) -> None:
         close_all()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket as std_socket
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
+import gevent
 import pytest
 
-from faye_websocket.limits import BURST, SMALL_READ
+from faye_websocket.limits import BURST, LARGE_READ, SMALL_READ
+from faye_websocket.metrics import SocketCounters, _CountedTransport
 from faye_websocket.owner import Owner
 from faye_websocket.reactor import current_reactor
-from faye_websocket.stream import Stream
+from faye_websocket.stream import LAST_TURNS, Stream
 from faye_websocket.transport import find_descriptor
 from tests.support.local import reset_socket, settle, tcp_pair, wait_until
 
@@ -33,6 +38,10 @@ class Recorder(Owner):
     def ended(self, reason: str) -> None:
         """The connection is gone."""
         self.events.append(('ended', reason))
+
+    def interrupted(self) -> None:
+        """An exception has cut the work short."""
+        self.events.append('interrupted')
 
     def drained(self) -> None:
         """The peer has caught up."""
@@ -145,6 +154,34 @@ class TestHeld:
         settle()
         assert owner.events == []
         assert held == [b'held']
+
+
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """Has a system call that blocks in this block end with a TimeoutError."""
+    def interrupt(number: int, frame: object) -> None:
+        raise TimeoutError('blocked')
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Endless(Transport):
+    """A peer that takes nothing any more, and sends without end."""
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(sock)
+        self.error = BrokenPipeError(errno.EPIPE, 'Broken pipe')
+        self.recv = self.give
+
+    def give(self, size: int) -> bytes:
+        """Gives all that is asked for."""
+        return bytes(size)
 
 
 class TestBurst:
@@ -345,6 +382,32 @@ class TestReading:
 
 
 
+class TestPeerThatSendsWithoutEnd:
+    """It takes nothing any more, so what it sends may tell why, but not for ever."""
+
+    @pytest.fixture
+    def ends(self) -> Iterator[tuple[Any, Any]]:
+        """A stream's transport, and the peer's socket."""
+        ours, theirs = std_socket.socketpair()
+        with ours, theirs:
+            yield Endless(ours), theirs
+
+    def test_is_read_within_bounds_and_others_have_their_turn(self, stream: Stream, owner: Recorder) -> None:
+        sizes: list[int] = []
+
+        def look() -> None:
+            while ('ended', '[Errno 32] Broken pipe') not in owner.events:
+                sizes.append(sum(map(len, owner.events)))
+                gevent.sleep(0)
+
+        stream.write(b'not taken')
+        looking = gevent.spawn(look)
+        looking.join(10)
+        assert owner.events[-1] == ('ended', '[Errno 32] Broken pipe')
+        assert 2 * LARGE_READ * (LAST_TURNS - 1) < sum(map(len, owner.events[:-1])) < 10_000_000
+        assert max(later - earlier for earlier, later in pairwise(sizes)) <= 2 * LARGE_READ
+
+
 class TestPlainSockets:
     """What has no way of its own to be read and written; compiled, it is done past the socket's object."""
 
@@ -367,6 +430,38 @@ class TestPlainSockets:
             assert find_descriptor(plain) == plain.fileno()
             assert find_descriptor(inherited) == inherited.fileno()
             assert find_descriptor(own) == find_descriptor(Transport(plain)) == -1
+
+    @pytest.mark.parametrize('counted', [False, True], ids=['', 'counted'])
+    def test_never_block_though_somebody_makes_them_blocking(
+            self, ends: tuple[Any, Any], owner: Recorder, counted: bool) -> None:  # B1
+        plain, peer = ends
+        transport = _CountedTransport(plain, SocketCounters()) if counted else plain
+        stream = Stream(transport, owner, current_reactor(), 100)
+        stream.start()
+        copy = os.dup(plain.fileno())
+        os.set_blocking(copy, True)
+        os.close(copy)
+        with interrupted_after(2):
+            # A read that is full is followed by another one.
+            peer.sendall(bytes(SMALL_READ))
+            wait_until(lambda: sum(map(len, owner.events)) == SMALL_READ)
+            peer.sendall(bytes(5 * SMALL_READ))
+            wait_until(lambda: sum(map(len, owner.events)) == 6 * SMALL_READ)
+            for _ in range(100):
+                stream.write(bytes(1000))
+            stream.write_parts(b'a head', bytes(1_000_000))
+            settle()
+        assert stream.buffered > 0
+        stream.close()
+
+    def test_never_block_in_a_write_of_two_pieces(self, ends: tuple[Any, Any], owner: Recorder) -> None:  # B1
+        plain, peer = ends
+        stream = Stream(plain, owner, current_reactor(), 100)
+        os.set_blocking(plain.fileno(), True)
+        with interrupted_after(2):
+            stream.write_parts(b'a head', bytes(1_000_000))
+        assert stream.buffered > 0
+        stream.close()
 
     @pytest.mark.parametrize('size', [1, SMALL_READ - 1, SMALL_READ, SMALL_READ + 1, 300_000])
     def test_get_and_give_every_byte(self, stream: Stream, owner: Recorder, peer: Any, size: int) -> None:  # B1

@@ -106,6 +106,11 @@ class TestSending:
         raw[1].send(b'whatever')
         assert transport.recv(100) == b'whatever'
 
+    def test_says_no_goodbye_to_a_peer_that_is_given_up(self, raw: Any) -> None:  # O2
+        tls = FakeTLS(shutdown=AssertionError('goodbye'))  # type: ignore[arg-type]
+        TLSTransport(tls, raw[0]).shutdown(socket.SHUT_RDWR)
+        assert raw[1].recv(1) == b''
+
     def test_has_the_rest_of_the_sockets_face(self, raw: Any) -> None:
         transport = TLSTransport(FakeTLS(), raw[0])
         assert transport.fileno() == raw[0].fileno()
@@ -296,6 +301,11 @@ class TestNested:
         assert nested.server.tls.read(10) == b''
         nested.outer.chunks = [b'raw']
         assert nested.receive() == b'raw'
+
+    def test_says_no_goodbye_to_a_peer_that_is_given_up(self, nested: Nested) -> None:  # O2
+        before = nested.outer.sent
+        nested.transport.shutdown(socket.SHUT_RDWR)
+        assert (nested.outer.is_shut, nested.outer.sent) == (True, before)
 
     def test_says_goodbye_though_there_is_no_room(self, nested: Nested) -> None:
         nested.outer.room = 0

@@ -138,6 +138,15 @@ def nothing(peer: Peer) -> None:
     """The peer does nothing."""
 
 
+def end_and_see_the_end(peer: Peer) -> None:
+    """Ends its half, and sees the other half end, though a child of the process that has the socket has a copy."""
+    ask(peer)
+    peer.deadline = SETTLED
+    peer.receive(1)
+    peer.finish_sending()
+    peer.read_to_eof()
+
+
 def leave_much_unread(peer: Peer) -> None:
     """Asks for much, sees that it begins to come, and is gone."""
     ask(peer)
@@ -177,6 +186,7 @@ ENDINGS = {
                                 Told(3333, 'bye', True), None),
     'close() by us': Ending(answer, ENOUGH, ENOUGH, NO_STREAM_CODE),
     'EOF': Ending(lambda peer: peer.close(), LOST, LOST, LOST),
+    'EOF, with a fork': Ending(end_and_see_the_end, LOST_SOMEHOW, LOST_SOMEHOW, LOST_SOMEHOW),
     'RST': Ending(lambda peer: peer.reset(), LOST_SOMEHOW, LOST_SOMEHOW, LOST_SOMEHOW),
     'ping timeout': Ending(nothing, Told(1006, 'ping timeout'), Told(1006, 'ping timeout'), None),
     'protocol error': Ending(lambda peer: peer.say_wrongly(), Told(1002, None), Told(1002, None), None),

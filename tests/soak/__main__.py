@@ -201,13 +201,15 @@ def main() -> int:
     parser.add_argument('--minutes', type=float, default=30)
     parser.add_argument('--connections', type=int, default=2000)
     parser.add_argument('--lifetime', type=float, default=60, help='mean seconds of a connection; %(default)s')
+    parser.add_argument('--loop', help="the server's loop: libev-cext (gevent's choice) or libuv-cffi")
     parser.add_argument('--out', type=Path, default=Path('soak'))
     options = parser.parse_args()
     certificate = session_certificate()
     command = [sys.executable, '-m', 'tests.soak.server', certificate.certfile, certificate.keyfile]
     options.out.mkdir(parents=True, exist_ok=True)
     errors = options.out / 'server.stderr'
-    with errors.open('wb') as stderr, subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE,
+    env = environment({'GEVENT_LOOP': options.loop} if options.loop else None)
+    with errors.open('wb') as stderr, subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE,
                                                        stderr=stderr) as popen:
         try:
             assert popen.stdout is not None

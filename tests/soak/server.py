@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -32,6 +34,9 @@ OPTIONS: dict[str, Any] = {'ping': 10, 'ping_timeout': 50, 'close_timeout': 5, '
 #: Seconds between two broadcasts, and their bytes.
 BROADCAST_EVERY = 2.0
 BROADCAST = 'x' * 500
+
+#: Seconds for which a forked child holds its copies.
+COPIES_LAST = 0.3
 
 #: How much a flood sends at a time.
 FLOOD = bytes(65536)
@@ -93,6 +98,8 @@ class Application:
             ws.onmessage = raise_on_purpose
         elif path == '/close':
             ws.onmessage = lambda event: ws.close(3001, 'enough')
+        elif path == '/fork':
+            ws.onmessage = lambda event: (fork(), ws.send(event.data))
         elif path == '/slow':
             ws.onmessage = lambda event: (gevent.sleep(0.1), ws.send(event.data))
         else:
@@ -161,6 +168,16 @@ def flood(ws: Any) -> None:
     """Sends until the peer, which does not read, is given up."""
     while ws.send(FLOOD):
         gevent.sleep(0.01)
+
+
+def fork() -> None:
+    """Makes a child that holds a copy of every descriptor for a moment; those before it that have ended are let go."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    if not os.fork():
+        time.sleep(COPIES_LAST)
+        os._exit(0)
 
 
 def raise_on_purpose(event: Any) -> None:

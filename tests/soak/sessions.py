@@ -115,6 +115,11 @@ def slow_echo(user: User) -> None:
     converse(user, '/slow' + user.query())
 
 
+def forking_echo(user: User) -> None:
+    """Texts, answered by a handler whose child holds copies of everybody's sockets for a while."""
+    converse(user, '/fork' + user.query())
+
+
 def binary_echo(user: User) -> None:
     """Bytes of every length form."""
     with user.client('/echo' + user.query()) as ws:
@@ -302,7 +307,8 @@ Session = Callable[[User], None]
 
 #: What a user does next, and how likely.
 SESSIONS: dict[Session, int] = {
-    text_echo: 16, greenlet_echo: 8, slow_echo: 4, binary_echo: 10, large_echo: 2, listener: 12, fragments: 6, server_closes: 3,
+    text_echo: 16, greenlet_echo: 8, slow_echo: 4, forking_echo: 1, binary_echo: 10, large_echo: 2, listener: 12, fragments: 6,
+    server_closes: 3,
     close_at_once: 3, event_stream: 12, idle: 8,
     handler_raises: 2, greenlet_raises: 2, greenlet_waits: 2,
     reset: 4, end_within_a_frame: 3, garbage: 3, faulty_frame: 4, slow_reader: 1, silent_peer: 1}

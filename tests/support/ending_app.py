@@ -8,11 +8,13 @@ records its events. `/-/census` tells what the process holds.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
 import gevent
+from gevent import monkey
 
 from faye_websocket import Client, EventSource, WebSocket
 from tests.support.apps import Environ, StartResponse, hello, record_events
@@ -128,12 +130,21 @@ def send_much(socket: Any) -> None:
     socket.send('x' * len(MUCH) if isinstance(socket, EventSource) else MUCH)
 
 
+def fork(socket: Any) -> None:
+    """Makes a child that has a copy of everything for longer than the socket lives, and says so."""
+    if not monkey.get_original('os', 'fork')():
+        monkey.get_original('time', 'sleep')(10)
+        os._exit(0)
+    socket.send('forked')
+
+
 PREPARE: dict[str, Callable[[Any], object]] = {
     'close() by us': on('open', lambda socket: gevent.spawn(close, socket)),
     'close() in onopen': on('open', close),
     'close() in onmessage': on('message', close),
     'close() twice': on('open', close_twice),
     'close() before open': close,
+    'EOF, with a fork': either(fork),
     'handler exception': either(raise_error),
     'killed greenlet': either(be_killed),
     'write failure': either(send_much),

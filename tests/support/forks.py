@@ -1,0 +1,58 @@
+"""Forked children, in a test: a real one, or this process taken for one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import gevent.os
+import pytest
+
+from faye_websocket import connect, reactor, registry, uwsgi
+from tests.support.waiting import DEADLINE
+
+
+@contextmanager
+def as_forked_child() -> Iterator[None]:
+    """Takes this process for a child of the one that has made all there is. What it stops meanwhile stays stopped."""
+    ours = SimpleNamespace(**{**vars(os), 'getpid': lambda: -1})
+    with pytest.MonkeyPatch.context() as patch:
+        # Not for gevent, which would take its threads for lost.
+        for module in (connect, reactor, registry, uwsgi):
+            patch.setattr(module, 'os', ours)
+        reactor._after_fork_in_child()
+        try:
+            yield
+        finally:
+            # What was made meanwhile belongs to no process that there is.
+            reactor._after_fork_in_child()
+
+
+def in_forked_child(function: Callable[[], Any]) -> Any:
+    """What ``function`` returns in a forked child, in which gevent goes on; the child does nothing else, and ends."""
+    reader, writer = os.pipe()
+    pid = gevent.os.fork_gevent()
+    if pid == 0:
+        _answer(writer, function)
+    os.close(writer)
+    with os.fdopen(reader, 'rb') as file:
+        answer = json.loads(file.read() or '"the child was killed"')
+    os.waitpid(pid, 0)
+    return answer
+
+
+def _answer(writer: int, function: Callable[[], Any]) -> None:
+    """The child's part."""
+    signal.alarm(int(DEADLINE))
+    try:
+        answer = function()
+    except BaseException:
+        answer = traceback.format_exc()
+    os.write(writer, json.dumps(answer).encode())
+    os._exit(0)
