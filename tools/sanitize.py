@@ -1,0 +1,81 @@
+"""The tests of the compiled modules under AddressSanitizer and UndefinedBehaviorSanitizer.
+
+``python tools/sanitize.py`` compiles a copy of the checkout with gcc's sanitizers, twice, and runs the
+tests with it. The protocol's run with stacks that are watched, too; greenlets move their stacks, so
+that those of all else run without. Any report ends the run and fails it. Arguments go to pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SANITIZERS = '-fsanitize=address,undefined -fno-omit-frame-pointer -g -O1'
+
+# What is compiled, and how, for which tests.
+PROTOCOL = ('tests/driver', 'tests/extensions')
+REST = tuple(
+    f'tests/test_{name}.py' for name in (
+        'api', 'broadcast', 'calls', 'connection', 'dispatch', 'environ', 'events', 'fuzz', 'greenlet_style', 'keepalive',
+        'metrics', 'overflow', 'owner', 'queue', 'reactor', 'stateful', 'stream'))
+ROUNDS = ((SANITIZERS, PROTOCOL), (f'{SANITIZERS} --param=asan-stack=0', REST))
+
+
+def find_library(name: str) -> str:
+    """Return the path of one of gcc's libraries, which must be loaded before Python's."""
+    path = subprocess.run(['gcc', f'-print-file-name={name}'], check=True, capture_output=True, text=True).stdout.strip()
+    if not os.path.isabs(path):
+        raise SystemExit(f'{name} is missing: apt-get install gcc')
+    return os.path.realpath(path)
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy what the tests need, but for what was compiled."""
+    ignored = shutil.ignore_patterns('.*', '*.so', 'build', '__pycache__', 'dist', '*.egg-info', 'node_modules')
+    shutil.copytree(ROOT, target, ignore=ignored, dirs_exist_ok=True)
+
+
+def compile_modules(directory: Path, flags: str) -> None:
+    """Compile the modules beside their sources."""
+    environment = {**os.environ, 'CFLAGS': flags, 'FAYE_WEBSOCKET_BUILD': 'require'}
+    shutil.rmtree(directory / 'build', ignore_errors=True)
+    subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'build_ext', '--inplace'], cwd=directory, env=environment, check=True)
+
+
+def run_tests(directory: Path, tests: tuple[str, ...], arguments: list[str]) -> int:
+    """Run tests in the copy, and return pytest's exit status."""
+    environment = {
+        **os.environ,
+        'LD_PRELOAD': ' '.join(map(find_library, ('libasan.so', 'libubsan.so'))),
+        # CPython itself never frees some things; and its own allocator would hide what is wrong with ours.
+        'ASAN_OPTIONS': 'detect_leaks=0',
+        'PYTHONMALLOC': 'malloc',
+        'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1',
+        'PYTHONPATH': str(directory),
+        'FAYE_WEBSOCKET_PURE': '0',
+    }
+    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *tests, *arguments]
+    return subprocess.run(command, cwd=directory, env=environment, check=False).returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Run both rounds, and return the exit status."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        copy_checkout(directory)
+        for flags, tests in ROUNDS:
+            compile_modules(directory, flags)
+            status = run_tests(directory, tests, arguments)
+            if status:
+                return status
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
