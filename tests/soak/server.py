@@ -29,7 +29,12 @@ from tests.support.holdings import count_living, take_census
 #: What the handlers raise, and what the log may hold.
 ON_PURPOSE = 'on purpose'
 
-OPTIONS: dict[str, Any] = {'ping': 10, 'ping_timeout': 50, 'close_timeout': 5, 'max_buffered': 2**21, 'max_length': 2**22}
+#: What the log says of a socket that nobody asks for messages.
+DROPPED = 'its messages are dropped'
+
+OPTIONS: dict[str, Any] = {
+    'ping': 10, 'ping_timeout': 50, 'close_timeout': 5, 'max_buffered': 2**21, 'max_length': 2**22,
+    'max_queued': 2**21}
 
 #: Seconds between two broadcasts, and their bytes.
 BROADCAST_EVERY = 2.0
@@ -60,6 +65,7 @@ class Log(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.on_purpose = 0
+        self.dropped = 0
         self.unexpected: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -67,6 +73,8 @@ class Log(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if str(error) == ON_PURPOSE:
             self.on_purpose += 1
+        elif record.levelno == logging.WARNING and DROPPED in record.getMessage():
+            self.dropped += 1
         elif len(self.unexpected) < 20:
             self.unexpected.append(f'{record.getMessage()}: {error!r}')
 
@@ -88,8 +96,11 @@ class Application:
     def callbacks(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """A socket with handlers, which depend on the path."""
         ws = self.socket(environ)
-        self.ledger.enter(ws)
         path = environ['PATH_INFO']
+        if path == '/ignore':
+            self.ledger.enter_silent(ws)
+            return ws(environ, start_response)
+        self.ledger.enter(ws)
         if path == '/room':
             self.join(self.room, ws)
         elif path == '/flood':
@@ -100,6 +111,8 @@ class Application:
             ws.onmessage = lambda event: ws.close(3001, 'enough')
         elif path == '/fork':
             ws.onmessage = lambda event: (fork(), ws.send(event.data))
+        elif path == '/busy':
+            ws.onmessage = lambda event: gevent.sleep(0.1)
         elif path == '/slow':
             ws.onmessage = lambda event: (gevent.sleep(0.1), ws.send(event.data))
         else:

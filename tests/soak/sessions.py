@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import socket
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,10 +18,12 @@ from faye_websocket import Client, PermessageDeflate
 from tests.soak.ledger import Ledger
 from tests.support.processes import Endpoint
 from tests.support.wire import (
+    BINARY,
     CLOSE,
     CONTINUATION,
     PING,
     PONG,
+    RFC_6455,
     TEXT,
     RawClient,
     close_payload,
@@ -33,6 +36,7 @@ PATIENCE = 120.0
 #: Seconds between two messages of a session.
 PAUSE = (2.0, 10.0)
 
+DEFLATE = (*RFC_6455, ('Sec-WebSocket-Extensions', 'permessage-deflate'))
 EVENT_STREAM = (('Accept', 'text/event-stream'),)
 
 
@@ -270,6 +274,31 @@ def slow_reader(user: User) -> None:
             user.pause()
 
 
+def compressed_flood(user: User) -> None:
+    """Twenty megabytes in twenty kilobytes, to a handler that takes its time; a ping behind them has its pong."""
+    with RawClient(user.servers[0], '/busy?deflate', DEFLATE, deadline=PATIENCE) as client:
+        check(client.handshake().status, 101)
+        deflater = zlib.compressobj(wbits=-15)
+        for _ in range(20):
+            data = deflater.compress(bytes(2**20)) + deflater.flush(zlib.Z_SYNC_FLUSH)
+            client.send(serialize_frame(BINARY, data[:-4], rsv=4))
+        client.send_frame(PING, b'behind them')
+        check(expect(client, PONG).payload, b'behind them')
+        user.pause()
+        say_goodbye(client)
+
+
+def nobody_asks(user: User) -> None:
+    """Messages that no handler is there for, nor a receive: pings are answered all the same, and so is the close."""
+    with user.raw('/ignore') as client:
+        for _ in range(2):
+            client.send(serialize_frame(TEXT, b'to nobody') * 200)
+            client.send_frame(PING, b'behind them')
+            check(expect(client, PONG).payload, b'behind them')
+            user.pause()
+        say_goodbye(client)
+
+
 def silent_peer(user: User) -> None:
     """Answers no ping, so that the server gives it up."""
     with user.raw('/echo'):
@@ -311,4 +340,5 @@ SESSIONS: dict[Session, int] = {
     server_closes: 3,
     close_at_once: 3, event_stream: 12, idle: 8,
     handler_raises: 2, greenlet_raises: 2, greenlet_waits: 2,
-    reset: 4, end_within_a_frame: 3, garbage: 3, faulty_frame: 4, slow_reader: 1, silent_peer: 1}
+    reset: 4, end_within_a_frame: 3, garbage: 3, faulty_frame: 4, slow_reader: 1, silent_peer: 1,
+    compressed_flood: 1, nobody_asks: 2}
