@@ -180,7 +180,7 @@ class TestReactor:
         poster.join()
 
         def check() -> Any:
-            reactor.catch_up()
+            reactor._catch_up()
             reactor.call_soon(calls.append, 'here')
             return live(calls)
 
@@ -393,11 +393,12 @@ class TestConnection:
             assert not has_arrived(pair.client.socket)
 
     def test_is_accepted_in_the_child_of_a_parent_that_ends(self, registry: Registry) -> None:
-        registry.is_closing = True
-        assert in_forked_child(lambda: registry.is_closing) is False
-        # Which is what the child has called.
-        registry.reopen()
-        assert registry.is_closing is False
+        with registry._waiting(lambda: False):
+            assert registry.is_closing
+            assert in_forked_child(lambda: registry.is_closing) is False
+            # Which is what the child has called.
+            registry.reopen()
+            assert not registry.is_closing
 
 
 class TestClient:
@@ -576,7 +577,7 @@ def test_uwsgis_writes_go_on_in_the_parent_only(in_child: InChild) -> None:  # O
     ours, theirs = socket.socketpair()
     sock, client = socket.socketpair()
     with theirs, client:
-        passing = gevent.spawn(uwsgi._pass_on, ours, sock)
+        passing = gevent.spawn(uwsgi._pass_on, ours, sock, 0)
         settle()
         theirs._sock.send(b'a head')
         assert in_child(live) == []
