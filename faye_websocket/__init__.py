@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 # First of all: it decides in which form the other modules are imported.
-from .driver import CloseCode  # isort: split
+from . import compiled as compiled  # isort: split
 
 from .broadcast import broadcast
 from .client import Client
+from .driver import CloseCode
 from .errors import ConnectError, ConnectionClosed, HandshakeError, UnsupportedServer, WebSocketError
 from .events import CloseEvent, ErrorEvent, Event, MessageEvent
-from .eventsource import EventSource
+from .eventsource.source import EventSource
 from .extensions import PermessageDeflate
-from .hijack import register_adapter
+from .io.shutdown import close_all
 from .middleware import SocketMiddleware
-from .registry import close_all
+from .servers.hijack import register_adapter
 from .version import __version__
 from .websocket import WebSocket
 

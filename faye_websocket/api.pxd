@@ -1,6 +1,6 @@
 """The C types of ``api.py``, and no logic."""
 
-from .connection cimport Connection
+from .io.connection cimport Connection
 from .events cimport EventTarget
 
 cdef class API(EventTarget):

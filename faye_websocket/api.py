@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .connection import Connection
 from .driver import base
 from .driver.codes import CloseCode
-from .driver.control import check_close, control_payload
+from .driver.control_frames import check_close, control_payload
+from .driver.sendable import Sendable
 from .errors import ConnectionClosed
 from .events import NOT_CONTAINED, Event, EventTarget
-from .sendable import Sendable
+from .io.connection import Connection
 
 __all__ = ['API', 'to_data']
 

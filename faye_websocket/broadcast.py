@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .api import API, to_data
 from .driver.base import SharedMessage
-from .sendable import Sendable
+from .driver.sendable import Sendable
 
 __all__ = ['broadcast']
 

@@ -16,22 +16,22 @@ from gevent.monkey import get_original
 
 from . import driver
 from .api import API
-from .connect import ProxyOption, TLSOptions, connect_to, make_context, make_proxy, wrap
-from .connection import Connection
 from .driver.base import MAX_FRAGMENTS, MAX_LENGTH
 from .driver.client import check_protocols
 from .driver.codes import CloseCode
-from .driver.control import check_close
+from .driver.control_frames import check_close
 from .errors import ConnectError
 from .events import DeclaredHandlers
 from .extensions import Extension
-from .http import HeaderList, Headers, check_headers
-from .limits import bound_time, check_number, make_limits
-from .reactor import current_reactor
-from .registry import registry
-from .response_headers import ResponseHeaders
-from .transport import Transport, hang_up, take_over
-from .url import parse_url
+from .http.head import HeaderList, Headers, check_headers
+from .http.response_headers import ResponseHeaders
+from .http.url import parse_url
+from .io.connection import Connection
+from .io.dial import ProxyOption, TLSOptions, connect_to, make_context, make_proxy, wrap
+from .io.limits import bound_time, check_number, make_limits
+from .io.reactor import current_reactor
+from .io.shutdown import registry
+from .io.transport import Transport, hang_up, take_over
 
 __all__ = ['Client']
 

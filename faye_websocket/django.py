@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from django.http import HttpResponse
 
-from .stack import is_in_coroutine
+from .servers.stack import is_in_coroutine
 from .websocket import WebSocket
 
 __all__ = ['SocketResponse']

@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from . import sockets
 from .client import Client
-from .connection import Connection
 from .driver.base import CLOSED, SharedMessage
 from .errors import HandshakeError
-from .eventsource import EventSource, _SocketConnection
-from .streaming import StreamingConnection
-from .transport import Transport, find_descriptor
+from .eventsource.response_carrier import StreamingConnection
+from .eventsource.source import EventSource, _SocketConnection
+from .io import syscalls
+from .io.connection import Connection
+from .io.transport import Transport, find_descriptor
 from .websocket import WebSocket
 
 __all__ = ['Counters', 'SocketCounters', 'disable', 'enable']
@@ -260,18 +260,18 @@ class _CountedTransport:
         self._descriptor = find_descriptor(transport)
         self._counters = counters
         # What a connection does for every read goes there at once.
-        self.recv = partial(sockets.recv, transport, self._descriptor)
+        self.recv = partial(syscalls.recv, transport, self._descriptor)
 
     def fileno(self) -> int:
         return self._transport.fileno()
 
     def send(self, data: Any) -> int:
-        sent = sockets.send(self._transport, self._descriptor, data)
+        sent = syscalls.send(self._transport, self._descriptor, data)
         self._counters.bytes_sent += sent
         return sent
 
     def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
-        sent = sockets.sendmsg(self._transport, self._descriptor, parts)
+        sent = syscalls.sendmsg(self._transport, self._descriptor, parts)
         self._counters.bytes_sent += sent
         return sent
 

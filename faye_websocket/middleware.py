@@ -17,10 +17,10 @@ import gevent
 from .driver.client import check_protocols
 from .events import NOT_CONTAINED
 from .extensions.pipeline import Pipeline
-from .http import HeaderList, check_headers
-from .limits import make_limits
-from .origin import make_origin_check
-from .registry import registry
+from .http.head import HeaderList, check_headers
+from .http.origin import make_origin_check
+from .io.limits import make_limits
+from .io.shutdown import registry
 from .websocket import StartResponse, WebSocket
 
 __all__ = ['SocketMiddleware']

@@ -12,25 +12,25 @@ import gevent
 
 from .api import API
 from .client import Client
-from .connection import Connection
 from .driver.base import MAX_FRAGMENTS, MAX_LENGTH, Driver, Request, refusal_headers
 from .driver.client import check_protocols
 from .driver.codes import CloseCode
 from .driver.wsgi import is_websocket, wsgi
-from .environ import PackedEnviron
 from .errors import HandshakeError, UnsupportedServer
 from .events import DeclaredHandlers
 from .extensions import Extension
-from .hijack import UNSENT_HEADERS, accepted, hijack, is_adapter
-from .http import HeaderList, Headers
-from .leftover import check_leftover
-from .limits import make_limits
-from .origin import AllowedOrigins, OriginCheck, make_origin_check
-from .reactor import current_reactor
-from .registry import registry
-from .serving import leave_pool
-from .transport import Sink, Transport
-from .url import determine_url
+from .http.head import HeaderList, Headers
+from .http.origin import AllowedOrigins, OriginCheck, make_origin_check
+from .http.url import determine_url
+from .io.connection import Connection
+from .io.limits import make_limits
+from .io.reactor import current_reactor
+from .io.shutdown import registry
+from .io.transport import Sink, Transport
+from .servers.hijack import UNSENT_HEADERS, accepted, hijack, is_adapter
+from .servers.leftover import check_leftover
+from .servers.packed_environ import PackedEnviron
+from .servers.serving import leave_pool
 
 __all__ = ['WebSocket']
 

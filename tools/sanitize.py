@@ -18,11 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SANITIZERS = '-fsanitize=address,undefined -fno-omit-frame-pointer -g -O1'
 
 # What is compiled, and how, for which tests.
-PROTOCOL = ('tests/driver', 'tests/extensions')
+PROTOCOL = ('tests/unit/driver', 'tests/unit/extensions')
 REST = tuple(
-    f'tests/test_{name}.py' for name in (
-        'api', 'broadcast', 'calls', 'connection', 'dispatch', 'environ', 'events', 'fuzz', 'greenlet_style', 'keepalive',
-        'metrics', 'overflow', 'owner', 'queue', 'reactor', 'stateful', 'stream'))
+    f'tests/{name}.py' for name in (
+        'unit/test_api', 'unit/test_broadcast', 'unit/test_calls', 'unit/test_events', 'unit/test_greenlet_style',
+        'unit/test_metrics', 'unit/io/test_connection', 'unit/io/test_dispatch', 'unit/io/test_keepalive',
+        'unit/io/test_overflow', 'unit/io/test_owner', 'unit/io/test_queue', 'unit/io/test_reactor',
+        'unit/io/test_stream', 'unit/servers/test_packed_environ', 'properties/test_fuzz', 'properties/test_stateful'))
 ROUNDS = ((SANITIZERS, PROTOCOL), (f'{SANITIZERS} --param=asan-stack=0', REST))
 
 

@@ -6,9 +6,7 @@ See ``Driver`` for the contract.
 
 from __future__ import annotations
 
-# First of all: it decides in which form the other modules are imported.
-from . import accel as accel  # isort: split
-
+from . import accel as accel
 from .base import CLOSED, CLOSING, CONNECTING, OPEN, Driver
 from .client import client
 from .codes import CloseCode, Opcode

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import HandshakeError
-from ..http import HeaderList, Headers, check_headers, is_host, serialize_head, tokens
+from ..http.head import HeaderList, Headers, check_headers, is_host, serialize_head, tokens
 from .codes import CloseCode, Opcode
 from .emitter import EventEmitter
 from .text import encode_text

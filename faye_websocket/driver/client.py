@@ -16,8 +16,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..errors import HandshakeError
-from ..http import HeaderList, Headers, ResponseParser, basic_credentials, check_headers, is_token, serialize_head, tokens
-from ..url import parse_url
+from ..http.head import (
+    HeaderList,
+    Headers,
+    ResponseParser,
+    basic_credentials,
+    check_headers,
+    is_token,
+    serialize_head,
+    tokens,
+)
+from ..http.url import parse_url
 from .base import CLOSED, CONNECTING, Request
 from .hybi import Hybi, accept_key
 from .writer import IO

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import InvalidData, MessageTooBig, ProtocolError
-from ..http import HeaderList, serialize_head
-from ..url import determine_url
+from ..http.head import HeaderList, serialize_head
+from ..http.url import determine_url
 from .base import CLOSED, CONNECTING, Driver, ServerIO
 from .codes import CloseCode
 

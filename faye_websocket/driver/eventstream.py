@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..http import serialize_head
+from ..http.head import serialize_head
 from .base import OPEN, Driver, Request
 from .text import encode_text
 

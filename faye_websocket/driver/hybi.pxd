@@ -5,7 +5,7 @@ cimport cython
 from ..extensions.pipeline cimport Message, Pipeline
 from .base cimport Driver, SharedMessage
 from .codec cimport Frame, FrameParser, serialize_frame, serialize_frame_head, serialize_text
-from .incoming cimport IncomingMessage
+from .incoming_message cimport IncomingMessage
 
 cdef int CLOSED, CLOSING, CONNECTING, OPEN
 cdef int TEXT, BINARY, CLOSE, PING, PONG

@@ -16,12 +16,12 @@ from typing import Any
 from ..errors import HandshakeError, InvalidData, MessageTooBig, ProtocolError
 from ..extensions.header import parse_extensions
 from ..extensions.pipeline import Extension, Message, Pipeline
-from ..http import HeaderList, serialize_head, tokens
+from ..http.head import HeaderList, serialize_head, tokens
 from .base import CLOSED, CLOSING, CONNECTING, MAX_FRAGMENTS, OPEN, Driver, ServerIO, SharedMessage
 from .codec import Frame, FrameParser, serialize_frame, serialize_frame_head, serialize_text
 from .codes import Opcode
-from .control import close_payload, control_payload, parse_close
-from .incoming import IncomingMessage
+from .control_frames import close_payload, control_payload, parse_close
+from .incoming_message import IncomingMessage
 from .text import encode_text
 
 __all__ = ['VERSIONS', 'Hybi', 'accept_key']

@@ -11,7 +11,7 @@ the bytes that ``parse`` was given behind the proxy's answer are in ``rest``.
 from __future__ import annotations
 
 from ..errors import HandshakeError
-from ..http import HeaderList, Headers, ResponseParser, check_headers, serialize_head
+from ..http.head import HeaderList, Headers, ResponseParser, check_headers, serialize_head
 from .emitter import EventEmitter
 from .writer import IO
 

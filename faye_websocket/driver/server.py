@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from ..errors import HandshakeError
-from ..http import RequestParser
+from ..http.head import RequestParser
 from .base import CLOSED, CONNECTING, Driver, Request, serialize_refusal
 from .codes import CloseCode
-from .control import control_payload
+from .control_frames import control_payload
 from .emitter import EventEmitter, Observer
 from .writer import IO
 from .wsgi import wsgi

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from .. import calls
 from ..errors import ExtensionFailure, ProtocolError
-from ..http import is_token
+from ..http.head import is_token
 from .header import Parameters, parse_extensions, serialize_extension
 
 __all__ = ['ClientSession', 'Extension', 'Message', 'Pipeline', 'ServerSession', 'Session']

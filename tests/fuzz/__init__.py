@@ -7,8 +7,8 @@
     python -m tests.fuzz.seeds                            # writes the corpus anew
 
 ``targets`` has the rules that an input must not break, ``seeds`` what the search begins with. What a search finds is kept in
-``.fuzz``. An input that broke a rule becomes a row of ``seeds.REGRESSIONS``, which ``tests/test_fuzz.py`` replays with the rest
-of the corpus in every run of the tests, without atheris.
+``.fuzz``. An input that broke a rule becomes a row of ``seeds.REGRESSIONS``, which
+``tests/properties/test_fuzz.py`` replays with the rest of the corpus in every run of the tests, without atheris.
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ import re
 import shutil
 import zlib
 
-from tests.driver.recorder import sent, sent_close
-from tests.driver.requests import HYBI_HEAD
-from tests.driver.test_client import ACCEPTED
-from tests.driver.test_server import HIXIE_75_HEAD, HIXIE_76_HEAD
-from tests.driver.vectors import BINARY, CLOSE, CONTINUATION, PING, PONG, RSV1, TEXT, VECTORS, frame, head
 from tests.fuzz import CORPUS
+from tests.support.recorder import sent, sent_close
+from tests.support.requests import HYBI_HEAD
+from tests.support.vectors import BINARY, CLOSE, CONTINUATION, PING, PONG, RSV1, TEXT, VECTORS, frame, head
 from tests.support.wire import HIXIE_76_BODY
+from tests.unit.driver.test_client import ACCEPTED
+from tests.unit.driver.test_server import HIXIE_75_HEAD, HIXIE_76_HEAD
 
 Seeds = dict[str, dict[str, bytes]]
 

@@ -16,23 +16,17 @@ from urllib.parse import urlsplit
 
 from faye_websocket import PermessageDeflate
 from faye_websocket.driver import CLOSED, CONNECTING, OPEN, is_websocket, server
-from faye_websocket.driver.eventstream import (
-    PING,
-    find_last_event_id,
-    is_eventsource,
-    serialize_event,
-    serialize_retry,
-)
+from faye_websocket.driver.eventstream import PING, find_last_event_id, is_eventsource, serialize_event, serialize_retry
 from faye_websocket.driver.proxy import Proxy
 from faye_websocket.errors import InvalidData, MessageTooBig, ProtocolError
 from faye_websocket.extensions import Message, Pipeline
 from faye_websocket.extensions.header import parse_extensions, serialize_extension
-from faye_websocket.origin import make_origin_check
-from faye_websocket.url import determine_url, parse_url
-from tests.driver import test_client
-from tests.driver.recorder import Recorder, closing, opened
-from tests.driver.requests import HIXIE_75, HIXIE_76, HYBI
+from faye_websocket.http.origin import make_origin_check
+from faye_websocket.http.url import determine_url, parse_url
 from tests.support.forms import FORMS, find_codec
+from tests.support.recorder import Recorder, closing, opened
+from tests.support.requests import HIXIE_75, HIXIE_76, HYBI
+from tests.unit.driver import test_client
 
 __all__ = ['TARGETS']
 

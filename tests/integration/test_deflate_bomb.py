@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.driver.recorder import sent
-from tests.driver.vectors import BINARY, CONTINUATION, RSV1, frame
 from tests.support.processes import ROOT, environment
+from tests.support.recorder import sent
+from tests.support.vectors import BINARY, CONTINUATION, RSV1, frame
 
 MAX_LENGTH = 2**24
 MIB = 2**20
@@ -21,8 +21,9 @@ PROGRAM = """
 import re, sys
 from pathlib import Path
 from faye_websocket.extensions import PermessageDeflate
-from tests.driver import recorder, test_client
-from tests.driver.requests import HYBI
+from tests.support import recorder
+from tests.unit.driver import test_client
+from tests.support.requests import HYBI
 role, wire, max_length = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 options = {'extensions': [PermessageDeflate()], 'max_length': max_length}
 

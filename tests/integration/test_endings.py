@@ -3,7 +3,7 @@ greenlet style, Client and EventSource.
 
 The sockets live in the process of a real server, the test is their peer, on bytes. After each ending there was one close event,
 with the right code and reason and nothing behind it; the log has nothing that it should not have; and the process holds
-no descriptor, greenlet, watcher, timer or object of ours more than before. `python -m tests.endings` prints the matrix.
+no descriptor, greenlet, watcher, timer or object of ours more than before. `python -m tools.endings` prints the matrix.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 from tests.support.processes import ROOT
 from tests.support.programs import give_up
 
-PROGRAM = (ROOT / 'tests' / 'typing_user.py').read_text()
+PROGRAM = (ROOT / 'tests' / 'support' / 'typing_user.py').read_text()
 FAULTS = """
 
 wrong: int = WebSocket({}).url

@@ -27,7 +27,7 @@ from typing import Any
 import gevent
 
 from faye_websocket import Client
-from faye_websocket.stream import LINGER
+from faye_websocket.io.stream import LINGER
 from tests.soak.chart import Panel, draw
 from tests.soak.ledger import Ledger
 from tests.soak.sessions import PATIENCE, SESSIONS, Session, User

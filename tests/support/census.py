@@ -26,7 +26,7 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 def census(start_response: StartResponse) -> Iterable[bytes]:
     """The numbers, as JSON."""
-    from faye_websocket.registry import registry
+    from faye_websocket.io.shutdown import registry
 
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)

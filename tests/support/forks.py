@@ -14,7 +14,10 @@ from typing import Any
 import gevent.os
 import pytest
 
-from faye_websocket import connect, reactor, registry, uwsgi
+from faye_websocket.io import dial as connect
+from faye_websocket.io import reactor
+from faye_websocket.io import shutdown as registry
+from faye_websocket.servers import uwsgi
 from tests.support.waiting import DEADLINE
 
 

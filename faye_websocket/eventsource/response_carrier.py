@@ -1,0 +1,360 @@
+"""StreamingConnection: what ``Connection`` is to a socket, for an event stream under a server that keeps its sockets to itself.
+
+There the stream is the response's iterable. The server pulls the next piece, in a thread of its own, and waits here until there
+is one. Everything happens in that thread, handlers included, but for what other threads ask for: events wait in a buffer with
+the bounds and policies of a socket's. That the client is gone is seen when the server cannot write, so at the next event or
+ping, and told by ``close()``, which PEP 3333 has every server call.
+
+gevent is only used where this is called in one of its greenlets, which must not block their thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gevent.event
+from gevent.hub import Hub
+from gevent.monkey import get_original
+from greenlet import getcurrent
+
+from ..driver.base import CLOSED, CLOSING, CONNECTING, OPEN
+from ..driver.codes import CloseCode
+from ..driver.eventstream import PING, serialize_comment
+from ..events import CloseEvent, Event
+from ..io.connection import Target
+from ..io.dispatch import Dispatcher
+from ..io.limits import BURST, Limits
+from ..io.owner import Owner
+from ..io.reactor import Job, Reactor, wait_forever
+from ..io.shutdown import registry
+
+__all__ = ['StreamingConnection', 'StreamingResponse']
+
+_allocate_lock = get_original('_thread', 'allocate_lock')
+
+
+class StreamingConnection(Owner):
+    """One event stream, which begins with ``preamble``: the dispatcher's owner."""
+
+    __slots__ = (
+        '_chunks',
+        '_close_event',
+        '_dispatcher',
+        '_is_behind',
+        '_is_ping_due',
+        '_limits',
+        '_lock',
+        '_preamble',
+        '_reactor',
+        '_runner',
+        '_state',
+        '_waiters',
+        'buffered_amount',
+    )
+
+    def __init__(self, target: Target, limits: Limits, preamble: bytes) -> None:
+        self._limits = limits
+        self._preamble = preamble
+        self._reactor = _PulledReactor(self._wake)
+        self._dispatcher = Dispatcher(target, self, self._reactor)
+        # Guards what follows; held for the time it takes to look and to change. In a
+        # forked child the thread that held it may be missing, so no child acquires it.
+        self._lock = _allocate_lock()
+        self._chunks: deque[bytes] = deque()
+        self._close_event = CloseEvent(CloseCode.ABNORMAL_CLOSURE, '', False)
+        self._is_behind = False
+        self._is_ping_due = False
+        self._waiters: list[Any] = []
+        # Who must not wait for room, which nobody else makes.
+        self._runner: Any = getcurrent()
+        self.buffered_amount = 0
+        self._state = CONNECTING
+
+    @property
+    def ready_state(self) -> int:
+        """CONNECTING, OPEN, CLOSING or CLOSED; a forked child sees it as CLOSED."""
+        return CLOSED if self._reactor.is_inherited() else self._state
+
+    # ---- what the event source asks for, in any thread
+
+    def send(self, data: bytes) -> bool:
+        """Sends an event; see ``EventSource.send``."""
+        if self._reactor.is_inherited():
+            return False
+        while not self._append(data):
+            if self.ready_state > OPEN or not self._make_room(len(data)):
+                return False
+        self._wake()
+        return True
+
+    def ping(self, message: str | bytes, callback: object) -> bool:
+        """Sends a comment, ahead of what waits."""
+        if self._reactor.is_inherited():
+            return False
+        with self._lock:
+            is_open = self._is_ping_due = self.ready_state <= OPEN
+        self._wake()
+        return is_open
+
+    def close(self, code: int, reason: str) -> None:
+        """Begins to close, once, behind what was sent."""
+        self._begin_close(CloseEvent(code, reason, True))
+
+    def abort(self, reason: str) -> None:
+        """Gives the client up."""
+        self._begin_close(CloseEvent(CloseCode.ABNORMAL_CLOSURE, reason, False), [])
+
+    def handler_added(self, type: str) -> None:
+        """There is a handler for events of this type."""
+        self._reactor.run_callback(self._dispatcher.handler_added, type)
+        if self.ready_state == CLOSED:
+            # Nobody else comes any more.
+            self._reactor.run_callbacks()
+
+    def respond(self) -> StreamingResponse:
+        """The body of the response."""
+        return StreamingResponse(self)
+
+    # ---- what the server asks for, in one thread at a time
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is a handler of this stream."""
+        return getcurrent() is self._reactor.runner
+
+    def next_piece(self) -> bytes:
+        """The next piece of the response, once there is one; ``b''`` at its end."""
+        self._runner = getcurrent()
+        self._open()
+        while True:
+            self._reactor.run_callbacks()
+            if self._reactor.is_inherited():
+                return b''
+            with self._lock:
+                piece = self._take()
+                is_over = not piece and self.ready_state > OPEN
+                waiter = None if piece or is_over or self._reactor.has_callbacks else self._add_waiter()
+            if piece:
+                self._caught_up()
+                return piece
+            if is_over:
+                self.end()
+                return b''
+            # There was something to run in between: a race that no test can hold still.
+            if waiter is not None:  # pragma: no branch
+                self._sleep(waiter)
+
+    def end(self) -> None:
+        """The response is over, or the client is gone."""
+        if self._reactor.is_inherited():
+            return
+        with self._lock:
+            if self._state == CLOSED:
+                return
+            self._state = CLOSED
+            self._drop_waiting([])
+            self._runner = None
+        self._wake()
+        self._dispatcher.push(self._close_event)
+        self._reactor.run_callbacks()
+
+    # ---- the dispatcher's owner
+
+    def delivered(self, event: Event) -> None:
+        """The close event is done."""
+        registry.discard(self)
+
+    def handler_raised(self, event: Event, error: BaseException) -> None:
+        """Contain the fault of a handler of this stream."""
+        self._dispatcher.handler_raised(event, error)
+
+    def failed(self) -> None:
+        """A handler's fault ends the stream."""
+        self.close(CloseCode.INTERNAL_ERROR, 'internal error')
+
+    # ---- the rules
+
+    def _open(self) -> None:
+        """The response has begun, once."""
+        if self._reactor.is_inherited():
+            return
+        with self._lock:
+            if self.ready_state != CONNECTING:
+                return
+            self._state = OPEN
+        registry.add(self)
+        self._dispatcher.push(Event('open'))
+        if registry.is_stopping():
+            self.close(CloseCode.GOING_AWAY, '')
+
+    def _begin_close(self, event: CloseEvent, last: list[bytes] | None = None) -> None:
+        """Ends the stream behind what waits, or behind ``last`` in its place."""
+        if self._reactor.is_inherited():
+            return
+        with self._lock:
+            if self.ready_state <= OPEN:
+                self._state = CLOSING
+                self._close_event = event
+            if last is not None:
+                self._drop_waiting(last)
+        self._wake()
+
+    def _take(self) -> bytes:
+        """What waits, or as much of it as makes a burst."""
+        pieces = [self._preamble, PING if self._is_ping_due else b'']
+        self._preamble, self._is_ping_due = b'', False
+        size = 0
+        while self._chunks and size < BURST:
+            pieces.append(self._chunks.popleft())
+            size += len(pieces[-1])
+        self.buffered_amount -= size
+        return b''.join(pieces)
+
+    def _caught_up(self) -> None:
+        """Some of what waited is on its way."""
+        if self._is_behind and self.buffered_amount <= self._limits.low_water:
+            self._is_behind = False
+            if self.ready_state == OPEN:
+                self._dispatcher.push(Event('drain'))
+        self._wake()
+
+    def _sleep(self, waiter: Any) -> None:
+        """Waits until something happens, at most until a ping is due."""
+        has_happened = waiter.wait(self._limits.ping)
+        if self._reactor.is_inherited():
+            # The next piece would go to the parent's client.
+            wait_forever()
+        if not has_happened:
+            with self._lock:
+                self._waiters = [other for other in self._waiters if other is not waiter]
+                self._is_ping_due = True
+
+    # ---- room for what is sent
+
+    def _append(self, data: bytes) -> bool:
+        """Has an event wait, if it may."""
+        with self._lock:
+            if self.ready_state > OPEN or not self._has_room(len(data)):
+                return False
+            self._chunks.append(data)
+            self.buffered_amount += len(data)
+            self._is_behind = self._is_behind or self.buffered_amount > self._limits.low_water
+            return True
+
+    def _has_room(self, size: int) -> bool:
+        """Whether an event of this size may wait."""
+        waiting, limits = self.buffered_amount, self._limits
+        return waiting <= limits.low_water or waiting + size <= limits.max_buffered
+
+    def _make_room(self, size: int) -> bool:
+        """Does what ``overflow`` says about a client that is behind; True when the event is worth another try."""
+        if self._limits.overflow == 'close':
+            event = CloseEvent(CloseCode.TRY_AGAIN_LATER, 'slow consumer', False)
+            self._begin_close(event, [serialize_comment(event.reason)])
+        if self._limits.overflow != 'block' or getcurrent() is self._runner:
+            return False
+        with self._lock:
+            waiter = None if self.ready_state > OPEN or self._has_room(size) else self._add_waiter()
+        # Room was made in between: another such race.
+        if waiter is not None:  # pragma: no branch
+            waiter.wait()
+        if self._reactor.is_inherited():
+            wait_forever()
+        return True
+
+    def _drop_waiting(self, last: list[bytes]) -> None:
+        """Forgets what waits, but for this."""
+        self._chunks = deque(last)
+        self.buffered_amount = sum(map(len, last))
+
+    # ---- waiting
+
+    def _add_waiter(self) -> Any:
+        """What can be waited for until something changes; the lock is held."""
+        in_greenlet = isinstance(getcurrent().parent, Hub)
+        waiter = gevent.event.Event() if in_greenlet else threading.Event()
+        self._waiters.append(waiter)
+        return waiter
+
+    def _wake(self) -> None:
+        """Something has changed."""
+        with self._lock:
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.set()
+
+    def __repr__(self) -> str:
+        state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]
+        return f'<StreamingConnection {state} buffered={self.buffered_amount}>'
+
+
+class StreamingResponse:
+    """The WSGI iterable of a connection. No generator: closing one that has not begun would run none of its code."""
+
+    __slots__ = ('_connection',)
+
+    def __init__(self, connection: StreamingConnection) -> None:
+        self._connection = connection
+
+    def __iter__(self) -> StreamingResponse:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = self._connection.next_piece()
+        if not piece:
+            raise StopIteration
+        return piece
+
+    def close(self) -> None:
+        """PEP 3333: called by the server in any case, "upon completion of the current request"."""
+        self._connection.end()
+
+
+class _PulledReactor(Reactor):
+    """Where there is no hub: runs callbacks when the response is pulled, and jobs at once."""
+
+    __slots__ = ('_callbacks', '_wake', 'runner')
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._belong_here()
+        self.loop = self
+        self._callbacks: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._wake = wake
+        # The greenlet in which handlers run, while they do.
+        self.runner: Any = None
+
+    def _part(self) -> None:
+        """Do nothing: there is no loop."""
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether there is something to run."""
+        return bool(self._callbacks)
+
+    def run_callback(self, callback: Callable[..., object], *arguments: Any) -> None:
+        """Has ``callback`` run soon; from any thread."""
+        if self.is_inherited():
+            return
+        self._callbacks.append((callback, arguments))
+        self._wake()
+
+    def run_callbacks(self) -> None:
+        """Runs what there is to run."""
+        while self._callbacks and not self.is_inherited():
+            callback, arguments = self._callbacks.popleft()
+            callback(*arguments)
+
+    def run(self, job: Job, size: int) -> bool:
+        """Runs ``job`` here and now."""
+        self.runner = getcurrent()
+        try:
+            job.drain()
+        finally:
+            self.runner = None
+        return False
+
+    def run_jobs(self) -> None:
+        """There are none left."""

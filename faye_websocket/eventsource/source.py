@@ -1,0 +1,268 @@
+"""EventSource: the server's end of an event stream (WHATWG HTML section 9.2), made from the ``environ`` of a WSGI request.
+
+Where the server's socket can be had, the stream leaves the server in the way of a WebSocket, and a ``Connection`` carries it:
+an idle one costs little, and a client that is gone is noticed at once. Elsewhere it is the iterable of the response.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from ..driver import base
+from ..driver.base import CLOSED
+from ..driver.codes import CloseCode
+from ..driver.eventstream import EventStream, find_last_event_id, is_eventsource, serialize_event, serialize_retry
+from ..driver.sendable import Number
+from ..events import DeclaredHandlers, Event, EventTarget
+from ..http.head import HeaderList, Headers, check_headers
+from ..http.url import determine_url
+from ..io.connection import Connection, Target
+from ..io.limits import Limits, bound_time, check_number, make_limits
+from ..io.reactor import current_reactor
+from ..io.shutdown import registry
+from ..io.transport import Sink, Transport
+from ..servers.hijack import TakeFound, find_adapter, hijack
+from .response_carrier import StreamingConnection
+
+__all__ = ['EventSource']
+
+StartResponse = Callable[..., Any]
+
+_CONTENT_TYPE = ('Content-Type', 'text/event-stream')
+# Nothing on the way to the client may hold events back: no cache, no compression, and not nginx's buffer either.
+_DEFAULT_HEADERS = (
+    ('Cache-Control', 'no-cache, no-transform'),
+    ('X-Accel-Buffering', 'no'),
+)
+# Django's GZipMiddleware would hold back every event, and looks at nothing else. A head that we write goes without.
+_UNCOMPRESSED = ('Content-Encoding', 'identity')
+
+# What makes a body of unknown length, which ends with the connection, of the response.
+_FRAMING = frozenset({'connection', 'content-encoding', 'content-length', 'transfer-encoding'})
+
+_OK = re.compile(r'HTTP/1\.[01] 200\b')
+
+
+class Carrier(Protocol):
+    """What brings the events to the client: a connection."""
+
+    @property
+    def ready_state(self) -> int:
+        """CONNECTING, OPEN, CLOSING or CLOSED."""
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that wait."""
+
+    def send(self, data: bytes) -> bool:
+        """Sends an event."""
+
+    def ping(self, message: str | bytes, callback: None) -> bool:
+        """Sends a comment."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Begins to close."""
+
+    def handler_added(self, type: str) -> None:
+        """There is a handler for events of this type."""
+
+    def handler_raised(self, event: Event, error: BaseException) -> None:
+        """Contain the fault of a handler."""
+
+    def respond(self) -> Iterable[bytes]:
+        """The body of the response that the server is to give."""
+
+
+class EventSource(DeclaredHandlers, EventTarget):
+    """A stream of events in a WSGI application.
+
+    ``environ`` is the request's. The event source is itself a WSGI application: return ``es(environ, start_response)``, and
+    the stream begins; what was sent before is sent then.
+
+    - ``headers``: further response headers, a mapping or a list of pairs.
+    - ``retry``: seconds that the client shall wait, after it has lost the connection, until it connects again.
+    - ``ping``: seconds between pings, which keep proxies from closing an idle connection; ``None`` for none.
+    - ``max_buffered``: bytes that may wait unsent for the client.
+    - ``overflow``: what ``send`` does beyond: ``'close'``, ``'drop'`` (answers False) or ``'block'`` (waits).
+
+    ``onopen`` and ``onclose``, which fires once, get their events as a WebSocket's do. A close event's ``code`` is 1000 after
+    ``close()``, 1001 when the server stops or the process exits, 1006 when the client is gone, 1011 after a handler's fault,
+    1013 when ``overflow`` closes; ``reason`` says more. Raises TypeError or ValueError for an option that cannot be, naming
+    it.
+    """
+
+    __slots__ = ('_carrier', '_headers', 'last_event_id', 'url')
+
+    CONNECTING = base.CONNECTING
+    OPEN = base.OPEN
+    CLOSING = base.CLOSING
+    CLOSED = base.CLOSED
+
+    is_eventsource = staticmethod(is_eventsource)
+
+    # ``metrics`` has others.
+    _socket_class: type[_SocketConnection]
+    _streaming_class: type[StreamingConnection] = StreamingConnection
+
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        *,
+        headers: Headers = None,
+        retry: float = 5,
+        ping: float | None = None,
+        max_buffered: float = 2**24,
+        overflow: str = 'close',
+    ) -> None:
+        super().__init__()
+        check_number('retry', retry)
+        # A client cannot answer a ping.
+        limits = make_limits(ping=ping, ping_timeout=math.inf, max_buffered=max_buffered, overflow=overflow)
+        preamble = serialize_retry(bound_time(retry))
+        self._headers = _response_headers(headers)
+        self.url = determine_url(environ, ('http', 'https'))
+        self.last_event_id = find_last_event_id(environ)
+        take = find_adapter(environ)
+        self._carrier: Carrier = (
+            self._streaming_class(self, limits, preamble)
+            if take is None
+            else self._socket_class(self, limits, preamble, environ, take)
+        )
+
+    @property
+    def ready_state(self) -> int:
+        """CONNECTING (0), OPEN (1), CLOSING (2) or CLOSED (3)."""
+        return self._carrier.ready_state
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes sent, but not yet handed to the kernel or, where the stream is the response's iterable, to the server."""
+        return self._carrier.buffered_amount
+
+    def send(
+        self, data: str | Number, event: str | Number | None = None, id: str | Number | None = None
+    ) -> bool:
+        """Sends an event with this ``data``, of the type ``event`` (``message`` if there is none), and with this ``id``.
+
+        Each is a ``str`` or a number: otherwise TypeError; ValueError for an ``event`` or ``id`` with CR, LF or NUL. True if it
+        was sent or queued; False once closing, and for what ``overflow='drop'`` drops. Never blocks, unless
+        ``overflow='block'``. Safe in any greenlet and OS thread.
+        """
+        return self._carrier.send(
+            serialize_event(
+                _to_text('data', data),
+                None if event is None else _to_text('event', event),
+                None if id is None else _to_text('id', id),
+            )
+        )
+
+    def ping(self) -> bool:
+        """Sends a comment, which the client passes over. True if it was sent or queued; False once closing."""
+        return self._carrier.ping('', None)
+
+    def close(self) -> None:
+        """Ends the stream, behind all that was sent. Does nothing when called again.
+
+        The client will connect again; one that is not to, must be told so in an event, or be answered with 204 then.
+        """
+        self._carrier.close(CloseCode.NORMAL_CLOSURE, '')
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """The event source as a WSGI application, so that a view can return it."""
+        return self.wsgi_response(start_response)
+
+    def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Begins the stream, and returns the WSGI response. Ruby's rack_response."""
+        body = self._carrier.respond()
+        start_response('200 OK', list(self._headers))
+        return body
+
+    def _handler_added(self, type: str) -> None:
+        self._carrier.handler_added(type)
+
+    def _handler_raised(self, event: Event, error: BaseException) -> None:
+        self._carrier.handler_raised(event, error)
+
+    def __repr__(self) -> str:
+        state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]
+        return f'<EventSource {state} {self.url}>'
+
+
+class _SocketConnection(Connection):
+    """Carries the stream on the server's socket, which is taken when the response begins."""
+
+    __slots__ = ('_request',)
+
+    def __init__(
+        self,
+        target: Target,
+        limits: Limits,
+        preamble: bytes,
+        environ: Mapping[str, Any],
+        take: TakeFound,
+    ) -> None:
+        super().__init__(target, limits, current_reactor())
+        self._request: tuple[Mapping[str, Any], TakeFound] | None = (environ, take)
+        self.drive(EventStream(preamble))
+
+    def respond(self) -> Iterable[bytes]:
+        """Takes the socket, unless that was done. What the server writes then comes to ``_responded``."""
+        request, self._request = self._request, None
+        if request is not None:
+            environ, take = request
+            transport, _ = hijack(
+                environ, lambda head: self._responded(transport, head), take
+            )
+        return []
+
+    def _responded(self, transport: Transport, head: bytes) -> Sink | None:
+        """Sends the head on that the server has written, with what application, middleware and server have put into it."""
+        start_line, *lines = head.decode('latin-1').split('\r\n')
+        headers = [(name, value.strip()) for name, colon, value in (line.partition(':') for line in lines) if colon]
+        if not (_OK.match(start_line) and any(map(_is_event_stream, headers))):
+            # Somebody around the application has another answer.
+            return self.relay(transport, head)
+        if self.ready_state == CLOSED:
+            # Too much was sent before there was anybody to take it.
+            self._drop(transport)
+            return None
+        registry.add(self)
+        # RFC 9112 section 6.3: without a length the body ends with the connection. A proxy makes of it what its client wants.
+        kept = [header for header in headers if header[0].lower() not in _FRAMING]
+        self.accept(transport, b'', [*kept, ('Connection', 'close')])
+        if registry.is_stopping():
+            self.close(CloseCode.GOING_AWAY, '')
+        return None
+
+
+# Which did not exist yet where the class was defined.
+EventSource._socket_class = _SocketConnection
+
+
+def _is_event_stream(header: tuple[str, str]) -> bool:
+    """Whether this is the header that says so."""
+    name, value = header
+    return name.lower() == 'content-type' and value.partition(';')[0].strip().lower() == 'text/event-stream'
+
+
+def _response_headers(headers: Headers) -> HeaderList:
+    """The head of the response. Raises ValueError for a header that is not the caller's to set."""
+    own = check_headers(headers)
+    names = {name.lower() for name, _ in own}
+    taken = names & (_FRAMING | {'content-type'})
+    if taken:
+        raise ValueError(f'headers: an event source sets {", ".join(sorted(taken))} itself')
+    defaults = [(name, value) for name, value in _DEFAULT_HEADERS if name.lower() not in names]
+    return [_CONTENT_TYPE, *defaults, _UNCOMPRESSED, *own]
+
+
+def _to_text(name: str, value: Any) -> str:
+    """A string, or the text of a number. Raises TypeError."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(f'{name}: expected a str or a number, got {value!r:.80}')

@@ -1,0 +1,295 @@
+"""HTTP/1.1 heads, RFC 9112: parsed and written, without I/O.
+
+Everything that a peer sends has a bound: a head may have ``MAX_HEAD`` bytes and ``MAX_HEADERS`` fields. Everything that
+a caller hands in is checked for the characters that would let a value break out of its line.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Container, Iterable, Mapping
+from urllib.parse import unquote_to_bytes
+
+from ..errors import HandshakeError
+
+__all__ = [
+    'MAX_HEAD',
+    'MAX_HEADERS',
+    'HeadParser',
+    'HeaderList',
+    'Headers',
+    'RequestParser',
+    'ResponseParser',
+    'basic_credentials',
+    'check_headers',
+    'is_host',
+    'is_token',
+    'replace_headers',
+    'serialize_head',
+    'split_target',
+    'tokens',
+]
+
+HeaderList = list[tuple[str, str]]
+# What a caller may give.
+Headers = Mapping[str, str] | Iterable[tuple[str, str]] | None
+
+# Apache's and nginx's limits are of this order: 8 KiB a line and 100 lines, or 32 KiB in all.
+MAX_HEAD = 32768
+MAX_HEADERS = 100
+# Go's net/http took five, before it counted their bytes. Each of these may have
+# MAX_HEAD.
+_MAX_INTERIM = 16
+
+# RFC 9110 section 5.6.2
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110 section 5.5, less the obsolete line folding
+_FIELD_VALUE = re.compile(r'[\t\x20-\x7e\x80-\xff]*')
+# RFC 9112 section 5.2: the end of a line that goes on in the next one. It is looked for
+# once in each run of blanks, and so in linear time.
+_OBS_FOLD = re.compile(r'(?<![ \t])[ \t]*(?:\r\n[ \t]+)+')
+# RFC 9110 section 7.2 and RFC 3986 section 3.2.2, with the zone of an IPv6 address in
+# any spelling, and less the comma, which no host has, and which joins two Host headers
+# to one.
+_IP_LITERAL = r"\[(?:[0-9a-f:.]+(?:%[-.~\w%]+)?|v[0-9a-f]+\.[-.~\w!$&'()*+;=:]+)\]"
+_REG_NAME = r"(?:[-.~\w!$&'()*+;=]|%[0-9a-f]{2})+"
+_HOST = re.compile(rf'(?:{_IP_LITERAL}|{_REG_NAME})(?::\d*)?', re.ASCII | re.IGNORECASE)
+# RFC 9112 section 3.2.2
+_ABSOLUTE_FORM = re.compile(r'(?:https?|wss?)://([^/?#]*)', re.IGNORECASE)
+# 101 is no interim response here: another protocol follows it.
+_SWITCHING_PROTOCOLS = 101
+_STATUS_LINE = re.compile(r'HTTP/1\.[01] (\d{3})(?: (.*))?')
+_REQUEST_LINE = re.compile(r'([A-Z]+) ([\x21-\x7e]+) HTTP/(\d\.\d)')
+
+
+def is_token(text: str) -> bool:
+    """Whether ``text`` is a token, as the names of headers and subprotocols must be."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_host(text: str) -> bool:
+    """Return whether ``text`` is a host, perhaps with a port, as in a Host header."""
+    return _HOST.fullmatch(text) is not None
+
+
+def split_target(target: str) -> tuple[str | None, str]:
+    """Return a request target's authority, or ``None``, and its path with the query."""
+    match = _ABSOLUTE_FORM.match(target)
+    if match is None:
+        return None, target
+    rest = target[match.end():]
+    # RFC 9110 section 4.2.3: an empty path is "equivalent to an absolute path of "/"".
+    return match[1], rest if rest.startswith('/') else f'/{rest}'
+
+
+def tokens(value: str) -> list[str]:
+    """The elements of a comma-separated header value, without the blanks around them."""
+    return [token for token in (part.strip(' \t') for part in value.split(',')) if token]
+
+
+def check_headers(headers: Headers) -> HeaderList:
+    """The caller's headers as a list of pairs. Raises TypeError or ValueError for what cannot be a header.
+
+    S7: a CR, LF or NUL would end the header and begin another.
+    """
+    if headers is None:
+        return []
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise TypeError(f'headers: expected pairs of strings, got {pair!r}')
+        name, value = pair
+        if not is_token(name):
+            raise ValueError(f'headers: {name!r} is not a header name')
+        if not _FIELD_VALUE.fullmatch(value):
+            raise ValueError(f'headers: the value of {name} has a character that no header may have: {value!r}')
+    return pairs
+
+
+def serialize_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """A start line and its headers, up to and with the empty line that ends them."""
+    lines = [start_line, *[f'{name}: {value}' for name, value in headers], '', '']
+    return '\r\n'.join(lines).encode('latin-1')
+
+
+def replace_headers(head: bytes, dropped: Container[str], added: HeaderList) -> bytes:
+    """A head that a server of ours has written, less the headers ``dropped`` (in small letters), and with those ``added``."""
+    start_line, *lines = head.decode('latin-1').split('\r\n')[:-2]
+    kept = [(name, value.strip()) for name, _, value in (line.partition(':') for line in lines) if name.lower() not in dropped]
+    return serialize_head(start_line, kept + added)
+
+
+def basic_credentials(username: str, password: str | None) -> str:
+    """The value of an Authorization header (RFC 7617)."""
+    return 'Basic ' + base64.b64encode(f'{username}:{password or ""}'.encode()).decode()
+
+
+class HeadParser:
+    """Collects a message's head from chunks cut anywhere: ``start_line``, ``headers``, and the bytes behind them."""
+
+    __slots__ = ('_buffer', '_lines', 'rest', 'start_line')
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._lines = ''
+        self.start_line = ''
+        self.rest = b''
+
+    @property
+    def headers(self) -> HeaderList:
+        """The headers in their order. They are kept as text: pairs of short ones would take thirty times as much."""
+        return [_split(line) for line in self._lines.split('\n') if line]
+
+    def take_rest(self) -> bytes:
+        """Return the bytes behind the head, and let go of them."""
+        rest, self.rest = self.rest, b''
+        return rest
+
+    def parse(self, chunk: bytes) -> bool:
+        """Takes the next bytes; answers True once the head is complete. Raises HandshakeError for a bad one."""
+        searched = max(0, len(self._buffer) - 3)
+        self._buffer += chunk
+        start = self._find_start()
+        end = self._buffer.find(b'\r\n\r\n', max(searched, start), MAX_HEAD)
+        if end < 0:
+            if len(self._buffer) >= MAX_HEAD:
+                raise HandshakeError('431 Request Header Fields Too Large', f'head is longer than {MAX_HEAD} bytes')
+            return False
+        self.rest = bytes(self._buffer[end + 4:])
+        self._parse_lines(self._buffer[start:end].decode('latin-1').split('\r\n'))
+        self._buffer.clear()
+        return True
+
+    def _find_start(self) -> int:
+        """Return where in the buffer the head begins."""
+        return 0
+
+    def _parse_lines(self, lines: list[str]) -> None:
+        """Takes the head apart."""
+        if len(lines) - 1 > MAX_HEADERS:
+            raise HandshakeError('431 Request Header Fields Too Large', f'head has more than {MAX_HEADERS} headers')
+        self.start_line = lines[0]
+        kept = []
+        for line in lines[1:]:
+            name, colon, value = line.partition(':')
+            value = value.strip(' \t')
+            # RFC 9112 section 5.1: "No whitespace is allowed between the field name and colon."
+            if not colon or not is_token(name) or not _FIELD_VALUE.fullmatch(value):
+                raise HandshakeError('400 Bad Request', f'malformed header line {line[:80]!r}')
+            kept.append(f'{name}:{value}')
+        self._lines = '\n'.join(kept)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Return name and value."""
+    name, _, value = line.partition(':')
+    return name, value
+
+
+class RequestParser(HeadParser):
+    """A request's head, and the ``environ`` that a WSGI server would make of it."""
+
+    __slots__ = ('_start',)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start = 0
+
+    def _find_start(self) -> int:
+        """Return where the request line begins."""
+        # RFC 9112 section 2.2: "a server [...] SHOULD ignore at least one empty line
+        # (CRLF) received prior to the request-line."
+        while self._buffer.startswith(b'\r\n', self._start):
+            self._start += 2
+        return self._start
+
+    def environ(self, *, secure: bool = False) -> dict[str, str]:
+        """The CGI half of PEP 3333's environ. Raises HandshakeError when the request line is not one."""
+        match = _REQUEST_LINE.fullmatch(self.start_line)
+        if match is None:
+            raise HandshakeError('400 Bad Request', f'malformed request line {self.start_line[:80]!r}')
+        method, target, version = match.groups()
+        # RFC 9112 section 3.2.2: a server MUST accept the absolute form
+        authority, target = split_target(target)
+        path, _, query = target.partition('?')
+        environ = {
+            'REQUEST_METHOD': method,
+            'SCRIPT_NAME': '',
+            'PATH_INFO': unquote_to_bytes(path).decode('latin-1'),
+            'QUERY_STRING': query,
+            'SERVER_PROTOCOL': f'HTTP/{version}',
+            'wsgi.url_scheme': 'https' if secure else 'http',
+        }
+        for name, value in self.headers:
+            # CGI names cannot tell an underscore from a hyphen, so a header with one could pose as another.
+            if '_' in name:
+                continue
+            key = name.upper().replace('-', '_')
+            key = key if key in ('CONTENT_LENGTH', 'CONTENT_TYPE') else f'HTTP_{key}'
+            # RFC 9110 section 5.3: repeated fields are one list
+            environ[key] = f'{environ[key]}, {value}' if key in environ else value
+        # 3.2.2: "MUST ignore the received Host header field (if any) and instead use
+        # the host information of the request-target". By 3.2 a request whose Host
+        # header is missing or invalid is refused even so.
+        if authority is not None and is_host(environ.get('HTTP_HOST', '')):
+            environ['HTTP_HOST'] = authority
+        return environ
+
+
+class ResponseParser(HeadParser):
+    """A final response's head; ``status`` and ``reason`` once it is complete."""
+
+    __slots__ = ('_interim', 'reason', 'status')
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._interim = 0
+        self.status = 0
+        self.reason = ''
+
+    def parse(self, chunk: bytes) -> bool:
+        """Takes the next bytes; answers True once the head is complete. Raises HandshakeError for what is no response."""
+        while super().parse(chunk):
+            self._parse_status_line()
+            if not 100 <= self.status < 200 or self.status == _SWITCHING_PROTOCOLS:
+                return True
+            chunk = self._pass_over()
+        return False
+
+    def _parse_status_line(self) -> None:
+        """Set status and reason. Raises HandshakeError."""
+        match = _STATUS_LINE.fullmatch(self.start_line)
+        if match is None:
+            raise HandshakeError('', f'expected an HTTP response, got {self.start_line[:80]!r}')
+        self.status = int(match[1])
+        self.reason = match[2] or ''
+
+    def _pass_over(self) -> bytes:
+        """Forget an interim response, and return the bytes behind it.
+
+        Raises HandshakeError when there are too many.
+        """
+        # RFC 9110 section 15.2: "A client MUST be able to parse one or more 1xx
+        # responses received prior to a final response, even if the client does not
+        # expect one."
+        self._interim += 1
+        if self._interim > _MAX_INTERIM:
+            text = f'more than {_MAX_INTERIM} interim responses'
+            raise HandshakeError('', f'{text}, the last with status {self.status}')
+        rest = self.take_rest()
+        self._lines = ''
+        self.status, self.reason = 0, ''
+        return rest
+
+    def _parse_lines(self, lines: list[str]) -> None:
+        """Take the head apart, with folded lines made whole."""
+        # RFC 9112 section 5.2: "MUST replace each received obs-fold with one or more SP
+        # octets". 2.2: before the first header there is none to go on with.
+        headers = _OBS_FOLD.sub(' ', '\r\n'.join(lines[1:]))
+        super()._parse_lines([lines[0], *(headers.split('\r\n') if headers else ())])
+
+    def get(self, name: str) -> str | None:
+        """A header's value, its lines joined (RFC 9110 section 5.3), or ``None``."""
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        return ', '.join(values) if values else None

@@ -1,0 +1,149 @@
+"""Which web pages may open a WebSocket: the check of the Origin header (RFC 6455 section 10.2).
+
+Browsers let a page of any site open a WebSocket to any server, with the user's cookies. A client that sends no origin is no
+browser, and could send any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv6Address
+from typing import Any
+from urllib.parse import urlsplit
+
+from .head import is_host
+from .host import to_ascii_host
+from .url import find_host, is_secure
+
+__all__ = ['AllowedOrigins', 'OriginCheck', 'make_origin_check']
+
+OriginCheck = Callable[[str, Mapping[str, Any]], bool]
+AllowedOrigins = str | Iterable[str] | OriginCheck | None
+Origin = tuple[str, str, int | None]
+
+# A host name has 253 characters at most; and urlsplit keeps what it has seen.
+_LONGEST = 512
+_DEFAULT_PORTS = {'http': 80, 'https': 443, 'ws': 80, 'wss': 443}
+# No page has an origin with one of these: its own scheme is another one.
+_WEBSOCKETS = frozenset({'ws', 'wss'})
+# urlsplit() removes some of these, and takes the others for a part of the host.
+_BLANK = re.compile(r'[\0-\x20\x7f]')
+# RFC 3986 section 3.2.2, less what a browser decodes, the wildcard and empty labels.
+_LABEL = r"[-~\w!$&'()+,;=]+"
+_NAME = re.compile(rf'{_LABEL}(?:\.{_LABEL})*\.?', re.ASCII)
+_WILDCARD = '*.'
+
+
+def make_origin_check(allowed: AllowedOrigins) -> OriginCheck:
+    """A check ``(origin, environ) -> bool`` for the ``allowed_origins`` option. ValueError or TypeError for a bad one."""
+    if allowed is None:
+        return lambda origin, environ: True
+    if callable(allowed):
+        return allowed
+    if allowed == 'same-origin':
+        return _is_same_origin
+    if isinstance(allowed, (str, bytes)):
+        raise ValueError(f"allowed_origins: expected 'same-origin', a list of origins, a callable or None, got {allowed!r}")
+    entries = [_parse_allowed(origin) for origin in allowed]
+    origins = frozenset(entry for entry in entries if not entry[1].startswith('.'))
+    domains = tuple(entry for entry in entries if entry[1].startswith('.'))
+    return lambda origin, environ: _is_listed(_parse(origin), origins, domains)
+
+
+def _is_listed(
+    origin: Origin | None, origins: frozenset[Origin], domains: tuple[Origin, ...]
+) -> bool:
+    """Return whether an origin is one of these, or of a subdomain of these."""
+    if origin is None:
+        return False
+    return origin in origins or any(_is_below(origin, domain) for domain in domains)
+
+
+def _is_below(origin: Origin, domain: Origin) -> bool:
+    """Return whether a label, or more of them, stand before the host of ``domain``.
+
+    That host begins with a dot.
+    """
+    host, suffix = origin[1], domain[1]
+    return (
+        (origin[0], origin[2]) == (domain[0], domain[2])
+        and host.endswith(suffix)
+        and all(host[:-len(suffix)].split('.'))
+    )
+
+
+def _parse_allowed(text: object) -> Origin:
+    """Return an entry of the caller's list; with a wildcard its host begins with a dot.
+
+    Raises ValueError, saying what is wrong, for one that would match nothing.
+    """
+    try:
+        if not isinstance(text, str):
+            raise ValueError('it is not a str')
+        scheme, host, port = _split(text)
+        if scheme in _WEBSOCKETS:
+            raise ValueError(f'an origin begins with http or https, not with {scheme}')
+        return scheme, _check_host(scheme, host), port
+    except ValueError as error:
+        problem = f'{text!r} is not an origin such as https://example.com: {error}'
+        raise ValueError(f'allowed_origins: {problem}') from None
+
+
+def _check_host(scheme: str, host: str) -> str:
+    """Return a host as browsers write it. Raises ValueError for one that is not."""
+    if ':' in host:
+        return host
+    domain = host.removeprefix(_WILDCARD)
+    has_wildcard = domain != host
+    if '*' in domain:
+        raise ValueError("a wildcard stands for subdomains: 'https://*.example.com'")
+    if scheme in _DEFAULT_PORTS:
+        domain = to_ascii_host(domain)
+    if not _NAME.fullmatch(domain):
+        raise ValueError('its host has an empty label, or characters that no host has')
+    if has_wildcard and domain.removesuffix('.').rpartition('.')[2].isdigit():
+        raise ValueError('an address has no subdomains')
+    return f'.{domain}' if has_wildcard else domain
+
+
+def _is_same_origin(origin: str, environ: Mapping[str, Any]) -> bool:
+    """Whether the page came from the host that the request names; not from its http half if the request came by https.
+
+    The other way round passes: a proxy that takes TLS off need not tell.
+    """
+    parsed = _parse(origin)
+    if parsed is None or (is_secure(environ) and parsed[0] != 'https'):
+        return False
+    return parsed == _parse(f'{parsed[0]}://{find_host(environ)}')
+
+
+def _parse(text: str) -> Origin | None:
+    """Scheme, host and port of an origin (RFC 6454 section 7); ``None`` for what is not one, such as ``null``."""
+    if len(text) > _LONGEST:
+        return None
+    try:
+        return _split(text)
+    except ValueError:
+        return None
+
+
+def _split(text: str) -> Origin:
+    """Return an origin's scheme, host and port. Raises ValueError, saying why not."""
+    if _BLANK.search(text):
+        raise ValueError('it has blanks or control characters')
+    url = urlsplit(text)
+    port, host = url.port, url.hostname
+    if not url.scheme or not host:
+        raise ValueError('it names no scheme' if not url.scheme else 'it names no host')
+    if url.username is not None:
+        raise ValueError('it names a user')
+    if url.path or '?' in text or '#' in text:
+        raise ValueError('it has a path, a query or a fragment')
+    if '[' in url.netloc:
+        # urlsplit() passes over what stands beside the brackets.
+        if not is_host(url.netloc):
+            raise ValueError('its host is not just an address in brackets')
+        # An IPv6 address has many forms, of which browsers know one.
+        host = IPv6Address(host).compressed
+    return url.scheme, host, _DEFAULT_PORTS.get(url.scheme) if port is None else port

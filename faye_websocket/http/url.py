@@ -1,0 +1,158 @@
+"""URLs: of a WebSocket request, as the client sees it, from its ``environ``; and taken apart, for a client of ours. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from .head import is_host, split_target
+from .host import parse_host
+
+__all__ = ['URL', 'determine_url', 'find_host', 'is_secure', 'parse_url']
+
+_DEFAULT_PORTS = {'ws': 80, 'wss': 443, 'http': 80, 'https': 443}
+# What may stand in a path or a query as it is; what is percent-encoded already stays so.
+_URL_CHARACTERS = "%/:@!$&'()*+,;=~-._?[]"
+# RFC 3986 section 3.2. Neither a backslash, which browsers take for a slash, nor a bracket
+# may stand where two programs could see two hosts.
+_AUTHORITY = re.compile(
+    r'(?:(?P<userinfo>[^\\\[\]]*)@)?'
+    r'(?P<host>\[[^\\\[\]@]*\]|[^\\\[\]@:]*)'
+    r'(?::(?P<port>[0-9]*))?'
+)
+
+# What reverse proxies say of the client's side of the connection; the names that Rack,
+# and so Ruby's faye, looks at. Traefik says "wss", and werkzeug's ProxyFix passes that
+# on.
+_SECURE_SCHEMES = ('https', 'wss')
+_SECURE = {
+    'wsgi.url_scheme': _SECURE_SCHEMES,
+    'HTTPS': ('on',),
+    'HTTP_X_FORWARDED_SSL': ('on',),
+    'HTTP_X_FORWARDED_SCHEME': _SECURE_SCHEMES,
+    'HTTP_X_FORWARDED_PROTO': _SECURE_SCHEMES,
+}
+# Where servers leave a request's target. pywsgi takes it for the path in its absolute
+# form, too.
+_TARGETS = ('PATH_INFO', 'RAW_URI', 'REQUEST_URI')
+
+
+def is_secure(environ: Mapping[str, Any]) -> bool:
+    """Whether the client reached the server, or the proxy in front of it, through TLS."""
+    return any(
+        _first(environ.get(name, '')) in values for name, values in _SECURE.items()
+    )
+
+
+def _first(value: object) -> str:
+    """Return a list's first element, which is from the proxy that saw the client."""
+    return str(value).partition(',')[0].strip().lower()
+
+
+def find_host(environ: Mapping[str, Any]) -> str:
+    """Return the host that the client asked for, perhaps with a port."""
+    # RFC 9112 section 3.2.2: in absolute form the target's host counts, not the Host
+    # header.
+    for name in _TARGETS:
+        authority, _ = split_target(str(environ.get(name, '')))
+        if authority and is_host(authority):
+            return authority
+    server = f'{environ.get("SERVER_NAME", "")}:{environ.get("SERVER_PORT", "")}'
+    return environ.get('HTTP_HOST') or server
+
+
+def determine_url(environ: Mapping[str, Any], schemes: tuple[str, str] = ('ws', 'wss')) -> str:
+    """The URL of the request, with the first of ``schemes``, or the second if it is secure."""
+    _, path = split_target(environ.get('PATH_INFO', ''))
+    path = _quoted(environ.get('SCRIPT_NAME', '')) + _quoted(path)
+    # What is no path must not become a part of the host.
+    path = path if path.startswith('/') or not path else f'/{path}'
+    query = environ.get('QUERY_STRING', '')
+    origin = f'{schemes[is_secure(environ)]}://{find_host(environ)}'
+    return f'{origin}{path}' + (f'?{query}' if query else '')
+
+
+def _quoted(path: str) -> str:
+    """A path of WSGI's, decoded to Latin-1 characters (PEP 3333), as it stands in a URL."""
+    return quote(path.encode('latin-1', 'replace'), safe="/:@!$&'()*+,;=~-._")
+
+
+class URL(NamedTuple):
+    """An absolute URL in the parts that a client needs: ``host`` without brackets, ``target`` for the request line."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+    username: str | None
+    password: str | None
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the connection uses TLS."""
+        return self.scheme in ('wss', 'https')
+
+    @property
+    def authority(self) -> str:
+        """The Host header: brackets around IPv6, and no default port (RFC 6455 section 4.1)."""
+        host = f'[{self.host}]' if ':' in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f'{host}:{self.port}'
+
+    @property
+    def origin(self) -> tuple[bool, str, int]:
+        """What two URLs have in common that belong to one server."""
+        return self.is_secure, self.host, self.port
+
+
+def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
+    """Takes a URL apart. Raises ValueError, saying why, for one that a client cannot use (RFC 6455 section 3)."""
+    if not isinstance(url, str):
+        raise TypeError(f'url: expected a str, got {url!r}')
+    if any(character <= ' ' or character == '\x7f' for character in url):
+        raise ValueError(f'url: {url!r} has blanks or control characters')
+    try:
+        url.encode()
+        parts = urlsplit(url)
+        username, password, host, port = _parse_authority(parts.netloc)
+    except ValueError as error:
+        raise ValueError(f'url: {url!r} is not a URL: {error}') from None
+    if parts.scheme not in schemes:
+        raise ValueError(f'url: the scheme must be {" or ".join(schemes)}, not {parts.scheme!r}')
+    if not host:
+        raise ValueError(f'url: {url!r} names no host')
+    # Section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used"
+    if '#' in url:
+        raise ValueError(f'url: {url!r} has a fragment')
+    target = quote(parts.path or '/', safe=_URL_CHARACTERS)
+    if parts.query:
+        target += '?' + quote(parts.query, safe=_URL_CHARACTERS)
+    return URL(
+        parts.scheme,
+        host,
+        _DEFAULT_PORTS[parts.scheme] if port is None else port,
+        target,
+        username,
+        password,
+    )
+
+
+def _parse_authority(text: str) -> tuple[str | None, str | None, str, int | None]:
+    """Return user, password, host and port of a URL's authority. Raises ValueError."""
+    match = _AUTHORITY.fullmatch(text)
+    if match is None:
+        raise ValueError('its authority is not [user[:password]@]host[:port]')
+    username, password = _parse_userinfo(match['userinfo'] or '')
+    port = int(match['port']) if match['port'] else None
+    if port is not None and port > 65535:
+        raise ValueError(f'there is no port {port}')
+    return username, password, parse_host(match['host']), port
+
+
+def _parse_userinfo(text: str) -> tuple[str | None, str | None]:
+    """Return user and password; None for what there is not."""
+    if not text:
+        return None, None
+    username, colon, password = text.partition(':')
+    return unquote(username), unquote(password) if colon else None

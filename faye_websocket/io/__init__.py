@@ -1,0 +1,1 @@
+"""Sockets, clocks and greenlets: all that knows gevent."""

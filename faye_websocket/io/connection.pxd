@@ -1,0 +1,27 @@
+"""The C types of ``connection.py``, and no logic."""
+
+cimport cython
+
+from . cimport _interpreter as interpreter
+from .dispatch cimport Dispatcher
+from ..driver.base cimport Driver
+from .sender cimport Sender
+from .stream cimport Stream
+
+cdef int CLOSED, CONNECTING, OPEN
+
+cdef class Connection(Sender):
+    cdef public Dispatcher _dispatcher
+    cdef public object _target
+    cdef object _timer
+    cdef Py_ssize_t _max_queue
+    cdef object _end
+    # A byte each, where bint would be four, in every idle connection.
+    cdef unsigned char _is_end_known
+    cdef unsigned char _is_over
+
+    @cython.locals(waiting=Py_ssize_t)
+    cpdef message(self, object data)
+    @cython.locals(driver=Driver)
+    cpdef bint received(self, bytes chunk) except -1
+    cpdef rests(self)

@@ -1,0 +1,257 @@
+"""Sender: the half of a connection that sends, which knows how much may wait and who may wait for it.
+
+Messages go to the driver, and from there to the stream, as long as the peer keeps up. For a peer that is behind ``overflow``
+says what becomes of them. Other OS threads may send: their messages are counted here and handed over to the hub. Whoever
+waits for room waits here, and so does who waits for a message: both go on at the connection's end at the latest.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import gevent.event
+from gevent.monkey import get_original
+
+from ..driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver, SharedMessage
+from ..driver.codes import CloseCode
+from ..driver.text import encode_text
+from . import interpreter
+from .limits import Limits
+from .owner import Owner
+from .reactor import Reactor, wait_forever
+from .stream import Stream
+
+__all__ = ['BROKEN', 'Sender']
+
+# In place of a connection's own mark: what is sent is looked at closely.
+BROKEN = -1
+
+_allocate_lock = get_original('_thread', 'allocate_lock')
+_sleep = get_original('time', 'sleep')
+# Guards the counters of bytes that other OS threads posted; held for an addition.
+_posted_lock = _allocate_lock()
+# In a forked child the thread that held it may be missing.
+os.register_at_fork(after_in_child=_posted_lock._at_fork_reinit)
+# The least that a frame has beside its payload: counted, it tells that something was posted, be it an empty message.
+_HEADER = 2
+# Seconds after which a greenlet that waits in another OS thread looks again.
+_LONG = 3600
+
+
+class Sender(Owner):
+    """What a connection sends. Its driver is set before anything else happens, its stream once there is a socket."""
+
+    __slots__ = (
+        '_driver',
+        '_early_bytes',
+        '_is_closing',
+        '_limits',
+        '_low_water',
+        '_maker',
+        '_posted_bytes',
+        '_reactor',
+        '_stream',
+        '_thread',
+        '_waiters',
+    )
+
+    def __init__(self, limits: Limits, reactor: Reactor) -> None:
+        self._limits = limits
+        # Looked at for every message.
+        self._low_water = limits.low_water
+        self._reactor = reactor
+        self._thread = interpreter.get_ident()
+        self._driver: Driver
+        self._stream: Stream | None = None
+        self._waiters: list[Callable[[], object]] | None = None
+        self._early_bytes = 0
+        self._posted_bytes = 0
+        self._is_closing = False
+        # The greenlet that has made the socket; None once it was open, or is closed.
+        self._maker: Any = gevent.getcurrent()
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether the caller runs in the OS thread that this connection works in."""
+        return bool(interpreter.get_ident() == self._thread)
+
+    @property
+    def ready_state(self) -> int:
+        """CONNECTING, OPEN, CLOSING or CLOSED.
+
+        Closing before it is open counts as CLOSING, and so does a broken connection. A
+        forked child sees the connections of its parent as CLOSED.
+        """
+        if self._reactor.is_inherited():
+            return CLOSED
+        state = self._driver.ready_state
+        return CLOSING if (self._is_closing or self._is_broken) and state < CLOSING else state
+
+    @property
+    def _is_broken(self) -> bool:
+        """Whether nothing can be sent any more, though something is yet to be received."""
+        return self._low_water == BROKEN
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes not yet handed to the kernel."""
+        return self._early_bytes + self._posted_bytes + (self._stream.buffered if self._stream is not None else 0)
+
+    def send(self, data: str | bytes) -> bool:
+        """Sends a message; see ``API.send``."""
+        if interpreter.get_ident() != self._thread:
+            return self._post(data)
+        driver, stream = self._driver, self._stream
+        if (
+            stream is None
+            or driver.ready_state != OPEN
+            or stream.buffered > self._low_water
+            or self._reactor.is_inherited()
+        ):
+            # Not open yet, or not any more, or the peer is behind.
+            if self.ready_state > OPEN or not (self._has_room() or self._make_room(data)):
+                return False
+            if driver.ready_state == CONNECTING:
+                return self._send_early(data)
+        return driver.text(data) if isinstance(data, str) else driver.binary(data)
+
+    def send_shared(self, message: SharedMessage) -> bool:
+        """Sends a message that goes to many; each connection has its own room for it, as in ``send``."""
+        driver, stream = self._driver, self._stream
+        if (
+            stream is None
+            or driver.ready_state != OPEN
+            or stream.buffered > self._low_water
+            or interpreter.get_ident() != self._thread
+            or self._reactor.is_inherited()
+        ):
+            # This class's own: one that counts what is sent counts what is shared, too.
+            return Sender.send(self, message.data)
+        return driver.send_shared(message)
+
+    def pong(self, message: str | bytes) -> bool:
+        """Sends an unsolicited pong."""
+        return self.ready_state <= OPEN and self._command(self._driver.pong, message)
+
+    # ---- room for what is sent
+
+    def _has_room(self, size: int | None = None) -> bool:
+        """Whether a message of this size may wait; without one, of any size."""
+        waiting = self.buffered_amount
+        return waiting <= self._limits.low_water or (size is not None and waiting + size <= self._limits.max_buffered)
+
+    def _make_room(self, data: str | bytes) -> bool:
+        """Does what ``overflow`` says about a peer that is behind; True when the message may wait."""
+        size = _size(data)
+        if not self._has_room(size) and self._limits.overflow == 'close':
+            self._driver.fail(CloseCode.TRY_AGAIN_LATER, 'slow consumer')
+        if self._limits.overflow == 'block' and self._may_wait():
+            while not self._has_room(size) and self.ready_state <= OPEN:
+                self._wait(None)
+        return self.ready_state <= OPEN and self._has_room(size)
+
+    def _may_wait(self) -> bool:
+        """Neither may the hub, nor the greenlet of the request whose handshake is yet to be answered."""
+        current = gevent.getcurrent()
+        return current is not self._reactor.hub and (current is not self._maker or self._driver.is_client)
+
+    def _post(self, data: str | bytes) -> bool:
+        """Has the hub send what another OS thread wants sent; room is found, or waited for, here."""
+        if self.ready_state > OPEN:
+            # A loop that sends all the same must not keep the hub from the interpreter.
+            _sleep(0)
+            return False
+        size = _size(data) + _HEADER
+        while not self._reserve(size):
+            if self._limits.overflow == 'close':
+                # Now, lest each further message posts another failure.
+                self._is_closing = True
+                self._reactor.post(self._driver.fail, CloseCode.TRY_AGAIN_LATER, 'slow consumer')
+            if self._limits.overflow != 'block' or not self._wait_in_thread():
+                return False
+        self._reactor.post(self._run_posted, size, self._send_early, data)
+        return self.ready_state <= OPEN
+
+    def _send_early(self, data: str | bytes) -> bool:
+        """Sends, and counts what waits for the handshake."""
+        driver = self._driver
+        was_sent = driver.text(data) if isinstance(data, str) else driver.binary(data)
+        if was_sent and driver.ready_state == CONNECTING:
+            self._early_bytes += _size(data)
+        return was_sent
+
+    def _reserve(self, size: int) -> bool:
+        """Counts the bytes of a message that another thread will send, if they may wait."""
+        with _posted_lock:
+            if not (self._has_room() or self._has_room(size)):
+                return False
+            self._posted_bytes += size
+            return True
+
+    def _run_posted(self, size: int, command: Callable[..., object], *arguments: Any) -> None:
+        """Do on the hub what another thread wanted done, which has counted as ``size`` bytes."""
+        with _posted_lock:
+            self._posted_bytes -= size
+        # After ``close`` was called the close frame still goes behind this.
+        if self._driver.ready_state <= OPEN:
+            command(*arguments)
+        if self._has_room():
+            self._wake()
+
+    def _command(self, command: Callable[..., bool], *arguments: Any) -> bool:
+        """A command of the driver's, from any OS thread."""
+        if interpreter.get_ident() == self._thread:
+            return command(*arguments)
+        with _posted_lock:
+            self._posted_bytes += _HEADER
+        self._reactor.post(self._run_posted, _HEADER, command, *arguments)
+        return self._driver.can_ping
+
+    # ---- waiting: for a message, for room, for the end
+
+    def _wait(self, deadline: float | None) -> bool:
+        """Block this greenlet until something may have changed; False when the deadline passed."""
+        # Without a timer the hub of another OS thread, which has nothing else to wait for,
+        # would raise LoopExit.
+        end = deadline if deadline is not None or self.is_at_home else time.monotonic() + _LONG
+        event = gevent.event.Event()
+        wake = event.set
+        self._add_waiter(wake)
+        try:
+            was_set = event.wait(None if end is None else max(0, end - time.monotonic()))
+        finally:
+            self._waiters = [waiter for waiter in self._waiters or () if waiter != wake] or None
+        if self._reactor.is_inherited():
+            wait_forever()
+        return bool(was_set or deadline is None)
+
+    def _wait_in_thread(self) -> bool:
+        """Blocks this OS thread until there may be room; False when the connection is closing."""
+        lock = _allocate_lock()
+        lock.acquire()
+        self._add_waiter(lock.release)
+        # Looked at again after the waiter was added, lest the change came in between: a race that no test can hold still.
+        if not self._has_room() and self.ready_state <= OPEN:  # pragma: no branch
+            lock.acquire()
+        return self.ready_state <= OPEN
+
+    def _add_waiter(self, wake: Callable[[], object]) -> None:
+        with _posted_lock:
+            self._waiters = [*(self._waiters or ()), wake]
+
+    def _wake(self) -> None:
+        """Something has changed."""
+        if self._waiters is not None:
+            with _posted_lock:
+                waiters, self._waiters = self._waiters, None
+            for wake in waiters or ():
+                wake()
+
+
+def _size(data: str | bytes) -> int:
+    """The length of a message in bytes."""
+    return len(data) if isinstance(data, bytes) else len(encode_text(data))

@@ -1,0 +1,1 @@
+"""How a connection leaves the WSGI server that has accepted it."""

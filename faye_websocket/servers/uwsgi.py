@@ -1,0 +1,99 @@
+"""The connection of a request under uWSGI with its gevent loop.
+
+``uwsgi --gevent 100 --http-socket :9292 ...``
+
+uWSGI tells the descriptor of a connection, and has no socket object to take it out of. So the connection moves to a descriptor
+of our own, and one end of a pair of sockets comes to the number that uWSGI knows: what it writes there goes on to where the
+other servers write, and it reads the end.
+
+What a client sends in one segment with its request is in uWSGI's hands, and lost. RFC 6455 section 4.1 has it wait: "the client
+MUST wait for a response from the server before sending any further data". hixie-76, which sends eight bytes there, does not
+work.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import gevent
+import gevent.socket
+
+from ..io.reactor import stay_in
+from ..io.transport import TAKEN
+
+__all__ = ['explain', 'has_socket', 'is_uwsgi', 'take']
+
+# What has uWSGI itself speak TLS, so that its descriptor takes no plain bytes.
+_TLS_OPTIONS = frozenset({'https-socket', 'ssl-socket', 'suwsgi-socket'})
+
+# The sockets that uWSGI has in the place of connections, by what no other socket has.
+_inodes: set[int] = set()
+
+
+def is_uwsgi(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request is from uWSGI."""
+    return 'uwsgi.version' in environ
+
+
+def has_socket(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request is from a uWSGI whose connection can be taken."""
+    return is_uwsgi(environ) and _has_gevent() and not _has_tls(environ)
+
+
+def explain() -> str:
+    """Return why a connection of uWSGI's cannot be taken."""
+    if not _has_gevent():
+        return 'this uWSGI does not run on gevent: start it with --gevent 100'
+    return "the connection is in the hands of uWSGI's own TLS: have a proxy speak TLS"
+
+
+def take(environ: Mapping[str, Any]) -> tuple[Any, bytes]:
+    """Move the connection to a socket of our own. Raises RuntimeError if that was done."""
+    descriptor = _uwsgi().connection_fd()
+    if os.fstat(descriptor).st_ino in _inodes:
+        raise RuntimeError(TAKEN)
+    sock = gevent.socket.socket(fileno=os.dup(descriptor))
+    ours, theirs = gevent.socket.socketpair()
+    with theirs:
+        os.dup2(theirs.fileno(), descriptor)
+    ours.shutdown(socket.SHUT_WR)
+    inode = os.fstat(descriptor).st_ino
+    _inodes.add(inode)
+    gevent.spawn(_pass_on, ours, sock, inode)
+    return sock, b''
+
+
+def _pass_on(ours: Any, sock: Any, inode: int) -> None:
+    """Writes what uWSGI does to ``sock``, out of which the connection has been taken by now."""
+    pid = os.getpid()
+    try:
+        with ours, sock:
+            while True:
+                gevent.socket.wait_read(ours.fileno())
+                # What uWSGI writes is not for a forked child to pass on.
+                stay_in(pid)
+                data = ours.recv(65536)
+                if not data:
+                    return
+                sock.sendall(data)
+    finally:
+        _inodes.discard(inode)
+
+
+def _has_gevent() -> bool:
+    return bool(getattr(_uwsgi(), 'loop', b'') == b'gevent')
+
+
+def _has_tls(environ: Mapping[str, Any]) -> bool:
+    """Return whether it is uWSGI, and no proxy in front of it, that speaks TLS."""
+    is_secure = environ.get('wsgi.url_scheme') == 'https'
+    return is_secure and not _TLS_OPTIONS.isdisjoint(getattr(_uwsgi(), 'opt', ()))
+
+
+def _uwsgi() -> Any:
+    """Return the module that only exists inside of uWSGI."""
+    return import_module('uwsgi')

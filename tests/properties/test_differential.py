@@ -1,0 +1,211 @@
+"""A second opinion: the same bytes to our drivers and to wsproto, which has another author; the same messages and close codes.
+
+Where the two differ, DIFFERENCES says how and who is right by RFC 6455, and asserts that it is still so.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from wsproto.connection import CLIENT, SERVER, Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+from wsproto.extensions import PerMessageDeflate
+
+from faye_websocket import PermessageDeflate
+from tests.support.recorder import MASKING_KEY, opened, sent, sent_close
+from tests.support.requests import HYBI
+from tests.support.strategies import cut, hostile_hybi, sizes, valid_hybi
+from tests.support.vectors import BINARY, CONTINUATION, PING, RSV1, TEXT, VECTORS, frame, head
+from tests.unit.driver import test_client
+
+Story = list[tuple[Any, ...]]
+
+#: Enough bytes of zero to complete whatever header or character an input ends in.
+FILLER = bytes(32)
+
+
+def ours(parts: Iterable[bytes], *, is_client: bool = False) -> Story:
+    """What our driver tells: messages, pings, pongs, and the code that ends the connection."""
+    driver, io = test_client.opened() if is_client else opened(HYBI)
+    for part in parts:
+        driver.parse(part)
+    return [entry[:2] for entry in io.events if entry[0] != 'error']
+
+
+def theirs(parts: Iterable[bytes], *, is_client: bool = False, extension: PerMessageDeflate | None = None) -> Story:
+    """The same of wsproto."""
+    connection = Connection(CLIENT if is_client else SERVER, [extension] if extension else [])
+    story: Story = []
+    message: list[Any] = []
+    for part in parts:
+        if story and story[-1][0] == 'close':
+            break
+        connection.receive_data(part)
+        for event in connection.events():
+            if isinstance(event, (TextMessage, BytesMessage)):
+                message.append(event.data)
+                if event.message_finished:
+                    story.append(('message', type(event.data)().join(message)))
+                    message = []
+            elif isinstance(event, CloseConnection):
+                story.append(('close', int(event.code)))
+            else:
+                assert isinstance(event, (Ping, Pong))
+                story.append((type(event).__name__.lower(), bytes(event.payload)))
+    return story
+
+
+def mutated(wire: bytes, changes: list[tuple[int, int]]) -> bytes:
+    """The wire with some of its bytes changed."""
+    changed = bytearray(wire)
+    for index, byte in changes:
+        if changed:
+            changed[index % len(changed)] = byte
+    return bytes(changed)
+
+
+changes = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), min_size=1, max_size=3)
+_unmasked = st.builds(
+    frame, st.sampled_from([0, 1, 1, 2, 2, 8, 9, 10, 3]), st.text(max_size=20).map(str.encode) | st.binary(max_size=130),
+    fin=st.sampled_from([True, True, False]), rsv=st.sampled_from([0, 0, 0, 0x40]))
+from_a_server = st.builds(lambda frames, rest: b''.join(frames) + rest, st.lists(_unmasked, max_size=6), st.binary(max_size=5))
+
+
+def is_sooner(wire: bytes, *, is_client: bool = False) -> bool:
+    """Whether all there is between the two stories is that ours ends sooner, at what no further byte could mend."""
+    mine, other = ours([wire], is_client=is_client), theirs([wire], is_client=is_client)
+    if mine == other:
+        return True
+    if mine[-1] == ('close', 1009):
+        # wsproto has no limit, so that another fault may come of what is behind it, or nothing.
+        return mine[:-1] == [entry for entry in other[:len(mine) - 1] if entry[0] != 'close']
+    assert mine[:-1] == other
+    assert mine[-1] in [('close', 1002), ('close', 1007)]
+    # What they wait for is no message: it only takes them longer.
+    return theirs([wire + FILLER], is_client=is_client)[-1][0] == 'close'
+
+
+def _needs_a_second_opinion(story: Story) -> bool:
+    """Close codes are in a table of their own."""
+    return not story or story[-1] not in [('close', 1014), ('close', 1004)]
+
+
+@given(wire=valid_hybi, sizes=sizes)
+def test_on_an_honest_client(wire: bytes, sizes: list[int]) -> None:  # S5
+    assert ours(cut(wire, sizes)) == theirs(cut(wire, sizes))
+
+
+@given(wire=hostile_hybi, sizes=sizes)
+def test_on_a_hostile_client(wire: bytes, sizes: list[int]) -> None:  # S5
+    assert is_sooner(wire)
+    assert ours(cut(wire, sizes)) == ours([wire])
+
+
+@given(wire=valid_hybi, changes=changes)
+@settings(max_examples=300)
+def test_on_a_client_whose_bytes_were_changed(wire: bytes, changes: list[tuple[int, int]]) -> None:  # S5
+    wire = mutated(wire, changes)
+    assume(_needs_a_second_opinion(ours([wire])))
+    assert is_sooner(wire)
+
+
+@given(wire=from_a_server, changes=st.just([]) | changes)
+@settings(max_examples=300)
+def test_on_a_server(wire: bytes, changes: list[tuple[int, int]]) -> None:  # S5
+    wire = mutated(wire, changes)
+    assume(_needs_a_second_opinion(ours([wire], is_client=True)))
+    assert is_sooner(wire, is_client=True)
+
+
+@pytest.mark.parametrize('vector', VECTORS, ids=lambda vector: vector.name)
+def test_on_the_vectors(vector: Any) -> None:
+    is_client = vector.masking_key is None
+    assert ours([vector.wire], is_client=is_client) == theirs([vector.wire], is_client=is_client)
+
+
+def test_on_close_codes() -> None:  # L4, S5
+    codes = [*range(5100), *range(5100, 2**16, 997), 2**16 - 1]
+    assert [code for code in codes if ours([sent_close(code)]) != theirs([sent_close(code)])] == [1014]
+
+
+class Difference(NamedTuple):
+    """Bytes of a client's that the two do not see alike, and why."""
+
+    name: str
+    wire: bytes
+    ours: Story
+    theirs: Story
+
+
+DIFFERENCES = [
+    # IANA registered 1014 after RFC 6455; wsproto does not know it. Autobahn's cases neither send nor expect it.
+    Difference('close code 1014', sent_close(1014), [('close', 1014)], [('close', 1002)]),
+    # 8.1 fails a peer for bytes that are no UTF-8. ED A0 begins a surrogate, which no third byte makes valid; Python's
+    # incremental decoder, and so wsproto, waits for it.
+    Difference('half a surrogate', sent(TEXT, b'\xed\xa0', fin=False), [('close', 1007)], []),
+    # 5.1: a frame is unmasked from its second byte on; wsproto looks at the length first.
+    Difference('unmasked, length to come', b'\x82\x7e', [('close', 1002)], []),
+    # 5.2: so with the reserved bits, of the first byte.
+    Difference('reserved bit, length to come', b'\xc2\xfe', [('close', 1002)], []),
+    # 5.4: a continuation of nothing is known by its header; wsproto waits for the first byte of its payload.
+    Difference('nothing to continue, payload to come', head(0x80, 5, masked=True) + MASKING_KEY, [('close', 1002)], []),
+    # 5.4: likewise a new message in the midst of another.
+    Difference('interleaved, payload to come', sent(TEXT, b'a', fin=False) + head(0x81, 5, masked=True) + MASKING_KEY,
+               [('close', 1002)], []),
+    # 10.4: implementations should limit the size of what they put together; wsproto leaves it to its user.
+    Difference('a message of 1 TiB', head(0x82, 2**40, masked=True) + MASKING_KEY, [('close', 1009)], []),
+    Difference('a message of 1 TiB that is no text', head(0x81, 2**40, masked=True) + bytes(4) + b'\xff',
+               [('close', 1009)], [('close', 1007)]),
+    Difference('20,000 empty fragments', sent(BINARY, b'', fin=False) + sent(CONTINUATION, b'', fin=False) * 20000,
+               [('close', 1009)], []),
+]
+
+
+@pytest.mark.parametrize('difference', DIFFERENCES, ids=lambda difference: difference.name)
+def test_is_still_different(difference: Difference) -> None:  # S4
+    assert (ours([difference.wire]), theirs([difference.wire])) == (difference.ours, difference.theirs)
+
+
+_texts = st.lists(st.text(max_size=50) | st.text('ab', min_size=100, max_size=400), min_size=1, max_size=5)
+_bits = st.sampled_from([9, 12, 15])
+
+
+@given(
+    texts=_texts, own=_bits, peer=_bits, own_context=st.booleans(), peer_context=st.booleans(), sizes=sizes)
+def test_on_what_is_compressed(
+        texts: list[str], own: int, peer: int, own_context: bool, peer_context: bool, sizes: list[int]) -> None:  # D2
+    extension = PerMessageDeflate(
+        client_max_window_bits=peer, server_max_window_bits=own, client_no_context_takeover=not peer_context,
+        server_no_context_takeover=not own_context)
+    offer = f'permessage-deflate; {extension.offer()}'
+    driver, io = opened({**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': offer}, extensions=[PermessageDeflate(threshold=0)])
+    extension.finalize(driver.extensions)
+    connection = Connection(ConnectionType.CLIENT, [extension])
+    wire = b''.join(connection.send(TextMessage(data=text)) for text in texts)
+    for part in cut(wire, sizes):
+        driver.parse(part)
+    assert io.log == [('message', text) for text in texts]
+    for text in texts:
+        driver.text(text)
+    connection.receive_data(io.written)
+    received = [event.data for event in connection.events() if isinstance(event, TextMessage) and event.data]
+    assert ''.join(received) == ''.join(texts)
+    assert connection.state is ConnectionState.OPEN
+
+
+def test_a_ping_between_compressed_fragments_is_still_different() -> None:
+    """6.1 of RFC 7692: rsv1 of the first frame holds for its message; wsproto forgets it at the ping."""
+    deflater = zlib.compressobj(wbits=-15)
+    data = (deflater.compress(b'hello hello hello') + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    wire = sent(TEXT, data[:4], fin=False, rsv=RSV1) + sent(PING) + sent(CONTINUATION, data[4:])
+    driver, io = opened({**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': 'permessage-deflate'}, extensions=[PermessageDeflate()])
+    driver.parse(wire)
+    assert ('message', 'hello hello hello') in io.log
+    extension = PerMessageDeflate()
+    extension.finalize('permessage-deflate')
+    assert ('message', 'hello hello hello') not in theirs([wire], extension=extension)

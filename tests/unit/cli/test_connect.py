@@ -1,0 +1,626 @@
+"""The command `connect`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent.subprocess import PIPE, Popen
+from prompt_toolkit import PromptSession
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from faye_websocket import WebSocket
+from faye_websocket.__main__ import main
+from faye_websocket.cli.connect import Editor, hex_dump, printable, read_lines
+from tests.conftest import AssertLinear
+from tests.support.local import LocalServer, hub_errors, serve, wait_until
+from tests.support.processes import ROOT, environment
+
+
+def echo(ws: WebSocket) -> None:
+    """Sends back what comes."""
+    ws.on('message', lambda event: ws.send(event.data))
+
+
+def url_of(server: LocalServer) -> str:
+    """Where a WebSocket is."""
+    return f'{"wss" if server.certificate else "ws"}://127.0.0.1:{server.wsgi.server_port}/'
+
+
+class Input:
+    """stdin, and what the user does there: a pipe, or a terminal."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        self.read_end, self.write_end = os.openpty()[::-1] if is_terminal else os.pipe()
+        self.stream = open(self.read_end)
+
+    def type(self, text: str | bytes) -> None:
+        """Writes to it."""
+        os.write(self.write_end, text if isinstance(text, bytes) else text.encode())
+
+    def end(self) -> None:
+        """The end of a pipe, or the loss of a terminal."""
+        with suppress(OSError):
+            os.close(self.write_end)
+
+
+class Output:
+    """stdout or stderr in the shape of a terminal."""
+
+    def __init__(self, encoding: str = 'utf-8') -> None:
+        self.main_end, end = os.openpty()
+        tty.setraw(end)
+        os.set_blocking(self.main_end, False)
+        self.stream = open(end, 'w', encoding=encoding)
+        self._text = b''
+
+    @property
+    def text(self) -> str:
+        """All that was written."""
+        with suppress(BlockingIOError):
+            self._text += os.read(self.main_end, 65536)
+        return self._text.decode()
+
+    def close(self) -> None:
+        """Both ends."""
+        self.stream.close()
+        os.close(self.main_end)
+
+
+class Command:
+    """The command at work in a greenlet. `handlers` are those of signals, which stay here."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+        self.handlers: dict[int, Callable[[], object]] = {}
+        self.greenlet: Any = None
+        self.input: Any = None
+        self._out = self._err = ''
+        self._outputs: list[Output] = []
+        monkeypatch.setattr('gevent.signal_handler', self.handlers.__setitem__)
+
+    def start(self, url: str, *arguments: str, is_terminal: bool = False) -> None:
+        """Starts it, with something to type at."""
+        self.input = Input(is_terminal)
+        self.monkeypatch.setattr(sys, 'stdin', self.input.stream)
+        self.greenlet = gevent.spawn(main, ['connect', url, *arguments])
+
+    def wait(self) -> int:
+        """Its exit status."""
+        return int(self.greenlet.get(timeout=10))
+
+    def wait_until_connected(self) -> None:
+        """Waits until it says so."""
+        wait_until(lambda: any(line.startswith('connected') for line in self.err))
+
+    def run(self, url: str, *arguments: str, text: str | bytes = '') -> int:
+        """Starts it with this text in a pipe, and waits until it has ended."""
+        self.start(url, *arguments)
+        self.input.type(text)
+        self.input.end()
+        return self.wait()
+
+    def give_terminal(self, name: str, encoding: str = 'utf-8') -> Output:
+        """Puts a terminal in the place of `stdout` or `stderr`."""
+        self._outputs.append(Output(encoding))
+        self.monkeypatch.setattr(sys, name, self._outputs[-1].stream)
+        return self._outputs[-1]
+
+    @property
+    def out(self) -> list[str]:
+        """The lines of stdout."""
+        self._read()
+        return self._out.splitlines()
+
+    @property
+    def err(self) -> list[str]:
+        """The lines of stderr."""
+        self._read()
+        return self._err.splitlines()
+
+    def close(self) -> None:
+        """Ends what may be left."""
+        if self.greenlet is not None:
+            self.greenlet.kill()
+            self.input.stream.close()
+            self.input.end()
+        for output in self._outputs:
+            output.close()
+
+    def _read(self) -> None:
+        out, err = self.capsys.readouterr()
+        self._out += out
+        self._err += err
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """The command."""
+    monkeypatch.delenv('NO_COLOR', raising=False)
+    command = Command(monkeypatch, capsys)
+    with hub_errors() as errors:
+        yield command
+        command.close()
+        assert errors.getvalue() == ''
+
+
+class TestPipe:
+    """stdin is a pipe."""
+
+    def test_each_line_is_a_message_and_each_message_a_line(self, command: Command) -> None:
+        with serve(echo) as server:
+            assert command.run(url_of(server), '--wait', '.1', text='hello\n\ngrüß\nno end') == 0
+            assert command.out == ['hello', '', 'grüß', 'no end']
+            assert command.err == [f'connected to {url_of(server)}', 'closed: 1000']
+            assert server.record.messages == ['hello', '', 'grüß', 'no end']
+
+    def test_waits_for_answers_before_it_closes(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server), '--wait', '9')
+            command.input.type('question\n')
+            command.input.end()
+            server.record.wait('message')
+            server.ws.send('answer')
+            server.ws.close(1001, 'bye')
+            assert command.wait() == 0
+            assert command.out == ['answer']
+            assert command.err[-1] == 'closed: 1001 bye'
+
+    def test_what_is_not_utf8_is_replaced(self, command: Command) -> None:
+        with serve() as server:
+            command.run(url_of(server), '--wait', '0', text=b'\xff\n')
+            assert server.record.messages == ['\ufffd']
+
+    def test_does_not_block_the_hub_while_nobody_types(self, command: Command) -> None:
+        with serve(lambda ws: ws.on('open', lambda event: ws.send('first'))) as server:
+            command.start(url_of(server))
+            wait_until(lambda: command.out == ['first'])
+            server.ws.send('second')
+            wait_until(lambda: command.out == ['first', 'second'])
+            server.ws.close(1000)
+            assert command.wait() == 0
+
+    def test_sends_a_message_longer_than_the_pipe_holds(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server), '--wait', '0')
+            for _ in range(10):
+                command.input.type('x' * 60000)
+                gevent.idle()
+                wait_until(lambda: command.greenlet.dead or not has_bytes(command.input.read_end))
+            command.input.end()
+            assert command.wait() == 0
+            assert server.record.messages == ['x' * 600000]
+
+    def test_a_file_serves_as_well(self, command: Command, tmp_path: Path) -> None:
+        (tmp_path / 'lines').write_text('one\ntwo\n')
+        with serve(echo) as server, (tmp_path / 'lines').open() as lines:
+            command.monkeypatch.setattr(sys, 'stdin', lines)
+            assert main(['connect', url_of(server), '--wait', '.1']) == 0
+            assert command.out == ['one', 'two']
+
+    def test_binary_is_dumped(self, command: Command) -> None:
+        with serve(lambda ws: ws.on('open', lambda event: (ws.send(b'abc\x00'), ws.close(1000)))) as server:
+            assert command.run(url_of(server), '--listen-only') == 0
+            assert command.out == [f'00000000  {"61 62 63 00":47}  |abc.|', '00000004']
+
+    def test_has_neither_colours_nor_a_prompt(self, command: Command) -> None:
+        with serve(echo) as server:
+            command.run(url_of(server), '--wait', '.1', text='hello\n')
+        assert '\x1b' not in ''.join([*command.out, *command.err])
+        assert '>' not in ''.join(command.err)
+
+    @pytest.mark.parametrize('name', ['stdout', 'stderr'])
+    def test_a_process_without_one_of_its_outputs_works_all_the_same(self, command: Command, name: str) -> None:
+        command.monkeypatch.setattr(sys, name, None)
+        with serve(echo) as server:
+            assert command.run(url_of(server), '--wait', '.1', text='hello\n') == 0
+
+    def test_closes_when_nobody_reads_stdout(self, command: Command) -> None:
+        with serve(lambda ws: ws.on('message', lambda event: (ws.send('one'), ws.send('two')))) as server, \
+                broken_pipe() as stdout:
+            command.monkeypatch.setattr(sys, 'stdout', stdout)
+            command.start(url_of(server))
+            command.input.type('hello\n')
+            assert command.wait() == 1
+            assert server.record.the_close().code == 1000
+        assert command.err[1:] == ['error: writing to stdout failed: [Errno 32] Broken pipe', 'closed: 1000']
+
+    def test_tells_when_the_disk_is_full(self, command: Command) -> None:
+        with serve(echo) as server, open('/dev/full', 'w') as stdout:
+            command.monkeypatch.setattr(sys, 'stdout', stdout)
+            command.start(url_of(server))
+            command.input.type('hello\n')
+            assert command.wait() == 1
+        assert command.err[1] == 'error: writing to stdout failed: [Errno 28] No space left on device'
+
+    def test_goes_on_when_nobody_reads_stderr(self, command: Command) -> None:
+        with serve(echo) as server, broken_pipe() as stderr:
+            command.monkeypatch.setattr(sys, 'stderr', stderr)
+            assert command.run(url_of(server), '--wait', '.1', text='hello\n') == 0
+        assert command.out == ['hello']
+
+
+@contextmanager
+def broken_pipe() -> Iterator[Any]:
+    """What a stream is to a program whose reader has gone."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, 'w') as stream:
+        yield stream
+
+
+def has_bytes(descriptor: int) -> bool:
+    """Whether a pipe holds something."""
+    return fcntl.ioctl(descriptor, termios.FIONREAD, b'\0' * 4) != b'\0' * 4
+
+
+class TestTerminal:
+    """stdin is a terminal."""
+
+    def test_prompts_for_each_line_and_closes_at_the_end(self, command: Command) -> None:
+        err = command.give_terminal('stderr')
+        with serve() as server:
+            command.start(url_of(server), is_terminal=True)
+            wait_until(lambda: err.text.endswith('> '))
+            command.input.type('hello\n')
+            server.record.wait('message')
+            wait_until(lambda: err.text.endswith('> > '))
+            command.input.type('\x04')
+            assert command.wait() == 0
+            assert server.record.messages == ['hello']
+            # What was written last may be on its way through the terminal.
+            wait_until(lambda: 'closed: ' in err.text and err.text.endswith('\n'))
+            assert err.text == f'\x1b[32mconnected to {url_of(server)}\x1b[0m\n> > \n\x1b[32mclosed: 1000\x1b[0m\n'.replace(
+                '\x1b[32mconnected', '\r\x1b[K\x1b[32mconnected', 1)
+
+    def test_a_message_takes_the_place_of_the_prompt(self, command: Command) -> None:
+        err = command.give_terminal('stderr')
+        with serve() as server:
+            command.start(url_of(server), is_terminal=True)
+            wait_until(lambda: err.text.endswith('> '))
+            server.ws.send('news')
+            wait_until(lambda: err.text.endswith('> \r\x1b[K> '))
+            assert command.out == ['news']
+            server.ws.close(1000)
+            assert command.wait() == 0
+
+    def test_messages_have_a_colour_on_a_terminal(self, command: Command) -> None:
+        out = command.give_terminal('stdout')
+        with serve(echo) as server:
+            command.run(url_of(server), '--wait', '.1', text='hello\n')
+        assert out.text == '\x1b[36mhello\x1b[0m\n'
+
+    def test_there_are_no_colours_if_the_user_wants_none(self, command: Command) -> None:
+        out = command.give_terminal('stdout')
+        command.monkeypatch.setenv('NO_COLOR', '1')
+        with serve(echo) as server:
+            command.run(url_of(server), '--wait', '.1', text='hello\n')
+        assert out.text == 'hello\n'
+
+    def test_a_message_that_the_encoding_lacks_is_escaped(self, command: Command) -> None:
+        out = command.give_terminal('stdout', 'ascii')
+        with serve(echo) as server:
+            command.run(url_of(server), '--wait', '.1', text='grüß\n')
+        assert out.text == '\x1b[36mgr\\xfc\\xdf\x1b[0m\n'
+
+    def test_there_is_no_prompt_where_it_would_not_be_seen(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server), is_terminal=True)
+            server.record.wait('open')
+            command.input.type('\x04')
+            assert command.wait() == 0
+        assert command.err == [f'connected to {url_of(server)}', 'closed: 1000']
+
+    def test_closes_when_the_terminal_goes(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server), is_terminal=True)
+            server.record.wait('open')
+            command.input.end()
+            assert command.wait() == 0
+
+
+class TestEditor:
+    """Everything is a terminal, and prompt_toolkit is there."""
+
+    @pytest.fixture
+    def keys(self) -> Iterator[Any]:
+        """A keyboard."""
+        with create_pipe_input() as keyboard:
+            yield keyboard
+
+    @pytest.fixture(autouse=True)
+    def editor(self, command: Command, keys: Any) -> Any:
+        """The editor at this keyboard."""
+        session: Any = PromptSession(input=keys, output=DummyOutput())
+        command.monkeypatch.setattr('prompt_toolkit.PromptSession', lambda: session)
+        return session
+
+    def start(self, command: Command, server: LocalServer, *arguments: str) -> None:
+        """Starts the command."""
+        for name in ('stdout', 'stderr'):
+            command.give_terminal(name)
+        command.start(url_of(server), *arguments, is_terminal=True)
+
+    def test_edits_lines_and_remembers_them(self, command: Command, keys: Any) -> None:
+        with serve() as server:
+            self.start(command, server)
+            keys.send_text('hexlo\x1b[D\x1b[D\x7fl\r')
+            server.record.wait('message')
+            keys.send_text('\x1b[A\r')
+            server.record.wait('message', 2)
+            keys.send_text('\x04')
+            assert command.wait() == 0
+            assert server.record.messages == ['hello', 'hello']
+            assert server.record.the_close().code == 1000
+
+    def test_ends_when_the_server_closes(self, command: Command, keys: Any) -> None:
+        with serve(lambda ws: ws.on('message', lambda event: ws.close(1000))) as server:
+            self.start(command, server, '--execute', 'go')
+            assert command.wait() == 0
+            assert server.record.messages == ['go']
+
+    def test_ends_when_the_server_closes_while_nobody_types(self, command: Command, keys: Any, editor: Any) -> None:
+        with serve() as server:
+            self.start(command, server)
+            keys.send_text('hello\r')
+            server.record.wait('message')
+            wait_until(lambda: editor.app.is_running, 'the next prompt')
+            server.ws.close(1011)
+            assert command.wait() == 1
+
+    def test_may_be_stopped_before_the_first_prompt(self, editor: Any) -> None:
+        reader = Editor(editor, lambda: None)
+        stopping = gevent.spawn(reader.stop)
+        gevent.idle()
+        assert list(reader.read_lines()) == []
+        stopping.get(timeout=5)
+
+    def test_ctrl_c_closes_with_1000(self, command: Command, keys: Any) -> None:
+        with serve() as server:
+            self.start(command, server)
+            keys.send_text('\x03')
+            assert command.wait() == 130
+            assert server.record.the_close().code == 1000
+
+    def test_is_not_needed(self, command: Command, keys: Any) -> None:
+        command.monkeypatch.setitem(sys.modules, 'prompt_toolkit', None)
+        with serve() as server:
+            self.start(command, server)
+            command.input.type('hello\n')
+            server.record.wait('message')
+            command.input.type('\x04')
+            assert command.wait() == 0
+
+
+class TestOptions:
+    """The options."""
+
+    def test_executes_texts_before_stdin(self, command: Command) -> None:
+        with serve() as server:
+            command.run(url_of(server), '--execute', 'one', '--execute', 'two', '--wait', '0', text='three\n')
+            assert server.record.messages == ['one', 'two', 'three']
+
+    def test_only_listens(self, command: Command) -> None:
+        with serve(lambda ws: ws.on('message', lambda event: ws.close(1000))) as server:
+            assert command.run(url_of(server), '--listen-only', '--execute', 'bye', text='not this\n') == 0
+            assert server.record.messages == ['bye']
+
+    def test_sends_headers(self, command: Command) -> None:
+        with serve() as server:
+            command.run(
+                url_of(server), '--header', 'X-One: 1', '--header', 'X-Two:a:b', '--origin', 'http://there', '--wait', '0')
+            environ = server.ws.environ
+        assert (environ['HTTP_X_ONE'], environ['HTTP_X_TWO'], environ['HTTP_ORIGIN']) == ('1', 'a:b', 'http://there')
+
+    def test_agrees_on_a_protocol(self, command: Command) -> None:
+        with serve(protocols=['b']) as server:
+            command.run(url_of(server), '--protocol', 'a', '--protocol', 'b', '--wait', '0')
+        assert command.err[0] == f'connected to {url_of(server)}, protocol b'
+
+    def test_pings(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server), '--ping', '.02')
+            driver = server.record.ws._connection._driver
+            pings: list[object] = []
+            driver.on('ping', pings.append)
+            wait_until(lambda: pings)
+            command.input.end()
+            assert command.wait() == 0
+
+    def test_trusts_an_authority(self, command: Command) -> None:
+        with serve(tls=True) as server:
+            assert server.certificate is not None
+            assert command.run(url_of(server), '--ca', server.certificate.authority, '--wait', '0') == 0
+
+    def test_verifies_nothing_if_the_user_wants_that(self, command: Command) -> None:
+        with serve(tls=True) as server:
+            assert command.run(url_of(server), '--insecure', '--wait', '0') == 0
+
+    def test_goes_through_a_proxy(self, command: Command) -> None:
+        with gevent.socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            listener.listen()
+            command.start('ws://there.example/', '--proxy', f'http://127.0.0.1:{listener.getsockname()[1]}')
+            sock, _ = listener.accept()
+            with sock:
+                assert sock.recv(1000).startswith(b'CONNECT there.example:80 HTTP/1.1\r\n')
+                sock.sendall(b'HTTP/1.1 403 Forbidden\r\n\r\n')
+                assert command.wait() == 1
+        assert command.err[0].startswith('error: proxy: ')
+
+    def test_asks_the_environment_for_a_proxy(self, command: Command) -> None:
+        for name in ('http_proxy', 'all_proxy', 'no_proxy', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY'):
+            command.monkeypatch.delenv(name, raising=False)
+        command.monkeypatch.setenv('http_proxy', 'http://127.0.0.1:1')
+        assert command.run('ws://there.example/', '--proxy', 'env') == 1
+        assert command.err[0].startswith('error: connecting to 127.0.0.1:1 failed: ')
+
+
+class TestEnd:
+    """The end, and the exit status."""
+
+    @pytest.mark.parametrize(('code', 'status'), [(1000, 0), (1001, 0), (1011, 1), (3000, 1)])
+    def test_the_status_tells_whether_the_server_closed_cleanly(self, command: Command, code: int, status: int) -> None:
+        with serve(lambda ws: ws.on('open', lambda event: ws.close(code))) as server:
+            assert command.run(url_of(server), '--listen-only') == status
+        assert command.err[-1] == f'closed: {code}'
+
+    def test_a_close_without_a_code_is_clean(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server))
+            command.wait_until_connected()
+            server.ws._connection._stream.write(b'\x88\x00')
+            assert command.wait() == 0
+        assert command.err[-1] == 'closed: 1005'
+
+    def test_a_lost_connection_is_a_failure(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server))
+            command.wait_until_connected()
+            server.ws._connection.abort('lost')
+            assert command.wait() == 1
+        assert command.err[-1].startswith('closed: 1006')
+
+    def test_a_failed_connection_is_a_failure(self, command: Command) -> None:
+        assert command.run('ws://127.0.0.1:1/') == 1
+        assert command.err[0].startswith('error: connecting to 127.0.0.1:1 failed: ')
+
+    def test_what_the_server_says_does_not_steer_the_terminal(self, command: Command) -> None:
+        with serve(lambda ws: ws.on('open', lambda event: (ws.send('a\n\x1b[2J'), ws.close(1000, '\x1b[2J')))) as server:
+            assert command.run(url_of(server), '--listen-only') == 0
+        assert command.out == ['a\\n\\x1b[2J']
+        assert command.err[-1] == 'closed: 1000 \\x1b[2J'
+
+    def test_ctrl_c_closes_with_1000(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server))
+            command.wait_until_connected()
+            command.handlers[signal.SIGINT]()
+            assert command.wait() == 130
+            assert server.record.the_close().code == 1000
+        assert command.err[-1] == 'closed: 1000'
+
+    def test_ctrl_c_gives_up_connecting(self, command: Command) -> None:
+        with gevent.socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            listener.listen()
+            command.start(f'ws://127.0.0.1:{listener.getsockname()[1]}/')
+            with listener.accept()[0]:
+                command.handlers[signal.SIGINT]()
+                assert command.wait() == 130
+
+    def test_a_second_ctrl_c_does_not_wait_for_the_server(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server))
+            command.wait_until_connected()
+            server.ws._connection._stream.pause()
+            command.handlers[signal.SIGINT]()
+            command.handlers[signal.SIGINT]()
+            assert command.wait() == 130
+            assert command.err == [f'connected to {url_of(server)}']
+            server.ws._connection._stream.resume()
+            wait_until(lambda: command.err[-1] == 'closed: 1000')
+
+
+class TestUsageError:
+    """What cannot be done ends with status 2 and a reason."""
+
+    @pytest.mark.parametrize(('arguments', 'message'), [
+        (('http://x/',), "cannot connect to http://x/: url: the scheme must be ws or wss, not 'http'"),
+        (('ws://x/', '--header', 'x'), 'cannot connect to ws://x/: --header \'x\' is not of the form "NAME: VALUE"'),
+        (('ws://x/', '--ca', '/nowhere/at/all'), 'cannot connect to ws://x/: [Errno 2] No such file or directory'),
+    ])
+    def test_is_told(self, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
+        with pytest.raises(SystemExit) as caught:
+            main(['connect', *arguments])
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.splitlines()[-1] == f'faye-websocket: error: {message}'
+
+
+@pytest.mark.parametrize('value', ['nan', '-1', '-inf', 'soon', ''])
+@pytest.mark.parametrize('option', ['--wait', '--ping', '--timeout'])
+def test_a_time_that_is_none_is_told(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(['connect', 'ws://x/', f'{option}={value}'])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(
+        f'argument {option}: expected a number of seconds, at least 0, or inf, got {value!r}')
+
+
+def test_waits_for_the_server_without_end(command: Command) -> None:
+    with serve(lambda ws: ws.on('message', lambda event: ws.close(1000))) as server:
+        assert command.run(url_of(server), '--wait', 'inf', text='bye\n') == 0
+
+
+def test_a_line_of_any_length_is_read_in_linear_time(assert_linear: AssertLinear, tmp_path: Path) -> None:  # S6
+    path = tmp_path / 'lines'
+
+    def read(size: int) -> None:
+        path.write_bytes(b'ab\n\n' + bytes(size))
+        with open(path) as stream:
+            assert [len(line) for line in read_lines(stream)] == [2, 0, size]
+
+    assert_linear(read, 2_000_000)
+
+
+def test_lines_are_cut_wherever_the_pipe_cuts_them() -> None:
+    chunks = [b'a', b'b\nc', b'\n', b'\n', b'd\xc3', b'\xa4e\nf\ng', b'h', b'']
+    read_end, write_end = os.pipe()
+    with open(read_end) as stream:
+        def write() -> None:
+            for chunk in chunks:
+                os.write(write_end, chunk)
+                gevent.sleep(0.001)
+            os.close(write_end)
+
+        writer = gevent.spawn(write)
+        assert list(read_lines(stream)) == ['ab', 'c', '', 'd\xe4e', 'f', 'gh']
+        writer.get(timeout=5)
+
+
+@pytest.mark.parametrize(('data', 'dump'), [
+    (b'', '00000000'),
+    (b'0123456789abcdef', '00000000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  |0123456789abcdef|\n00000010'),
+    (b'0123456789abcdef\x7f', '00000000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  |0123456789abcdef|\n'
+                             f'00000010  {"7f":47}  |.|\n00000011'),
+])
+def test_the_dump_has_the_offset_the_bytes_and_the_length(data: bytes, dump: str) -> None:
+    assert hex_dump(data) == dump
+
+
+def test_only_control_characters_are_escaped() -> None:
+    assert printable('grüß \t\\n \U0001f600') == 'grüß \t\\n \U0001f600'
+    assert printable('\r\n\x00\x7f\x9b\u2028') == '\\r\\n\\x00\\x7f\\x9b\\u2028'
+
+
+def test_a_process_without_stdin_has_no_lines() -> None:
+    assert list(read_lines(None)) == []
+
+
+def test_what_cannot_be_read_has_no_lines(tmp_path: Path) -> None:
+    with (tmp_path / 'file').open('w') as stream:
+        assert list(read_lines(stream)) == []
+
+
+def test_a_real_ctrl_c_ends_the_process_with_status_130() -> None:
+    with serve() as server:
+        process = Popen(
+            [sys.executable, '-W', 'error', '-m', 'faye_websocket', 'connect', url_of(server)], cwd=ROOT, env=environment(),
+            stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        with process:
+            assert process.stderr.readline() == f'connected to {url_of(server)}\n'.encode()
+            os.kill(process.pid, signal.SIGINT)
+            assert process.wait(10) == 130
+            assert (process.stdout.read(), process.stderr.read()) == (b'', b'closed: 1000\n')

@@ -1,0 +1,304 @@
+"""Ctrl-C while the hub is at work: a KeyboardInterrupt, or what else the handler of a signal raises.
+
+gevent takes it to the main greenlet, and stops the watcher whose callback it has cut short. A program may go on after that, so
+no connection may be left that is open and deaf.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket as std_socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+from gevent import socket
+
+from faye_websocket import EventSource
+from faye_websocket.events import Event
+from faye_websocket.io import reactor as reactor_module
+from faye_websocket.io.reactor import Job, current_reactor
+from faye_websocket.io.stream import Stream
+from tests.support.local import Record, Response, hub_errors, joined, make_environ, run_threads, settle, wait_until
+from tests.support.processes import Endpoint, Process, read_text
+from tests.support.waiting import until_in_time
+from tests.support.waiting import wait_until as wait_blocking
+from tests.support.wire import CLOSE, PING, TEXT, RawClient, serialize_frame
+from tests.unit.io.test_stream import Recorder, Transport
+
+MESSAGE = serialize_frame(TEXT, b'hello')
+
+
+def interrupt(*arguments: Any) -> None:
+    """What Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupted() -> Iterator[None]:
+    """The block must let the hub run, which raises a KeyboardInterrupt here; gevent prints it, too."""
+    with hub_errors() as errors:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+        settle()
+    assert 'KeyboardInterrupt' in errors.getvalue()
+
+
+class TestConnection:
+    """What becomes of a connection."""
+
+    def test_gives_its_whole_messages_and_ends(self) -> None:
+        with joined() as pair, joined() as other:
+            record = Record(pair.ws)
+            ws, client = pair.open()
+            ws._connection._driver.on('ping', interrupt)
+            _, other_client = other.open()
+            other.ws.onmessage = lambda event: other.ws.send(event.data)
+            with interrupted():
+                client.send(MESSAGE + serialize_frame(PING) + serialize_frame(TEXT, b'lost'))
+                gevent.sleep(5)
+            event = record.the_close()
+            assert (record.messages, event.code, event.reason) == (['hello'], 1011, 'interrupted')
+            last = client.receive_frames()[-1]
+            assert (last.opcode, last.code, last.reason) == (CLOSE, 1011, 'interrupted')
+            other_client.send(MESSAGE)
+            assert other_client.receive_frame().payload == b'hello'
+
+    def test_that_is_an_event_stream_ends(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            environ = make_environ(ours, [('Accept', 'text/event-stream')])
+            es = EventSource(environ)
+            events: list[Any] = []
+            es.onclose = events.append
+            es(environ, Response())
+            ours.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n')
+            settle()
+            es._carrier.interrupted()  # type: ignore[attr-defined]
+            wait_until(lambda: events)
+            assert events[0].code == 1011
+
+
+class Parts:
+    """A stream with a transport that can be interrupted, and the peer's socket."""
+
+    def __init__(self) -> None:
+        ours, self.peer = std_socket.socketpair()
+        self.transport = Transport(ours)
+        self.owner = Recorder()
+        self.stream = Stream(self.transport, self.owner, current_reactor(), 100)
+        self.stream.start()
+
+    def interrupt_once(self, name: str) -> None:
+        """Interrupts the next call of one of the transport's methods."""
+        method = getattr(self.transport, name)
+
+        def interrupt_this(*arguments: Any) -> None:
+            setattr(self.transport, name, method)
+            raise KeyboardInterrupt
+
+        setattr(self.transport, name, interrupt_this)
+
+
+@pytest.fixture
+def parts() -> Iterator[Parts]:
+    """For one test."""
+    made = Parts()
+    yield made
+    made.stream.close()
+    made.peer.close()
+
+
+class TestStream:
+    """Its callbacks."""
+
+    def test_that_is_interrupted_while_it_reads_is_not_deaf(self, parts: Parts) -> None:
+        parts.interrupt_once('recv')
+        with interrupted():
+            parts.peer.send(b'hello')
+            gevent.sleep(5)
+        assert parts.owner.events == ['interrupted', b'hello']
+
+    def test_that_is_interrupted_while_it_writes_tells_its_owner(self, parts: Parts) -> None:
+        parts.transport.room = 1
+        parts.stream.write(b'hello')
+        parts.transport.room = None
+        parts.interrupt_once('send')
+        with interrupted():
+            gevent.sleep(5)
+        assert parts.owner.events == [('ended', 'interrupted')]
+
+    def test_whose_user_is_interrupted_while_it_writes_ends(self, parts: Parts) -> None:
+        parts.interrupt_once('send')
+        with pytest.raises(KeyboardInterrupt):
+            parts.stream.write(b'how much of this was sent?')
+        settle()
+        assert parts.owner.events == [('ended', 'interrupted')]
+
+
+class Task(Job):
+    """A job that may be interrupted."""
+
+    def __init__(self, log: list[str], name: str, work: Callable[[], Any] = lambda: None) -> None:
+        self.log, self.name, self.work = log, name, work
+
+    def drain(self) -> None:
+        """Its work."""
+        self.log.append(self.name)
+        self.work()
+
+    def rest(self) -> None:
+        """Interrupted, too."""
+        self.log.append(f'{self.name} rests')
+        raise KeyboardInterrupt
+
+    def recover(self) -> None:
+        """It was cut short."""
+        self.log.append(f'{self.name} recovers')
+
+
+class TestReactor:
+    """Jobs, and what other threads want called."""
+
+    def test_runs_the_jobs_that_are_left(self) -> None:
+        log: list[str] = []
+        reactor = current_reactor()
+        tasks = [Task(log, 'a', lambda: gevent.sleep(0.01)), Task(log, 'b')]
+        gevent.get_hub().loop.run_callback(lambda: [reactor.run(task, 0) for task in tasks])
+        with interrupted():
+            gevent.sleep(5)
+        assert log == ['a', 'a rests', 'b']
+
+    def test_has_a_job_recover(self) -> None:
+        log: list[str] = []
+        reactor = current_reactor()
+        tasks = [Task(log, 'a', interrupt), Task(log, 'b')]
+        gevent.get_hub().loop.run_callback(lambda: [reactor.run(task, 0) for task in tasks])
+        with interrupted():
+            with pytest.raises(KeyboardInterrupt):
+                # For the hub notices, too, that the first one is not done.
+                gevent.sleep(5)
+            gevent.sleep(5)
+        assert sorted(log) == ['a', 'a recovers', 'a rests', 'b']
+
+    def test_calls_what_is_left(self) -> None:
+        called: list[str] = []
+        reactor = current_reactor()
+        with interrupted():
+            run_threads(lambda: [reactor.call_soon(each) for each in (interrupt, lambda: called.append('left'))])
+            gevent.sleep(5)
+        wait_until(lambda: called)
+
+
+class TestDispatcher:
+    """The queue of events."""
+
+    def test_delivers_what_waited_for_its_turn_once(self) -> None:
+        with joined() as pair:
+            record = Record(pair.ws)
+            pair.open()
+            record.wait('open')
+            dispatcher = pair.ws._connection._dispatcher
+
+            def cut_short() -> None:
+                dispatcher.hold()
+                dispatcher.push(Event('drain'))
+                dispatcher.run()
+                dispatcher.recover()
+
+            gevent.get_hub().loop.run_callback(cut_short)
+            record.wait('drain')
+            settle()
+            assert record.types == ['open', 'drain']
+
+    @pytest.mark.parametrize('number', range(1, 4))
+    def test_delivers_all_or_ends_wherever_it_is_interrupted(
+            self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        calls: list[int] = []
+
+        def getpid() -> int:
+            calls.append(1)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return os.getpid()
+
+        with joined() as pair:
+            record = Record(pair.ws)
+            _, client = pair.open()
+            record.wait('open')
+            # In the middle of a fork everybody looks at the number of the process, again and again.
+            reactor_module._before_fork()
+            with monkeypatch.context() as patch, interrupted():
+                patch.setattr(reactor_module, 'os', SimpleNamespace(getpid=getpid))
+                client.send(MESSAGE)
+                gevent.sleep(5)
+            reactor_module._after_fork_in_parent()
+            wait_until(lambda: record.messages == ['hello'] or record.of('close'))
+
+
+#: How often a server is interrupted, and by how many clients it is kept busy meanwhile.
+INTERRUPTS, USERS = 7, 4
+BURST = b''.join(serialize_frame(TEXT, b'%03d' % number) for number in range(100))
+
+
+def use(server: Endpoint, are_open: threading.Barrier, is_over: threading.Event, fates: list[str]) -> None:
+    """Sends bursts until all is over, and writes down what became of the connection."""
+    try:
+        with RawClient(server, deadline=5) as client:
+            assert client.handshake().status == 101
+            are_open.wait()
+            while not is_over.is_set():
+                client.send(BURST)
+                for number in range(100):
+                    frame = client.receive_frame()
+                    if frame.opcode == CLOSE:
+                        fates.append('closed')
+                        return
+                    assert frame.payload == b'%03d' % number
+        fates.append('answered')
+    except (EOFError, OSError):
+        fates.append('ended')
+    except AssertionError as error:
+        fates.append(f'deaf: {error}')
+
+
+def interrupt_server(process: Process) -> list[str]:
+    """The fates of some clients of a server that is interrupted while it works for them."""
+    are_open, is_over, fates = threading.Barrier(USERS + 1, timeout=10), threading.Event(), list[str]()
+    port = re.findall(r'port (\d+)', read_text(process.stdout))[0]
+    arguments = (Endpoint(('127.0.0.1', int(port))), are_open, is_over, fates)
+    threads = [threading.Thread(target=use, args=arguments) for _ in range(USERS)]
+    for thread in threads:
+        thread.start()
+    are_open.wait()
+    before = read_text(process.stdout).count('ready')
+    for number in range(INTERRUPTS):
+        os.kill(process.pid, signal.SIGINT)
+        wait_blocking(lambda number=number: read_text(process.stdout).count('ready') > before + number, 'the interruption')
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    return fates
+
+
+@pytest.mark.parametrize('form', ['default', 'pure'])
+def test_no_connection_is_open_and_deaf_after_ctrl_c(tmp_path: Path, form: str) -> None:
+    env = {'FAYE_WEBSOCKET_PURE': '1' if form == 'pure' else ''}
+    process = Process([sys.executable, '-m', 'tests.support.interrupted'], tmp_path, env)
+    try:
+        process.wait_for_start(lambda: 'ready' in read_text(process.stdout))
+        # A signal may come in the fraction of a microsecond before a callback has begun, which only gevent could mend.
+        fates = until_in_time(
+            lambda: interrupt_server(process), lambda fates: not any(fate.startswith('deaf') for fate in fates))
+        assert len(fates) == USERS
+        assert set(fates) <= {'answered', 'closed', 'ended'}
+    finally:
+        process.stop()

@@ -1,0 +1,52 @@
+"""What has to be derived from: who forgets a method is told so, and those that may be left out do what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from faye_websocket.driver import Writer
+from faye_websocket.driver.emitter import Observer
+from faye_websocket.events import Event
+from faye_websocket.io.owner import Owner
+from faye_websocket.io.reactor import Job
+
+
+class Written(Writer):
+    """A writer that does no more than it must."""
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.data.append(data)
+
+
+@pytest.mark.parametrize('call', [
+    lambda: Observer().notify('open'),
+    lambda: Observer().message('hello'),
+    lambda: Owner().received(b'x'),
+    lambda: Owner().ended(''),
+    lambda: Owner().interrupted(),
+    lambda: Owner().drained(),
+    lambda: Owner().stopped(),
+    lambda: Owner().relieved(),
+    lambda: Owner().delivered(Event('open')),
+    lambda: Owner().failed(),
+    lambda: Job().drain(),
+    lambda: Job().rest(),
+    lambda: Job().recover(),
+    lambda: Writer().write(b'x'),
+])
+def test_a_method_that_was_forgotten_is_missed(call: Callable[[], object]) -> None:
+    with pytest.raises(NotImplementedError):
+        call()
+
+
+def test_the_other_verbs_of_a_writer_write() -> None:
+    writer = Written()
+    writer.write_parts(b'head', b'payload')
+    writer.write_urgent(b'pong', 'pong')
+    writer.write_last(b'close')
+    assert writer.data == [b'headpayload', b'pong', b'close']
