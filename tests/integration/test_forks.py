@@ -107,7 +107,7 @@ class Users:
     def _read(self, number: int) -> None:
         with RawClient(self.server, f'/events-{number}', EVENT_STREAM) as client:
             assert client.handshake().status == 200
-            client.receive(len(b'retry: 5000\r\n\r\n'))
+            client.receive(len(b'retry: 5000\r\n'))
             self._all_are_open.wait()
             for sent in range(1_000_000):
                 if self._is_over.is_set():

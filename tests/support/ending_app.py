@@ -155,6 +155,7 @@ CONVERSE: dict[str, Callable[[WebSocket], object]] = {
     'close() by us': close_at_once,
     'close() twice': lambda ws: close_at_once(ws, close_twice),
     'close() before open': close_before,
+    'EOF, with a fork': lambda ws: converse(ws, fork),
     'handler exception': lambda ws: converse(ws, raise_error),
     'killed greenlet': lambda ws: converse(ws, be_killed),
     'write failure': lambda ws: converse(ws, send_much),
