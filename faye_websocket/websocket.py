@@ -27,10 +27,10 @@ from .io.limits import make_limits
 from .io.reactor import current_reactor
 from .io.shutdown import registry
 from .io.transport import Sink, Transport
+from .servers.gevent_server import is_stopping, leave_pool, register
 from .servers.hijack import UNSENT_HEADERS, accepted, hijack, is_adapter
 from .servers.leftover import check_leftover
 from .servers.packed_environ import PackedEnviron
-from .servers.serving import leave_pool
 
 __all__ = ['WebSocket']
 
@@ -192,7 +192,7 @@ class WebSocket(DeclaredHandlers, API):
             raise UnsupportedServer(
                 'a WebSocket must be answered in the OS thread that it was made in: write "def" instead of "async def"'
             )
-        if self._refusal is None and registry.is_stopping():
+        if self._refusal is None and is_stopping():
             self._refusal = HandshakeError('503 Service Unavailable', 'the server is shutting down')
         if self._refusal is None:
             self._taken = hijack(self.environ, self._responded)
@@ -235,10 +235,10 @@ class WebSocket(DeclaredHandlers, API):
         """Accepts the handshake, unless that was done."""
         taken, self._taken = self._taken, None
         if taken is not None:
-            registry.add(self._connection)
+            register(self._connection)
             self._connection.accept(*taken, headers or [])
             self._environ = PackedEnviron(self.environ)
-            if registry.is_stopping():
+            if is_stopping():
                 # It began while the server was at this response.
                 self._connection.close(CloseCode.GOING_AWAY, '')
 

@@ -30,6 +30,7 @@ from ..io.limits import BURST, Limits
 from ..io.owner import Owner
 from ..io.reactor import Job, Reactor, wait_forever
 from ..io.shutdown import registry
+from ..servers.gevent_server import is_stopping, register
 
 __all__ = ['StreamingConnection', 'StreamingResponse']
 
@@ -185,9 +186,9 @@ class StreamingConnection(Owner):
             if self.ready_state != CONNECTING:
                 return
             self._state = OPEN
-        registry.add(self)
+        register(self)
         self._dispatcher.push(Event('open'))
-        if registry.is_stopping():
+        if is_stopping():
             self.close(CloseCode.GOING_AWAY, '')
 
     def _begin_close(self, event: CloseEvent, last: list[bytes] | None = None) -> None:

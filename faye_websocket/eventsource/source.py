@@ -22,8 +22,8 @@ from ..http.url import determine_url
 from ..io.connection import Connection, Target
 from ..io.limits import Limits, bound_time, check_number, make_limits
 from ..io.reactor import current_reactor
-from ..io.shutdown import registry
 from ..io.transport import Sink, Transport
+from ..servers.gevent_server import is_stopping, register
 from ..servers.hijack import TakeFound, find_adapter, hijack
 from .response_carrier import StreamingConnection
 
@@ -229,11 +229,11 @@ class _SocketConnection(Connection):
             # Too much was sent before there was anybody to take it.
             self._drop(transport)
             return None
-        registry.add(self)
+        register(self)
         # RFC 9112 section 6.3: without a length the body ends with the connection. A proxy makes of it what its client wants.
         kept = [header for header in headers if header[0].lower() not in _FRAMING]
         self.accept(transport, b'', [*kept, ('Connection', 'close')])
-        if registry.is_stopping():
+        if is_stopping():
             self.close(CloseCode.GOING_AWAY, '')
         return None
 

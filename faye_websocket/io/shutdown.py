@@ -25,11 +25,10 @@ import gevent.event
 from ..driver.base import CLOSING, OPEN
 from ..driver.codes import CloseCode
 from ..driver.control_frames import check_close
-from ..servers.serving import find_server, is_stopped, stop_event
 from .limits import TURN, bound_time
 from .reactor import current_reactor
 
-__all__ = ['Registry', 'close_all', 'registry']
+__all__ = ['Closable', 'Registry', 'close_all', 'registry']
 
 logger = logging.getLogger('faye_websocket')
 
@@ -71,7 +70,7 @@ class _Client(Protocol):
 
 
 class Registry:
-    """The sockets, by the server that they came from; and who waits until they are gone."""
+    """The sockets, by the stop event of the server that each came from."""
 
     def __init__(self) -> None:
         self._pid = 0
@@ -90,10 +89,10 @@ class Registry:
 
     # ---- what there is
 
-    def add(self, socket: Closable) -> None:
-        """Register an open socket. To be called in the greenlet of its request."""
+    def add(self, socket: Closable, stop: gevent.event.Event | None) -> None:
+        """Register an open socket, which is closed when ``stop`` is set."""
         self._adopt()
-        self._group().add(socket)
+        self._group(stop).add(socket)
 
     def discard(self, socket: Closable) -> None:
         """Forget a socket, which is gone; in any OS thread."""
@@ -130,16 +129,14 @@ class Registry:
             self._reset()
             self._pid = os.getpid()
 
-    def _group(self) -> set[Closable]:
-        """Return the sockets of the server that the calling greenlet works for."""
-        server = find_server()
-        event = None if server is None else stop_event(server)
-        if event is None or event.is_set():
+    def _group(self, stop: gevent.event.Event | None) -> set[Closable]:
+        """Return the sockets of the server with this stop event."""
+        if stop is None or stop.is_set():
             return self._groups[None]
-        group = self._groups.get(event)
+        group = self._groups.get(stop)
         if group is None:
-            group = self._groups[event] = set()
-            event.rawlink(self._stopped)
+            group = self._groups[stop] = set()
+            stop.rawlink(self._stopped)
         return group
 
     def _sockets(self) -> list[Closable]:
@@ -155,10 +152,6 @@ class Registry:
     def is_closing(self) -> bool:
         """Whether somebody waits until all sockets are gone."""
         return bool(self._waits)
-
-    def is_stopping(self) -> bool:
-        """Whether the request that the calling greenlet works for must not open a socket."""
-        return bool(self._waits) or ((server := find_server()) is not None and is_stopped(server))
 
     def close_all(self, code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None) -> None:
         """See the module's ``close_all``."""

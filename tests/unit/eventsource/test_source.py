@@ -21,7 +21,6 @@ from gevent.pywsgi import WSGIServer
 from faye_websocket import EventSource, close_all, is_eventsource, register_adapter
 from faye_websocket.eventsource.response_carrier import StreamingConnection
 from faye_websocket.io.connection import Connection
-from faye_websocket.io.shutdown import registry
 from faye_websocket.servers.hijack import ADAPTERS
 from tests.support.certificates import session_certificate
 from tests.support.eventstream import ACCEPT, EventClient, ServerEvent, unchunked
@@ -316,7 +315,7 @@ class TestConnecting:
             assert describe(record.the_close()) == (1013, 'slow consumer', False)
 
     def test_it_ends_at_once_while_all_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(registry, 'is_stopping', lambda: True)
+        monkeypatch.setattr('faye_websocket.eventsource.source.is_stopping', lambda: True)
         with joined() as pair:
             record = Record(pair.es)
             pair.start()

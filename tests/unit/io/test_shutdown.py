@@ -209,14 +209,14 @@ class TestCloseAll:
             log.append('closed')
 
         for _ in range(3):
-            registry.add(Fake(registry, close))
+            registry.add(Fake(registry, close), None)
         close_all()
         assert log == ['closed', 'hub'] * 3
 
     def test_closes_no_more_after_its_timeout(self, registry: Registry) -> None:
         fakes = [Fake(registry, lambda: time.sleep(0.02)) for _ in range(5)]
         for fake in fakes:
-            registry.add(fake)
+            registry.add(fake, None)
         close_all(timeout=0.03)
         assert sorted({tuple(fake.calls) for fake in fakes}) == [('abort',), ('close',)]
 
@@ -227,7 +227,7 @@ class TestCloseAll:
 
         with joined() as pair:
             pair.open()
-            registry.add(Fake(registry, fail))
+            registry.add(Fake(registry, fail), None)
             close_all(timeout=0.05)
             assert pair.client.receive_frame().code == 1001
             assert [record.getMessage().startswith('closing <') for record in caplog.records] == [True]
@@ -699,9 +699,9 @@ os._exit(0)
                 sockets.discard(self)
 
         parents, childs = Socket(), Socket()
-        sockets.add(parents)
+        sockets.add(parents, None)
         monkeypatch.setattr(os, 'getpid', lambda: -1)
         sockets.close_all()
-        sockets.add(childs)
+        sockets.add(childs, None)
         sockets.close_all(timeout=1)
         assert (parents.closed, childs.closed) == (0, 1)

@@ -16,7 +16,8 @@ from gevent.pool import Group, Pool
 from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
 
-from faye_websocket.servers.serving import find_server, is_stopped, leave_pool
+from faye_websocket.servers import gevent_server
+from faye_websocket.servers.gevent_server import find_server, is_stopping, leave_pool
 from tests.support.local import settle, wait_until
 
 
@@ -79,22 +80,27 @@ class TestFindServer:
             assert found == [None]
 
 
-class TestIsStopped:
-    """is_stopped."""
+class TestIsStopping:
+    """is_stopping."""
 
-    def test_is_true_from_stop_to_start(self) -> None:
+    def test_is_false_without_a_server(self) -> None:
+        assert not is_stopping()
+
+    def test_is_true_from_stop_to_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
         server = WSGIServer(('127.0.0.1', 0), lambda *arguments: None)
+        monkeypatch.setattr(gevent_server, 'find_server', lambda: server)
         seen = []
         for change in (lambda: None, server.start, server.stop, server.start, server.stop):
             change()
-            seen.append(is_stopped(server))
+            seen.append(is_stopping())
         assert seen == [False, False, True, False, True]
 
-    def test_is_true_of_a_server_of_gunicorns(self) -> None:
+    def test_is_true_of_a_server_of_gunicorns(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with serving(lambda: None) as server:
-            assert not is_stopped(server)
+            monkeypatch.setattr(gevent_server, 'find_server', lambda: server)
+            assert not is_stopping()
             server.close()
-            assert is_stopped(server)
+            assert is_stopping()
 
 
 class TestLeavePool:

@@ -13,10 +13,11 @@ from types import MethodType
 
 import gevent
 from gevent.baseserver import BaseServer
-from gevent.event import Event
 from gevent.pool import Group
 
-__all__ = ['find_server', 'is_stopped', 'leave_pool', 'stop_event']
+from ..io.shutdown import Closable, registry
+
+__all__ = ['find_server', 'is_stopping', 'leave_pool', 'register']
 
 
 def find_server() -> BaseServer | None:
@@ -40,13 +41,22 @@ def _spawner(arguments: object) -> BaseServer | None:
     return None
 
 
-def stop_event(server: BaseServer) -> Event:
-    """Return what is set when the server begins to stop, before it waits for its requests."""
-    return server._stop_event
+def register(socket: Closable) -> None:
+    """Register an open socket, which is closed when the server of this request stops."""
+    server = find_server()
+    registry.add(socket, None if server is None else server._stop_event)
 
 
-def is_stopped(server: BaseServer) -> bool:
-    """Whether the server was stopped; False for one that was never started."""
+def is_stopping() -> bool:
+    """Return whether this request must not open a socket: all are being closed.
+
+    A server that was never started is not stopping.
+    """
+    if registry.is_closing:
+        return True
+    server = find_server()
+    if server is None:
+        return False
     return server._stop_event.is_set() and '_handle' not in vars(server)
 
 
