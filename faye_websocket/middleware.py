@@ -21,6 +21,7 @@ from .http.head import HeaderList, check_headers
 from .http.origin import make_origin_check
 from .io.limits import make_limits
 from .io.shutdown import registry
+from .io.transport import Transport
 from .websocket import StartResponse, WebSocket
 
 __all__ = ['SocketMiddleware']
@@ -63,8 +64,8 @@ class HandledSocket(WebSocket):
         super().__init__(environ, **options)
         self._handler: Handler | None = handler
 
-    def _accept(self, headers: HeaderList | None = None) -> None:
-        super()._accept(headers)
+    def _accepted(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
+        super()._accepted(transport, received, headers)
         handler, self._handler = self._handler, None
         if handler is not None:
             registry.add_greenlet(gevent.spawn(self._handle, handler), self._connection)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,9 +25,10 @@ from .io.connection import Connection
 from .io.limits import make_limits
 from .io.reactor import current_reactor
 from .io.shutdown import registry
-from .io.transport import Sink, Transport
+from .io.transport import Transport
 from .servers.gevent_server import is_stopping, leave_pool, register
-from .servers.hijack import UNSENT_HEADERS, accepted, hijack, is_adapter
+from .servers.handover import Handover, refuse, respond_late
+from .servers.hijack import has_adapter, hijack, lasting_environ
 from .servers.leftover import check_leftover
 from .servers.packed_environ import PackedEnviron
 
@@ -37,9 +37,6 @@ __all__ = ['WebSocket']
 StartResponse = Callable[..., Any]
 
 logger = logging.getLogger('faye_websocket')
-
-_ACCEPTANCE = b'HTTP/1.1 101 '
-_COOKIE = re.compile(rb'^set-cookie:[ \t]*([^\r\n]*)', re.IGNORECASE | re.MULTILINE)
 
 
 class WebSocket(DeclaredHandlers, API):
@@ -66,7 +63,7 @@ class WebSocket(DeclaredHandlers, API):
     one, gets an HTTP error as its response.
     """
 
-    __slots__ = ('__dict__', '__weakref__', '_environ', '_is_in_view', '_is_started', '_refusal', '_taken')
+    __slots__ = ('__dict__', '__weakref__', '_environ', '_handover', '_is_begun', '_refusal')
 
     is_websocket = staticmethod(is_websocket)
     Client = Client
@@ -93,14 +90,10 @@ class WebSocket(DeclaredHandlers, API):
         max_queued: float = 2**24,
     ) -> None:
         super().__init__()
-        if 'uwsgi.version' in environ:
-            # uWSGI empties its own when the request ends.
-            environ = dict(environ)
+        environ = lasting_environ(environ)
         self._environ: dict[str, Any] | PackedEnviron = environ
-        self._is_started = False
-        # The handshake was made by a view in greenlet style, which has not returned yet.
-        self._is_in_view = False
-        self._taken: tuple[Transport, bytes] | None = None
+        self._is_begun = False
+        self._handover: Handover | None = None
         limits = make_limits(
             max_length=max_length,
             max_fragments=max_fragments,
@@ -130,7 +123,7 @@ class WebSocket(DeclaredHandlers, API):
 
         ValueError if it is not; see ``register_adapter``.
         """
-        if not is_adapter(name):
+        if not has_adapter(name):
             raise ValueError(f'name: there is no adapter {name!r}')
 
     @property
@@ -151,40 +144,35 @@ class WebSocket(DeclaredHandlers, API):
         return self.wsgi_response(start_response)
 
     def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
-        """Makes the handshake, unless that was done, and returns the WSGI response. Ruby's rack_response.
+        """Make the handshake, unless that was done, and return the WSGI response.
 
-        What the application and its middleware add to this response as cookies goes out with the handshake. Raises
-        UnsupportedServer when the server's socket cannot be had.
+        Ruby's ``rack_response``. The cookies that the application and its middleware add
+        to this response go out with the handshake. Raises UnsupportedServer when the
+        server's socket cannot be had; the text names the fix.
         """
-        self._take()
-        if self._is_in_view:
-            # The head shows whether this response, or another in its place, came so far.
-            start_response('101 Switching Protocols', list(UNSENT_HEADERS))
-            return []
-        if self._refusal is None:
-            return accepted(start_response, self._accept)
-        body = f'{self._refusal}\n'.encode()
-        headers = refusal_headers(self._refusal, body)
-        if str(self.environ.get('SERVER_SOFTWARE', '')).startswith('WSGIServer/'):
-            # wsgiref takes no "hop-by-hop" headers, and keeps no connection.
-            headers = [pair for pair in headers if pair[0] != 'Connection']
-        start_response(self._refusal.status, headers)
-        return [body]
+        self._begin()
+        if self._refusal is not None:
+            body = f'{self._refusal}\n'.encode()
+            headers = refusal_headers(self._refusal, body)
+            return refuse(self.environ, start_response, self._refusal.status, headers, body)
+        if self._handover is None:
+            return respond_late(start_response)
+        return self._handover.respond(start_response)
 
     def _start(self) -> None:
         """Make the handshake now, in greenlet style, unless that was done."""
-        if not self._is_started:
-            self._take()
-            self._is_in_view = self._refusal is None
-            self._accept()
-            if self._is_in_view:
-                # From now on this greenlet is no request of the server's.
-                leave_pool()
-                registry.add_greenlet(gevent.getcurrent(), self._connection)
+        if self._is_begun:
+            return
+        self._begin()
+        if self._handover is not None:
+            self._handover.accept()
+            # From now on this greenlet is no request of the server's.
+            leave_pool()
+            registry.add_greenlet(gevent.getcurrent(), self._connection)
 
-    def _take(self) -> None:
-        """Takes the socket from the server."""
-        if self._is_started:
+    def _begin(self) -> None:
+        """Take the connection from the server, or refuse the handshake."""
+        if self._is_begun:
             return
         check_leftover(self.environ)
         if not self._connection.is_at_home:
@@ -195,32 +183,33 @@ class WebSocket(DeclaredHandlers, API):
         if self._refusal is None and is_stopping():
             self._refusal = HandshakeError('503 Service Unavailable', 'the server is shutting down')
         if self._refusal is None:
-            self._taken = hijack(self.environ, self._responded)
-            self._is_started = True
+            self._handover = Handover(
+                self.environ,
+                accepted=self._accepted,
+                replaced=self._connection.relay,
+                view_failed=self._view_failed,
+            )
+            self._is_begun = True
         else:
-            self._is_started = True
+            self._is_begun = True
             self._refuse(self._refusal)
             self._environ = PackedEnviron(self.environ)
 
-    def _responded(self, head: bytes) -> Sink | None:
-        """The server has written a head, which nobody has seen yet; the handshake may have been made before."""
-        if self._is_in_view:
-            self._is_in_view = False
-            if not head.startswith(_ACCEPTANCE):
-                self._view_failed(head)
-            return None
-        if self._taken is None or head.startswith(_ACCEPTANCE):
-            self._accept([('Set-Cookie', value.decode('latin-1')) for value in _COOKIE.findall(head)])
-            return None
-        # Something around the application would not have its response: a view that was wrapped, a middleware, an error.
-        (transport, _), self._taken = self._taken, None
-        return self._connection.relay(transport, head)
+    def _accepted(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
+        """Open the connection, which has left its server."""
+        self._handover = None
+        register(self._connection)
+        self._connection.accept(transport, received, headers)
+        self._environ = PackedEnviron(self.environ)
+        if is_stopping():
+            # It began while the server was at this response.
+            self._connection.close(CloseCode.GOING_AWAY, '')
 
     def _view_failed(self, head: bytes) -> None:
-        """A view in greenlet style has ended in another way than by returning this socket.
+        """End the connection: a view in greenlet style has not returned this socket.
 
-        Its server is handling what it has raised, if anything, and logs the traceback, which
-        may not say what the request was.
+        Its server is handling what the view has raised, if anything, and logs the
+        traceback, which may not say what the request was.
         """
         if self.ready_state == self.CLOSED:
             return
@@ -230,17 +219,6 @@ class WebSocket(DeclaredHandlers, API):
             error = HandshakeError('', f'the view gave another response once the handshake was made: {status}')
         logger.error('view of %s failed: %r', self.url, error)
         self._connection.application_failed(error)
-
-    def _accept(self, headers: HeaderList | None = None) -> None:
-        """Accepts the handshake, unless that was done."""
-        taken, self._taken = self._taken, None
-        if taken is not None:
-            register(self._connection)
-            self._connection.accept(*taken, headers or [])
-            self._environ = PackedEnviron(self.environ)
-            if is_stopping():
-                # It began while the server was at this response.
-                self._connection.close(CloseCode.GOING_AWAY, '')
 
     def _refuse(self, refusal: HandshakeError) -> None:
         """Writes the refusal and ends the connection, so that no request behind it is served.

@@ -23,8 +23,9 @@ from ..io.connection import Connection, Target
 from ..io.limits import Limits, bound_time, check_number, make_limits
 from ..io.reactor import current_reactor
 from ..io.transport import Sink, Transport
+from ..servers.adapter import TakeFound
 from ..servers.gevent_server import is_stopping, register
-from ..servers.hijack import TakeFound, find_adapter, hijack
+from ..servers.hijack import find_adapter, hijack
 from .response_carrier import StreamingConnection
 
 __all__ = ['EventSource']

@@ -14,19 +14,20 @@ from typing import Any
 
 import gevent.socket
 
+from .adapter import SUPPORTED, Adapter, explain_input
 from .stack import find_variables
 
-__all__ = ['find_socket', 'has_gevent']
+__all__ = ['GUNICORN']
 
 
-def has_gevent(environ: Mapping[str, Any]) -> bool:
+def _has_gevent(environ: Mapping[str, Any]) -> bool:
     """Return whether the request is from a gunicorn worker that runs on gevent."""
     return isinstance(environ.get('gunicorn.socket'), gevent.socket.socket)
 
 
-def find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] | None:
+def _find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] | None:
     """Return the request's socket and what takes the bytes read ahead, or None."""
-    if not has_gevent(environ):
+    if not _has_gevent(environ):
         return None
     sock = environ['gunicorn.socket']
     if 'wsgi.input' not in environ:
@@ -51,3 +52,19 @@ def _empty(reader: Any) -> bytes:
     """Return what was read ahead, and leave nothing for gunicorn to take for HTTP."""
     received, reader.buf = reader.buf.getvalue(), io.BytesIO()
     return bytes(received)
+
+
+def _explain(environ: Mapping[str, Any]) -> str | None:
+    if 'gunicorn.socket' not in environ:
+        return None
+    if _has_gevent(environ):
+        return explain_input(environ)
+    return f'this gunicorn worker does not run on gevent: start gunicorn with -k gevent. {SUPPORTED}'
+
+
+GUNICORN = Adapter(
+    _find_socket,
+    explain=_explain,
+    request_keys=frozenset({'gunicorn.socket'}),
+    responders=frozenset({'gunicorn.http.wsgi.Response'}),
+)

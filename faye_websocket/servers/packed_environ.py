@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from .hijack import ADAPTERS
+
 __all__ = ['PackedEnviron']
 
 # What belongs to the request and ends with it.
-_DROPPED = frozenset(
-    {'gunicorn.sock', 'gunicorn.socket', 'werkzeug.request', 'werkzeug.socket', 'wsgi.early_hints', 'wsgi.input'}
+_DROPPED = frozenset({'wsgi.early_hints', 'wsgi.input'}).union(
+    *(adapter.request_keys for adapter in ADAPTERS.values())
 )
 _SEPARATOR = '\0'
 

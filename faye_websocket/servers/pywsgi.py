@@ -12,18 +12,13 @@ from typing import Any
 
 import gevent.socket
 
+from .adapter import Adapter, explain_input
 from .stack import find_variables
 
-__all__ = ['find_socket', 'is_pywsgi']
+__all__ = ['PYWSGI']
 
 
-def is_pywsgi(environ: Mapping[str, Any]) -> bool:
-    """Return whether the request is from gevent.pywsgi, as far as it names itself."""
-    software = str(environ.get('SERVER_SOFTWARE', ''))
-    return 'gunicorn.sock' in environ or software.startswith('gevent/')
-
-
-def find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] | None:
+def _find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] | None:
     """Return the request's socket and what takes the bytes read ahead, or None."""
     if 'wsgi.input' not in environ:
         return None
@@ -50,3 +45,19 @@ def _is_same_request(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool
     return any(
         len(theirs[name]) > 1 and theirs[name] is ours.get(name) for name in names
     )
+
+
+def _explain(environ: Mapping[str, Any]) -> str | None:
+    software = str(environ.get('SERVER_SOFTWARE', ''))
+    is_pywsgi = 'gunicorn.sock' in environ or software.startswith('gevent/')
+    return explain_input(environ) if is_pywsgi else None
+
+
+PYWSGI = Adapter(
+    _find_socket,
+    explain=_explain,
+    request_keys=frozenset({'gunicorn.sock'}),
+    responders=frozenset(
+        {'gevent.pywsgi.WSGIHandler', 'gunicorn.workers.ggevent.PyWSGIHandler'}
+    ),
+)

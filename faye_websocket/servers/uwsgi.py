@@ -24,8 +24,9 @@ import gevent.socket
 
 from ..io.reactor import stay_in
 from ..io.transport import TAKEN
+from .adapter import SUPPORTED, Adapter
 
-__all__ = ['explain', 'has_socket', 'is_uwsgi', 'take']
+__all__ = ['UWSGI']
 
 # What has uWSGI itself speak TLS, so that its descriptor takes no plain bytes.
 _TLS_OPTIONS = frozenset({'https-socket', 'ssl-socket', 'suwsgi-socket'})
@@ -34,24 +35,27 @@ _TLS_OPTIONS = frozenset({'https-socket', 'ssl-socket', 'suwsgi-socket'})
 _inodes: set[int] = set()
 
 
-def is_uwsgi(environ: Mapping[str, Any]) -> bool:
+def _is_uwsgi(environ: Mapping[str, Any]) -> bool:
     """Return whether the request is from uWSGI."""
     return 'uwsgi.version' in environ
 
 
-def has_socket(environ: Mapping[str, Any]) -> bool:
+def _has_socket(environ: Mapping[str, Any]) -> bool:
     """Return whether the request is from a uWSGI whose connection can be taken."""
-    return is_uwsgi(environ) and _has_gevent() and not _has_tls(environ)
+    return _is_uwsgi(environ) and _has_gevent() and not _has_tls(environ)
 
 
-def explain() -> str:
-    """Return why a connection of uWSGI's cannot be taken."""
+def _explain(environ: Mapping[str, Any]) -> str | None:
+    if not _is_uwsgi(environ):
+        return None
     if not _has_gevent():
-        return 'this uWSGI does not run on gevent: start it with --gevent 100'
-    return "the connection is in the hands of uWSGI's own TLS: have a proxy speak TLS"
+        why = 'this uWSGI does not run on gevent: start it with --gevent 100'
+    else:
+        why = "the connection is in the hands of uWSGI's own TLS: have a proxy speak TLS"
+    return f'{why}. {SUPPORTED}'
 
 
-def take(environ: Mapping[str, Any]) -> tuple[Any, bytes]:
+def _take(environ: Mapping[str, Any]) -> tuple[Any, bytes]:
     """Move the connection to a socket of our own. Raises RuntimeError if that was done."""
     descriptor = _uwsgi().connection_fd()
     if os.fstat(descriptor).st_ino in _inodes:
@@ -97,3 +101,6 @@ def _has_tls(environ: Mapping[str, Any]) -> bool:
 def _uwsgi() -> Any:
     """Return the module that only exists inside of uWSGI."""
     return import_module('uwsgi')
+
+
+UWSGI = Adapter(_take, _has_socket, _explain, clears_environ=_is_uwsgi)

@@ -14,7 +14,7 @@ from gevent import socket
 from gevent.pywsgi import WSGIHandler
 
 from faye_websocket import EventSource, UnsupportedServer, WebSocket, register_adapter
-from faye_websocket.servers.hijack import ADAPTERS, hijack, is_adapter
+from faye_websocket.servers.hijack import ADAPTERS, has_adapter, hijack
 from faye_websocket.testing import connect
 from tests.support.local import Record, joined, make_environ, serve, settle, tcp_pair, wait_until
 from tests.support.wire import CLOSE, HIXIE_76, HIXIE_76_BODY, HIXIE_76_PROOF, RFC_6455, TEXT, serialize_frame
@@ -354,9 +354,9 @@ class TestAdapters:
         monkeypatch.setattr('faye_websocket.servers.hijack.ADAPTERS', ADAPTERS.copy())
 
     def test_those_of_the_library_are_known(self) -> None:
-        assert is_adapter('gevent')
-        assert is_adapter('gunicorn')
-        assert not is_adapter('mine')
+        assert has_adapter('gevent')
+        assert has_adapter('gunicorn')
+        assert not has_adapter('mine')
 
     @pytest.mark.parametrize('received', [b'behind', lambda: b'behind'], ids=['bytes', 'a function'])
     def test_a_new_one_is_asked(self, received: Any) -> None:

@@ -16,7 +16,7 @@ from faye_websocket.eventsource.response_carrier import StreamingConnection
 from faye_websocket.io.connection import Connection
 from faye_websocket.io.transport import take_out
 from faye_websocket.servers.hijack import hijack
-from faye_websocket.servers.uwsgi import has_socket, take
+from faye_websocket.servers.uwsgi import UWSGI
 from tests.support.eventstream import ACCEPT
 from tests.support.local import make_environ, settle
 
@@ -38,7 +38,7 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Any]]:
 
 
 def test_leaves_other_servers_alone() -> None:
-    assert not has_socket({'SERVER_SOFTWARE': 'gevent/26.9'})
+    assert not UWSGI.is_for({'SERVER_SOFTWARE': 'gevent/26.9'})
 
 
 @pytest.mark.parametrize(('scheme', 'option', 'expected'), [
@@ -48,7 +48,7 @@ def test_takes_no_connection_on_which_uwsgi_speaks_tls(
     module = SimpleNamespace(loop=b'gevent', opt={option: b'127.0.0.1:443'})
     monkeypatch.setitem(sys.modules, 'uwsgi', module)  # type: ignore[arg-type]
     environ = make_environ(None, ACCEPT, **{**ENVIRON, 'wsgi.url_scheme': scheme})
-    assert has_socket(environ) is expected
+    assert UWSGI.is_for(environ) is expected
     if not expected:
         assert isinstance(EventSource(environ)._carrier, StreamingConnection)
         with pytest.raises(UnsupportedServer, match="^the connection is in the hands of uWSGI's own TLS"):
@@ -88,7 +88,7 @@ def test_an_event_source_takes_the_connection_with_its_response(connection: tupl
 
 def test_takes_the_connection(connection: tuple[int, Any]) -> None:
     descriptor, client = connection
-    sock, received = take(ENVIRON)
+    sock, received = UWSGI.find_socket(ENVIRON)
     assert received == b''
     with sock:
         sock.sendall(b'hello')
@@ -100,7 +100,7 @@ def test_takes_the_connection(connection: tuple[int, Any]) -> None:
 def test_passes_on_what_the_server_writes_and_lets_it_read_the_end(connection: tuple[int, Any]) -> None:
     descriptor, client = connection
     heads: list[bytes] = []
-    sock, _ = take(ENVIRON)
+    sock, _ = UWSGI.find_socket(ENVIRON)
     transport = take_out(sock, heads.append)
     os.write(descriptor, b'HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=1\r\n\r\n')
     assert os.read(descriptor, 1) == b''
@@ -131,7 +131,7 @@ def test_takes_a_connection_once(connection: tuple[int, Any]) -> None:
 
 def test_passes_nothing_on_to_a_client_that_is_gone(connection: tuple[int, Any]) -> None:
     descriptor, client = connection
-    sock, _ = take(ENVIRON)
+    sock, _ = UWSGI.find_socket(ENVIRON)
     client.close()
     os.write(descriptor, b'1' * 10)
     os.close(descriptor)

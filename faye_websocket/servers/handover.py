@@ -1,0 +1,148 @@
+"""Handover: how the response to an accepted handshake gets out.
+
+1. ``Handover(environ, ...)`` takes the connection out of the server's hands, and
+   leaves a stub in its place.
+2. ``respond`` gives the server a response, a 101 without a body. Middleware may add to
+   it, or put another one in its place. What the server then writes goes to the stub,
+   and the head of it comes to ``_written``.
+3. If it is a 101, or the server builds no head, ``accepted`` is called: the driver
+   writes the real 101. If it is another response, ``replaced`` is called, and this
+   response goes to the client.
+
+In greenlet style ``accept`` goes to step 3 at once, while the application still runs.
+Step 2 follows when the application returns; another response than 101 comes too late
+then, and ``view_failed`` is called with its head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..http.head import HeaderList
+from ..io.transport import Sink, Transport
+from .hijack import ADAPTERS, hijack
+
+__all__ = ['Handover', 'refuse', 'respond_late']
+
+StartResponse = Callable[..., Any]
+
+_STATUS = '101 Switching Protocols'
+_ACCEPTANCE = b'HTTP/1.1 101 '
+_COOKIE = re.compile(rb'^set-cookie:[ \t]*([^\r\n]*)', re.IGNORECASE | re.MULTILINE)
+# For whoever checks the response on its way: wsgiref.validate insists on a type, and
+# Werkzeug's LintMiddleware on a length. The head that goes out is the driver's.
+_UNSENT_HEADERS = (('Content-Type', 'text/plain'), ('Content-Length', '0'))
+
+
+class Handover:
+    """A connection on its way from the server to a socket.
+
+    - ``accepted(transport, received, headers)`` opens the connection; ``headers`` were
+      added to the response on its way.
+    - ``replaced(transport, head)`` sends another response, and returns what is called
+      with the rest of it, or None.
+    - ``view_failed(head)`` ends the connection: the application has raised, or returned
+      something else, after the handshake.
+    """
+
+    __slots__ = ('_accepted', '_is_early', '_replaced', '_taken', '_view_failed')
+
+    def __init__(
+        self,
+        environ: Mapping[str, Any],
+        *,
+        accepted: Callable[[Transport, bytes, HeaderList], object],
+        replaced: Callable[[Transport, bytes], Sink | None],
+        view_failed: Callable[[bytes], object],
+    ) -> None:
+        """Take the connection. Raises as ``hijack`` does."""
+        self._accepted = accepted
+        self._replaced = replaced
+        self._view_failed = view_failed
+        # Whether the handshake was made before the application returned.
+        self._is_early = False
+        self._taken: tuple[Transport, bytes] | None = hijack(environ, self._written)
+
+    def accept(self) -> None:
+        """Make the handshake now, while the application still runs."""
+        self._is_early = True
+        self._finish([])
+
+    def respond(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Return the response for the server: a line in its log, and no body."""
+        responder = getattr(start_response, '__self__', None)
+        if not _may_skip_head(responder):
+            return respond_late(start_response)
+        start_response(_STATUS, [])
+        return _NoBody(responder, self._finish)
+
+    def _finish(self, headers: HeaderList) -> None:
+        """Open the connection, unless that was done."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            self._accepted(*taken, headers)
+
+    def _written(self, head: bytes) -> Sink | None:
+        """Look at the head that the server has written; empty if it closes without one."""
+        is_acceptance = head.startswith(_ACCEPTANCE)
+        if self._is_early:
+            self._is_early = False
+            if not is_acceptance:
+                self._view_failed(head)
+        elif is_acceptance:
+            cookies = _COOKIE.findall(head)
+            self._finish([('Set-Cookie', value.decode('latin-1')) for value in cookies])
+        elif self._taken is not None:
+            (transport, _), self._taken = self._taken, None
+            return self._replaced(transport, head)
+        return None
+
+
+class _NoBody:
+    """An empty response body.
+
+    Iterating over it tells the server that the head has been sent, so that it does not
+    build one that nobody would read, which takes a twelfth of a handshake's time. Until
+    then a middleware may still put another response in its place.
+    """
+
+    __slots__ = ('_finish', '_responder')
+
+    def __init__(self, responder: Any, finish: Callable[[HeaderList], object]) -> None:
+        self._responder = responder
+        self._finish = finish
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._finish([])
+        # With the latter gevent.pywsgi looks for no other request; gunicorn does not
+        # know it.
+        self._responder.headers_sent = self._responder.close_connection = True
+        return iter(())
+
+
+def respond_late(start_response: StartResponse) -> Iterable[bytes]:
+    """Return the response for the server where the handshake was made before."""
+    start_response(_STATUS, list(_UNSENT_HEADERS))
+    return []
+
+
+def _may_skip_head(responder: Any) -> bool:
+    """Return whether the server itself, and no middleware, has this start_response."""
+    name = f'{type(responder).__module__}.{type(responder).__qualname__}'
+    return any(name in adapter.responders for adapter in ADAPTERS.values())
+
+
+def refuse(
+    environ: Mapping[str, Any],
+    start_response: StartResponse,
+    status: str,
+    headers: HeaderList,
+    body: bytes,
+) -> Iterable[bytes]:
+    """Return the response of a refused handshake."""
+    if any(each.owns_connection_header(environ) for each in tuple(ADAPTERS.values())):
+        headers = [pair for pair in headers if pair[0] != 'Connection']
+    start_response(status, headers)
+    return [body]
