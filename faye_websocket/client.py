@@ -78,9 +78,7 @@ class Client(DeclaredHandlers, API):
         '_connecting',
         '_deadline',
         '_driver',
-        '_driver_options',
         '_headers',
-        '_protocols',
         '_proxy_option',
         '_redirects',
         '_socket',
@@ -136,13 +134,7 @@ class Client(DeclaredHandlers, API):
         if max_redirects != math.inf and int(max_redirects) != max_redirects:
             raise ValueError(f'max_redirects: expected a whole number, got {max_redirects!r}')
         self._url = url
-        self._protocols = check_protocols(protocols)
         self._headers: HeaderList = check_headers(headers)
-        self._driver_options: dict[str, Any] = {
-            'extensions': tuple(extensions),
-            'max_length': max_length,
-            'max_fragments': max_fragments,
-        }
         self._redirects = max_redirects
         self._proxy_option = proxy
         self._tls = make_context(tls)
@@ -152,7 +144,17 @@ class Client(DeclaredHandlers, API):
         make_proxy(proxy, parse_url(url))
         self._deadline = time.monotonic() + bound_time(timeout)
         self._connection = self._connection_class(self, limits, current_reactor())
-        self._drive()
+        self._driver = driver.client(
+            _IO(url, self._connection.write),
+            check_protocols(protocols),
+            headers=self._headers,
+            # A socket that was handed in cannot be had again.
+            redirect=self._redirected if max_redirects and socket is None else None,
+            extensions=extensions,
+            max_length=max_length,
+            max_fragments=max_fragments,
+        )
+        self._connection.drive(self._driver)
         registry.add_client(self)
         self._connecting: Any = gevent.spawn(self._connect)
 
@@ -193,18 +195,6 @@ class Client(DeclaredHandlers, API):
 
     def _interrupt(self) -> None:
         self.close()
-
-    def _drive(self) -> None:
-        """Makes the driver for the URL."""
-        self._driver = driver.client(
-            _IO(self._url, self._connection.write),
-            self._protocols,
-            headers=self._headers,
-            # A socket that was handed in cannot be had again.
-            redirect=self._redirected if self._redirects and self._socket is None else None,
-            **self._driver_options,
-        )
-        self._connection.drive(self._driver)
 
     def _connect(self) -> None:
         """The connecting greenlet."""
@@ -255,7 +245,7 @@ class Client(DeclaredHandlers, API):
 
     def _redirected(self, location: str) -> bool:
         """Follows a redirect, unless it must not be followed. Called by the driver, on the hub."""
-        if len(location) > _LONGEST_LOCATION:
+        if self._redirects < 1 or len(location) > _LONGEST_LOCATION:
             return False
         try:
             before, url = parse_url(self._url), _join(self._url, location)
@@ -272,9 +262,7 @@ class Client(DeclaredHandlers, API):
         self._url = url
         self._redirects -= 1
         self._connection.detach()
-        refused = self._driver
-        self._drive()
-        self._driver.take_over(refused)
+        self._driver.restart(url, self._headers)
         self._connecting = gevent.spawn(self._connect)
         return True
 

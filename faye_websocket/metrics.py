@@ -23,7 +23,8 @@ from .client import Client
 from .driver.base import CLOSED, SharedMessage
 from .errors import HandshakeError
 from .eventsource.response_carrier import StreamingConnection
-from .eventsource.source import EventSource, _SocketConnection
+from .eventsource.socket_carrier import SocketCarrier
+from .eventsource.source import EventSource
 from .io import syscalls
 from .io.connection import Connection
 from .io.transport import Transport, find_descriptor
@@ -131,7 +132,7 @@ def enable() -> Counters:
 def disable() -> None:
     """Does not count sockets that are made from now on. Those that were counted go on."""
     WebSocket._connection_class = Client._connection_class = Connection
-    EventSource._socket_class = _SocketConnection
+    EventSource._socket_class = SocketCarrier
     EventSource._streaming_class = StreamingConnection
 
 
@@ -245,7 +246,7 @@ class _ClientConnection(_CountedConnection):
     _kind = 'client'
 
 
-class _EventsConnection(_CountedConnection, _SocketConnection):
+class _EventsConnection(_CountedConnection, SocketCarrier):
     __slots__ = ('_tally',)
     _kind = 'eventsource'
 

@@ -62,7 +62,8 @@ class ClientIO(IO, Protocol):
 class Client(Hybi):
     """The client's end of a connection.
 
-    ``redirect(location)`` is asked when the response is a redirect; True says that the owner follows it, with another driver.
+    ``redirect(location)`` is called when the response is a redirect. It returns True if
+    the owner follows it, for which it may call ``restart``.
     """
 
     __slots__ = (
@@ -95,8 +96,7 @@ class Client(Hybi):
         # Section 4.1: "The elements that comprise this value [...] MUST all be unique strings."
         if len(set(self._offered)) < len(self._offered):
             raise ValueError('protocols: a subprotocol is named more than once')
-        # Section 4.1: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded"
-        self._key = base64.b64encode((random or os.urandom)(16)).decode()
+        self._key = make_key(random or os.urandom)
         self._response_parser = ResponseParser()
         self._redirect = redirect
         self._offered_extensions = ''
@@ -123,10 +123,21 @@ class Client(Hybi):
         if self.ready_state != CLOSED:
             super().give_up(error)
 
-    def take_over(self, other: Client) -> None:
-        """Queues what another driver, which never opened, was commanded."""
-        for command, arguments in other._commands or ():
-            self._command(getattr(self, command.__name__), *arguments)
+    def restart(
+        self, url: str, headers: Headers, random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        """Begin again with the handshake for another URL, on a new connection.
+
+        For an owner that follows a redirect. What was sent so far stays queued. Raises
+        ValueError for a URL or headers that a handshake cannot have.
+        """
+        self._url = parse_url(url)
+        self._headers = check_client_headers(headers)
+        self._key = make_key(random)
+        self._response_parser = ResponseParser()
+        self.status = None
+        self.body = b''
+        self._is_started = False
 
     def parse(self, chunk: bytes) -> None:
         """Takes the next bytes of the wire, the response's first."""
@@ -178,7 +189,7 @@ class Client(Hybi):
         return chunk
 
     def _is_redirected(self) -> bool:
-        """Whether the response is a redirect that ``redirect(location)`` has taken care of; this driver is done then."""
+        """Return whether the response is a redirect that the owner follows."""
         location = self._response_parser.get('Location')
         return bool(self.status in _REDIRECTS and location and self._redirect and self._redirect(location))
 
@@ -259,6 +270,15 @@ def _next_masking_key() -> bytes:
     except IndexError:  # pragma: no cover
         # Another OS thread was quicker.
         return os.urandom(4)
+
+
+def make_key(random: Callable[[int], bytes]) -> str:
+    """Return a key for the handshake.
+
+    Section 4.1: "a nonce consisting of a randomly selected 16-byte value that has been
+    base64-encoded".
+    """
+    return base64.b64encode(random(16)).decode()
 
 
 def check_client_headers(headers: Headers) -> HeaderList:

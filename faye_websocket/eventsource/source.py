@@ -7,45 +7,25 @@ an idle one costs little, and a client that is gone is noticed at once. Elsewher
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..driver import base
-from ..driver.base import CLOSED
 from ..driver.codes import CloseCode
-from ..driver.eventstream import EventStream, find_last_event_id, is_eventsource, serialize_event, serialize_retry
+from ..driver.eventstream import find_last_event_id, is_eventsource, serialize_event, serialize_retry
 from ..driver.sendable import Number
 from ..events import DeclaredHandlers, Event, EventTarget
-from ..http.head import HeaderList, Headers, check_headers
+from ..http.head import Headers
 from ..http.url import determine_url
-from ..io.connection import Connection, Target
-from ..io.limits import Limits, bound_time, check_number, make_limits
-from ..io.reactor import current_reactor
-from ..io.transport import Sink, Transport
-from ..servers.adapter import TakeFound
-from ..servers.gevent_server import is_stopping, register
-from ..servers.hijack import find_adapter, hijack
+from ..io.limits import bound_time, check_number, make_limits
+from ..servers.hijack import find_adapter
+from .headers import response_headers
 from .response_carrier import StreamingConnection
+from .socket_carrier import SocketCarrier
 
 __all__ = ['EventSource']
 
 StartResponse = Callable[..., Any]
-
-_CONTENT_TYPE = ('Content-Type', 'text/event-stream')
-# Nothing on the way to the client may hold events back: no cache, no compression, and not nginx's buffer either.
-_DEFAULT_HEADERS = (
-    ('Cache-Control', 'no-cache, no-transform'),
-    ('X-Accel-Buffering', 'no'),
-)
-# Django's GZipMiddleware would hold back every event, and looks at nothing else. A head that we write goes without.
-_UNCOMPRESSED = ('Content-Encoding', 'identity')
-
-# What makes a body of unknown length, which ends with the connection, of the response.
-_FRAMING = frozenset({'connection', 'content-encoding', 'content-length', 'transfer-encoding'})
-
-_OK = re.compile(r'HTTP/1\.[01] 200\b')
-
 
 class Carrier(Protocol):
     """What brings the events to the client: a connection."""
@@ -105,7 +85,7 @@ class EventSource(DeclaredHandlers, EventTarget):
     is_eventsource = staticmethod(is_eventsource)
 
     # ``metrics`` has others.
-    _socket_class: type[_SocketConnection]
+    _socket_class: type[SocketCarrier] = SocketCarrier
     _streaming_class: type[StreamingConnection] = StreamingConnection
 
     def __init__(
@@ -123,7 +103,7 @@ class EventSource(DeclaredHandlers, EventTarget):
         # A client cannot answer a ping.
         limits = make_limits(ping=ping, ping_timeout=math.inf, max_buffered=max_buffered, overflow=overflow)
         preamble = serialize_retry(bound_time(retry))
-        self._headers = _response_headers(headers)
+        self._headers = response_headers(headers)
         self.url = determine_url(environ, ('http', 'https'))
         self.last_event_id = find_last_event_id(environ)
         take = find_adapter(environ)
@@ -190,74 +170,6 @@ class EventSource(DeclaredHandlers, EventTarget):
     def __repr__(self) -> str:
         state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]
         return f'<EventSource {state} {self.url}>'
-
-
-class _SocketConnection(Connection):
-    """Carries the stream on the server's socket, which is taken when the response begins."""
-
-    __slots__ = ('_request',)
-
-    def __init__(
-        self,
-        target: Target,
-        limits: Limits,
-        preamble: bytes,
-        environ: Mapping[str, Any],
-        take: TakeFound,
-    ) -> None:
-        super().__init__(target, limits, current_reactor())
-        self._request: tuple[Mapping[str, Any], TakeFound] | None = (environ, take)
-        self.drive(EventStream(preamble))
-
-    def respond(self) -> Iterable[bytes]:
-        """Takes the socket, unless that was done. What the server writes then comes to ``_responded``."""
-        request, self._request = self._request, None
-        if request is not None:
-            environ, take = request
-            transport, _ = hijack(
-                environ, lambda head: self._responded(transport, head), take
-            )
-        return []
-
-    def _responded(self, transport: Transport, head: bytes) -> Sink | None:
-        """Sends the head on that the server has written, with what application, middleware and server have put into it."""
-        start_line, *lines = head.decode('latin-1').split('\r\n')
-        headers = [(name, value.strip()) for name, colon, value in (line.partition(':') for line in lines) if colon]
-        if not (_OK.match(start_line) and any(map(_is_event_stream, headers))):
-            # Somebody around the application has another answer.
-            return self.relay(transport, head)
-        if self.ready_state == CLOSED:
-            # Too much was sent before there was anybody to take it.
-            self._drop(transport)
-            return None
-        register(self)
-        # RFC 9112 section 6.3: without a length the body ends with the connection. A proxy makes of it what its client wants.
-        kept = [header for header in headers if header[0].lower() not in _FRAMING]
-        self.accept(transport, b'', [*kept, ('Connection', 'close')])
-        if is_stopping():
-            self.close(CloseCode.GOING_AWAY, '')
-        return None
-
-
-# Which did not exist yet where the class was defined.
-EventSource._socket_class = _SocketConnection
-
-
-def _is_event_stream(header: tuple[str, str]) -> bool:
-    """Whether this is the header that says so."""
-    name, value = header
-    return name.lower() == 'content-type' and value.partition(';')[0].strip().lower() == 'text/event-stream'
-
-
-def _response_headers(headers: Headers) -> HeaderList:
-    """The head of the response. Raises ValueError for a header that is not the caller's to set."""
-    own = check_headers(headers)
-    names = {name.lower() for name, _ in own}
-    taken = names & (_FRAMING | {'content-type'})
-    if taken:
-        raise ValueError(f'headers: an event source sets {", ".join(sorted(taken))} itself')
-    defaults = [(name, value) for name, value in _DEFAULT_HEADERS if name.lower() not in names]
-    return [_CONTENT_TYPE, *defaults, _UNCOMPRESSED, *own]
 
 
 def _to_text(name: str, value: Any) -> str:

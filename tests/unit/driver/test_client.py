@@ -438,18 +438,29 @@ class TestConnecting:
         driver.parse(frame(CLOSE, b'\x03\xe8'))
         assert io.events == [('open',), ('close', 1000, 'done')]
 
-    def test_takes_over_what_another_was_commanded(self) -> None:
-        first, _ = started()
-        second, io = connecting()
-        second.take_over(first)
-        first.text('hi')
-        first.close(1000)
-        second.take_over(first)
-        second.start()
+    def test_keeps_what_was_sent_when_it_begins_again(self) -> None:
+        driver, io = started()
+        driver.text('hi')
+        driver.close(1000)
+        driver.parse(b'HTTP/1.1 302 Found\r\nContent-Length: 9\r\n\r\nmo')
+        assert (driver.status, driver.body) == (302, b'mo')
         io.log.clear()
-        second.parse(RESPONSE)
+        driver.restart('ws://other.example/path', {'X': 'y'}, lambda size: NONCE)
+        assert (driver.status, driver.body, driver.headers) == (None, b'', [])
+        driver.start()
+        head = io.log.pop(0)[1].decode()
+        assert head.startswith('GET /path HTTP/1.1\r\nHost: other.example\r\n')
+        assert '\r\nX: y\r\n' in head
+        driver.parse(RESPONSE)
         assert [unmasked(entry[1]) for entry in io.log if entry[0] == 'write'] == [
             frame(TEXT, b'hi'), frame(CLOSE, b'\x03\xe8')]
+
+    def test_makes_a_new_key_when_it_begins_again(self) -> None:  # S10
+        driver, io = started()
+        driver.restart('ws://other.example/', None)
+        driver.start()
+        assert b'Sec-WebSocket-Key: ' in io.written
+        assert KEY.encode() not in io.written
 
     def test_takes_nothing_before_it_was_started(self) -> None:
         driver, io = connecting()

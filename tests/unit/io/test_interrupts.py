@@ -230,7 +230,7 @@ class TestDispatcher:
                 raise KeyboardInterrupt
             return os.getpid()
 
-        with joined() as pair:
+        with joined(close_timeout=0.5) as pair:
             record = Record(pair.ws)
             _, client = pair.open()
             record.wait('open')

@@ -1,0 +1,76 @@
+"""SocketCarrier: an event stream on a socket that has left its server.
+
+An idle stream costs little, and a client that is gone is noticed at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..driver.base import CLOSED
+from ..driver.codes import CloseCode
+from ..driver.eventstream import EventStream
+from ..io.connection import Connection, Target
+from ..io.limits import Limits
+from ..io.reactor import current_reactor
+from ..io.transport import Sink, Transport
+from ..servers.adapter import TakeFound
+from ..servers.gevent_server import is_stopping, register
+from ..servers.hijack import hijack
+from .headers import FRAMING, is_event_stream
+
+__all__ = ['SocketCarrier']
+
+_OK = re.compile(r'HTTP/1\.[01] 200\b')
+
+
+class SocketCarrier(Connection):
+    """Takes the socket when the response begins."""
+
+    __slots__ = ('_request',)
+
+    def __init__(
+        self,
+        target: Target,
+        limits: Limits,
+        preamble: bytes,
+        environ: Mapping[str, Any],
+        take: TakeFound,
+    ) -> None:
+        super().__init__(target, limits, current_reactor())
+        self._request: tuple[Mapping[str, Any], TakeFound] | None = (environ, take)
+        self.drive(EventStream(preamble))
+
+    def respond(self) -> Iterable[bytes]:
+        """Take the socket, unless that was done, and return an empty body.
+
+        What the server writes then comes to ``_responded``.
+        """
+        request, self._request = self._request, None
+        if request is not None:
+            environ, take = request
+            transport, _ = hijack(
+                environ, lambda head: self._responded(transport, head), take
+            )
+        return []
+
+    def _responded(self, transport: Transport, head: bytes) -> Sink | None:
+        """Send the head that the server has written, with all headers that were added."""
+        start_line, *lines = head.decode('latin-1').split('\r\n')
+        headers = [(name, value.strip()) for name, colon, value in (line.partition(':') for line in lines) if colon]
+        if not (_OK.match(start_line) and any(map(is_event_stream, headers))):
+            # Something around the application gives another response.
+            return self.relay(transport, head)
+        if self.ready_state == CLOSED:
+            # More was sent than may wait for the response.
+            self._drop(transport)
+            return None
+        register(self)
+        # RFC 9112 section 6.3: without a length the body ends with the connection. A proxy makes of it what its client wants.
+        kept = [header for header in headers if header[0].lower() not in FRAMING]
+        self.accept(transport, b'', [*kept, ('Connection', 'close')])
+        if is_stopping():
+            self.close(CloseCode.GOING_AWAY, '')
+        return None
