@@ -150,7 +150,7 @@ class Client(DeclaredHandlers, API):
             headers=self._headers,
             # A socket that was handed in cannot be had again.
             redirect=self._redirected if max_redirects and socket is None else None,
-            extensions=extensions,
+            extensions=tuple(extensions),
             max_length=max_length,
             max_fragments=max_fragments,
         )

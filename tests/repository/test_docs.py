@@ -318,7 +318,7 @@ class TestPrograms:
     def test_the_adapter_is_registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(hijack, 'ADAPTERS', hijack.ADAPTERS.copy())
         take = run(block('register_adapter(', ROOT / 'docs' / 'deployment.rst'))['take']
-        assert hijack.ADAPTERS['example'].take is take
+        assert hijack.ADAPTERS['example'].find_socket is take
         assert take({}) is None
         assert take({'example.socket': 1, 'example.unread': b''}) == (1, b'')
 
