@@ -1,7 +1,9 @@
-"""The protocol without I/O: feed a driver bytes, listen to its events, write where it writes.
+"""The WebSocket protocol without I/O.
 
-``wsgi(io)`` makes the driver for a WSGI request, ``server(io)`` one for a raw TCP connection, ``client(io)`` one for a client.
-See ``Driver`` for the contract.
+Feed a driver the bytes received, listen to its events, and send the bytes that it
+writes. ``wsgi(io)`` makes the driver of a WSGI request, ``server(io)`` that of a raw
+TCP connection to a server, and ``client(io)`` that of a client. The contract is
+described at ``Driver``.
 """
 
 from __future__ import annotations

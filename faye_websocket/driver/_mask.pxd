@@ -1,4 +1,4 @@
-"""What ``codec`` uses of ``_mask``."""
+"""The functions of ``_mask`` that ``codec`` uses."""
 
 cdef bytes cut(bytes buffer, Py_ssize_t start, Py_ssize_t end, bytes masking_key, long long offset)
 cdef object encode(str message)

@@ -1,6 +1,8 @@
-"""``mask`` for the compiled codec: the same functions, each of which makes one bytes object at most and nothing else.
+"""The functions of ``mask`` for the compiled codec.
 
-Masking keys have four bytes, and ``start`` to ``end`` lies in the buffer: ``codec`` sees to it.
+Each of them makes one bytes object at most, and no other object. They do not check
+their arguments: ``codec`` ensures that a masking key has four bytes, and that the range
+from ``start`` to ``end`` lies within the buffer.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -18,7 +20,7 @@ cdef extern from "Python.h":
 
 
 cdef void xor(char *to, const char *source, Py_ssize_t length, const char *masking_key, int turn) noexcept nogil:
-    """The one loop: eight bytes at a time, wherever they lie, which a compiler makes 16 or more of."""
+    """XOR eight bytes at a time, at any alignment. Compilers vectorize the loop."""
     cdef char[8] keys
     cdef uint64_t key, word
     cdef Py_ssize_t index
@@ -34,9 +36,12 @@ cdef void xor(char *to, const char *source, Py_ssize_t length, const char *maski
 
 
 cdef bytes cut(bytes buffer, Py_ssize_t start, Py_ssize_t end, bytes masking_key, long long offset):
-    """The bytes from ``start`` to ``end``, unmasked where there is a key; they begin ``offset`` bytes into their payload."""
+    """Return the bytes from ``start`` to ``end``, unmasked if there is a key.
+
+    They begin ``offset`` bytes into their payload.
+    """
     if masking_key is None:
-        # A slice would be an object of its own.
+        # A slice object would be one more object.
         return PyBytes_FromStringAndSize(PyBytes_AS_STRING(buffer) + start, end - start)
     cdef bytes payload = PyBytes_FromStringAndSize(NULL, end - start)
     xor(PyBytes_AS_STRING(payload), PyBytes_AS_STRING(buffer) + start, end - start, PyBytes_AS_STRING(masking_key), offset % 4)
@@ -44,7 +49,10 @@ cdef bytes cut(bytes buffer, Py_ssize_t start, Py_ssize_t end, bytes masking_key
 
 
 cdef object encode(str message):
-    """A text as a payload for ``join``: as it is, if it is ASCII, which lies in memory as UTF-8 does."""
+    """Return a text as a payload for ``join``.
+
+    ASCII is returned unchanged, since its bytes in memory are UTF-8.
+    """
     if PyUnicode_IS_COMPACT_ASCII(message):
         return message
     try:
@@ -54,7 +62,10 @@ cdef object encode(str message):
 
 
 cdef bytes join(int first, int second, int size, object payload, bytes masking_key):
-    """A frame: its first two bytes, its payload's length in ``size`` more of them, masking key and payload."""
+    """Return a frame from its first two bytes, its masking key and its payload.
+
+    The length of the payload is written in ``size`` bytes behind the first two.
+    """
     cdef Py_buffer view
     if type(payload) is str:
         return join_bytes(
@@ -67,7 +78,7 @@ cdef bytes join(int first, int second, int size, object payload, bytes masking_k
 
 
 cdef bytes join_bytes(int first, int second, int size, const char *payload, Py_ssize_t length, bytes masking_key):
-    """``join`` for the bytes of any object."""
+    """Return a frame as ``join`` does, from the bytes of any object."""
     cdef Py_ssize_t start = 2 + size + (0 if masking_key is None else 4)
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, start + length)
     cdef char *to = PyBytes_AS_STRING(frame)

@@ -1,11 +1,14 @@
-"""Driver: what the protocol versions have in common, and the contract that all of them keep.
+"""The base class of the protocol versions, and the contract that all of them keep.
 
-A driver is made for an ``io``, which has an ``environ`` (a WSGI request) and takes bytes by ``write(data)``. It is
-started, fed by ``parse(chunk)`` with the bytes of the wire cut anywhere, told by ``end()`` that the wire is gone, and
-commanded by ``text``, ``binary``, ``ping``, ``pong`` and ``close``, which answer whether anything was sent or queued. It
-emits ``open()``, ``message(data)``, ``ping(payload)``, ``pong(payload)``, ``error(exception)`` and, exactly once and last,
-``close(code, reason)``; and ``ending()`` before it answers the peer's close or a fault, while answers to the messages before
-that can still be sent. It does no I/O and knows neither greenlets nor clocks.
+A driver is made for an ``io``, which has an ``environ`` (the WSGI request) and a method
+``write(data)``. The owner starts it with ``start()``, feeds it the bytes received with
+``parse(chunk)``, cut anywhere, and calls ``end()`` when the connection is lost. The
+commands ``text``, ``binary``, ``ping``, ``pong`` and ``close`` return whether anything
+was sent or queued. The driver emits ``open()``, ``message(data)``, ``ping(payload)``,
+``pong(payload)``, ``error(exception)`` and, exactly once and last, ``close(code,
+reason)``. It emits ``ending()`` before it replies to the peer's close or to a fault,
+while replies to the messages before that can still be sent. It does no I/O and knows
+neither greenlets nor clocks.
 """
 
 from __future__ import annotations
@@ -37,33 +40,42 @@ __all__ = [
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
-# websocket-driver's default: a message below 64 MiB.
+# The default of websocket-driver: a message is shorter than 64 MiB.
 MAX_LENGTH = 2**26 - 1
-# CVE-2026-48779: without a bound on their number, empty fragments cost memory and time that no length counts.
+# CVE-2026-48779: without a limit on their number, empty fragments use memory and time,
+# although they add nothing to a message's length.
 MAX_FRAGMENTS = 16384
 
-# What is left of a request once it is answered: shared by all connections, and changed by none.
+# The environ of a request that has been answered. All connections share it, and nothing
+# changes it.
 NO_ENVIRON: Mapping[str, Any] = {}
 _NO_HEADERS: HeaderList = []
 
 
 class ServerIO(IO, Protocol):
-    """What a server's driver is given."""
+    """The ``io`` that the driver of a server needs."""
 
     @property
     def environ(self) -> Mapping[str, Any]:
-        """The request."""
+        """The WSGI environ of the request."""
 
 
 class Request(NamedTuple):
-    """An ``io`` for a request's driver, whose own is set once there is a connection."""
+    """An ``io`` for a driver that is made before its connection.
+
+    The driver's ``io`` is set to the connection once that exists.
+    """
 
     environ: Mapping[str, Any]
     write: Callable[[bytes], object]
 
 
 class SharedMessage:
-    """A message on its way to many connections, with the frames that some of them made of it for others to use."""
+    """A message that is sent to many connections.
+
+    ``frames`` holds the frames that were made of it, so that connections with equal
+    settings share one.
+    """
 
     __slots__ = ('data', 'frames', 'opcode', 'payload')
 
@@ -80,10 +92,12 @@ class SharedMessage:
 class Driver(EventEmitter):
     """The server's end of one connection, in the protocol ``version`` of a subclass.
 
-    ``ready_state`` is CONNECTING, OPEN, CLOSING or CLOSED; ``protocol`` the subprotocol agreed on, or ``''``; ``was_clean``
-    whether the connection closed as the protocol wants it. What is written goes to ``io``, which may be set to another one.
-    While ``is_paused``, which a listener may set, nothing is parsed: bytes are kept, and ``parse(b'')`` goes on when it is
-    set back.
+    ``ready_state`` is CONNECTING, OPEN, CLOSING or CLOSED; ``protocol`` is the
+    subprotocol agreed on, or ``''``; ``was_clean`` says whether the connection closed
+    with the protocol's closing handshake. The driver writes to ``io``, which may be
+    replaced at any time. While ``is_paused`` is true, which a listener may set, the
+    driver keeps the bytes it is fed without parsing them; set it back and call
+    ``parse(b'')`` to go on.
     """
 
     __slots__ = (
@@ -100,9 +114,9 @@ class Driver(EventEmitter):
     )
 
     version = ''
-    # Whether the version has pings and pongs.
+    # Whether this version of the protocol has pings and pongs.
     can_ping = False
-    # Which end of the connection this is.
+    # Whether this is the client's end of the connection.
     is_client = False
 
     _protocol_header = 'HTTP_SEC_WEBSOCKET_PROTOCOL'
@@ -122,7 +136,7 @@ class Driver(EventEmitter):
         self._commands: list[tuple[Callable[..., Any], tuple[Any, ...]]] | None = None
         self._is_started = False
         self.is_paused = False
-        # The option takes any number, of which infinity is one.
+        # Any number is a legal option, infinity included.
         self.max_length = int(min(max_length, sys.maxsize))
         self.ready_state = CONNECTING
         self.was_clean = False
@@ -130,7 +144,7 @@ class Driver(EventEmitter):
 
     @property
     def io(self) -> IO:
-        """What is written to."""
+        """The object that the driver writes to."""
         return io_of(self._writer)
 
     @io.setter
@@ -139,15 +153,21 @@ class Driver(EventEmitter):
 
     @property
     def extensions(self) -> str:
-        """The extensions agreed on, as the Sec-WebSocket-Extensions header states them; ``''`` for none."""
+        """The extensions agreed on, as the Sec-WebSocket-Extensions header states them.
+
+        ``''`` if there are none.
+        """
         return ''
 
     def check(self) -> None:
-        """Raises HandshakeError when the request must be refused. Pure."""
+        """Raise HandshakeError if the request must be refused. Change nothing."""
         _check_request(self._environ)
 
     def start(self) -> bool:
-        """Answers the handshake; False when it was answered before, or is refused."""
+        """Reply to the handshake, and return whether it was accepted.
+
+        Return False if the request is refused, or if the reply was sent before.
+        """
         if self._is_started or self.ready_state != CONNECTING:
             return False
         try:
@@ -159,7 +179,10 @@ class Driver(EventEmitter):
         return True
 
     def accept(self, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Accepts a handshake that ``check`` found right, with these further headers in the response."""
+        """Accept a handshake that has passed ``check``.
+
+        ``headers`` are added to those of the response.
+        """
         self._is_started = True
         self._headers = [*self._headers, *headers]
         self._writer.write(self._response())
@@ -167,7 +190,10 @@ class Driver(EventEmitter):
         self._respond()
 
     def refuse(self, error: HandshakeError) -> None:
-        """Answers the handshake with a complete HTTP error, and ends; does nothing once it is answered."""
+        """Refuse the handshake with a complete HTTP error response, and end.
+
+        Do nothing if the handshake is over.
+        """
         if self.ready_state != CONNECTING:
             return
         self._is_started = True
@@ -175,64 +201,87 @@ class Driver(EventEmitter):
         self.give_up(error)
 
     def parse(self, chunk: bytes) -> None:
-        """Takes the next bytes of the wire."""
+        """Parse the next bytes received from the peer, cut anywhere."""
         raise NotImplementedError
 
     def end(self, reason: str = '') -> None:
-        """The connection is gone, for this ``reason``; emits ``close`` unless that was done."""
+        """Record that the connection was lost, for this ``reason``.
+
+        Emit ``close`` with code 1006, unless the driver is closed.
+        """
         self._close(CloseCode.ABNORMAL_CLOSURE, reason)
 
     def give_up(self, error: Exception) -> None:
-        """The connection failed before it was open: emits ``error`` and ``close``."""
+        """Emit ``error`` and ``close`` for a connection that failed before it opened.
+        """
         self._fail(CloseCode.ABNORMAL_CLOSURE, error)
 
     def fail(self, code: int, reason: str) -> None:
-        """Ends the connection because of something that its owner found wrong."""
+        """End the connection because its owner found a fault."""
         self._close(code, reason)
 
     def text(self, message: str) -> bool:
-        """Sends a text message."""
+        """Send a text message."""
         return self._command(self._send_text, encode_text(message))
 
     def binary(self, message: bytes) -> bool:
-        """Sends a binary message; False in a version that has none."""
+        """Send a binary message.
+
+        Return False in a protocol version without binary messages.
+        """
         return False
 
     def send_shared(self, message: SharedMessage) -> bool:
-        """Sends a message that goes to many connections."""
+        """Send a message that goes to many connections."""
         data = message.data
         return self.text(data) if isinstance(data, str) else self.binary(data)
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
-        """Sends a ping, and calls ``callback()`` at its pong; False in a version that has none."""
+        """Send a ping, and call ``callback()`` when the matching pong arrives.
+
+        Return False in a protocol version without pings.
+        """
         return False
 
     def pong(self, message: str | bytes = '') -> bool:
-        """Sends a pong nobody asked for; False in a version that has none."""
+        """Send an unsolicited pong.
+
+        Return False in a protocol version without pongs.
+        """
         return False
 
     def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = '') -> bool:
-        """Begins the closing handshake, once open; False when that was done before."""
+        """Begin the closing handshake.
+
+        Return False if the connection is closing already. Before the connection is
+        open, the close is queued.
+        """
         return self._command(self._begin_close, code, reason)
 
     def _send_text(self, payload: bytes) -> None:
-        """Writes a text message."""
+        """Write a text message."""
         raise NotImplementedError
 
     def _begin_close(self, code: int, reason: str) -> None:
-        """Does what the version does to close."""
+        """Begin to close, in the way of this protocol version."""
         raise NotImplementedError
 
     def _response(self) -> bytes:
-        """The response that accepts the handshake."""
+        """Return the response that accepts the handshake."""
         raise NotImplementedError
 
     def _respond(self) -> None:
-        """What follows the response: at once open, for most."""
+        """Continue after the response was written.
+
+        The connection opens at once in most versions.
+        """
         self._open()
 
     def _choose_protocol(self, protocols: Iterable[str]) -> str:
-        """The first of the client's subprotocols that the server supports (section 4.2.2, /subprotocol/)."""
+        """Return the first subprotocol of the client's that the server supports.
+
+        Section 4.2.2, /subprotocol/. Return ``''`` if there is none.
+        """
         offered = self._environ.get(self._protocol_header)
         if not offered:
             return ''
@@ -240,7 +289,10 @@ class Driver(EventEmitter):
         return next((name for name in tokens(offered) if name in supported), '')
 
     def _command(self, command: Callable[..., Any], *arguments: Any) -> bool:
-        """Runs a command once open, queues it before, and answers False after."""
+        """Run a command, or queue it if the connection is not open yet.
+
+        Return False once the connection is closing.
+        """
         if self.ready_state == OPEN:
             command(*arguments)
             return True
@@ -254,7 +306,7 @@ class Driver(EventEmitter):
         return True
 
     def _open(self) -> None:
-        """The handshake is complete: does what was commanded before, then emits ``open``."""
+        """Complete the handshake: run the queued commands, then emit ``open``."""
         self.ready_state = OPEN
         self._environ = NO_ENVIRON
         commands, self._commands = self._commands, None
@@ -265,14 +317,17 @@ class Driver(EventEmitter):
             self.emit('open')
 
     def _fail(self, code: int, error: Exception) -> None:
-        """The peer's fault: emits ``error``, and ends whatever its listeners raise."""
+        """Emit ``error`` for a fault of the peer's, and end the connection.
+
+        The connection ends even if a listener raises.
+        """
         try:
             self.emit('error', error)
         finally:
             self.fail(code, str(error))
 
     def _close(self, code: int, reason: str) -> None:
-        """Every path ends here, once."""
+        """Emit ``close``, unless that was done. Every path ends here."""
         if self.ready_state != CLOSED:
             self.ready_state = CLOSED
             self._commands = None
@@ -284,13 +339,13 @@ class Driver(EventEmitter):
 
 
 def serialize_refusal(error: HandshakeError) -> bytes:
-    """A complete HTTP response that refuses the handshake and ends the connection."""
+    """Return a complete HTTP response that refuses the handshake."""
     body = f'{error}\n'.encode()
     return serialize_head(f'HTTP/1.1 {error.status}', refusal_headers(error, body)) + body
 
 
 def refusal_headers(error: HandshakeError, body: bytes) -> HeaderList:
-    """The headers of a refusal with this body."""
+    """Return the headers of a refusal that has this body."""
     return [
         ('Content-Type', 'text/plain; charset=utf-8'),
         ('Content-Length', str(len(body))),
@@ -300,30 +355,34 @@ def refusal_headers(error: HandshakeError, body: bytes) -> HeaderList:
 
 
 def _check_request(environ: Mapping[str, Any]) -> None:
-    """What every version asks of the request (section 4.2.1). Raises HandshakeError."""
+    """Raise HandshakeError unless the request meets section 4.2.1.
+
+    Only what all protocol versions require is checked.
+    """
     host = environ.get('HTTP_HOST', '')
     if environ.get('REQUEST_METHOD') != 'GET':
-        message = 'the method of a WebSocket handshake is GET'
+        message = 'the method of a WebSocket handshake must be GET'
     elif environ.get('SERVER_PROTOCOL') != 'HTTP/1.1':
-        message = 'a WebSocket handshake is made over HTTP/1.1'
+        message = 'a WebSocket handshake requires HTTP/1.1'
     elif not host:
         message = 'the Host header is missing'
     elif ',' in host:
         message = 'there is more than one Host header'
     elif not is_host(host):
-        message = f'the Host header is no host: {host[:80]!r}'
+        message = f'the Host header is not a valid host: {host[:80]!r}'
     elif not has_token(environ, 'HTTP_UPGRADE', 'websocket'):
-        message = 'the Upgrade header does not say websocket'
+        message = 'the Upgrade header does not contain websocket'
     elif not has_token(environ, 'HTTP_CONNECTION', 'upgrade'):
-        message = 'the Connection header does not say Upgrade'
+        message = 'the Connection header does not contain Upgrade'
     elif environ.get('CONTENT_LENGTH') not in (None, '', '0') or 'HTTP_TRANSFER_ENCODING' in environ:
-        message = 'a WebSocket handshake has no body'
+        message = 'a WebSocket handshake must not have a body'
     else:
         return
     raise HandshakeError('400 Bad Request', message)
 
 
 def has_token(environ: Mapping[str, Any], name: str, token: str) -> bool:
-    """Whether a header that is a list has this element, in any case of letters."""
+    """Return whether a header that is a list has this element, in any case of letters.
+    """
     value = str(environ.get(name, '')).lower()
     return value == token or token in tokens(value)

@@ -1,11 +1,12 @@
-"""The client's end of RFC 6455: its opening handshake (section 4.1), on top of ``Hybi``'s messages.
+"""The client's end of RFC 6455: the opening handshake (section 4.1) on top of ``Hybi``.
 
     driver = client(io)
     driver.on('message', print)
     driver.start()
 
-``io`` needs a ``url`` and ``write(data)``. When the handshake fails, ``error`` gets a HandshakeError that says what was
-expected and what came; ``status``, ``headers`` and ``body`` (up to 1 KiB of it) are those of the response.
+``io`` needs a ``url`` and a method ``write(data)``. If the handshake fails, ``error``
+is emitted with a HandshakeError that says what was expected and what was received.
+``status``, ``headers`` and ``body`` (the first KiB of it) are those of the response.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from .writer import IO
 
 __all__ = ['Client', 'ClientIO', 'client']
 
-# As much of a refusal's body as is worth showing.
+# The length to which the body of a refusal is kept.
 _MAX_BODY = 1024
 _WITHOUT_BODY = (204, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Headers that belong to the handshake (section 4.1); a caller's own would break it.
+# Section 4.1: the handshake sets these headers; a second value from the caller would
+# break it.
 _OURS = frozenset(
     {
         'host',
@@ -52,7 +54,7 @@ _OURS = frozenset(
 
 
 class ClientIO(IO, Protocol):
-    """What a client's driver is given."""
+    """The ``io`` that the driver of a client needs."""
 
     @property
     def url(self) -> str:
@@ -93,7 +95,8 @@ class Client(Hybi):
         self.io = io
         self._url = parse_url(io.url)
         self._offered = check_protocols(protocols)
-        # Section 4.1: "The elements that comprise this value [...] MUST all be unique strings."
+        # Section 4.1: "The elements that comprise this value [...] MUST all be unique
+        # strings."
         if len(set(self._offered)) < len(self._offered):
             raise ValueError('protocols: a subprotocol is named more than once')
         self._key = make_key(random or os.urandom)
@@ -105,21 +108,26 @@ class Client(Hybi):
 
     @property
     def headers(self) -> HeaderList:
-        """The headers of the response, none before it is there."""
+        """The headers of the response; empty before the response has arrived."""
         return self._response_parser.headers if self.status is not None else []
 
     def check(self) -> None:
-        """A client has nothing to check before its request."""
+        """Do nothing: a client has nothing to check before its request."""
 
     def end(self, reason: str = '') -> None:
-        """The connection is gone; before the handshake was complete that is an error."""
+        """Record that the connection was lost.
+
+        Before the handshake is complete, emit an error as well.
+        """
         if self.ready_state == CONNECTING:
             self.give_up(self._failure(reason or 'the connection was closed'))
         else:
             super().end(reason)
 
     def give_up(self, error: Exception) -> None:
-        """The connection failed before it was open, which can be found out only once."""
+        """Emit ``error`` and ``close`` for a connection that failed before it opened,
+        once.
+        """
         if self.ready_state != CLOSED:
             super().give_up(error)
 
@@ -128,8 +136,8 @@ class Client(Hybi):
     ) -> None:
         """Begin again with the handshake for another URL, on a new connection.
 
-        For an owner that follows a redirect. What was sent so far stays queued. Raises
-        ValueError for a URL or headers that a handshake cannot have.
+        This is for an owner that follows a redirect. Messages that are queued stay so.
+        Raise ValueError for a URL or headers that a handshake cannot have.
         """
         self._url = parse_url(url)
         self._headers = check_client_headers(headers)
@@ -140,13 +148,13 @@ class Client(Hybi):
         self._is_started = False
 
     def parse(self, chunk: bytes) -> None:
-        """Takes the next bytes of the wire, the response's first."""
+        """Parse the next bytes received: first the response, then frames."""
         if self.ready_state == CONNECTING and self._is_started:
             chunk = self._parse_response(chunk)
         Hybi.parse(self, chunk)
 
     def _response(self) -> bytes:
-        """The request, which is what a client starts with."""
+        """Return the request; it is the first thing that a client writes."""
         headers: HeaderList = [
             ('Host', self._url.authority),
             ('Upgrade', 'websocket'),
@@ -166,10 +174,13 @@ class Client(Hybi):
         return serialize_head(f'GET {self._url.target} HTTP/1.1', headers + self._headers)
 
     def _respond(self) -> None:
-        """The request is out; the response decides."""
+        """Do nothing until the response has arrived."""
 
     def _parse_response(self, chunk: bytes) -> bytes:
-        """The response's head, and a refusal's body; answers what follows an acceptance."""
+        """Parse the head of the response, and the body if it is a refusal.
+
+        Return the bytes that follow an acceptance.
+        """
         response = self._response_parser
         try:
             if self.status is None:
@@ -194,29 +205,35 @@ class Client(Hybi):
         return bool(self.status in _REDIRECTS and location and self._redirect and self._redirect(location))
 
     def _collect_body(self, chunk: bytes) -> None:
-        """Keeps the beginning of a refusal's body; raises HandshakeError once there is enough of it."""
+        """Keep the beginning of a refusal's body.
+
+        Raise HandshakeError once enough of it has arrived.
+        """
         self.body = (self.body + chunk)[:_MAX_BODY]
         if len(self.body) >= self._body_length():
             raise self._failure('')
 
     def _body_length(self) -> int:
-        """How much of the body is worth waiting for."""
+        """Return how many bytes of the body to wait for."""
         if self.status in _WITHOUT_BODY or self._response_parser.get('Transfer-Encoding') is not None:
-            # There is none, or it ends where chunks end: what has come with the head must do.
+            # There is no body, or its length is known only when its last chunk arrives.
+            # Make do with the bytes that came together with the head.
             return 0
         length = self._response_parser.get('Content-Length') or ''
-        # More digits than these are more than is kept; thousands of them int() would refuse.
+        # A length of nine digits is above the limit in any case, and int() raises for
+        # one of thousands of digits.
         return min(_MAX_BODY, int(length)) if length.isdecimal() and len(length) < 9 else _MAX_BODY
 
     def _failure(self, reason: str) -> HandshakeError:
-        """What is wrong with the response, as far as it came."""
+        """Return the error for a response that is missing, or is not a 101."""
         if self.status is None:
-            return HandshakeError('', f'handshake failed: {reason} before there was a response')
+            return HandshakeError('', f'handshake failed: {reason} before a response arrived')
         status = f'{self.status} {self._response_parser.reason}'.rstrip()
         return HandshakeError(status, f'handshake failed: expected status 101, got {status}')
 
     def _check_response(self) -> None:
-        """Section 4.1, the list of what a client must validate. Raises HandshakeError."""
+        """Raise HandshakeError unless the response is valid by the list of section 4.1.
+        """
         response = self._response_parser
         accept = accept_key(self._key)
         upgrade = tokens((response.get('Upgrade') or '').lower())
@@ -226,49 +243,56 @@ class Client(Hybi):
         self._check_extensions(response.get('Sec-WebSocket-Extensions') or '')
         protocol = response.get('Sec-WebSocket-Protocol')
         # WHATWG goes further than RFC 6455: a client that offers subprotocols fails if
-        # the server names none of them.
+        # the server selects none of them.
         is_right = protocol in self._offered if self._offered else protocol is None
         expected = ' or '.join(self._offered) or 'none'
         self._expect('Sec-WebSocket-Protocol', expected, is_right)
         self.protocol = protocol or ''
 
     def _check_extensions(self, answer: str) -> None:
-        """Section 4.1, step 5: an extension in the answer that was not asked for fails the connection; and section 9.1."""
+        """Raise HandshakeError if the response names an extension that was not offered.
+
+        Sections 4.1, step 5, and 9.1.
+        """
         if self._extensions is None:
             self._expect('Sec-WebSocket-Extensions', 'none', not tokens(answer))
             return
         try:
             self._extensions.activate(answer)
         except ValueError as error:
-            text = f'expected Sec-WebSocket-Extensions to answer {self._offered_extensions!r}, got {answer!r}: {error}'
+            text = f'expected Sec-WebSocket-Extensions to accept {self._offered_extensions!r}, got {answer!r}: {error}'
             raise HandshakeError('', f'handshake failed: {text}') from None
         self._agree(self._extensions)
 
     def _expect(self, name: str, expected: str, is_right: bool) -> None:
-        """Raises HandshakeError when a header of the response is not right."""
+        """Raise HandshakeError for this header of the response, unless ``is_right``."""
         if not is_right:
             got = self._response_parser.get(name)
             raise HandshakeError('', f'handshake failed: expected {name} to be {expected}, got {got!r}')
 
     def _masking_key(self) -> bytes:
-        """Section 5.3: the masking key "needs to be unpredictable"."""
+        """Return a new masking key. Section 5.3: it "needs to be unpredictable"."""
         return _next_masking_key()
 
 
-# Masking keys that wait for their frames; a child process must not use its parent's.
+# Masking keys that were read ahead of need. A child process must not use those of its
+# parent.
 _masking_keys: list[bytes] = []
 os.register_at_fork(after_in_child=_masking_keys.clear)
 
 
 def _next_masking_key() -> bytes:
-    """Four bytes of the system's random source, which is asked for many at a time: for each it would cost 0.6 us."""
+    """Return four bytes from the system's random source.
+
+    They are read 1024 at a time; a call of urandom() for each key would take 0.6 us.
+    """
     while not _masking_keys:
         block = os.urandom(1024)
         _masking_keys.extend([block[start:start + 4] for start in range(0, 1024, 4)])
     try:
         return _masking_keys.pop()
     except IndexError:  # pragma: no cover
-        # Another OS thread was quicker.
+        # Another OS thread has taken the last one.
         return os.urandom(4)
 
 
@@ -282,7 +306,10 @@ def make_key(random: Callable[[int], bytes]) -> str:
 
 
 def check_client_headers(headers: Headers) -> HeaderList:
-    """The caller's request headers. Raises ValueError for one that belongs to the handshake."""
+    """Return the caller's request headers as a list of pairs.
+
+    Raise ValueError for a header that the handshake sets.
+    """
     pairs = check_headers(headers)
     for name, _ in pairs:
         if name.lower() in _OURS:
@@ -291,7 +318,10 @@ def check_client_headers(headers: Headers) -> HeaderList:
 
 
 def check_protocols(protocols: Iterable[str] | str | None) -> list[str]:
-    """A ``protocols`` argument as a list. Raises ValueError for what is no name of a subprotocol."""
+    """Return a ``protocols`` argument as a list.
+
+    Raise ValueError for a name that is not a token (section 4.1).
+    """
     names = tokens(protocols) if isinstance(protocols, str) else list(protocols or ())
     for name in names:
         if not isinstance(name, str) or not is_token(name):
@@ -300,5 +330,5 @@ def check_protocols(protocols: Iterable[str] | str | None) -> list[str]:
 
 
 def client(io: ClientIO, protocols: Iterable[str] = (), **options: Any) -> Client:
-    """The driver for a client whose server is at ``io.url``; see ``Client``."""
+    """Return the driver of a client that connects to ``io.url``; see ``Client``."""
     return Client(io, protocols, **options)

@@ -1,9 +1,12 @@
-"""Framing, RFC 6455 section 5: bytes to frames, frames to bytes.
+"""Framing, RFC 6455 section 5: bytes to frames, and frames to bytes.
 
-In go the bytes of the wire, cut anywhere; out come frames in their order. The parser never looks past a frame's header
-into what a message means, never keeps a data frame's payload (what has come of it is handed on at once, in parts), and
-never raises anything but ``ProtocolError`` for what the peer sent. This file is the only text of the framing: the
-compiled codec is this module run through Cython, with the C types of ``codec.pxd``, and ``_mask.pyx`` for ``mask``.
+The parser is fed the bytes received, cut anywhere, and returns frames in their order.
+It looks at headers only, and not at the meaning of messages. It never keeps the payload
+of a data frame: the bytes received so far are returned at once, as a part of the frame.
+For what the peer sent it raises nothing but ``ProtocolError``.
+
+This file is the only text of the framing. The compiled codec is this module run through
+Cython, with the C types of ``codec.pxd``, and with ``_mask.pyx`` in place of ``mask``.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ _CONTROL = 0x8
 _TEXT = Opcode.TEXT
 _DATA_OPCODES = (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY)
 _CONTROL_OPCODES = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
-# What the second byte says of a length that takes two or eight more.
+# By the size of an extended length, 2 or 8 bytes: the value of the second byte's length
+# bits.
 _CODES = bytes([0, 0, 126, 0, 0, 0, 0, 0, 127])
 # 5.3: "The masking key is a 32-bit value"
 _WRONG_KEY = 'a masking key has four bytes'
@@ -33,7 +37,10 @@ _WRONG_KEY = 'a masking key has four bytes'
 
 @lru_cache(maxsize=8)
 def _legal_first_bytes(reserved: int) -> bytes:
-    """For every first byte whether a frame may have it, when extensions use the ``reserved`` bits of data frames."""
+    """Return a table of all first bytes, which is true for those that are legal.
+
+    Extensions use the ``reserved`` bits of data frames.
+    """
     bits = [rsv for rsv in range(0, _RESERVED + 1, RSV3) if not rsv & ~reserved]
     data = {opcode | rsv | fin for opcode in _DATA_OPCODES for rsv in bits for fin in (0, _FIN)}
     # 5.5: "All control frames [...] MUST NOT be fragmented."
@@ -42,20 +49,27 @@ def _legal_first_bytes(reserved: int) -> bytes:
 
 
 def apply_mask(payload: bytes, masking_key: bytes) -> bytes:
-    """XORs ``payload`` with the four bytes of ``masking_key``, over and over (section 5.3). Its own inverse."""
+    """Return ``payload`` XORed with the four bytes of ``masking_key``, repeated.
+
+    Section 5.3. The function is its own inverse. Raise ValueError unless the key has
+    four bytes.
+    """
     if len(masking_key) != 4:
         raise ValueError(_WRONG_KEY)
     return mask.cut(payload, 0, len(payload), masking_key, 0)
 
 
 def _size_of_length(length: int) -> int:
-    """How many bytes a payload's length takes behind the second byte of its frame."""
+    """Return how many bytes of extended length a frame of this length has."""
     # 5.2: "the minimal number of bytes MUST be used to encode the length"
     return 0 if length < 126 else 2 if length < 65536 else 8
 
 
 def serialize_frame_head(opcode: int, length: int) -> bytes:
-    """The bytes before a payload of 126 bytes or more, of an only frame that is not masked (section 5.2)."""
+    """Return the bytes before a payload of 126 bytes or more (section 5.2).
+
+    The frame is a whole message, and is not masked.
+    """
     size = _size_of_length(length)
     return bytes((opcode | _FIN, _CODES[size])) + length.to_bytes(size, 'big')
 
@@ -63,7 +77,9 @@ def serialize_frame_head(opcode: int, length: int) -> bytes:
 def serialize_frame(
     opcode: int, payload: bytes, fin: bool = True, rsv: int = 0, masking_key: bytes | None = None
 ) -> bytes:
-    """The bytes of one frame (section 5.2); ``rsv`` is a sum of RSV1, RSV2 and RSV3."""
+    """Return the bytes of one frame (section 5.2); ``rsv`` is a sum of RSV1, RSV2 and
+    RSV3.
+    """
     first = opcode | rsv | (_FIN if fin else 0)
     second = length = len(payload)
     size = _size_of_length(length)
@@ -77,15 +93,18 @@ def serialize_frame(
 
 
 def serialize_text(message: str, masking_key: bytes | None = None) -> bytes:
-    """Return a text message in one frame, with U+FFFD for each lone surrogate."""
+    """Return a text message in one frame, with U+FFFD in place of each lone surrogate.
+    """
     return serialize_frame(_TEXT, mask.encode(message), True, 0, masking_key)
 
 
 class Frame:
-    """A frame, or a part of a data frame whose payload came in several reads. The parser makes them.
+    """A frame, or a part of a data frame whose payload arrives in several reads.
 
-    ``length`` is the payload's length that the header declares, ``payload`` the unmasked bytes of this part.
-    ``is_first`` and ``is_last`` tell which part of its frame it is; most frames come in one part, which is both.
+    The parser makes them. ``length`` is the length of the payload that the header
+    declares, and ``payload`` holds the unmasked bytes of this part. ``is_first`` and
+    ``is_last`` say which part of its frame it is; most frames arrive in one part, which
+    is both.
     """
 
     __slots__ = ('first_byte', 'is_first', 'is_last', 'length', 'masking_key', 'opcode', 'payload')
@@ -135,7 +154,11 @@ class Frame:
 def _make_frame(
     first_byte: int, length: int, masking_key: bytes | None, payload: bytes, is_first: bool, is_last: bool
 ) -> Frame:
-    """A frame. ``Frame(...)`` would cost the compiled codec a tuple of Python numbers."""
+    """Return a frame.
+
+    The compiled codec would make a tuple of Python integers for a call of
+    ``Frame(...)``.
+    """
     frame = Frame.__new__(Frame)
     frame.first_byte = first_byte
     frame.opcode = first_byte & 0x0F
@@ -148,10 +171,12 @@ def _make_frame(
 
 
 class FrameParser:
-    """Cuts the wire into frames: ``feed(chunk)``, then ``next_frame()`` until it answers ``None``.
+    """The parser of frames: call ``feed(chunk)``, then ``next_frame()`` until it
+    returns None.
 
-    ``masked`` says what the peer must do (section 5.1: clients mask, servers do not). What is not used yet stays in the
-    buffer: never more than a header, or a control frame, of up to 139 bytes, once ``next_frame`` has answered ``None``.
+    ``masked`` says whether the peer must mask its frames (section 5.1: clients must,
+    servers must not). Once ``next_frame`` has returned ``None``, the buffer holds at
+    most an incomplete header or control frame, of up to 139 bytes.
     """
 
     __slots__ = ('_buffer', '_frame', '_legal_first_bytes', '_masked', '_missing', '_position')
@@ -165,17 +190,21 @@ class FrameParser:
         self.reserve(0)
 
     def reserve(self, reserved: int) -> None:
-        """Accepts data frames with these reserved bits, to which an extension has given a meaning."""
+        """Accept data frames with these reserved bits, because an extension uses them.
+        """
         self._legal_first_bytes = _legal_first_bytes(reserved)
 
     def feed(self, chunk: bytes) -> None:
-        """Takes the next bytes of the wire."""
+        """Append the next bytes received from the peer."""
         if chunk:
             self._buffer = self._buffer[self._position:] + chunk if self._buffer else chunk
             self._position = 0
 
     def next_frame(self) -> Frame | None:
-        """The next frame or part of one, or ``None`` until more is fed. Raises ProtocolError for a bad header."""
+        """Return the next frame or part of one, or None until more is fed.
+
+        Raise ProtocolError for an invalid header.
+        """
         if self._missing:
             return self._next_part(False)
         buffer, position = self._buffer, self._position
@@ -186,8 +215,8 @@ class FrameParser:
         first_byte, second = buffer[position], buffer[position + 1]
         if not self._legal_first_bytes[first_byte]:
             raise ProtocolError(_illegal_first_byte(first_byte))
-        # 5.1: "The server MUST close the connection upon receiving a frame that is not masked", and a client the other
-        # way round.
+        # 5.1: "The server MUST close the connection upon receiving a frame that is not
+        # masked"; for a client it is the other way round.
         if (second >= _MASKED) != self._masked:
             raise ProtocolError('unmasked frame from a client' if self._masked else 'masked frame from a server')
         length = second & 0x7F
@@ -220,7 +249,11 @@ class FrameParser:
         return _make_frame(first_byte, length, masking_key, mask.cut(buffer, start, end, masking_key, 0), True, True)
 
     def _next_part(self, is_first: bool) -> Frame | None:
-        """What has come of the payload of ``self._frame``; only the first part may be without any."""
+        """Return the bytes received of the payload of ``self._frame``, or None if there
+        are none.
+
+        The first part is returned even if it is empty.
+        """
         frame = self._frame
         assert frame is not None
         buffer, start = self._buffer, self._position
@@ -239,29 +272,37 @@ class FrameParser:
         return _make_frame(frame.first_byte, frame.length, frame.masking_key, payload, is_first, not self._missing)
 
     def forget(self) -> None:
-        """Lets go of a buffer that is used up, so that an idle connection holds no bytes of its last read."""
+        """Release the buffer, so that an idle connection does not hold the bytes it
+        read last.
+        """
         self._buffer = b''
         self._position = 0
 
 
 def _read_length(buffer: bytes, start: int, end: int) -> int:
-    """The number in two or eight bytes of the buffer."""
+    """Return the extended length in two or eight bytes of the buffer.
+
+    Raise ProtocolError if it is not valid.
+    """
     length = 0
     for index in range(start, end):
         length = length << 8 | buffer[index]
-    # 5.2: "the minimal number of bytes MUST be used to encode the length", "the most significant bit MUST be 0"
+    # 5.2: "the minimal number of bytes MUST be used to encode the length", "the most
+    # significant bit MUST be 0"
     if length < (126 if end - start == 2 else 65536) or length >> 63:
         raise ProtocolError('payload length is not minimal, or has its top bit set')
     return length
 
 
 def _illegal_first_byte(first_byte: int) -> str:
-    """Names what is wrong with a frame's first byte."""
+    """Return what is wrong with the first byte of a frame."""
     opcode = first_byte & 0x0F
-    # 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket Connection_."
+    # 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the
+    # WebSocket Connection_."
     if opcode not in _DATA_OPCODES + _CONTROL_OPCODES:
         return f'unknown opcode {opcode}'
-    # 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values."
+    # 5.2: "MUST be 0 unless an extension is negotiated that defines meanings for
+    # non-zero values."
     if first_byte & _RESERVED:
-        return f'reserved bits {(first_byte & _RESERVED) >> 4:03b} without an extension for them'
+        return f'reserved bits {(first_byte & _RESERVED) >> 4:03b} set without an extension that uses them'
     return 'fragmented control frame'

@@ -1,6 +1,7 @@
-"""hixie-75, draft-hixie-thewebsocketprotocol-75: text between 0x00 and 0xFF, and nothing else.
+"""hixie-75 (draft-hixie-thewebsocketprotocol-75): text messages between 0x00 and 0xFF.
 
-Binary messages, pings, pongs and close codes do not exist; the connection closes by closing.
+This version has no binary messages, pings, pongs or close codes. The connection is
+closed without a handshake.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ['Draft75']
 
 _TEXT_END = 0xFF
 _TOP_BIT = 0x80
-# Base 128 digits of a length, leading zeros included: 63 bits, as in RFC 6455.
+# Digits in base 128 of a length, with leading zeros: 63 bits, as in RFC 6455.
 _MAX_LENGTH_BYTES = 9
 
 
@@ -40,11 +41,12 @@ class Draft75(Driver):
         self._skip = 0
 
     def parse(self, chunk: bytes) -> None:
-        """Takes the next bytes of the wire."""
+        """Parse the next bytes received from the peer, cut anywhere."""
         if self.ready_state in (CONNECTING, CLOSED):
             return
         self._buffer += chunk
-        # What listeners raise must not be taken for the peer's fault, so nothing is emitted within the "try".
+        # Nothing is emitted within the "try", so that an exception of a listener is not
+        # taken for a fault of the peer's.
         while self.ready_state != CLOSED and not self.is_paused:
             try:
                 frame = self._next_frame()
@@ -60,7 +62,10 @@ class Draft75(Driver):
                 self._skipped(*frame)
 
     def end(self, reason: str = '') -> None:
-        """The end of the connection is this version's way to close, unless something broke it (``reason``)."""
+        """Record the end of the connection, which is how this version closes.
+
+        With a ``reason``, the connection was lost.
+        """
         self.was_clean = not reason
         self._close(CloseCode.ABNORMAL_CLOSURE if reason else CloseCode.NO_STATUS_RCVD, reason)
 
@@ -68,7 +73,8 @@ class Draft75(Driver):
         self._writer.write(b'\x00' + payload + b'\xff')
 
     def _begin_close(self, code: int, reason: str) -> None:
-        """Closes at once: the version has no closing handshake, and no codes."""
+        """Close at once: this version has neither a closing handshake nor close codes.
+        """
         self.was_clean = True
         self._close(CloseCode.NO_STATUS_RCVD, '')
 
@@ -77,7 +83,10 @@ class Draft75(Driver):
         super()._close(code, reason)
 
     def _response(self) -> bytes:
-        """The order and the case of the first two headers are part of the draft."""
+        """Return the response that accepts the handshake.
+
+        The draft prescribes the order and the case of the first two headers.
+        """
         environ = self._environ
         headers: HeaderList = [('Upgrade', 'WebSocket'), ('Connection', 'Upgrade')]
         if 'HTTP_ORIGIN' in environ:
@@ -88,7 +97,10 @@ class Draft75(Driver):
         return serialize_head(f'HTTP/1.1 {self._status}', headers + self._headers)
 
     def _next_frame(self) -> str | tuple[int, int] | None:
-        """The next text, or the type and length of a frame to skip; ``None`` when more bytes are needed."""
+        """Return the next text, or the type and the length of a frame to skip.
+
+        Return None if more bytes are needed.
+        """
         if self._skip:
             taken = min(self._skip, len(self._buffer))
             del self._buffer[:taken]
@@ -97,12 +109,15 @@ class Draft75(Driver):
             return None
         if self._buffer[0] & _TOP_BIT:
             return self._parse_length()
-        # Clients send 0x00 before a text. Ruby's driver takes any type without a
-        # length.
+        # The draft has clients send 0x00 before a text. Like the Ruby driver, accept
+        # any type without the top bit.
         return self._parse_text()
 
     def _parse_text(self) -> str | None:
-        """A text frame, whole or not at all; what was searched once is not searched again."""
+        """Return the text of a frame, or None until its end has arrived.
+
+        Bytes that were searched once are not searched again.
+        """
         end = self._buffer.find(_TEXT_END, max(1, self._searched))
         length = (end if end > 0 else len(self._buffer)) - 1
         if length > self.max_length:
@@ -119,7 +134,11 @@ class Draft75(Driver):
             raise InvalidData('text is not UTF-8') from None
 
     def _parse_length(self) -> tuple[int, int] | None:
-        """A frame that begins with the top bit set: its length in base 128, and that many bytes to skip."""
+        """Return the type and the length of a frame that has the top bit set, and skip
+        its bytes.
+
+        The length is written in base 128. Return None until it is complete.
+        """
         length = 0
         for index in range(1, len(self._buffer)):
             byte = self._buffer[index]
@@ -134,8 +153,12 @@ class Draft75(Driver):
         return None
 
     def _too_big(self) -> MessageTooBig:
-        """The length is in the message's end, which nobody waits for."""
+        """Return the error for a text or length above the limit.
+
+        The actual length is not known before the end of the message, and the driver
+        does not wait for that.
+        """
         return MessageTooBig(f'message too big: more than {self.max_length} bytes')
 
     def _skipped(self, frame_type: int, length: int) -> None:
-        """A frame without text was seen; this version makes nothing of it."""
+        """Handle a frame that holds no text: do nothing in this version."""

@@ -1,7 +1,9 @@
-"""hixie-76, also known as draft-ietf-hybi-thewebsocketprotocol-00: hixie-75, and keys, and a closing handshake.
+"""hixie-76 (draft-ietf-hybi-thewebsocketprotocol-00): hixie-75 with keys and a closing
+handshake.
 
-The proof needs eight bytes that follow the request's head without a Content-Length; a proxy may hold them back until it
-has seen the response's head. So the head goes out at once, and the proof when the eight bytes are there.
+The server's proof is computed from eight bytes that follow the head of the request,
+without a Content-Length. A proxy may hold them back until it has seen the head of the
+response. So the head is sent at once, and the proof when the eight bytes have arrived.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from .draft75 import Draft75
 
 __all__ = ['Draft76']
 
-# Four bytes of each key, and the eight of the body.
+# Four bytes from each key, and the eight bytes of the body.
 _CHALLENGE_LENGTH = 16
 _CLOSING_FRAME = b'\xff\x00'
 
@@ -36,16 +38,17 @@ class Draft76(Draft75):
 
     def __init__(self, io: ServerIO, protocols: Iterable[str] = (), **options: Any) -> None:
         super().__init__(io, protocols, **options)
-        # As far as it has come, once the head is out.
+        # The bytes of the challenge received so far, from the time the head is sent.
         self._challenge: bytes | None = None
 
     def check(self) -> None:
-        """Raises HandshakeError when the request must be refused. Pure."""
+        """Raise HandshakeError if the request must be refused. Change nothing."""
         super().check()
         self._numbers()
 
     def parse(self, chunk: bytes) -> None:
-        """Takes the next bytes of the wire: first the eight of the handshake."""
+        """Parse the next bytes received: first the eight of the handshake, then frames.
+        """
         if self.ready_state == CONNECTING and self._challenge is not None:
             missing = _CHALLENGE_LENGTH - len(self._challenge)
             self._challenge += chunk[:missing]
@@ -56,28 +59,36 @@ class Draft76(Draft75):
         super().parse(chunk)
 
     def end(self, reason: str = '') -> None:
-        """This version has a closing handshake, so without one the connection was lost."""
+        """Record that the connection was lost.
+
+        This version has a closing handshake, so that an end without it is not clean.
+        """
         self._close(CloseCode.ABNORMAL_CLOSURE, reason)
 
     def _begin_close(self, code: int, reason: str) -> None:
-        """Begins the closing handshake; the version has no codes."""
+        """Begin the closing handshake; this version has no close codes."""
         self._writer.write(_CLOSING_FRAME)
         self.ready_state = CLOSING
 
     def _respond(self) -> None:
-        """The head is out; the proof waits for the body, and nothing else of the request does."""
+        """Wait for the body of the request before sending the proof.
+
+        The rest of the request is no longer needed.
+        """
         number1, number2 = self._numbers()
         self._challenge = number1.to_bytes(4, 'big') + number2.to_bytes(4, 'big')
         self._environ = NO_ENVIRON
 
     def _prove(self) -> None:
-        """Sends the proof that the handshake was understood, and opens."""
+        """Send the proof that the handshake was understood, and open."""
         challenge, self._challenge = self._challenge or b'', None
         self._writer.write(hashlib.md5(challenge, usedforsecurity=False).digest())
         super()._respond()
 
     def _numbers(self) -> tuple[int, int]:
-        """The numbers hidden in the two keys. Raises HandshakeError when one of them holds none."""
+        """Return the numbers encoded in the two keys. Raise HandshakeError for an
+        invalid key.
+        """
         environ = self._environ
         return (
             _number(environ.get('HTTP_SEC_WEBSOCKET_KEY1', '')),
@@ -85,7 +96,7 @@ class Draft76(Draft75):
         )
 
     def _skipped(self, frame_type: int, length: int) -> None:
-        """0xFF 0x00 is the closing handshake."""
+        """Close if the frame is 0xFF 0x00, the closing handshake."""
         if frame_type != 0xFF or length:
             return
         self.emit('ending')
@@ -96,9 +107,13 @@ class Draft76(Draft75):
 
 
 def _number(key: str) -> int:
-    """A key's digits, read as one number, divided by its number of spaces."""
+    """Return the number that a key encodes: its digits, divided by its number of
+    spaces.
+
+    Raise HandshakeError if that is not a number of 32 bits.
+    """
     digits = re.sub(r'[^0-9]', '', key)
     spaces = key.count(' ')
     if not digits or len(digits) > 20 or not spaces or int(digits) % spaces or int(digits) // spaces >= 2**32:
-        raise HandshakeError('400 Bad Request', f'the key {key[:80]!r} hides no number')
+        raise HandshakeError('400 Bad Request', f'the key {key[:80]!r} does not encode a number')
     return int(digits) // spaces

@@ -1,8 +1,9 @@
-"""Event streams (WHATWG HTML, 9.2 "Server-sent events"): events as bytes, and the driver of a connection that carries them.
+"""Event streams (WHATWG HTML, 9.2 "Server-sent events"), serialized.
 
-What a parser that keeps to section 9.2.6 reads is what was sent, except that there is one end of line in an event's data, LF,
-whichever was sent, and that UTF-8 has no surrogates: pairs of them become their character, and lone ones U+FFFD, as in every
-string that a browser sends (WebIDL's USVString).
+A parser that follows section 9.2.6 reads the data that was sent, with two exceptions.
+Every end of line becomes LF. And UTF-8 has no surrogates: a pair of them becomes its
+character, and a lone one U+FFFD, as in every string that a browser sends (WebIDL's
+USVString).
 """
 
 from __future__ import annotations
@@ -28,24 +29,30 @@ __all__ = [
 ]
 
 _END_OF_LINE = re.compile('\r\n|\r|\n')
-# What would end a field and begin another one; and an id with a NUL is ignored by the client.
+# CR and LF would end the field and begin another one. Clients ignore an id that
+# contains NUL.
 _FORBIDDEN = re.compile('[\r\n\0]')
 # An element of an Accept header, RFC 9110 section 12.5.1.
 _EVENT_STREAM = re.compile(r'(?:\A|,)[ \t]*text/event-stream[ \t]*(?P<parameters>(?:;[^,]*)?)(?:,|\Z)', re.IGNORECASE)
 # RFC 9110 section 12.4.2: "a value of 0 means 'not acceptable'"
 _NOT_ACCEPTABLE = re.compile(r';[ \t]*q=0(\.0*)?[ \t]*(;|\Z)', re.IGNORECASE)
 
-# Clients that cannot set headers, which EventSource in old browsers was made of, send it so.
+# Clients that cannot set headers send the id in the query: the EventSource polyfills of
+# old browsers.
 _LAST_EVENT_ID = frozenset({'lastEventId', 'last-event-id'})
 
 # 9.2.7: "authors can include a comment line (one starting with a ':' character) every
-# 15 seconds or so". No empty line follows it, nor the field ``retry``: of a block
-# without data, which no browser dispatches, some clients make an event.
+# 15 seconds or so". It is not followed by an empty line, and the field ``retry`` is not
+# used instead: some clients make an event of a block without data, although no browser
+# does.
 PING = b':\r\n'
 
 
 def is_eventsource(environ: Mapping[str, Any]) -> bool:
-    """Whether this is a GET whose Accept header names text/event-stream. Never raises."""
+    """Return whether this is a GET whose Accept header names text/event-stream.
+
+    Never raise.
+    """
     if environ.get('REQUEST_METHOD') != 'GET':
         return False
     found = _EVENT_STREAM.search(str(environ.get('HTTP_ACCEPT', '')))
@@ -53,8 +60,12 @@ def is_eventsource(environ: Mapping[str, Any]) -> bool:
 
 
 def find_last_event_id(environ: Mapping[str, Any]) -> str:
-    """The id of the last event that the client saw, from the Last-Event-ID header or from the query; ``''`` if none."""
-    # 9.2.5: the header holds the id in UTF-8; PEP 3333 has it decoded from Latin-1.
+    """Return the id of the last event that the client has seen, or ``''``.
+
+    It is in the Last-Event-ID header or in the query.
+    """
+    # 9.2.5: the header holds the id in UTF-8. By PEP 3333 the server has decoded it
+    # from Latin-1.
     header = str(environ.get('HTTP_LAST_EVENT_ID', '')).encode('latin-1', 'replace').decode('utf-8', 'replace')
     if header:
         return header
@@ -63,35 +74,43 @@ def find_last_event_id(environ: Mapping[str, Any]) -> str:
 
 
 def serialize_event(data: str, event: str | None = None, id: str | None = None) -> bytes:
-    """One event. Raises ValueError for an ``event`` or ``id`` that would not stay within its line."""
+    """Return the bytes of one event.
+
+    Raise ValueError if ``event`` or ``id`` contains CR, LF or NUL.
+    """
     lines = []
     for name, value in (('event', event), ('id', id)):
         if value is not None:
             if _FORBIDDEN.search(value):
                 raise ValueError(f'{name}: expected no CR, LF or NUL, got {value!r}')
             lines.append(f'{name}: {value}\r\n')
-    # 9.2.6: "If value starts with a U+0020 SPACE character, remove it from value", which is ours.
+    # 9.2.6: "If value starts with a U+0020 SPACE character, remove it from value". Ours
+    # is the one that gets removed.
     lines.append(f'data: {_END_OF_LINE.sub(chr(13) + chr(10) + "data: ", data)}\r\n\r\n')
     return encode_text(''.join(lines))
 
 
 def serialize_retry(seconds: float) -> bytes:
-    """Tells the client how long to wait before it connects again. Raises ValueError for what is no time."""
+    """Return the field that sets the client's reconnection time.
+
+    Raise ValueError for a negative, infinite or undefined number of seconds.
+    """
     if not 0 <= seconds * 1000 < math.inf:
         raise ValueError(f'retry: expected at least 0 seconds, got {seconds!r}')
     return b'retry: %d\r\n' % round(seconds * 1000)
 
 
 def serialize_comment(text: str) -> bytes:
-    """A line for those who read the stream themselves; ``text`` has one line."""
+    """Return a comment, for people who read the stream; ``text`` is one line."""
     return encode_text(f': {text}\r\n')
 
 
 class EventStream(Driver):
-    """The server's end of an event stream, which begins with ``preamble``.
+    """The server's end of an event stream that begins with ``preamble``.
 
-    The head of the response has the headers that ``accept`` is given. ``text`` sends an event with this data; ``binary`` one
-    that is serialized already. What the client sends means nothing.
+    The response has the headers that are passed to ``accept``. ``text`` sends an event
+    with the given data, and ``binary`` an event that is serialized already. Bytes from
+    the client are ignored.
     """
 
     __slots__ = ('_preamble',)
@@ -104,25 +123,28 @@ class EventStream(Driver):
         self._preamble = preamble
 
     def check(self) -> None:
-        """Whoever asks gets a stream."""
+        """Do nothing: every request is accepted."""
 
     def parse(self, chunk: bytes) -> None:
-        """A client has nothing to say."""
+        """Ignore the bytes received: an event stream has one direction."""
 
     def text(self, message: str) -> bool:
-        """Sends an event with this data."""
+        """Send an event with this data."""
         return self.binary(serialize_event(message))
 
     def binary(self, message: bytes) -> bool:
-        """Sends an event that is serialized already."""
+        """Send an event that is serialized already."""
         return self._command(self._send, message)
 
     def ping(self, message: str | bytes = '', callback: object = None) -> bool:
-        """Sends a comment, ahead of what waits; the client passes over it."""
+        """Send a comment, ahead of the data that is buffered. Clients ignore it."""
         return self._command(self._send_ping)
 
     def fail(self, code: int, reason: str) -> None:
-        """Ends the stream, with a comment that says why in the place of what waits."""
+        """End the stream with a comment that gives the reason.
+
+        The comment takes the place of the data that is buffered.
+        """
         if self.ready_state == OPEN:
             self._writer.write_last(serialize_comment(reason))
         self._close(code, reason)
@@ -134,7 +156,7 @@ class EventStream(Driver):
         self._writer.write_urgent(PING, 'ping')
 
     def _begin_close(self, code: int, reason: str) -> None:
-        """There is no closing handshake."""
+        """Close at once: an event stream has no closing handshake."""
         self.was_clean = True
         self._close(code, reason)
 
@@ -144,4 +166,4 @@ class EventStream(Driver):
 
 
 def _nowhere(data: bytes) -> None:
-    """Where a driver without a connection writes."""
+    """Discard the bytes that a driver without a connection writes."""

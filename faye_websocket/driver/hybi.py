@@ -1,7 +1,9 @@
-"""hybi-07 to RFC 6455: messages, control frames and the closing handshake, on top of the codec's frames.
+"""hybi-07 to RFC 6455: messages, control frames and the closing handshake.
 
-In go the bytes of the wire, out come ``message``, ``ping``, ``pong`` and ``close``. What the peer does wrong becomes a close
-frame with the code that says so (section 7.4.1), an ``error`` and a ``close``, and nothing after them.
+The driver parses the bytes received with the frame parser of ``codec``, and emits
+``message``, ``ping``, ``pong`` and ``close``. A fault of the peer's becomes a close
+frame with the matching code (section 7.4.1), then ``error`` and ``close``, and nothing
+after them.
 """
 
 from __future__ import annotations
@@ -26,26 +28,28 @@ from .text import encode_text
 
 __all__ = ['VERSIONS', 'Hybi', 'accept_key']
 
-# Looking these up in their class took 4 % of the time of a message.
+# A class attribute would cost 4 % of the time of a message.
 TEXT, BINARY = Opcode.TEXT, Opcode.BINARY
 CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
 
 # Section 1.3
 _GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
-# Sixteen bytes in base64: "a base64-encoded value that, when decoded, is 16 bytes in length" (section 4.1)
+# Section 4.1: "a base64-encoded value that, when decoded, is 16 bytes in length"
 _KEY = re.compile(r'[A-Za-z0-9+/]{22}==')
-# From so many bytes on, a message to be sent is not copied behind its head.
+# A message of this length or more is sent without copying it behind its frame's head.
 _LARGE_MESSAGE = 16384
 
-# For every first byte whether it is that of an only frame: fin, text or binary, and reserved bits, which the parser has checked
+# By first byte: whether the frame is a whole message (FIN, and TEXT or BINARY). The
+# reserved bits may have any value, since the parser has checked them.
 _IS_WHOLE = bytes(first_byte & 0x80 != 0 and first_byte & 0x0F in (TEXT, BINARY) for first_byte in range(256))
 
-# The value of Sec-WebSocket-Version, best first, and the version's name here; hybi-08 to hybi-12 all sent 8.
+# The values of Sec-WebSocket-Version, best first, and the names of the versions here.
+# hybi-08 to hybi-12 all send 8.
 VERSIONS = {'13': 'hybi-13', '8': 'hybi-08', '7': 'hybi-07'}
 
 
 def accept_key(key: str) -> str:
-    """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (section 4.2.2)."""
+    """Return the Sec-WebSocket-Accept value for a Sec-WebSocket-Key (section 4.2.2)."""
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     return binascii.b2a_base64(digest, newline=False).decode()
 
@@ -87,16 +91,20 @@ class Hybi(Driver):
 
     @property
     def extensions(self) -> str:
-        """The extensions agreed on, as the Sec-WebSocket-Extensions header states them; ``''`` for none."""
+        """The extensions agreed on, as the Sec-WebSocket-Extensions header states them.
+
+        ``''`` if there are none.
+        """
         return self._extensions.header if self._extensions is not None else ''
 
     def check(self) -> None:
-        """Raises HandshakeError when the request must be refused. Pure."""
+        """Raise HandshakeError if the request must be refused. Change nothing."""
         super().check()
         environ = self._environ
         version = _find_version(environ)
         if version not in VERSIONS:
-            # 4.4: "the server MUST respond with one or more |Sec-WebSocket-Version| header fields" that it supports
+            # 4.4: "the server MUST respond with one or more |Sec-WebSocket-Version|
+            # header fields" that name the versions it supports
             supported = ('Sec-WebSocket-Version', ', '.join(VERSIONS))
             raise HandshakeError('426 Upgrade Required', f'version {version!r} is not supported', (supported,))
         if not _KEY.fullmatch(environ.get('HTTP_SEC_WEBSOCKET_KEY', '')):
@@ -109,7 +117,7 @@ class Hybi(Driver):
                 raise HandshakeError('400 Bad Request', str(error)) from None
 
     def _response(self) -> bytes:
-        """Section 4.2.2: the response that accepts the handshake."""
+        """Return the response that accepts the handshake (section 4.2.2)."""
         self._negotiate()
         headers: HeaderList = [
             ('Upgrade', 'websocket'),
@@ -123,25 +131,26 @@ class Hybi(Driver):
         return serialize_head('HTTP/1.1 101 Switching Protocols', headers + self._headers)
 
     def _negotiate(self) -> None:
-        """Section 9: agrees on extensions, with a client that offers one of ours."""
+        """Agree on extensions with a client that offers some (section 9)."""
         if self._extensions is not None:
             self._extensions.generate_response(self._environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', ''))
             self._agree(self._extensions)
 
     def _agree(self, extensions: Pipeline) -> None:
-        """Negotiation is over: what is in use from now on."""
+        """Use the extensions that were negotiated."""
         self._parser.reserve(extensions.reserved)
         self._extensions = extensions if extensions.header else None
 
     # ---- receiving, sections 5.4 to 5.6
 
     def parse(self, chunk: bytes) -> None:
-        """Takes the next bytes of the wire."""
+        """Parse the next bytes received from the peer, cut anywhere."""
         if self.ready_state in (CONNECTING, CLOSED):
             return
         parser = self._parser
         parser.feed(chunk)
-        # What listeners raise must not be taken for the peer's fault, so nothing is emitted within the "try".
+        # Nothing is emitted within the "try", so that an exception of a listener is not
+        # taken for a fault of the peer's.
         while self.ready_state != CLOSED and not self.is_paused:
             try:
                 frame = parser.next_frame()
@@ -167,7 +176,10 @@ class Hybi(Driver):
                 self._receive_pong(frame.payload)
 
     def _receive_data(self, frame: Frame) -> str | bytes | None:
-        """A data frame, or a part of one; answers the message that it completes."""
+        """Handle a data frame, or a part of one.
+
+        Return the message that it completes, or None.
+        """
         if (
             _IS_WHOLE[frame.first_byte]
             and frame.is_first
@@ -175,7 +187,8 @@ class Hybi(Driver):
             and self._incoming is None
             and frame.length <= self.max_length
         ):
-            # Nearly every message is one frame that came in one read. It saves 0.5 us by taking this way, past the bookkeeping.
+            # Most messages are one frame that arrived in one read. Skipping the
+            # bookkeeping saves 0.5 us for each of them.
             if self._extensions is None:
                 return _decode(frame.opcode, frame.payload)
             return self._undo_extensions(frame.opcode, frame.payload, frame.rsv)
@@ -194,7 +207,7 @@ class Hybi(Driver):
         return self._undo_extensions(message.opcode, message.data(), message.rsv)
 
     def _undo_extensions(self, opcode: int, data: bytes, rsv: int) -> str | bytes:
-        """What the extensions make of a message: its data, as the application sees it."""
+        """Return the data of a message after the extensions have processed it."""
         assert self._extensions is not None
         message = self._extensions.process_incoming_message(Message(opcode, data, rsv, self.max_length))
         if len(message.data) > self.max_length:
@@ -203,14 +216,17 @@ class Hybi(Driver):
 
     def _receive_ping(self, payload: bytes) -> None:
         # 5.5.2: "an endpoint MUST send a Pong frame in response, unless it already
-        # received a Close frame", with which parsing ends. Our own close frame is no
-        # such exception. 5.5.3: an endpoint may "send a Pong frame for only the most
-        # recently processed Ping frame".
+        # received a Close frame"; parsing ends with that frame. The close frame that we
+        # have sent makes no difference. 5.5.3: an endpoint may "send a Pong frame for
+        # only the most recently processed Ping frame".
         self._write_urgent(PONG, payload, 'pong')
         self.emit('ping', payload)
 
     def _receive_pong(self, payload: bytes) -> None:
-        """The pong of the first ping with this payload; a peer may pass over the pings before it (5.5.3)."""
+        """Call the callback of the first ping with this payload.
+
+        The pings before it are forgotten: a peer may skip them (section 5.5.3).
+        """
         pings = self._pings or []
         for index, (message, callback) in enumerate(pings):
             if message == payload:
@@ -220,10 +236,13 @@ class Hybi(Driver):
         self.emit('pong', payload)
 
     def _receive_close(self, code: int, reason: str) -> None:
-        """Section 5.5.1: the peer closes, or answers our close."""
+        """Handle the close frame of a peer that closes, or that responds to our close
+        (5.5.1).
+        """
         self.emit('ending')
         if self.ready_state == OPEN:
-            # 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it received."
+            # 5.5.1: "When sending a Close frame in response, the endpoint typically
+            # echos the status code it received."
             self._write_last(close_payload(code, ''))
         self.was_clean = True
         self._close(code, reason or self._reason)
@@ -231,11 +250,11 @@ class Hybi(Driver):
     # ---- sending
 
     def text(self, message: str) -> bool:
-        """Sends a text message."""
+        """Send a text message."""
         if type(message) is str and self.ready_state == OPEN and self._extensions is None and len(message) < _LARGE_MESSAGE:
             self._writer.write(serialize_text(message, self._masking_key()))
             return True
-        # A call of encode_text() took 6 % of the time of a short message with
+        # A call of encode_text() would take 6 % of the time of a short message with
         # extensions.
         try:
             payload = message.encode()
@@ -244,14 +263,17 @@ class Hybi(Driver):
         return self._send_message(TEXT, payload)
 
     def binary(self, message: bytes) -> bool:
-        """Sends a binary message."""
+        """Send a binary message."""
         return self._send_message(BINARY, message)
 
     def send_shared(self, message: SharedMessage) -> bool:
-        """Sends a message that goes to many connections: those with the same extensions, or none, share one frame."""
+        """Send a message that goes to many connections.
+
+        Connections with equal extensions, or with none, share one frame.
+        """
         extensions = self._extensions
         key = extensions.broadcast_key if extensions is not None else ()
-        # 5.3: each frame of a client's has a masking key of its own.
+        # 5.3: every frame that a client sends has a masking key of its own.
         if key is None or self.is_client or self.ready_state != OPEN:
             return Driver.send_shared(self, message)
         frame = message.frames.get(key)
@@ -265,22 +287,32 @@ class Hybi(Driver):
         return True
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
-        """Sends a ping, and calls ``callback()`` at its pong. ValueError for more than 125 bytes (section 5.5)."""
+        """Send a ping, and call ``callback()`` when the matching pong arrives.
+
+        Raise ValueError if the message has more than 125 bytes (section 5.5).
+        """
         return self._command(self._send_ping, control_payload(message), callback)
 
     def pong(self, message: str | bytes = '') -> bool:
-        """Sends a pong nobody asked for (section 5.5.3). ValueError for more than 125 bytes."""
+        """Send an unsolicited pong (section 5.5.3).
+
+        Raise ValueError if the message has more than 125 bytes (section 5.5).
+        """
         return self._command(self._write_urgent, PONG, control_payload(message), 'unsolicited pong')
 
     def fail(self, code: int, reason: str) -> None:
-        """Section 7.1.7, _Fail the WebSocket Connection_: says why in a close frame, and is done."""
-        # 5.5.1: "The application MUST NOT send any more data frames after sending a Close frame", nor a second one.
+        """Send a close frame with this code and reason, and end the connection.
+
+        Section 7.1.7, _Fail the WebSocket Connection_.
+        """
+        # 5.5.1: "The application MUST NOT send any more data frames after sending a
+        # Close frame", nor a second one.
         if self.ready_state == OPEN:
             self._write_last(close_payload(code, reason))
         self._close(code, reason)
 
     def _send_message(self, opcode: int, data: bytes) -> bool:
-        """A message, in one frame."""
+        """Send a message in one frame."""
         if self.ready_state != OPEN:
             return self._command(self._send_message, opcode, data)
         if self._extensions is None:
@@ -296,12 +328,17 @@ class Hybi(Driver):
         return True
 
     def _extend(self, opcode: int, data: bytes) -> bytes | None:
-        """The frame that the extensions make of a message; ``None`` when one of them fails."""
+        """Return the frame of a message that the extensions have processed.
+
+        Return None if one of them fails.
+        """
         assert self._extensions is not None
         try:
             message = self._extensions.process_outgoing_message(Message(opcode, data, 0))
         except ProtocolError as error:
-            # Whoever sends has done nothing wrong, but what the peer's extension has seen and ours has are no longer the same.
+            # The sender has made no mistake, so that nothing is raised. But the
+            # contexts of our extension and of the peer's are no longer equal, so that
+            # the connection cannot go on.
             self._fail(error.code, _forgetful(error))
             return None
         return serialize_frame(opcode, message.data, True, message.rsv, self._masking_key())
@@ -312,22 +349,27 @@ class Hybi(Driver):
         self._write_urgent(PING, payload, f'ping {payload!r}')
 
     def _begin_close(self, code: int, reason: str) -> None:
-        """Section 7.1.2: sends a close frame, behind what was sent before, and waits for the peer's."""
-        # As it is sent, so that no lone surrogate comes back in the close event.
+        """Send a close frame behind the data sent before, and wait for the peer's
+        (7.1.2).
+        """
+        # Keep the reason as it is sent, so that the close event holds no lone
+        # surrogate.
         self._reason = encode_text(reason).decode()
         self._writer.write(serialize_frame(CLOSE, close_payload(code, reason), masking_key=self._masking_key()))
         self.ready_state = CLOSING
 
     def _masking_key(self) -> bytes | None:
-        """A server does not mask (section 5.1)."""
+        """Return None: a server does not mask (section 5.1)."""
         return None
 
     def _write_urgent(self, opcode: int, payload: bytes, tag: str) -> None:
-        """A control frame, ahead of what waits."""
+        """Write a control frame, ahead of the data that is buffered."""
         self._writer.write_urgent(serialize_frame(opcode, payload, masking_key=self._masking_key()), tag)
 
     def _write_last(self, payload: bytes) -> None:
-        """The close frame after which nothing is sent, not even what waits."""
+        """Write a close frame. Nothing is sent after it, not even data that is
+        buffered.
+        """
         self._writer.write_last(serialize_frame(CLOSE, payload, masking_key=self._masking_key()))
 
     def _close(self, code: int, reason: str) -> None:
@@ -340,13 +382,17 @@ class Hybi(Driver):
 
 
 def _find_version(environ: Mapping[str, Any]) -> str | None:
-    """Return the version that a request asks for, less the empty elements of a list."""
+    """Return the version that a request asks for, without the empty elements of a list.
+    """
     header = environ.get('HTTP_SEC_WEBSOCKET_VERSION')
     return header if not header or header in VERSIONS else ', '.join(tokens(header))
 
 
 def _decode(opcode: int, data: bytes) -> str | bytes:
-    """A message's data, as the application sees it; section 5.6: text is UTF-8, anything else closes with 1007."""
+    """Return the data of a message: a ``str`` for text, and bytes for binary.
+
+    Raise InvalidData for text that is not UTF-8 (sections 5.6 and 8.1).
+    """
     if opcode == BINARY:
         return data
     try:
@@ -356,6 +402,10 @@ def _decode(opcode: int, data: bytes) -> str | bytes:
 
 
 def _forgetful(error: ProtocolError) -> ProtocolError:
-    """The error without its way here, which would keep the message that was wrong for as long as somebody keeps the error."""
+    """Return the error without its traceback and context.
+
+    They would keep the faulty message in memory for as long as the application keeps
+    the error.
+    """
     error.__context__ = None
     return error.with_traceback(None)

@@ -1,4 +1,4 @@
-"""The C types of ``incoming.py``, and no logic."""
+"""The C types of ``incoming_message.py``, and no logic."""
 
 from .codec cimport Frame
 
@@ -7,7 +7,7 @@ cdef int CONTINUATION, TEXT, _FLUSH
 cdef class IncomingMessage:
     cdef readonly int opcode
     cdef readonly int rsv
-    # A peer may declare more than any number of C's.
+    # A peer may declare a length that no C integer can hold.
     cdef object _length
     cdef object _max_length
     cdef Py_ssize_t _fragments

@@ -1,7 +1,7 @@
-"""IncomingMessage: a message of which a part has come, in several frames or in several reads.
+"""IncomingMessage: a message that arrives in several frames, or in several reads.
 
-In go the parts of its frames, each checked before any of it is kept; out comes the data of the message, when it is whole. What
-the peer does wrong raises a ProtocolError.
+It is given the parts of its frames, checks each before keeping it, and returns the data
+of the message when that is complete. For faults of the peer's it raises ProtocolError.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ __all__ = ['IncomingMessage']
 
 CONTINUATION, TEXT = Opcode.CONTINUATION, Opcode.TEXT
 
-# How many octets more than its data a short block takes at most, with the empty one of
-# a flush behind it.
+# The greatest number of bytes by which a short block is longer than its data, with the
+# empty block of a flush behind it.
 _FLUSH = 12
 
-# From so many bytes on, a part of a message is kept as it came.
+# A part of this length or more is kept as an object of its own.
 _LARGE_PART = 4096
 
 _UTF8 = codecs.getincrementaldecoder('utf-8')
 
 
 class IncomingMessage:
-    """A message of up to ``max_length`` bytes in ``max_fragments`` frames; ``opcode`` and ``rsv`` are its first frame's."""
+    """A message of at most ``max_length`` bytes and ``max_fragments`` frames.
+
+    ``opcode`` and ``rsv`` are those of its first frame.
+    """
 
     __slots__ = ('_fragments', '_length', '_max_fragments', '_max_length', '_parts', '_validator', 'opcode', 'rsv')
 
@@ -42,9 +45,14 @@ class IncomingMessage:
         self._validator: codecs.IncrementalDecoder | None = None
 
     def begin_frame(self, frame: Frame) -> None:
-        """Checks the place of a frame, and the size of the message so far."""
+        """Check the header of a frame against the message so far.
+
+        Raise ProtocolError if the frame is out of place, and MessageTooBig if the
+        message has become too long.
+        """
         if frame.opcode != CONTINUATION:
-            # 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message"
+            # 5.4: "The fragments of one message MUST NOT be interleaved between the
+            # fragments of another message"
             if self.opcode:
                 raise ProtocolError('new message before the last one was complete')
             self.opcode = frame.opcode
@@ -63,11 +71,12 @@ class IncomingMessage:
             raise MessageTooBig(f'message has too many fragments: {self._fragments} > {self._max_fragments}')
 
     def _may_be_deflated(self) -> bool:
-        """Return whether a message of ``max_length`` can be this long when deflated.
+        """Return whether a message of ``max_length`` can be this long when it is
+        deflated.
 
-        The bound is that of zlib's deflateBound() in the worst of its settings, 12.7 %
-        more, with the octets of an empty block for each frame, since a sender may flush
-        at the end of each. The inflated length is counted while it grows.
+        The limit is that of zlib's deflateBound() in the worst of its settings, 12.7 %
+        more. To it are added the bytes of an empty block for each frame, since a sender
+        may flush at the end of each. The inflated length is counted while inflating.
         """
         limit = self._max_length
         expansion = (limit >> 3) + (limit >> 8) + (limit >> 9)
@@ -75,18 +84,25 @@ class IncomingMessage:
         return self.rsv != 0 and bool(self._length <= most)
 
     def add(self, payload: bytes, is_end: bool) -> None:
-        """Keeps a part. 8.1: a peer that sends invalid UTF-8 is failed, here as soon as it can be known."""
+        """Keep a part of the message.
+
+        Raise InvalidData as soon as a text cannot be UTF-8 any more (section 8.1).
+        """
         _keep(self._parts, payload)
         if self._validator is not None:
             _validate(self._validator, payload, is_end)
 
     def data(self) -> bytes:
-        """All parts."""
+        """Return the data of all parts."""
         return b''.join(self._parts)
 
 
 def _keep(parts: list[bytes | bytearray], payload: bytes) -> None:
-    """Adds to the parts of a message: a large one as it is, without a copy, small ones together: each costs 40 bytes more."""
+    """Append to the parts of a message.
+
+    A large part is kept without copying it. Small ones are joined, because every object
+    takes another 40 bytes.
+    """
     if len(payload) >= _LARGE_PART:
         parts.append(payload)
     elif parts and isinstance(parts[-1], bytearray) and len(parts[-1]) < 16 * _LARGE_PART:
@@ -96,12 +112,13 @@ def _keep(parts: list[bytes | bytearray], payload: bytes) -> None:
 
 
 def _validate(validator: codecs.IncrementalDecoder, data: bytes, is_end: bool) -> None:
-    """Raises InvalidData as soon as no continuation can make UTF-8 of the text so far."""
+    """Raise InvalidData as soon as no continuation can make the text valid UTF-8."""
     try:
         validator.decode(data, is_end)
     except UnicodeDecodeError:
         raise InvalidData('text is not UTF-8') from None
-    # For the sake of its error handlers the decoder waits for the third byte of a surrogate, which nothing can mend.
+    # The decoder waits for the third byte of a surrogate, for the sake of its error
+    # handlers, although no third byte can make it valid.
     waiting, _ = validator.getstate()
     if waiting[:1] == b'\xed' and waiting[1:2] >= b'\xa0':
         raise InvalidData('text is not UTF-8')

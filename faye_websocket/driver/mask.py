@@ -1,6 +1,7 @@
-"""The things of the codec that go over every byte of a payload; ``_mask.pyx`` has the same for the compiled codec.
+"""The functions of the codec that process every byte of a payload.
 
-Masking is the XOR with four bytes, over and over (RFC 6455 section 5.3), and its own inverse.
+The compiled codec uses those of ``_mask.pyx`` instead. Masking is the XOR with four
+bytes, repeated (RFC 6455 section 5.3), and is its own inverse.
 """
 
 from __future__ import annotations
@@ -12,21 +13,26 @@ from .text import encode_text
 __all__ = ['cut', 'encode', 'join']
 
 _from_bytes = int.from_bytes
-# Below this many bytes one XOR of two big integers is quicker than four passes of bytes.translate: 0.6 us for 125 bytes, where
-# the passes take 1.2. Above it is the other way round: they take 2.5 ms for a MiB.
+# Below this number of bytes, one XOR of two big integers is quicker than four passes of
+# bytes.translate: 0.6 us for 125 bytes, where the passes take 1.2. Above it, the passes
+# are quicker: they take 2.5 ms for a MiB.
 _TRANSLATE_FROM = 1024
-# Multiplied with a masking key as a number, these repeat it so many times.
+# By number of words: the factor that repeats a masking key, taken as a number, that
+# many times.
 _REPEATED = [int.from_bytes(b'\1\0\0\0' * words, 'little') for words in range(_TRANSLATE_FROM // 4 + 1)]
 
 
 @lru_cache(maxsize=256)
 def _xor_table(byte: int) -> bytes:
-    """What ``bytes.translate`` needs to XOR every byte with this one."""
+    """Return the table for ``bytes.translate`` that XORs every byte with this one."""
     return bytes(value ^ byte for value in range(256))
 
 
 def cut(buffer: bytes, start: int, end: int, masking_key: bytes | None, offset: int) -> bytes:
-    """The bytes from ``start`` to ``end``, unmasked where there is a key; they begin ``offset`` bytes into their payload."""
+    """Return the bytes from ``start`` to ``end``, unmasked if there is a key.
+
+    They begin ``offset`` bytes into their payload.
+    """
     if masking_key is None:
         return buffer[start:end]
     if offset:
@@ -42,13 +48,16 @@ def cut(buffer: bytes, start: int, end: int, masking_key: bytes | None, offset: 
     return bytes(result)
 
 
-#: Returns a text as a payload for ``join``. A function around it would cost every
-#: message.
+#: The function that encodes a text as a payload for ``join``. A function around it
+#: would cost time for every message.
 encode = encode_text
 
 
 def join(first: int, second: int, size: int, payload: bytes, masking_key: bytes | None) -> bytes:
-    """A frame: its first two bytes, its payload's length in ``size`` more of them, masking key and payload."""
+    """Return a frame from its first two bytes, its masking key and its payload.
+
+    The length of the payload is written in ``size`` bytes behind the first two.
+    """
     if masking_key is None and not size:
         return b'%c%c%b' % (first, second, payload)
     length = len(payload)

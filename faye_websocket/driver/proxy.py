@@ -1,11 +1,12 @@
-"""HTTP CONNECT (RFC 9110 section 9.3.6): what a client says to a proxy before anything else.
+"""A tunnel through a proxy by HTTP CONNECT (RFC 9110 section 9.3.6).
 
     tunnel = Proxy(io, 'example.com:443')
     tunnel.on('connect', ...)
     tunnel.start()
 
-``io`` needs ``write(data)`` only. Emits ``connect()`` once the tunnel is there, or ``error(exception)``; then it is done, and
-the bytes that ``parse`` was given behind the proxy's answer are in ``rest``.
+``io`` needs a method ``write(data)`` only. The tunnel emits ``connect()`` once it is
+established, or ``error(exception)``, and is finished then. The bytes that ``parse`` was
+given behind the proxy's response are in ``rest``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ __all__ = ['Proxy']
 
 
 class Proxy(EventEmitter):
-    """The way through a proxy to ``authority``, a host and a port. ``headers`` are further ones for the proxy."""
+    """A tunnel through a proxy to ``authority``, a host and a port.
+
+    ``headers`` are added to the request to the proxy.
+    """
 
     __slots__ = ('_authority', '_headers', '_io', '_is_done', '_response', 'headers', 'status')
 
@@ -35,16 +39,17 @@ class Proxy(EventEmitter):
 
     @property
     def rest(self) -> bytes:
-        """The first bytes from the other end of the tunnel, if they came with the proxy's answer."""
+        """The bytes that arrived together with the proxy's response, from the far end.
+        """
         return self._response.rest
 
     def start(self) -> None:
-        """Asks for the tunnel."""
+        """Send the request for the tunnel."""
         headers = [('Host', self._authority), *self._headers]
         self._io.write(serialize_head(f'CONNECT {self._authority} HTTP/1.1', headers))
 
     def parse(self, chunk: bytes) -> None:
-        """Takes the next bytes of the proxy's answer."""
+        """Parse the next bytes of the proxy's response, cut anywhere."""
         if self._is_done:
             return
         try:
@@ -62,11 +67,13 @@ class Proxy(EventEmitter):
             self._fail(HandshakeError(status, f'the proxy answered {status}'))
 
     def end(self) -> None:
-        """The connection is gone."""
+        """Record that the connection was lost; emit ``error`` if there is no tunnel
+        yet.
+        """
         if not self._is_done:
             self._fail(HandshakeError('', 'the proxy closed the connection before it answered'))
 
     def _fail(self, error: HandshakeError) -> None:
-        """There will be no tunnel."""
+        """Emit ``error``: there will be no tunnel."""
         self._is_done = True
         self.emit('error', error)

@@ -1,10 +1,11 @@
-"""A WebSocket server's driver for raw TCP: parses the HTTP request, then hands over to ``wsgi``.
+"""The driver of a WebSocket server on raw TCP: parses the request, then uses ``wsgi``.
 
     driver = server(io)
     driver.on('message', driver.text)
 
-``io`` needs ``write(data)`` only. The driver starts by itself when the request is complete; listen to ``connect``, which
-comes before the handshake is answered, to look at ``driver.environ`` or to ``refuse``.
+``io`` needs a method ``write(data)`` only. The driver starts by itself when the request
+is complete. Before it replies it emits ``connect``, so that a listener can look at
+``driver.environ``, or call ``driver.refuse``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ['Server', 'server']
 
 
 class _Relay(Observer):
-    """Has one emitter emit what another one does."""
+    """An observer that makes another emitter emit every event, too."""
 
     __slots__ = ('_emitter',)
 
@@ -41,9 +42,10 @@ class _Relay(Observer):
 
 
 class Server(EventEmitter):
-    """The server's end of a raw connection: the contract of ``Driver``, and ``environ`` once the request is complete.
+    """The server's end of a raw TCP connection, with the contract of ``Driver``.
 
-    ``secure`` tells that the bytes come through TLS; the other options are those of ``wsgi``.
+    ``environ`` is filled once the request is complete. ``secure`` says whether the
+    connection is encrypted by TLS. The other options are those of ``wsgi``.
     """
 
     __slots__ = ('_commands', '_driver', '_io', '_is_closed', '_options', '_protocols', '_request', '_secure', 'environ')
@@ -69,7 +71,7 @@ class Server(EventEmitter):
 
     @property
     def version(self) -> str:
-        """The protocol's version, ``''`` until the request is complete."""
+        """The version of the protocol; ``''`` until the request is complete."""
         return self._driver.version if self._driver is not None else ''
 
     @property
@@ -84,32 +86,35 @@ class Server(EventEmitter):
 
     @property
     def was_clean(self) -> bool:
-        """Whether the connection closed as the protocol wants it."""
+        """Whether the connection closed with the protocol's closing handshake."""
         return self._driver is not None and self._driver.was_clean
 
     def parse(self, chunk: bytes) -> None:
-        """Takes the next bytes of the wire, the request's first."""
+        """Parse the next bytes received: first the request, then frames."""
         if self._driver is not None:
             self._driver.parse(chunk)
         elif not self._is_closed:
             self._parse_request(chunk)
 
     def end(self, reason: str = '') -> None:
-        """The connection is gone; emits ``close`` unless that was done."""
+        """Record that the connection was lost.
+
+        Emit ``close`` with code 1006, unless the driver is closed.
+        """
         if self._driver is not None:
             self._driver.end(reason)
         else:
             self._close(reason)
 
     def fail(self, code: int, reason: str) -> None:
-        """Ends the connection because of something that its owner found wrong."""
+        """End the connection because its owner found a fault."""
         if self._driver is not None:
             self._driver.fail(code, reason)
         else:
             self._close(reason)
 
     def refuse(self, error: HandshakeError) -> None:
-        """Answers the request with a complete HTTP error, and ends."""
+        """Refuse the request with a complete HTTP error response, and end."""
         if self._driver is not None:
             self._driver.refuse(error)
         elif not self._is_closed:
@@ -118,27 +123,30 @@ class Server(EventEmitter):
             self._close(str(error))
 
     def text(self, message: str) -> bool:
-        """Sends a text message."""
+        """Send a text message."""
         return self._command('text', message)
 
     def binary(self, message: bytes) -> bool:
-        """Sends a binary message; False in a version that has none."""
+        """Send a binary message.
+
+        Return False in a protocol version without binary messages.
+        """
         return self._command('binary', message)
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
-        """Sends a ping; see ``Hybi.ping``."""
+        """Send a ping; see ``Hybi.ping``."""
         return self._command('ping', control_payload(message), callback)
 
     def pong(self, message: str | bytes = '') -> bool:
-        """Sends a pong nobody asked for; see ``Hybi.pong``."""
+        """Send an unsolicited pong; see ``Hybi.pong``."""
         return self._command('pong', control_payload(message))
 
     def close(self, *arguments: Any) -> bool:
-        """Begins the closing handshake; see ``Driver.close``."""
+        """Begin the closing handshake; see ``Driver.close``."""
         return self._command('close', *arguments)
 
     def _command(self, name: str, *arguments: Any) -> bool:
-        """Commands the driver, or remembers the command until there is one."""
+        """Run a command of the driver, or queue it until there is a driver."""
         if self._driver is not None:
             return bool(getattr(self._driver, name)(*arguments))
         if self._is_closed or (self._commands and self._commands[-1][0] == 'close'):
@@ -147,7 +155,9 @@ class Server(EventEmitter):
         return True
 
     def _parse_request(self, chunk: bytes) -> None:
-        """The request's head; once it is complete, the driver that it asks for."""
+        """Parse the head of the request. When it is complete, make the driver that it
+        asks for.
+        """
         try:
             if not self._request.parse(chunk):
                 return
@@ -161,13 +171,14 @@ class Server(EventEmitter):
         for name, arguments in self._commands:
             getattr(driver, name)(*arguments)
         with ExitStack() as stack:
-            # In the reverse order, and whatever a listener raises: no input is lost.
+            # Callbacks run in the reverse order, and even if a listener raises, so that
+            # no input is lost.
             stack.callback(driver.parse, self._request.take_rest())
             stack.callback(driver.start)
             self.emit('connect')
 
     def _close(self, reason: str) -> None:
-        """Ends before there was a driver, once."""
+        """Emit ``close``, once, for a connection that ended before it had a driver."""
         if not self._is_closed:
             self._is_closed = True
             self.emit('close', CloseCode.ABNORMAL_CLOSURE, reason)
@@ -177,5 +188,6 @@ class Server(EventEmitter):
 
 
 def server(io: IO, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> Server:
-    """The driver for a raw TCP connection whose bytes go out by ``io.write(data)``."""
+    """Return the driver of a raw TCP connection, which sends with ``io.write(data)``.
+    """
     return Server(io, protocols, secure=secure, **options)

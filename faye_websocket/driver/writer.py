@@ -1,7 +1,8 @@
-"""Writer: what a driver writes to.
+"""Writer: the output of a driver.
 
-An ``io`` needs no more than ``write(data)``. One with a buffer can do better for some frames than write them in their turn: it
-derives from ``Writer``. Any other is put into one.
+An ``io`` needs nothing but ``write(data)``. One with a buffer can let some frames
+overtake others: it derives from ``Writer``. An ``io`` of any other class is wrapped in
+one.
 """
 
 from __future__ import annotations
@@ -14,36 +15,44 @@ __all__ = ['IO', 'Writer', 'io_of', 'writer_of']
 
 
 class IO(Protocol):
-    """What a driver needs to be given."""
+    """The least that a driver needs to be given."""
 
     def write(self, data: bytes) -> object:
-        """Sends ``data`` to the peer, now or in its turn."""
+        """Send ``data`` to the peer, at once or after the data before it."""
 
 
 class Writer:
-    """What a driver writes to. An ``io`` that is none is put into one."""
+    """The output of a driver. An ``io`` of another class is wrapped in one."""
 
     __slots__ = ()
 
     def write(self, data: bytes) -> None:
-        """Sends ``data`` to the peer, now or in its turn."""
+        """Send ``data`` to the peer, at once or after the data before it."""
         raise NotImplementedError
 
     def write_parts(self, head: bytes, payload: bytes) -> None:
-        """Does what ``write(head + payload)`` does; the payload is large, and may be spared the copy."""
+        """Send ``head + payload``.
+
+        The payload is large; a subclass may avoid copying it.
+        """
         self.write(head + payload)
 
     def write_urgent(self, data: bytes, tag: str) -> None:
-        """Sends ``data``, if possible before all that waits, and in the place of a waiting one with the same ``tag``."""
+        """Send ``data``, ahead of the data that is buffered if possible.
+
+        It replaces data with an equal ``tag`` that is still buffered.
+        """
         self.write(data)
 
     def write_last(self, data: bytes) -> None:
-        """Sends ``data``, after which nothing follows; what waits may be dropped."""
+        """Send ``data``, the last of this connection. Data that is buffered may be
+        dropped.
+        """
         self.write(data)
 
 
 class _Wrapper(Writer):
-    """The writer of an ``io`` of any class."""
+    """The writer for an ``io`` of any class."""
 
     __slots__ = ('io',)
 
@@ -55,10 +64,10 @@ class _Wrapper(Writer):
 
 
 def writer_of(io: IO) -> Writer:
-    """What writes to this ``io``."""
+    """Return the writer for this ``io``."""
     return io if isinstance(io, Writer) else _Wrapper(io)
 
 
 def io_of(writer: Writer) -> IO:
-    """What this writer writes to: itself, unless it was made by ``writer_of``."""
+    """Return the ``io`` of this writer: itself, unless ``writer_of`` made it."""
     return writer.io if isinstance(writer, _Wrapper) else writer

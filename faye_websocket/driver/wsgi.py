@@ -1,4 +1,4 @@
-"""Which protocol version a WSGI request speaks. Everything here is decided from ``environ`` alone."""
+"""The choice of the protocol version for a WSGI request, from its ``environ`` alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ __all__ = ['is_websocket', 'wsgi']
 
 
 def is_websocket(environ: Mapping[str, Any]) -> bool:
-    """Whether this is a GET over HTTP/1.1 whose headers ask for a WebSocket (RFC 6455 section 4.2.1). Never raises."""
+    """Return whether a request asks for a WebSocket (RFC 6455 section 4.2.1).
+
+    It does if it is a GET over HTTP/1.1 with the headers ``Connection: Upgrade`` and
+    ``Upgrade: websocket``. Never raise, and change nothing.
+    """
     return (
         environ.get('REQUEST_METHOD') == 'GET'
         and environ.get('SERVER_PROTOCOL') == 'HTTP/1.1'
@@ -31,9 +35,11 @@ def wsgi(
     extensions: Iterable[Any] = (),
     **options: Any,
 ) -> Driver:
-    """The driver for the request in ``io.environ``; see ``Driver`` for what an ``io`` is and what a driver does.
+    """Return the driver for the request in ``io.environ``.
 
-    ``max_fragments`` and ``extensions`` mean something to the versions that have them.
+    See ``Driver`` for the ``io`` that it needs, and for its methods and events.
+    Protocol versions without fragments or extensions ignore ``max_fragments`` and
+    ``extensions``.
     """
     environ = io.environ
     if 'HTTP_SEC_WEBSOCKET_VERSION' in environ or 'HTTP_SEC_WEBSOCKET_KEY' in environ:

@@ -120,7 +120,7 @@ class TestPing:
         with joined() as pair:
             ws, client = pair.open()
             assert getattr(ws, command)('x' * 125)
-            with pytest.raises(ValueError, match='message: a control frame has room for 125 bytes, not for 126'):
+            with pytest.raises(ValueError, match='message: a control frame holds at most 125 bytes, not 126'):
                 getattr(ws, command)('x' * 126)
 
 
@@ -145,7 +145,7 @@ class TestClose:
 
     def test_refuses_a_reason_that_is_too_long(self) -> None:
         WebSocket(make_environ()).close(1000, 'x' * 123)
-        with pytest.raises(ValueError, match='reason: a close frame has room for 123 bytes, not for 124'):
+        with pytest.raises(ValueError, match='reason: a close frame holds at most 123 bytes, not 124'):
             WebSocket(make_environ()).close(1000, '\xe9' * 62)
 
 

@@ -194,7 +194,7 @@ class TestConnecting:
     def test_says_what_is_wrong_with_the_answer_to_its_extensions(self) -> None:  # D2
         with scripted(accepting(b'', 'Sec-WebSocket-Extensions: foo')) as server:
             assert fails(server.url, extensions=[PermessageDeflate()]).endswith(
-                "expected Sec-WebSocket-Extensions to answer 'permessage-deflate; client_max_window_bits', got 'foo': "
+                "expected Sec-WebSocket-Extensions to accept 'permessage-deflate; client_max_window_bits', got 'foo': "
                 'foo was not offered, or is answered twice')
 
     @pytest.mark.parametrize('extensions', [[PermessageDeflate], 'deflate', None])
@@ -289,7 +289,7 @@ class TestConnecting:
     @pytest.mark.parametrize('response', [b'', b'HTTP/1.1 101 Sw'])
     def test_tells_of_the_end(self, response: bytes) -> None:  # K2
         with scripted(answering(response, closes=True)) as server:
-            assert fails(server.url) == 'handshake failed: the connection was closed before there was a response'
+            assert fails(server.url) == 'handshake failed: the connection was closed before a response arrived'
 
     @pytest.mark.parametrize(
         'interim',
@@ -313,7 +313,7 @@ class TestConnecting:
         self,
     ) -> None:  # K3, S9
         with scripted(answering(b'HTTP/1.1 102 Processing\r\n\r\n')) as server:
-            assert fails(server.url, timeout=0.2) == 'handshake failed: handshake timeout before there was a response'
+            assert fails(server.url, timeout=0.2) == 'handshake failed: handshake timeout before a response arrived'
 
     def test_fails_when_the_server_names_no_subprotocol(self) -> None:
         with echo_server() as server:
@@ -407,11 +407,11 @@ class TestTimeout:
 
     def test_covers_the_handshake(self) -> None:  # K3
         with scripted(silent) as server:
-            self.assert_times_out(server.url, 'handshake failed: handshake timeout before there was a response')
+            self.assert_times_out(server.url, 'handshake failed: handshake timeout before a response arrived')
 
     def test_covers_a_response_that_does_not_end(self) -> None:  # K3
         with scripted(answering(b'HTTP/1.1 503 Busy\r\nA: ')) as server:
-            self.assert_times_out(server.url, 'handshake failed: handshake timeout before there was a response')
+            self.assert_times_out(server.url, 'handshake failed: handshake timeout before a response arrived')
 
     def test_covers_a_body_that_does_not_end(self) -> None:  # K3
         with scripted(answering(b'HTTP/1.1 503 Busy\r\n\r\nwait')) as server:

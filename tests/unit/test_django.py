@@ -183,7 +183,7 @@ class TestRefused:
     def test_is_what_a_plain_request_gets(self, app: WSGIHandler) -> None:
         response = Response()
         body = b''.join(app({**make_environ(headers=(), HTTP_HOST='localhost', PATH_INFO='/echo'), **input_of()}, response))
-        assert (response.status, body) == ('400 Bad Request', b'the Upgrade header does not say websocket\n')
+        assert (response.status, body) == ('400 Bad Request', b'the Upgrade header does not contain websocket\n')
 
 
 class TestInsteadOfTheSocket:

@@ -230,7 +230,7 @@ class TestNeverOpen:
         environ = make_environ(None, REQUEST_METHOD='POST')
         with joined() as pair:
             environ['gunicorn.socket'] = pair.sock
-            with pytest.raises(HandshakeError, match='the method of a WebSocket handshake is GET'), WebSocket(environ):
+            with pytest.raises(HandshakeError, match='the method of a WebSocket handshake must be GET'), WebSocket(environ):
                 pytest.fail('there is no connection')
             assert pair.client.receive_head().status == 400
 

@@ -121,7 +121,7 @@ class TestTheClient:
             start_response('200 OK', [])
             return []
 
-        with pytest.raises(HandshakeError, match='before there was a response'):
+        with pytest.raises(HandshakeError, match='before a response arrived'):
             connect(app)
 
     def test_can_talk_to_an_application_in_greenlet_style(self) -> None:

@@ -274,7 +274,7 @@ class TestConnecting:
         driver.parse(b'HTTP/1.1 100 Continue\r\n\r\n')
         assert (io.log, driver.status) == ([], None)
         driver.end()
-        assert io.log == failed('handshake failed: the connection was closed before there was a response')
+        assert io.log == failed('handshake failed: the connection was closed before a response arrived')
 
     def test_takes_no_number_of_interim_responses(self, chunks: Cut) -> None:  # S9
         driver, io = started()
@@ -400,7 +400,7 @@ class TestConnecting:
         driver, io = started()
         driver.parse(response)
         driver.end(reason)
-        assert io.log == failed(f'handshake failed: {shown} before there was a response')
+        assert io.log == failed(f'handshake failed: {shown} before a response arrived')
         assert driver.status is None
         driver.end()
         driver.give_up(ValueError('again'))

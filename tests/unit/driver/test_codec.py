@@ -156,10 +156,10 @@ class TestRefusals:
         (0x8F, 'unknown opcode 15'),
         (0x0F, 'unknown opcode 15'),
         (0xC3, 'unknown opcode 3'),
-        (0x80 | RSV1 | TEXT, 'reserved bits 100 without an extension for them'),
-        (0x80 | RSV2 | BINARY, 'reserved bits 010 without an extension for them'),
-        (RSV3 | CONTINUATION, 'reserved bits 001 without an extension for them'),
-        (0x80 | RSV1 | RSV3 | PING, 'reserved bits 101 without an extension for them'),
+        (0x80 | RSV1 | TEXT, 'reserved bits 100 set without an extension that uses them'),
+        (0x80 | RSV2 | BINARY, 'reserved bits 010 set without an extension that uses them'),
+        (RSV3 | CONTINUATION, 'reserved bits 001 set without an extension that uses them'),
+        (0x80 | RSV1 | RSV3 | PING, 'reserved bits 101 set without an extension that uses them'),
         (CLOSE, 'fragmented control frame'),
         (PING, 'fragmented control frame'),
         (PONG, 'fragmented control frame'),
@@ -180,7 +180,7 @@ class TestRefusals:
     def test_refuses_reserved_bits_but_those_agreed_on(  # S5
         self, codec: ModuleType, reserved: int, first_byte: int, bits: str
     ) -> None:
-        with pytest.raises(ProtocolError, match=f'^reserved bits {bits} without an extension for them$'):
+        with pytest.raises(ProtocolError, match=f'^reserved bits {bits} set without an extension that uses them$'):
             parse(parser_of(codec, masked=False, reserved=reserved), [head(first_byte, 0)])
 
     @pytest.mark.parametrize(('masked', 'text'), [

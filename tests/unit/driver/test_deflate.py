@@ -138,7 +138,7 @@ class TestServer:
         driver.start()
         assert b'Sec-WebSocket-Extensions' not in io.written
         driver.parse(sent(TEXT, HELLO, rsv=RSV1))
-        assert io.log[-3:] == failure(1002, 'reserved bits 100 without an extension for them')
+        assert io.log[-3:] == failure(1002, 'reserved bits 100 set without an extension that uses them')
 
     def test_inflates_what_comes(self, chunks: Cut) -> None:
         driver, io = server()
@@ -220,11 +220,11 @@ class TestClient:
 
     @pytest.mark.parametrize(('extensions', 'answer', 'text'), [
         ([PermessageDeflate()], 'foo',
-         "to answer 'permessage-deflate; client_max_window_bits', got 'foo': foo was not offered, or is answered twice"),
+         "to accept 'permessage-deflate; client_max_window_bits', got 'foo': foo was not offered, or is answered twice"),
         ([PermessageDeflate()], f'{NAME}; server_max_window_bits=7',
-         "to answer 'permessage-deflate; client_max_window_bits', got 'permessage-deflate; server_max_window_bits=7': "
+         "to accept 'permessage-deflate; client_max_window_bits', got 'permessage-deflate; server_max_window_bits=7': "
          'the parameters of permessage-deflate are not what was offered'),
-        ([PermessageDeflate()], ';', "to answer 'permessage-deflate; client_max_window_bits', got ';': "
+        ([PermessageDeflate()], ';', "to accept 'permessage-deflate; client_max_window_bits', got ';': "
          'malformed Sec-WebSocket-Extensions header at character 0'),
         ([], NAME, "to be none, got 'permessage-deflate'"),
     ])
@@ -384,7 +384,7 @@ class TestFaults:
     def test_other_reserved_bits_close_with_1002(self, end: Any, make: Any) -> None:
         driver, io = end()
         driver.parse(make(TEXT, HELLO, rsv=RSV1 | RSV2))
-        assert io.events[-1] == ('close', 1002, 'reserved bits 110 without an extension for them')
+        assert io.events[-1] == ('close', 1002, 'reserved bits 110 set without an extension that uses them')
 
     @given(st.binary(max_size=60), sizes)
     def test_noise_is_a_message_or_a_documented_error(self, end: Any, make: Any, noise: bytes, sizes: list[int]) -> None:

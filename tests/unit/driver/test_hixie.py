@@ -150,7 +150,7 @@ class TestConnecting76:
     ])
     def test_refuses_a_key_without_a_number(self, number: int, key: str) -> None:
         driver, io = connecting({**HIXIE_76, f'HTTP_SEC_WEBSOCKET_KEY{number}': key})
-        text = f'the key {key!r} hides no number'
+        text = f'the key {key!r} does not encode a number'
         assert driver.start() is False
         assert io.written.startswith(b'HTTP/1.1 400 Bad Request\r\n')
         assert io.events == [('error', 'HandshakeError', text), ('close', 1006, text)]
@@ -158,12 +158,12 @@ class TestConnecting76:
     @pytest.mark.parametrize('number', [1, 2])
     def test_refuses_a_missing_key(self, number: int) -> None:
         driver, _ = connecting(without(HIXIE_76, f'HTTP_SEC_WEBSOCKET_KEY{number}'))
-        with pytest.raises(HandshakeError, match="^the key '' hides no number$"):
+        with pytest.raises(HandshakeError, match="^the key '' does not encode a number$"):
             driver.check()
 
     def test_shows_no_more_than_80_characters_of_a_key(self) -> None:
         driver, _ = connecting({**HIXIE_76, 'HTTP_SEC_WEBSOCKET_KEY1': 'x' * 81})
-        with pytest.raises(HandshakeError, match=f"^the key '{'x' * 80}' hides no number$"):
+        with pytest.raises(HandshakeError, match=f"^the key '{'x' * 80}' does not encode a number$"):
             driver.check()
 
     @pytest.mark.parametrize('key', ['4294967295 ', ' 0', '00000000000000000001 ', '1 \u0661'])

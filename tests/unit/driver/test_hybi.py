@@ -276,4 +276,4 @@ class TestCheckClose:
     def test_refuses_a_reason_of_more_than_123_bytes(self, reason: str, length: int) -> None:
         with pytest.raises(ValueError) as raised:
             check_close(1000, reason, server=True)
-        assert str(raised.value) == f'reason: a close frame has room for 123 bytes, not for {length}'
+        assert str(raised.value) == f'reason: a close frame holds at most 123 bytes, not {length}'

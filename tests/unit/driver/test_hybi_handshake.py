@@ -265,7 +265,7 @@ class TestExtensions:
     def test_refuses_the_bits_of_no_extension(self) -> None:  # S5
         driver, io = opened(self.OFFER, extensions=[Shift()])
         driver.parse(sent(BINARY, b'', rsv=RSV2))
-        assert io.log == failure(1002, 'reserved bits 010 without an extension for them')
+        assert io.log == failure(1002, 'reserved bits 010 set without an extension that uses them')
 
     def test_refuses_reserved_bits_on_a_continuation(self) -> None:  # S5
         driver, io = opened(self.OFFER, extensions=[Shift()])

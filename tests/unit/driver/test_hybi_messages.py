@@ -56,7 +56,7 @@ class TestMessages:
         (frame(TEXT, b'a'), 'unmasked frame from a client'),
         (sent(0x3), 'unknown opcode 3'),
         (sent(0xB), 'unknown opcode 11'),
-        (sent(TEXT, b'a', rsv=RSV1), 'reserved bits 100 without an extension for them'),
+        (sent(TEXT, b'a', rsv=RSV1), 'reserved bits 100 set without an extension that uses them'),
         (sent(PING, fin=False), 'fragmented control frame'),
         (sent(PING, b'p' * 126), 'control frame is longer than 125 bytes'),
         (head(0x82, 125, size=2, masked=True), 'payload length is not minimal, or has its top bit set'),
@@ -255,7 +255,7 @@ class TestPings:
     @pytest.mark.parametrize('command', ['ping', 'pong'])
     def test_of_more_than_125_bytes_raise(self, message: Any, length: int, make: Any, command: str) -> None:
         driver, _ = make()
-        with pytest.raises(ValueError, match=f'^message: a control frame has room for 125 bytes, not for {length}$'):
+        with pytest.raises(ValueError, match=f'^message: a control frame holds at most 125 bytes, not {length}$'):
             getattr(driver, command)(message)
 
     def test_call_back_at_their_pong(self) -> None:

@@ -145,12 +145,12 @@ class TestControlFrames:
         assert control_payload(lone + 'ab') == '\ufffd'.encode() * 41 + b'ab'
         with pytest.raises(
             ValueError,
-            match='^reason: a close frame has room for 123 bytes, not for 124$',
+            match='^reason: a close frame holds at most 123 bytes, not 124$',
         ):
             check_close(1000, f'{lone}a', server=True)
         with pytest.raises(
             ValueError,
-            match='^message: a control frame has room for 125 bytes, not for 126$',
+            match='^message: a control frame holds at most 125 bytes, not 126$',
         ):
             control_payload(f'{lone}abc')
 

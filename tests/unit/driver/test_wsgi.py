@@ -46,22 +46,22 @@ class TestVersion:
 class TestRefusals:
     @every_version
     @pytest.mark.parametrize(('change', 'text'), [
-        ({'REQUEST_METHOD': 'POST'}, 'the method of a WebSocket handshake is GET'),
-        ({'REQUEST_METHOD': 'get'}, 'the method of a WebSocket handshake is GET'),
-        ({'SERVER_PROTOCOL': 'HTTP/1.0'}, 'a WebSocket handshake is made over HTTP/1.1'),
-        ({'SERVER_PROTOCOL': 'HTTP/2'}, 'a WebSocket handshake is made over HTTP/1.1'),
+        ({'REQUEST_METHOD': 'POST'}, 'the method of a WebSocket handshake must be GET'),
+        ({'REQUEST_METHOD': 'get'}, 'the method of a WebSocket handshake must be GET'),
+        ({'SERVER_PROTOCOL': 'HTTP/1.0'}, 'a WebSocket handshake requires HTTP/1.1'),
+        ({'SERVER_PROTOCOL': 'HTTP/2'}, 'a WebSocket handshake requires HTTP/1.1'),
         ({'HTTP_HOST': None}, 'the Host header is missing'),
         ({'HTTP_HOST': ''}, 'the Host header is missing'),
-        ({'HTTP_HOST': 'a/b?c#d'}, "the Host header is no host: 'a/b?c#d'"),
-        ({'HTTP_HOST': 'x' * 90 + ' '}, f"the Host header is no host: {'x' * 80!r}"),
-        ({'HTTP_UPGRADE': None}, 'the Upgrade header does not say websocket'),
-        ({'HTTP_UPGRADE': 'h2c, websockets'}, 'the Upgrade header does not say websocket'),
-        ({'HTTP_CONNECTION': None}, 'the Connection header does not say Upgrade'),
-        ({'HTTP_CONNECTION': 'keep-alive'}, 'the Connection header does not say Upgrade'),
-        ({'CONTENT_LENGTH': '1'}, 'a WebSocket handshake has no body'),
-        ({'CONTENT_LENGTH': '-1'}, 'a WebSocket handshake has no body'),
-        ({'CONTENT_LENGTH': 'x'}, 'a WebSocket handshake has no body'),
-        ({'HTTP_TRANSFER_ENCODING': 'chunked'}, 'a WebSocket handshake has no body'),
+        ({'HTTP_HOST': 'a/b?c#d'}, "the Host header is not a valid host: 'a/b?c#d'"),
+        ({'HTTP_HOST': 'x' * 90 + ' '}, f"the Host header is not a valid host: {'x' * 80!r}"),
+        ({'HTTP_UPGRADE': None}, 'the Upgrade header does not contain websocket'),
+        ({'HTTP_UPGRADE': 'h2c, websockets'}, 'the Upgrade header does not contain websocket'),
+        ({'HTTP_CONNECTION': None}, 'the Connection header does not contain Upgrade'),
+        ({'HTTP_CONNECTION': 'keep-alive'}, 'the Connection header does not contain Upgrade'),
+        ({'CONTENT_LENGTH': '1'}, 'a WebSocket handshake must not have a body'),
+        ({'CONTENT_LENGTH': '-1'}, 'a WebSocket handshake must not have a body'),
+        ({'CONTENT_LENGTH': 'x'}, 'a WebSocket handshake must not have a body'),
+        ({'HTTP_TRANSFER_ENCODING': 'chunked'}, 'a WebSocket handshake must not have a body'),
     ])
     def test_are_complete_and_close_the_connection(  # S2 S3
         self, environ: dict[str, str], change: dict[str, str | None], text: str
