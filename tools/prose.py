@@ -28,6 +28,8 @@ MAX_COLUMNS = 88
 # Files and folders whose prose has been rewritten.
 CLEAN = (
     'faye_websocket/driver',
+    'faye_websocket/extensions',
+    'faye_websocket/http',
     'tests/repository/test_prose.py',
     'tools/prose.py',
 )

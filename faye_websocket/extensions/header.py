@@ -1,4 +1,7 @@
-"""The grammar of Sec-WebSocket-Extensions, RFC 6455 section 9.1, parsed in linear time and written back."""
+"""The grammar of Sec-WebSocket-Extensions (RFC 6455 section 9.1), in both directions.
+
+The header is parsed in linear time.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,28 @@ from collections.abc import Iterable, Mapping
 
 __all__ = ['Parameters', 'parse_extensions', 'serialize_extension']
 
-# A parameter without a value is True; one that comes more than once has the list of its values.
+# True for a parameter without a value; a list for one that is repeated.
 Value = str | bool
 Parameters = dict[str, Value | list[Value]]
 
-# How many extensions and parameters there may be in all; an offer of permessage-deflate has five at most.
+# The greatest number of extensions and parameters in a header. An offer of
+# permessage-deflate has five at most.
 _MAX_PARTS = 100
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # RFC 9110 section 5.6.1.2: "A recipient MUST parse and ignore a reasonable number of
 # empty list elements"
 _EMPTY = re.compile(r'[ \t,]*')
-# A name, perhaps a value, and what ends them. No part of it can match a text in two ways, so it cannot backtrack far
-# (CVE-2020-7662, CVE-2020-7663).
+# A name, an optional value, and the character that ends them. No part of the pattern
+# can match a text in two ways, so that it cannot backtrack far (CVE-2020-7662,
+# CVE-2020-7663).
 _PART = re.compile(rf'[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?[ \t]*(?:([;,])|\Z)')
 
 
 def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
-    """The offers of a header in their order, each a name and its parameters.
+    """Return the offers of a header in their order, each as a name and its parameters.
 
-    Raises ValueError for a malformed one, and for one of too many parts.
+    Raise ValueError for a header that is malformed or has too many parts.
     """
     offers: list[tuple[str, Parameters]] = []
     position, separator = 0, ','
@@ -51,14 +56,14 @@ def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
 
 
 def _skip_empty(header: str, position: int) -> int:
-    """Return where the list's next element begins that is not empty."""
+    """Return the position of the list's next element that is not empty."""
     match = _EMPTY.match(header, position)
     assert match is not None
     return match.end()
 
 
 def _add(parameters: Parameters, match: re.Match[str]) -> None:
-    """Adds one parameter."""
+    """Add one parameter to those of its extension."""
     name, value = match[1], _value(match)
     if name not in parameters:
         parameters[name] = value
@@ -71,14 +76,17 @@ def _add(parameters: Parameters, match: re.Match[str]) -> None:
 
 
 def _value(match: re.Match[str]) -> Value:
-    """A parameter's value; a quoted one loses its quotes and backslashes."""
+    """Return the value of a parameter, without the quotes and the backslashes."""
     if match[3] is not None:
         return re.sub(r'\\(.)', r'\1', match[3])
     return True if match[2] is None else match[2]
 
 
 def serialize_extension(name: str, parameters: Mapping[str, Value | Iterable[Value]]) -> str:
-    """An extension with its parameters, as it stands in the header. A parameter that is False is left out."""
+    """Return an extension with its parameters, as it is written in the header.
+
+    A parameter that is False is left out.
+    """
     parts = [name]
     for key, values in parameters.items():
         for value in [values] if isinstance(values, (str, bool)) else values:
@@ -90,5 +98,5 @@ def serialize_extension(name: str, parameters: Mapping[str, Value | Iterable[Val
 
 
 def _quoted(value: str) -> str:
-    """A value that is not a token, as a quoted string."""
+    """Return a value that is not a token as a quoted string."""
     return '"' + re.sub(r'(["\\])', r'\\\1', value) + '"'

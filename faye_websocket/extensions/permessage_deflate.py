@@ -1,8 +1,9 @@
-"""permessage-deflate, RFC 7692: messages compressed with DEFLATE, at both ends.
+"""permessage-deflate (RFC 7692): messages compressed with DEFLATE.
 
-``PermessageDeflate`` holds the options and negotiates. Its sessions compress what goes and inflate what comes. They make zlib's
-objects when there is a first message to work on, and let them go when the connection is over: an idle connection has none, and
-without context takeover none has.
+``PermessageDeflate`` holds the options and negotiates. Its sessions compress outgoing
+messages and inflate incoming ones. They make zlib's objects for the first message and
+release them when the connection ends, so that a connection without messages has none.
+Without context takeover, no connection has any between two messages.
 """
 
 from __future__ import annotations
@@ -29,29 +30,37 @@ _FLAGS = (_SERVER_NO_CONTEXT, _CLIENT_NO_CONTEXT)
 
 # 7.1.2.1: "a decimal integer value without leading zeroes between 8 to 15, inclusive"
 _WINDOW_BITS = {str(bits): bits for bits in range(8, 16)}
+# 7.1.2.1: without the parameter, or a value, the window has 32,768 bytes: 15 bits.
 _MAX_BITS = 15
 # zlib makes no raw deflater with a smaller window.
 _LEAST_DEFLATER_BITS = 9
 
-# 7.2.3.6: an empty block, for an empty message, of which zlib would make nothing.
+# 7.2.3.6: an empty block stands for an empty message; zlib returns no bytes for it.
 _EMPTY = b'\x00'
 
-# A message below this fits into one packet as it is, and is not worth the microseconds.
+# A shorter message fits into one packet as it is, and compressing it would only cost
+# time.
 _THRESHOLD = 128
 
 
 class PermessageDeflate:
-    """The extension permessage-deflate, for the ``extensions`` option of a server's or a client's socket.
+    """The extension permessage-deflate, RFC 7692.
 
-    - ``no_context_takeover``: compress each message by itself. It costs compression, and saves the memory of a deflater.
-    - ``max_window_bits``: compress with a window of 2 to this power, 8 to 15 (the default).
-    - ``request_no_context_takeover``, ``request_max_window_bits``: ask the same of the peer. A server that does not do what a
-      client asks for is refused; a client that cannot do it is taken as it is.
-    - ``level``: zlib's, from 0 (none) over 1 (fastest) to 9 (smallest); -1 is zlib's default.
-    - ``mem_level``: zlib's, from 1 (least memory) to 9.
-    - ``threshold``: messages of fewer bytes go uncompressed.
+    Pass one in the ``extensions`` option of a WebSocket or Client. Its options are:
 
-    Raises TypeError or ValueError for an option that cannot be, naming it.
+    - ``no_context_takeover`` (bool, False): compress each message by itself.
+      Compression gets worse, and the connection needs no memory for a deflater.
+    - ``max_window_bits`` (8 to 15, default 15): compress with a window of 2 to this
+      power, in bytes.
+    - ``request_no_context_takeover``, ``request_max_window_bits``: ask the peer for
+      these settings. A client fails the connection if the server does not comply. A
+      server accepts a client that cannot comply.
+    - ``level`` (-1 to 9): zlib's compression level, from 0 (none) over 1 (fastest) to 9
+      (smallest); -1 is zlib's default.
+    - ``mem_level`` (1 to 9): zlib's memory level, from 1 (least memory) to 9.
+    - ``threshold`` (bytes, default 128): send shorter messages uncompressed.
+
+    Raise TypeError or ValueError for an invalid option, with its name.
     """
 
     __slots__ = (
@@ -88,7 +97,10 @@ class PermessageDeflate:
         self._threshold = _check_integer('threshold', threshold, 0, sys.maxsize)
 
     def create_server_session(self, offers: list[Parameters]) -> _Session | None:
-        """A session for the first offer that can be accepted (section 5.1: offers come "in order of preference")."""
+        """Return a session for the first acceptable offer, or None if there is none.
+
+        Section 5.1: offers are made "in order of preference".
+        """
         for offer in offers:
             agreement = self.accept_offer(offer)
             if agreement is not None:
@@ -96,30 +108,39 @@ class PermessageDeflate:
         return None
 
     def create_client_session(self) -> _ClientSession:
-        """A session to offer."""
+        """Return a session that makes an offer."""
         return _ClientSession(self)
 
     def offer(self) -> Parameters:
-        """What a client offers (section 7.1)."""
+        """Return the parameters that a client offers (section 7.1)."""
         own, peer = self._max_window_bits, self._request_max_window_bits
         return {
             _SERVER_NO_CONTEXT: self._request_no_context_takeover,
             _CLIENT_NO_CONTEXT: self._no_context_takeover,
             _SERVER_BITS: peer is not None and str(peer),
-            # 7.1.2.2: without a value it says that the client can do what the server asks for.
+            # 7.1.2.2: without a value it says that the client supports the parameter.
             _CLIENT_BITS: own is None or str(own),
         }
 
     def accept_answer(self, answer: Parameters) -> _Agreement | None:
-        """What follows from a server's answer to the offer; ``None`` when it is no answer to it (section 7.1)."""
+        """Return the agreement that a server's response makes of the offer (section
+        7.1).
+
+        Return None if the response does not match the offer.
+        """
         terms = _parse(answer)
-        own, peer = self._max_window_bits or _MAX_BITS, self._request_max_window_bits or _MAX_BITS
-        # 7.1.1.1 and 7.1.2.1: a server accepts what is asked of it by including the parameter, with "the same or smaller
-        # value" (some leave out 15); 7.1.2.2: its value for the client is not larger than the one offered, and there is one.
+        if terms is None:
+            return None
+        own = _effective_bits(self._max_window_bits)
+        peer = _effective_bits(self._request_max_window_bits)
+        server_bits = _effective_bits(terms.server_bits)
+        # 7.1.1.1 and 7.1.2.1: a server accepts a request by including the parameter,
+        # with "the same or smaller value" (some servers leave out 15). 7.1.2.2: its
+        # value for the client must be there, and must not be larger than the one
+        # offered.
         if (
-            terms is None
-            or (self._request_no_context_takeover and not terms.server_no_context)
-            or (terms.server_bits or _MAX_BITS) > peer
+            (self._request_no_context_takeover and not terms.server_no_context)
+            or server_bits > peer
             or not (terms.client_bits is None or 0 < terms.client_bits <= own)
         ):
             return None
@@ -127,18 +148,24 @@ class PermessageDeflate:
             {},
             own_bits=terms.client_bits or own,
             own_context=not (terms.client_no_context or self._no_context_takeover),
-            peer_bits=terms.server_bits or _MAX_BITS,
+            peer_bits=server_bits,
             peer_context=not terms.server_no_context,
         )
 
     def accept_offer(self, offer: Parameters) -> _Agreement | None:
-        """What a server makes of an offer; ``None`` for one that it has to decline (section 7)."""
+        """Return the agreement that a server makes of an offer (section 7).
+
+        Return None if it must decline the offer.
+        """
         terms, own, peer = _parse(offer), self._max_window_bits, self._request_max_window_bits
         if terms is None:
             return None
-        own_bits = min(terms.server_bits or _MAX_BITS, own or _MAX_BITS)
-        # 7.1.2.2: without the parameter in the offer the response "MUST NOT include" it, and the client is free.
-        peer_bits = _MAX_BITS if terms.client_bits is None else min(terms.client_bits or _MAX_BITS, peer or _MAX_BITS)
+        own_bits = min(_effective_bits(terms.server_bits), _effective_bits(own))
+        # 7.1.2.2: if the offer lacks the parameter, the response "MUST NOT include" it,
+        # and the client may use any window.
+        peer_bits = _MAX_BITS
+        if terms.client_bits is not None:
+            peer_bits = min(_effective_bits(terms.client_bits), _effective_bits(peer))
         response: Parameters = {
             _SERVER_NO_CONTEXT: terms.server_no_context or self._no_context_takeover,
             _CLIENT_NO_CONTEXT: terms.client_no_context or self._request_no_context_takeover,
@@ -156,7 +183,7 @@ class PermessageDeflate:
     def _agree(
         self, response: Parameters, *, own_bits: int, own_context: bool, peer_bits: int, peer_context: bool
     ) -> _Agreement:
-        """One object for all connections on which the same is agreed."""
+        """Return the agreement, one object for all connections with equal ones."""
         deflater = _Deflater(own_bits, self._level, self._mem_level)
         parameters = tuple(response.items())
         return _shared(_Agreement(parameters, deflater, own_context, peer_bits, peer_context, self._threshold))
@@ -166,7 +193,10 @@ class PermessageDeflate:
 
 
 class _Terms(NamedTuple):
-    """The parameters of an offer or an answer. Bits are ``None`` where they are not there, 0 where they have no value."""
+    """The parameters of an offer or a response.
+
+    The window bits are ``None`` if the parameter is absent, and 0 if it has no value.
+    """
 
     server_no_context: bool
     client_no_context: bool
@@ -175,7 +205,10 @@ class _Terms(NamedTuple):
 
 
 def _parse(parameters: Parameters) -> _Terms | None:
-    """The terms; ``None`` for parameters that are unknown, repeated or have a value that they cannot have (section 7.1)."""
+    """Return the terms that the parameters state (section 7.1).
+
+    Return None if a parameter is unknown, repeated, or has an invalid value.
+    """
     server_bits = _parse_bits(parameters.get(_SERVER_BITS))
     client_bits = 0 if parameters.get(_CLIENT_BITS) is True else _parse_bits(parameters.get(_CLIENT_BITS))
     for name, value in parameters.items():
@@ -186,28 +219,34 @@ def _parse(parameters: Parameters) -> _Terms | None:
 
 
 def _parse_bits(value: Any) -> int | None:
-    """The number that a parameter's value states, if it does."""
+    """Return the number that a parameter's value states, or None if it is invalid."""
     return _WINDOW_BITS.get(value) if isinstance(value, str) else None
 
 
+def _effective_bits(bits: int | None) -> int:
+    """Return the window bits to use: 15 if the parameter or option states no number."""
+    return bits or _MAX_BITS
+
+
 class _Deflater(NamedTuple):
-    """How to make a deflater."""
+    """The settings of a deflater."""
 
     bits: int
     level: int
     mem_level: int
 
     def make(self) -> zlib._Compress:
-        """A new one."""
+        """Return a new zlib object with these settings."""
         bits, strategy = self.bits, zlib.Z_DEFAULT_STRATEGY
         if bits < _LEAST_DEFLATER_BITS:
-            # Looking for runs only, zlib never refers back further than one octet, and needs no window at all.
+            # With this strategy zlib looks for runs only. It never refers back further
+            # than one byte, so that any window is large enough.
             bits, strategy = _LEAST_DEFLATER_BITS, zlib.Z_RLE
         return zlib.compressobj(self.level, zlib.DEFLATED, -bits, self.mem_level, strategy)
 
 
 class _Agreement(NamedTuple):
-    """What was agreed on, as it concerns this end and the peer."""
+    """The parameters agreed on, as they concern this end and the peer."""
 
     response: tuple[tuple[str, Value | list[Value]], ...]
     deflater: _Deflater
@@ -219,17 +258,18 @@ class _Agreement(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _shared(agreement: _Agreement) -> _Agreement:
-    """One object for all that are equal."""
+    """Return one object for all equal agreements."""
     return agreement
 
 
-# Deflaters that begin each message with an empty window, for all connections: a new one costs 60 us, which is more than it
-# takes to compress a small message. Taking one out of the list, and putting it back, is safe in any number of OS threads.
+# Deflaters that begin each message with an empty window, shared by all connections. A
+# new one costs 60 us, more than it takes to compress a small message. Taking one out of
+# the list and putting it back is safe in any number of OS threads.
 _idle_deflaters: dict[_Deflater, list[zlib._Compress]] = {}
 
 
 class _Session:
-    """permessage-deflate at work on one connection, at the server's end."""
+    """permessage-deflate on one connection, at the server's end."""
 
     __slots__ = ('_agreement', '_deflater', '_inflater')
 
@@ -240,16 +280,20 @@ class _Session:
 
     @property
     def broadcast_key(self) -> tuple[_Deflater, int] | None:
-        """Without context takeover a message is compressed to the same octets on every connection with these parameters."""
+        """A key that is equal for sessions which compress every message to equal bytes.
+
+        ``None`` with context takeover, since then the bytes depend on the messages
+        before.
+        """
         agreement = self._agreement
         return None if agreement.own_context else (agreement.deflater, agreement.threshold)
 
     def generate_response(self) -> Parameters:
-        """The parameters that the server agrees to."""
+        """Return the parameters that the server agrees to."""
         return dict(self._agreement.response)
 
     def process_outgoing_message(self, message: Message) -> Message:
-        """Section 7.2.1: compresses a message that is worth it."""
+        """Compress a message that is not shorter than the threshold (section 7.2.1)."""
         data = message.data
         if len(data) >= self._agreement.threshold:
             message.data = self._deflate(data) if data else _EMPTY
@@ -257,14 +301,14 @@ class _Session:
         return message
 
     def process_incoming_message(self, message: Message) -> Message:
-        """Section 7.2.2: inflates a message that says it is compressed."""
+        """Inflate a message that is marked as compressed (section 7.2.2)."""
         if message.rsv & _RSV1:
             message.data = self._inflate(message.data, message.max_length)
             message.rsv &= ~_RSV1
         return message
 
     def close(self) -> None:
-        """Lets zlib's objects go."""
+        """Release zlib's objects."""
         self._deflater = self._inflater = None
 
     def _deflate(self, data: bytes) -> bytes:
@@ -280,7 +324,8 @@ class _Session:
             deflater = idle.pop()
         except IndexError:
             deflater = agreement.deflater.make()
-        # zlib: "the compression state is reset", so that nothing refers to what went before.
+        # zlib: "the compression state is reset", so that nothing refers to the messages
+        # before.
         compressed = deflater.compress(data) + deflater.flush(zlib.Z_FULL_FLUSH)
         idle.append(deflater)
         return compressed[:-4]
@@ -292,7 +337,9 @@ class _Session:
             if inflater is None:
                 inflater = self._inflater = Inflater(agreement.peer_bits)
             return inflater.inflate(data, max_length)
-        # Never one that served somebody else, whose messages would be in its window for this peer to refer to.
+        # Use a new inflater. One that was used for another connection would have that
+        # connection's messages in its window, and this peer could read them by
+        # references.
         inflater = Inflater(agreement.peer_bits)
         message = inflater.inflate(data, max_length)
         inflater.check_end()
@@ -300,7 +347,10 @@ class _Session:
 
 
 class _ClientSession(_Session):
-    """The same at the client's end, where it has an agreement once the server has answered."""
+    """permessage-deflate on one connection, at the client's end.
+
+    It has an agreement once the server has responded.
+    """
 
     __slots__ = ('_extension',)
 
@@ -311,11 +361,14 @@ class _ClientSession(_Session):
         self._deflater = self._inflater = None
 
     def generate_offer(self) -> Parameters:
-        """The parameters to offer."""
+        """Return the parameters to offer."""
         return self._extension.offer()
 
     def activate(self, parameters: Parameters) -> bool:
-        """Takes the server's answer; False when it is none to the offer."""
+        """Accept the parameters of the server's response.
+
+        Return False if they do not match the offer.
+        """
         agreement = self._extension.accept_answer(parameters)
         if agreement is not None:
             self._agreement = agreement
@@ -323,19 +376,22 @@ class _ClientSession(_Session):
 
 
 def _check_flag(name: str, value: object) -> bool:
-    """Refuses what is not a bool."""
+    """Return the option. Raise TypeError unless it is a bool."""
     if not isinstance(value, bool):
         raise TypeError(f'{name}: expected True or False, got {value!r}')
     return value
 
 
 def _check_bits(name: str, value: int | None) -> int | None:
-    """Refuses what is neither ``None`` nor a size of a window."""
+    """Return the option. Raise TypeError or ValueError unless it is None or a window
+    size.
+    """
     return None if value is None else _check_integer(name, value, 8, _MAX_BITS)
 
 
 def _check_integer(name: str, value: int, least: int, most: int) -> int:
-    """Refuses what is not an integer within the limits."""
+    """Return the option. Raise TypeError or ValueError unless it is within the limits.
+    """
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f'{name}: expected an integer, got {value!r}')
     if not least <= value <= most:

@@ -1,10 +1,12 @@
-"""The extensions of one connection: negotiation, and the way of every message through them.
+"""The extensions of one connection: negotiation, and the processing of every message.
 
-An extension sees messages and reserved bits, never frames. Its objects keep the names of Ruby's and Node's
-websocket-extensions, so that what was written for those is quickly carried over. The package's docstring has their interface.
+An extension works on messages and reserved bits, never on frames. The names of its
+methods are those of websocket-extensions for Ruby and Node, so that extensions are
+easily ported from there. The docstring of the package describes the interface.
 
-What the peer does wrong is a ValueError while negotiating and a ProtocolError afterwards. What an extension does wrong, by
-raising anything else, is logged: it is not agreed on, or fails the connection with 1011. Nothing else is ever raised.
+A fault of the peer's raises ValueError while negotiating, and ProtocolError afterwards.
+Any other exception that an extension raises is logged. During the negotiation, the
+extension is left out; later, the connection fails with 1011.
 """
 
 from __future__ import annotations
@@ -25,15 +27,17 @@ __all__ = ['ClientSession', 'Extension', 'Message', 'Pipeline', 'ServerSession',
 logger = logging.getLogger('faye_websocket')
 
 _RSV1, _RSV2, _RSV3 = 0x40, 0x20, 0x10
-# All parameters of permessage-deflate take 127 characters.
+# All parameters of permessage-deflate together have 127 characters.
 _LONGEST_SHARED = 256
 _ATTRIBUTES = ('name', 'rsv1', 'rsv2', 'rsv3')
 
 
 class Message:
-    """What an extension sees and may change: ``data`` (bytes), ``opcode``, and ``rsv``, a sum of the reserved bits.
+    """A message that an extension may change.
 
-    An incoming one must not become longer than ``max_length``: stop with MessageTooBig while it grows, not after it has grown.
+    It has ``data`` (bytes), ``opcode``, and ``rsv``, the sum of its reserved bits. An
+    incoming message must not become longer than ``max_length``: raise MessageTooBig
+    while it grows, and not after it has grown.
     """
 
     __slots__ = ('data', 'max_length', 'opcode', 'rsv')
@@ -59,41 +63,51 @@ class Message:
 
 
 class Session(Protocol):
-    """An extension at work on one connection.
+    """An extension's part in one connection.
 
-    One that may have an attribute ``broadcast_key`` makes the same of a message as every other with an equal key does, and
-    ``broadcast`` has one of them work for all; ``None`` says that this one's work depends on what went before.
+    A session may have an attribute ``broadcast_key``. Sessions with equal keys make
+    equal bytes of a message, so that ``broadcast`` uses one of them for all. ``None``
+    says that the bytes depend on the messages before.
     """
 
     def process_incoming_message(self, message: Message) -> Message:
-        """Undoes what the peer's session did. Raises ProtocolError for a message that cannot be undone."""
+        """Undo the work of the peer's session on a message.
+
+        Raise ProtocolError if that is impossible.
+        """
 
     def process_outgoing_message(self, message: Message) -> Message:
-        """Does its work on a message before it is framed."""
+        """Change a message before it is framed."""
 
     def close(self) -> None:
-        """The connection is over."""
+        """Release what the session holds: the connection has ended."""
 
 
 class ServerSession(Session, Protocol):
-    """A session of the server's."""
+    """A session at the server's end."""
 
     def generate_response(self) -> Parameters:
-        """The parameters that the server agrees to."""
+        """Return the parameters that the server agrees to."""
 
 
 class ClientSession(Session, Protocol):
-    """A session of the client's."""
+    """A session at the client's end."""
 
     def generate_offer(self) -> Parameters | list[Parameters]:
-        """The parameters to offer, or several of them, best first."""
+        """Return the parameters to offer, or a list of several offers, best first."""
 
     def activate(self, parameters: Parameters) -> bool:
-        """Takes the server's parameters; False when they are no answer to the offer."""
+        """Accept the parameters of the server's response.
+
+        Return False if they do not match the offer.
+        """
 
 
 class Extension(Protocol):
-    """What the ``extensions`` option takes: a ``name``, the reserved bits it uses, and a maker of sessions."""
+    """An element of the ``extensions`` option.
+
+    It has a ``name``, the reserved bits that it uses, and methods that make sessions.
+    """
 
     name: str
     rsv1: bool
@@ -101,17 +115,22 @@ class Extension(Protocol):
     rsv3: bool
 
     def create_client_session(self) -> ClientSession | None:
-        """A session to offer to a server, or ``None`` to offer nothing."""
+        """Return a session that makes an offer to a server, or None to offer nothing.
+        """
 
     def create_server_session(self, offers: list[Parameters]) -> ServerSession | None:
-        """A session for the best of a client's offers, or ``None`` to decline them all."""
+        """Return a session for the best of a client's offers, or None to decline them
+        all.
+        """
 
 
 class Pipeline:
-    """The extensions agreed on: ``header`` states them, ``reserved`` is the sum of the reserved bits they use.
+    """The extensions agreed on for one connection.
 
-    A server calls ``generate_response`` once; a client ``generate_offer``, and ``activate`` with the answer. Raises TypeError
-    or ValueError for what are no extensions.
+    ``header`` states them as Sec-WebSocket-Extensions does, and ``reserved`` is the sum
+    of the reserved bits that they use. A server calls ``generate_response`` once; a
+    client calls ``generate_offer``, and ``activate`` with the response. Raise TypeError
+    or ValueError for an option that is not a sequence of extensions.
     """
 
     __slots__ = ('_extensions', '_sessions', 'header', 'reserved')
@@ -123,9 +142,9 @@ class Pipeline:
         self.reserved = 0
 
     def generate_response(self, header: str) -> str:
-        """Makes a session for each extension that the client offers and that can be agreed on; answers the header.
+        """Agree on extensions with a client, and return the header of the response.
 
-        Raises ValueError for a malformed offer.
+        Raise ValueError for a malformed offer.
         """
         offers, agreed = parse_extensions(header), []
         for extension in self._extensions:
@@ -144,7 +163,7 @@ class Pipeline:
         return self.header
 
     def generate_offer(self) -> str:
-        """Makes a session for each extension; answers the header that offers them."""
+        """Return the header that offers all extensions."""
         offered, header = [], []
         for extension in self._extensions:
             try:
@@ -161,30 +180,39 @@ class Pipeline:
         return ', '.join(header)
 
     def activate(self, header: str) -> None:
-        """Takes a server's answer to the offer. Raises ValueError for one that the offer does not allow."""
+        """Use the extensions of a server's response.
+
+        Raise ValueError for a response that the offer does not allow.
+        """
         waiting = {extension.name: (extension, session) for extension, session in self._pairs()}
         self._sessions, agreed = (), []
         for name, parameters in parse_extensions(header):
-            # 9.1: the server "MUST NOT" answer with what was not offered, and so with nothing twice
+            # 9.1: the server "MUST NOT" respond with an extension that was not offered,
+            # and so with none twice
             extension, session = waiting.pop(name, (None, None))
             if extension is None or session is None:
-                raise ValueError(f'{name} was not offered, or is answered twice')
+                raise ValueError(f'{name} was not offered, or is accepted twice')
             if _bits(extension) & self.reserved:
                 raise ValueError(f'{name} uses a reserved bit that another extension uses')
             if not self._is_activated(name, session, parameters):
-                raise ValueError(f'the parameters of {name} are not what was offered')
+                raise ValueError(f'the parameters of {name} do not match the offer')
             self._add(extension, session)
             agreed.append(serialize_extension(name, parameters))
         self._agree(agreed)
 
     @property
     def broadcast_key(self) -> Hashable:
-        """Equal for connections on which a message becomes the same; ``None`` where nothing can be said of that."""
+        """A key that is equal for connections on which a message becomes equal bytes.
+
+        ``None`` if that is unknown for one of the sessions.
+        """
         keys = tuple([getattr(session, 'broadcast_key', None) for session in self._sessions])
         return None if None in keys else keys
 
     def process_incoming_message(self, message: Message) -> Message:
-        """Undoes the extensions, last one first. Raises ProtocolError."""
+        """Undo the extensions on a message, the last one first. Raise ProtocolError on
+        failure.
+        """
         try:
             for session in reversed(self._sessions):
                 message = calls.call(session.process_incoming_message, message)
@@ -192,19 +220,22 @@ class Pipeline:
         except ProtocolError:
             raise
         except Exception as error:
-            raise _failure('undo', error) from error
+            raise _failure('incoming', error) from error
 
     def process_outgoing_message(self, message: Message) -> Message:
-        """Applies the extensions, first one first. Raises ExtensionFailure."""
+        """Apply the extensions to a message, the first one first.
+
+        Raise ExtensionFailure if one of them fails.
+        """
         try:
             for session in self._sessions:
                 message = calls.call(session.process_outgoing_message, message)
             return _checked(message)
         except Exception as error:
-            raise _failure('do', error) from error
+            raise _failure('outgoing', error) from error
 
     def close(self) -> None:
-        """Ends every session."""
+        """Close every session."""
         sessions, self._sessions = self._sessions, ()
         for session in sessions:
             try:
@@ -213,7 +244,7 @@ class Pipeline:
                 logger.exception('an extension failed to close')
 
     def _pairs(self) -> list[tuple[Extension, ClientSession]]:
-        """The extensions that were offered, with their sessions."""
+        """Return the extensions that were offered, with their sessions."""
         return list(zip(self._extensions, self._sessions, strict=True))  # type: ignore[arg-type]
 
     def _is_activated(self, name: str, session: ClientSession, parameters: Parameters) -> bool:
@@ -228,47 +259,51 @@ class Pipeline:
         self.reserved |= _bits(extension)
 
     def _agree(self, agreed: list[str]) -> None:
-        """Negotiation is over: its parts are let go."""
+        """End the negotiation, and release the objects that it needed."""
         self._extensions = ()
         header = ', '.join(agreed)
-        # What is shared outlives the connection.
+        # A string that is shared stays in memory after the connection has ended.
         self.header = _shared(header) if len(header) <= _LONGEST_SHARED else header
 
 
 @lru_cache(maxsize=64)
 def _shared(header: str) -> str:
-    """One string for all connections that agree on the same."""
+    """Return one string for all connections that agree on these extensions."""
     return header
 
 
 def _check(extensions: Iterable[Extension]) -> tuple[Extension, ...]:
-    """The option as a tuple. Raises TypeError or ValueError, naming it."""
+    """Return the option as a tuple. Raise TypeError or ValueError for an invalid one.
+    """
     names = set()
     checked = tuple(extensions)
     for extension in checked:
         if isinstance(extension, type) or not all(hasattr(extension, attribute) for attribute in _ATTRIBUTES):
             raise TypeError(f'extensions: expected objects such as PermessageDeflate(), got {extension!r}')
         if not is_token(extension.name):
-            raise ValueError(f'extensions: {extension.name!r} is not a name')
+            raise ValueError(f'extensions: {extension.name!r} is not a valid name')
         if extension.name in names:
-            raise ValueError(f'extensions: {extension.name} is there more than once')
+            raise ValueError(f'extensions: {extension.name} is given more than once')
         names.add(extension.name)
     return checked
 
 
 def _checked(message: Message) -> Message:
-    """A message that went through extensions of whatever quality. Raises TypeError or AttributeError."""
+    """Return a message that extensions have processed.
+
+    Raise TypeError or AttributeError if it is not one.
+    """
     if not isinstance(message.data, bytes):
         raise TypeError(f'data: expected bytes, got {message.data!r:.80}')
     return message
 
 
-def _failure(what: str, error: Exception) -> ExtensionFailure:
-    """Logs what an extension raised."""
-    logger.error('an extension failed to %s its work on a message', what, exc_info=error)
+def _failure(direction: str, error: Exception) -> ExtensionFailure:
+    """Log the exception of an extension, and return the error to raise."""
+    logger.error('an extension failed to process an %s message', direction, exc_info=error)
     return ExtensionFailure('an extension failed')
 
 
 def _bits(extension: Extension) -> int:
-    """The reserved bits that an extension uses."""
+    """Return the sum of the reserved bits that an extension uses."""
     return extension.rsv1 * _RSV1 | extension.rsv2 * _RSV2 | extension.rsv3 * _RSV3

@@ -1,7 +1,8 @@
-"""HTTP/1.1 heads, RFC 9112: parsed and written, without I/O.
+"""HTTP/1.1 heads (RFC 9112), parsed and serialized without I/O.
 
-Everything that a peer sends has a bound: a head may have ``MAX_HEAD`` bytes and ``MAX_HEADERS`` fields. Everything that
-a caller hands in is checked for the characters that would let a value break out of its line.
+Everything that a peer sends has a limit: a head may have ``MAX_HEAD`` bytes and
+``MAX_HEADERS`` fields. Everything that a caller passes is checked for characters that
+would end its line.
 """
 
 from __future__ import annotations
@@ -32,39 +33,40 @@ __all__ = [
 ]
 
 HeaderList = list[tuple[str, str]]
-# What a caller may give.
+# The headers that a caller may pass.
 Headers = Mapping[str, str] | Iterable[tuple[str, str]] | None
 
-# Apache's and nginx's limits are of this order: 8 KiB a line and 100 lines, or 32 KiB in all.
+# The limits of Apache and nginx are of this order: 8 KiB a line and 100 lines, or 32
+# KiB in all.
 MAX_HEAD = 32768
 MAX_HEADERS = 100
-# Go's net/http took five, before it counted their bytes. Each of these may have
-# MAX_HEAD.
+# Go's net/http accepted five, before it counted their bytes instead. Each of these may
+# have MAX_HEAD bytes.
 _MAX_INTERIM = 16
 
 # RFC 9110 section 5.6.2
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110 section 5.5, less the obsolete line folding
+# RFC 9110 section 5.5, without the obsolete line folding
 _FIELD_VALUE = re.compile(r'[\t\x20-\x7e\x80-\xff]*')
-# RFC 9112 section 5.2: the end of a line that goes on in the next one. It is looked for
-# once in each run of blanks, and so in linear time.
+# RFC 9112 section 5.2: the end of a line that is continued on the next one. Each run of
+# blanks is tried only once, so that the search takes linear time.
 _OBS_FOLD = re.compile(r'(?<![ \t])[ \t]*(?:\r\n[ \t]+)+')
-# RFC 9110 section 7.2 and RFC 3986 section 3.2.2, with the zone of an IPv6 address in
-# any spelling, and less the comma, which no host has, and which joins two Host headers
-# to one.
+# RFC 9110 section 7.2 and RFC 3986 section 3.2.2, with two exceptions. The zone of an
+# IPv6 address may have any spelling. And commas are not allowed: no host has one, but
+# two Host headers that a server has joined do.
 _IP_LITERAL = r"\[(?:[0-9a-f:.]+(?:%[-.~\w%]+)?|v[0-9a-f]+\.[-.~\w!$&'()*+;=:]+)\]"
 _REG_NAME = r"(?:[-.~\w!$&'()*+;=]|%[0-9a-f]{2})+"
 _HOST = re.compile(rf'(?:{_IP_LITERAL}|{_REG_NAME})(?::\d*)?', re.ASCII | re.IGNORECASE)
 # RFC 9112 section 3.2.2
 _ABSOLUTE_FORM = re.compile(r'(?:https?|wss?)://([^/?#]*)', re.IGNORECASE)
-# 101 is no interim response here: another protocol follows it.
+# 101 is a final response here: another protocol follows it.
 _SWITCHING_PROTOCOLS = 101
 _STATUS_LINE = re.compile(r'HTTP/1\.[01] (\d{3})(?: (.*))?')
 _REQUEST_LINE = re.compile(r'([A-Z]+) ([\x21-\x7e]+) HTTP/(\d\.\d)')
 
 
 def is_token(text: str) -> bool:
-    """Whether ``text`` is a token, as the names of headers and subprotocols must be."""
+    """Return whether ``text`` is a token, as names of headers and subprotocols are."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -84,14 +86,17 @@ def split_target(target: str) -> tuple[str | None, str]:
 
 
 def tokens(value: str) -> list[str]:
-    """The elements of a comma-separated header value, without the blanks around them."""
+    """Return the elements of a comma-separated header value, without empty ones and
+    blanks.
+    """
     return [token for token in (part.strip(' \t') for part in value.split(',')) if token]
 
 
 def check_headers(headers: Headers) -> HeaderList:
-    """The caller's headers as a list of pairs. Raises TypeError or ValueError for what cannot be a header.
+    """Return the caller's headers as a list of pairs.
 
-    S7: a CR, LF or NUL would end the header and begin another.
+    Raise TypeError or ValueError for an invalid one. CR, LF or NUL in a value would end
+    the header and begin another.
     """
     if headers is None:
         return []
@@ -103,30 +108,38 @@ def check_headers(headers: Headers) -> HeaderList:
         if not is_token(name):
             raise ValueError(f'headers: {name!r} is not a header name')
         if not _FIELD_VALUE.fullmatch(value):
-            raise ValueError(f'headers: the value of {name} has a character that no header may have: {value!r}')
+            raise ValueError(f'headers: the value of {name} has a character that is not allowed in a header: {value!r}')
     return pairs
 
 
 def serialize_head(start_line: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """A start line and its headers, up to and with the empty line that ends them."""
+    """Return a start line and its headers, with the empty line that ends them."""
     lines = [start_line, *[f'{name}: {value}' for name, value in headers], '', '']
     return '\r\n'.join(lines).encode('latin-1')
 
 
 def replace_headers(head: bytes, dropped: Container[str], added: HeaderList) -> bytes:
-    """A head that a server of ours has written, less the headers ``dropped`` (in small letters), and with those ``added``."""
+    """Return a head without the headers ``dropped``, and with the headers ``added``.
+
+    The head was serialized by a server, not received from a peer. The names in
+    ``dropped`` are in lower case.
+    """
     start_line, *lines = head.decode('latin-1').split('\r\n')[:-2]
     kept = [(name, value.strip()) for name, _, value in (line.partition(':') for line in lines) if name.lower() not in dropped]
     return serialize_head(start_line, kept + added)
 
 
 def basic_credentials(username: str, password: str | None) -> str:
-    """The value of an Authorization header (RFC 7617)."""
+    """Return the value of an Authorization header (RFC 7617)."""
     return 'Basic ' + base64.b64encode(f'{username}:{password or ""}'.encode()).decode()
 
 
 class HeadParser:
-    """Collects a message's head from chunks cut anywhere: ``start_line``, ``headers``, and the bytes behind them."""
+    """A parser of the head of a message, from chunks cut anywhere.
+
+    It has ``start_line`` and ``headers`` once the head is complete, and ``rest``, the
+    bytes that follow it.
+    """
 
     __slots__ = ('_buffer', '_lines', 'rest', 'start_line')
 
@@ -138,16 +151,23 @@ class HeadParser:
 
     @property
     def headers(self) -> HeaderList:
-        """The headers in their order. They are kept as text: pairs of short ones would take thirty times as much."""
+        """The headers in their order.
+
+        They are stored as text, since a list of pairs of short strings would take
+        thirty times the memory.
+        """
         return [_split(line) for line in self._lines.split('\n') if line]
 
     def take_rest(self) -> bytes:
-        """Return the bytes behind the head, and let go of them."""
+        """Return the bytes that follow the head, and forget them."""
         rest, self.rest = self.rest, b''
         return rest
 
     def parse(self, chunk: bytes) -> bool:
-        """Takes the next bytes; answers True once the head is complete. Raises HandshakeError for a bad one."""
+        """Parse the next bytes, and return whether the head is complete.
+
+        Raise HandshakeError for an invalid head.
+        """
         searched = max(0, len(self._buffer) - 3)
         self._buffer += chunk
         start = self._find_start()
@@ -162,11 +182,13 @@ class HeadParser:
         return True
 
     def _find_start(self) -> int:
-        """Return where in the buffer the head begins."""
+        """Return the position in the buffer at which the head begins."""
         return 0
 
     def _parse_lines(self, lines: list[str]) -> None:
-        """Takes the head apart."""
+        """Set the start line and the headers. Raise HandshakeError for an invalid
+        header.
+        """
         if len(lines) - 1 > MAX_HEADERS:
             raise HandshakeError('431 Request Header Fields Too Large', f'head has more than {MAX_HEADERS} headers')
         self.start_line = lines[0]
@@ -174,7 +196,8 @@ class HeadParser:
         for line in lines[1:]:
             name, colon, value = line.partition(':')
             value = value.strip(' \t')
-            # RFC 9112 section 5.1: "No whitespace is allowed between the field name and colon."
+            # RFC 9112 section 5.1: "No whitespace is allowed between the field name and
+            # colon."
             if not colon or not is_token(name) or not _FIELD_VALUE.fullmatch(value):
                 raise HandshakeError('400 Bad Request', f'malformed header line {line[:80]!r}')
             kept.append(f'{name}:{value}')
@@ -182,13 +205,13 @@ class HeadParser:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """Return name and value."""
+    """Return the name and the value of a header."""
     name, _, value = line.partition(':')
     return name, value
 
 
 class RequestParser(HeadParser):
-    """A request's head, and the ``environ`` that a WSGI server would make of it."""
+    """A parser of the head of a request, which makes a WSGI ``environ`` of it."""
 
     __slots__ = ('_start',)
 
@@ -197,7 +220,7 @@ class RequestParser(HeadParser):
         self._start = 0
 
     def _find_start(self) -> int:
-        """Return where the request line begins."""
+        """Return the position at which the request line begins."""
         # RFC 9112 section 2.2: "a server [...] SHOULD ignore at least one empty line
         # (CRLF) received prior to the request-line."
         while self._buffer.startswith(b'\r\n', self._start):
@@ -205,7 +228,10 @@ class RequestParser(HeadParser):
         return self._start
 
     def environ(self, *, secure: bool = False) -> dict[str, str]:
-        """The CGI half of PEP 3333's environ. Raises HandshakeError when the request line is not one."""
+        """Return the CGI variables of PEP 3333's environ.
+
+        Raise HandshakeError if the request line is malformed.
+        """
         match = _REQUEST_LINE.fullmatch(self.start_line)
         if match is None:
             raise HandshakeError('400 Bad Request', f'malformed request line {self.start_line[:80]!r}')
@@ -222,7 +248,8 @@ class RequestParser(HeadParser):
             'wsgi.url_scheme': 'https' if secure else 'http',
         }
         for name, value in self.headers:
-            # CGI names cannot tell an underscore from a hyphen, so a header with one could pose as another.
+            # CGI names do not distinguish underscores from hyphens, so that a header
+            # with an underscore could pass for another one.
             if '_' in name:
                 continue
             key = name.upper().replace('-', '_')
@@ -230,15 +257,18 @@ class RequestParser(HeadParser):
             # RFC 9110 section 5.3: repeated fields are one list
             environ[key] = f'{environ[key]}, {value}' if key in environ else value
         # 3.2.2: "MUST ignore the received Host header field (if any) and instead use
-        # the host information of the request-target". By 3.2 a request whose Host
-        # header is missing or invalid is refused even so.
+        # the host information of the request-target". By 3.2, a request is refused even
+        # then if its Host header is missing or invalid.
         if authority is not None and is_host(environ.get('HTTP_HOST', '')):
             environ['HTTP_HOST'] = authority
         return environ
 
 
 class ResponseParser(HeadParser):
-    """A final response's head; ``status`` and ``reason`` once it is complete."""
+    """A parser of the head of a final response.
+
+    It has ``status`` and ``reason`` once the head is complete.
+    """
 
     __slots__ = ('_interim', 'reason', 'status')
 
@@ -249,7 +279,10 @@ class ResponseParser(HeadParser):
         self.reason = ''
 
     def parse(self, chunk: bytes) -> bool:
-        """Takes the next bytes; answers True once the head is complete. Raises HandshakeError for what is no response."""
+        """Parse the next bytes, and return whether the head is complete.
+
+        Interim responses are skipped. Raise HandshakeError for an invalid head.
+        """
         while super().parse(chunk):
             self._parse_status_line()
             if not 100 <= self.status < 200 or self.status == _SWITCHING_PROTOCOLS:
@@ -258,7 +291,9 @@ class ResponseParser(HeadParser):
         return False
 
     def _parse_status_line(self) -> None:
-        """Set status and reason. Raises HandshakeError."""
+        """Set the status and the reason. Raise HandshakeError for a malformed status
+        line.
+        """
         match = _STATUS_LINE.fullmatch(self.start_line)
         if match is None:
             raise HandshakeError('', f'expected an HTTP response, got {self.start_line[:80]!r}')
@@ -266,9 +301,9 @@ class ResponseParser(HeadParser):
         self.reason = match[2] or ''
 
     def _pass_over(self) -> bytes:
-        """Forget an interim response, and return the bytes behind it.
+        """Forget an interim response, and return the bytes that follow it.
 
-        Raises HandshakeError when there are too many.
+        Raise HandshakeError if there are too many.
         """
         # RFC 9110 section 15.2: "A client MUST be able to parse one or more 1xx
         # responses received prior to a final response, even if the client does not
@@ -283,13 +318,16 @@ class ResponseParser(HeadParser):
         return rest
 
     def _parse_lines(self, lines: list[str]) -> None:
-        """Take the head apart, with folded lines made whole."""
+        """Set the start line and the headers, with folded lines joined."""
         # RFC 9112 section 5.2: "MUST replace each received obs-fold with one or more SP
-        # octets". 2.2: before the first header there is none to go on with.
+        # octets". 2.2: before the first header there is no line to continue.
         headers = _OBS_FOLD.sub(' ', '\r\n'.join(lines[1:]))
         super()._parse_lines([lines[0], *(headers.split('\r\n') if headers else ())])
 
     def get(self, name: str) -> str | None:
-        """A header's value, its lines joined (RFC 9110 section 5.3), or ``None``."""
+        """Return the value of a header, or None.
+
+        The values of repeated headers are joined by commas (RFC 9110 section 5.3).
+        """
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         return ', '.join(values) if values else None

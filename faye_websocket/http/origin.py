@@ -1,7 +1,7 @@
-"""Which web pages may open a WebSocket: the check of the Origin header (RFC 6455 section 10.2).
+"""The check of the Origin header (RFC 6455 section 10.2): which pages may connect.
 
-Browsers let a page of any site open a WebSocket to any server, with the user's cookies. A client that sends no origin is no
-browser, and could send any.
+Browsers let a page of any site open a WebSocket to any server, with the user's cookies.
+A client that sends no origin is not a browser, and could send any origin.
 """
 
 from __future__ import annotations
@@ -22,21 +22,26 @@ OriginCheck = Callable[[str, Mapping[str, Any]], bool]
 AllowedOrigins = str | Iterable[str] | OriginCheck | None
 Origin = tuple[str, str, int | None]
 
-# A host name has 253 characters at most; and urlsplit keeps what it has seen.
+# A host name has 253 characters at most; and urlsplit caches its results.
 _LONGEST = 512
 _DEFAULT_PORTS = {'http': 80, 'https': 443, 'ws': 80, 'wss': 443}
-# No page has an origin with one of these: its own scheme is another one.
+# No page has an origin with one of these schemes.
 _WEBSOCKETS = frozenset({'ws', 'wss'})
-# urlsplit() removes some of these, and takes the others for a part of the host.
+# urlsplit() removes some of these characters, and takes the others for a part of the
+# host.
 _BLANK = re.compile(r'[\0-\x20\x7f]')
-# RFC 3986 section 3.2.2, less what a browser decodes, the wildcard and empty labels.
+# RFC 3986 section 3.2.2, without the characters that browsers decode, the wildcard, and
+# empty labels.
 _LABEL = r"[-~\w!$&'()+,;=]+"
 _NAME = re.compile(rf'{_LABEL}(?:\.{_LABEL})*\.?', re.ASCII)
 _WILDCARD = '*.'
 
 
 def make_origin_check(allowed: AllowedOrigins) -> OriginCheck:
-    """A check ``(origin, environ) -> bool`` for the ``allowed_origins`` option. ValueError or TypeError for a bad one."""
+    """Return a check ``(origin, environ) -> bool`` for the ``allowed_origins`` option.
+
+    Raise ValueError or TypeError for an invalid option.
+    """
     if allowed is None:
         return lambda origin, environ: True
     if callable(allowed):
@@ -54,16 +59,16 @@ def make_origin_check(allowed: AllowedOrigins) -> OriginCheck:
 def _is_listed(
     origin: Origin | None, origins: frozenset[Origin], domains: tuple[Origin, ...]
 ) -> bool:
-    """Return whether an origin is one of these, or of a subdomain of these."""
+    """Return whether an origin is in the list, or below one of the domains."""
     if origin is None:
         return False
     return origin in origins or any(_is_below(origin, domain) for domain in domains)
 
 
 def _is_below(origin: Origin, domain: Origin) -> bool:
-    """Return whether a label, or more of them, stand before the host of ``domain``.
+    """Return whether an origin is that of a subdomain of ``domain``, at any depth.
 
-    That host begins with a dot.
+    The host of ``domain`` begins with a dot.
     """
     host, suffix = origin[1], domain[1]
     return (
@@ -74,9 +79,9 @@ def _is_below(origin: Origin, domain: Origin) -> bool:
 
 
 def _parse_allowed(text: object) -> Origin:
-    """Return an entry of the caller's list; with a wildcard its host begins with a dot.
+    """Return an entry of the caller's list. The host of a wildcard begins with a dot.
 
-    Raises ValueError, saying what is wrong, for one that would match nothing.
+    Raise ValueError, with the reason, for an entry that would match nothing.
     """
     try:
         if not isinstance(text, str):
@@ -91,7 +96,7 @@ def _parse_allowed(text: object) -> Origin:
 
 
 def _check_host(scheme: str, host: str) -> str:
-    """Return a host as browsers write it. Raises ValueError for one that is not."""
+    """Return a host as browsers write it. Raise ValueError for an invalid one."""
     if ':' in host:
         return host
     domain = host.removeprefix(_WILDCARD)
@@ -101,16 +106,17 @@ def _check_host(scheme: str, host: str) -> str:
     if scheme in _DEFAULT_PORTS:
         domain = to_ascii_host(domain)
     if not _NAME.fullmatch(domain):
-        raise ValueError('its host has an empty label, or characters that no host has')
+        raise ValueError('its host has an empty label, or characters that are not allowed in a host')
     if has_wildcard and domain.removesuffix('.').rpartition('.')[2].isdigit():
         raise ValueError('an address has no subdomains')
     return f'.{domain}' if has_wildcard else domain
 
 
 def _is_same_origin(origin: str, environ: Mapping[str, Any]) -> bool:
-    """Whether the page came from the host that the request names; not from its http half if the request came by https.
+    """Return whether the page is from the host that the request names.
 
-    The other way round passes: a proxy that takes TLS off need not tell.
+    An http page does not pass if the request is secure. An https page passes even if
+    the request is not: a proxy that ends TLS may not report it.
     """
     parsed = _parse(origin)
     if parsed is None or (is_secure(environ) and parsed[0] != 'https'):
@@ -119,7 +125,10 @@ def _is_same_origin(origin: str, environ: Mapping[str, Any]) -> bool:
 
 
 def _parse(text: str) -> Origin | None:
-    """Scheme, host and port of an origin (RFC 6454 section 7); ``None`` for what is not one, such as ``null``."""
+    """Return scheme, host and port of an origin (RFC 6454 section 7).
+
+    Return None for text that is not an origin, such as ``null``.
+    """
     if len(text) > _LONGEST:
         return None
     try:
@@ -129,7 +138,7 @@ def _parse(text: str) -> Origin | None:
 
 
 def _split(text: str) -> Origin:
-    """Return an origin's scheme, host and port. Raises ValueError, saying why not."""
+    """Return scheme, host and port of an origin. Raise ValueError, with the reason."""
     if _BLANK.search(text):
         raise ValueError('it has blanks or control characters')
     url = urlsplit(text)
@@ -141,9 +150,9 @@ def _split(text: str) -> Origin:
     if url.path or '?' in text or '#' in text:
         raise ValueError('it has a path, a query or a fragment')
     if '[' in url.netloc:
-        # urlsplit() passes over what stands beside the brackets.
+        # urlsplit() ignores text beside the brackets.
         if not is_host(url.netloc):
             raise ValueError('its host is not just an address in brackets')
-        # An IPv6 address has many forms, of which browsers know one.
+        # An IPv6 address has many forms. Browsers use the compressed one.
         host = IPv6Address(host).compressed
     return url.scheme, host, _DEFAULT_PORTS.get(url.scheme) if port is None else port

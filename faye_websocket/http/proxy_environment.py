@@ -1,8 +1,8 @@
-"""proxy_environment: the proxy that the environment variables name for a URL. Pure.
+"""The proxy for a URL, by the environment variables that curl uses.
 
-The variables are those of curl: ``ws_proxy`` or ``http_proxy``, for TLS ``wss_proxy`` or
-``https_proxy``, else ``all_proxy``, and ``no_proxy``, which says where no proxy is used.
-Each may be in capitals; small letters come first.
+They are ``ws_proxy`` or ``http_proxy``, for TLS ``wss_proxy`` or ``https_proxy``, else
+``all_proxy``; and ``no_proxy`` lists hosts for which no proxy is used. Each name may be
+in capitals; lower case takes precedence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _ENTRY = re.compile(r'(\[[^\]]*\]|[^:]*)(?::(\d+))?')
 
 def find_proxy(url: URL) -> str | None:
     """Return the URL of the proxy through which to connect to ``url``, or None."""
-    # Less HTTP_PROXY in a CGI program, where a client could set it by a header "Proxy".
+    # This function ignores HTTP_PROXY in a CGI program, where a client could set it
+    # with the header "Proxy".
     variables = getproxies_environment()
     if any(_is_covered(url, entry) for entry in _entries(variables)):
         return None
@@ -40,10 +41,10 @@ def _entries(variables: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_covered(url: URL, entry: str) -> bool:
-    """Return whether an entry of no_proxy is about the host of ``url``.
+    """Return whether an entry of no_proxy applies to the host of ``url``.
 
     An entry is ``*``, an address, a network such as ``10.0.0.0/8``, or a name, which
-    covers what is below it as well; all but networks may have a port.
+    includes its subdomains. All but networks may have a port.
     """
     if entry == '*':
         return True
@@ -53,7 +54,10 @@ def _is_covered(url: URL, entry: str) -> bool:
 
 
 def _is_in_network(host: str, network: str) -> bool:
-    """Return whether a host is an address in a network, which may be none."""
+    """Return whether a host is an address in a network.
+
+    Return False if either is not valid.
+    """
     try:
         return ip_address(host) in ip_network(network, strict=False)
     except ValueError:
@@ -61,9 +65,9 @@ def _is_in_network(host: str, network: str) -> bool:
 
 
 def _is_host(url: URL, entry: str) -> bool:
-    """Return whether a host is that of an entry, or below it."""
+    """Return whether a host is that of an entry, or a subdomain of it."""
     match = _ENTRY.fullmatch(entry)
-    # What has more colons is an IPv6 address.
+    # An entry with more colons is an IPv6 address.
     name, port = match.groups() if match else (f'[{entry}]', None)
     try:
         covered = parse_host(name.removeprefix('*').removeprefix('.').rstrip('.'))

@@ -1,4 +1,4 @@
-"""response_headers: the headers of a response as a mapping, by names in any case."""
+"""The headers of a response, as a mapping with names in any case."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ['ResponseHeaders']
 
 
 class ResponseHeaders(Mapping[str, str]):
-    """The headers of a response, which cannot be changed.
+    """The headers of a response, as an immutable mapping.
 
-    Names are found in any case. The value of a name that came more than once is the
-    first; ``pairs`` returns all of them, as they came.
+    Names are looked up in any case. For a repeated name the value is the first one;
+    ``pairs`` returns all of them in their order.
     """
 
     __slots__ = ('_pairs',)
@@ -33,7 +33,9 @@ class ResponseHeaders(Mapping[str, str]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names, each once, as it was written first."""
+        """Iterate over the names. Each is given once, in the case of its first
+        occurrence.
+        """
         names: dict[str, str] = {}
         for name, _ in self._pairs:
             names.setdefault(name.lower(), name)
@@ -52,5 +54,5 @@ class ResponseHeaders(Mapping[str, str]):
 
 
 def _with_small_names(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers with their names in small letters."""
+    """Return headers with their names in lower case."""
     return {name.lower(): value for name, value in headers.items()}

@@ -1,4 +1,4 @@
-"""URLs: of a WebSocket request, as the client sees it, from its ``environ``; and taken apart, for a client of ours. Pure."""
+"""URLs: determined for a request from its ``environ``, or parsed for a client."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from .host import parse_host
 __all__ = ['URL', 'determine_url', 'find_host', 'is_secure', 'parse_url']
 
 _DEFAULT_PORTS = {'ws': 80, 'wss': 443, 'http': 80, 'https': 443}
-# What may stand in a path or a query as it is; what is percent-encoded already stays so.
+# Characters that are not quoted in a path or a query. "%" is among them, so that
+# percent-encoded ones are left unchanged.
 _URL_CHARACTERS = "%/:@!$&'()*+,;=~-._?[]"
-# RFC 3986 section 3.2. Neither a backslash, which browsers take for a slash, nor a bracket
-# may stand where two programs could see two hosts.
+# RFC 3986 section 3.2. A backslash, which browsers treat as a slash, or a bracket is
+# not allowed where two programs could read two different hosts.
 _AUTHORITY = re.compile(
     r'(?:(?P<userinfo>[^\\\[\]]*)@)?'
     r'(?P<host>\[[^\\\[\]@]*\]|[^\\\[\]@:]*)'
     r'(?::(?P<port>[0-9]*))?'
 )
 
-# What reverse proxies say of the client's side of the connection; the names that Rack,
-# and so Ruby's faye, looks at. Traefik says "wss", and werkzeug's ProxyFix passes that
-# on.
+# The variables by which reverse proxies report the client's side of the connection. The
+# names are those that Rack reads, and so Ruby's faye. Traefik sends "wss", which
+# werkzeug's ProxyFix passes on.
 _SECURE_SCHEMES = ('https', 'wss')
 _SECURE = {
     'wsgi.url_scheme': _SECURE_SCHEMES,
@@ -34,27 +35,29 @@ _SECURE = {
     'HTTP_X_FORWARDED_SCHEME': _SECURE_SCHEMES,
     'HTTP_X_FORWARDED_PROTO': _SECURE_SCHEMES,
 }
-# Where servers leave a request's target. pywsgi takes it for the path in its absolute
-# form, too.
+# The variables in which servers leave the target of a request. pywsgi uses an absolute
+# form for the path as well.
 _TARGETS = ('PATH_INFO', 'RAW_URI', 'REQUEST_URI')
 
 
 def is_secure(environ: Mapping[str, Any]) -> bool:
-    """Whether the client reached the server, or the proxy in front of it, through TLS."""
+    """Return whether the client reached the server, or the proxy before it, through
+    TLS.
+    """
     return any(
         _first(environ.get(name, '')) in values for name, values in _SECURE.items()
     )
 
 
 def _first(value: object) -> str:
-    """Return a list's first element, which is from the proxy that saw the client."""
+    """Return the first element of a list: it is from the proxy next to the client."""
     return str(value).partition(',')[0].strip().lower()
 
 
 def find_host(environ: Mapping[str, Any]) -> str:
-    """Return the host that the client asked for, perhaps with a port."""
-    # RFC 9112 section 3.2.2: in absolute form the target's host counts, not the Host
-    # header.
+    """Return the host of the request, with its port if there is one."""
+    # RFC 9112 section 3.2.2: with the absolute form, the host of the target is used,
+    # and not the Host header.
     for name in _TARGETS:
         authority, _ = split_target(str(environ.get(name, '')))
         if authority and is_host(authority):
@@ -64,10 +67,13 @@ def find_host(environ: Mapping[str, Any]) -> str:
 
 
 def determine_url(environ: Mapping[str, Any], schemes: tuple[str, str] = ('ws', 'wss')) -> str:
-    """The URL of the request, with the first of ``schemes``, or the second if it is secure."""
+    """Return the URL of the request.
+
+    Its scheme is the first of ``schemes``, or the second if the request is secure.
+    """
     _, path = split_target(environ.get('PATH_INFO', ''))
     path = _quoted(environ.get('SCRIPT_NAME', '')) + _quoted(path)
-    # What is no path must not become a part of the host.
+    # Without the slash, other text would become a part of the host.
     path = path if path.startswith('/') or not path else f'/{path}'
     query = environ.get('QUERY_STRING', '')
     origin = f'{schemes[is_secure(environ)]}://{find_host(environ)}'
@@ -75,12 +81,16 @@ def determine_url(environ: Mapping[str, Any], schemes: tuple[str, str] = ('ws', 
 
 
 def _quoted(path: str) -> str:
-    """A path of WSGI's, decoded to Latin-1 characters (PEP 3333), as it stands in a URL."""
+    """Return a path for a URL, from one that WSGI has decoded from Latin-1 (PEP 3333).
+    """
     return quote(path.encode('latin-1', 'replace'), safe="/:@!$&'()*+,;=~-._")
 
 
 class URL(NamedTuple):
-    """An absolute URL in the parts that a client needs: ``host`` without brackets, ``target`` for the request line."""
+    """An absolute URL in the parts that a client needs.
+
+    ``host`` is without brackets; ``target`` is for the request line.
+    """
 
     scheme: str
     host: str
@@ -96,18 +106,25 @@ class URL(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """The Host header: brackets around IPv6, and no default port (RFC 6455 section 4.1)."""
+        """The value of the Host header (RFC 6455 section 4.1).
+
+        It has brackets around an IPv6 address, and no default port.
+        """
         host = f'[{self.host}]' if ':' in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f'{host}:{self.port}'
 
     @property
     def origin(self) -> tuple[bool, str, int]:
-        """What two URLs have in common that belong to one server."""
+        """A value that is equal for URLs of one server."""
         return self.is_secure, self.host, self.port
 
 
 def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
-    """Takes a URL apart. Raises ValueError, saying why, for one that a client cannot use (RFC 6455 section 3)."""
+    """Return the parts of a URL.
+
+    Raise ValueError, with the reason, for one that a client cannot use (RFC 6455
+    section 3).
+    """
     if not isinstance(url, str):
         raise TypeError(f'url: expected a str, got {url!r}')
     if any(character <= ' ' or character == '\x7f' for character in url):
@@ -122,7 +139,8 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
         raise ValueError(f'url: the scheme must be {" or ".join(schemes)}, not {parts.scheme!r}')
     if not host:
         raise ValueError(f'url: {url!r} names no host')
-    # Section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used"
+    # Section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs
+    # and MUST NOT be used"
     if '#' in url:
         raise ValueError(f'url: {url!r} has a fragment')
     target = quote(parts.path or '/', safe=_URL_CHARACTERS)
@@ -139,19 +157,19 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
 
 
 def _parse_authority(text: str) -> tuple[str | None, str | None, str, int | None]:
-    """Return user, password, host and port of a URL's authority. Raises ValueError."""
+    """Return the user, password, host and port of an authority. Raise ValueError."""
     match = _AUTHORITY.fullmatch(text)
     if match is None:
         raise ValueError('its authority is not [user[:password]@]host[:port]')
     username, password = _parse_userinfo(match['userinfo'] or '')
     port = int(match['port']) if match['port'] else None
     if port is not None and port > 65535:
-        raise ValueError(f'there is no port {port}')
+        raise ValueError(f'port {port} is out of range')
     return username, password, parse_host(match['host']), port
 
 
 def _parse_userinfo(text: str) -> tuple[str | None, str | None]:
-    """Return user and password; None for what there is not."""
+    """Return the user and the password, or None for each that is missing."""
     if not text:
         return None, None
     username, colon, password = text.partition(':')

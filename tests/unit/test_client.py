@@ -126,7 +126,7 @@ class TestArguments:
         ('ws://h/', {'protocols': 'a, a'}, ValueError, 'protocols: a subprotocol is named more than once'),
         ('ws://h/', {'headers': {'Host': 'x'}}, ValueError, 'headers: Host is set by the handshake'),
         ('ws://h/', {'headers': {'X': 'a\r\nB: c'}}, ValueError,
-         "headers: the value of X has a character that no header may have: 'a\\r\\nB: c'"),
+         "headers: the value of X has a character that is not allowed in a header: 'a\\r\\nB: c'"),
         ('ws://h/', {'headers': ['X']}, TypeError, "headers: expected pairs of strings, got 'X'"),
         ('ws://h/', {'tls': {'verify': False, 'a': 1}}, TypeError, "tls: unknown option 'a', 'verify'"),
         ('ws://h/', {'max_redirects': 1.5}, ValueError, 'max_redirects: expected a whole number, got 1.5'),
@@ -141,7 +141,7 @@ class TestArguments:
         ('ws://h/', {'proxy': {}}, ValueError, 'proxy: origin is missing'),
         ('ws://h/', {'proxy': 'socks5://p'}, ValueError, "proxy: url: the scheme must be http or https, not 'socks5'"),
         ('ws://h/', {'proxy': {'origin': 'http://p', 'headers': {'X': '\0'}}}, ValueError,
-         "headers: the value of X has a character that no header may have: '\\x00'"),
+         "headers: the value of X has a character that is not allowed in a header: '\\x00'"),
         ('ws://h/', {'ping': 0}, ValueError, 'ping: expected more than 0 seconds, or None, got 0'),
         ('ws://h/', {'overflow': 'x'}, ValueError, "overflow: expected one of close, drop, block, got 'x'"),
     ])
@@ -195,7 +195,7 @@ class TestConnecting:
         with scripted(accepting(b'', 'Sec-WebSocket-Extensions: foo')) as server:
             assert fails(server.url, extensions=[PermessageDeflate()]).endswith(
                 "expected Sec-WebSocket-Extensions to accept 'permessage-deflate; client_max_window_bits', got 'foo': "
-                'foo was not offered, or is answered twice')
+                'foo was not offered, or is accepted twice')
 
     @pytest.mark.parametrize('extensions', [[PermessageDeflate], 'deflate', None])
     def test_refuses_what_are_no_extensions(self, extensions: Any) -> None:

@@ -220,10 +220,10 @@ class TestClient:
 
     @pytest.mark.parametrize(('extensions', 'answer', 'text'), [
         ([PermessageDeflate()], 'foo',
-         "to accept 'permessage-deflate; client_max_window_bits', got 'foo': foo was not offered, or is answered twice"),
+         "to accept 'permessage-deflate; client_max_window_bits', got 'foo': foo was not offered, or is accepted twice"),
         ([PermessageDeflate()], f'{NAME}; server_max_window_bits=7',
          "to accept 'permessage-deflate; client_max_window_bits', got 'permessage-deflate; server_max_window_bits=7': "
-         'the parameters of permessage-deflate are not what was offered'),
+         'the parameters of permessage-deflate do not match the offer'),
         ([PermessageDeflate()], ';', "to accept 'permessage-deflate; client_max_window_bits', got ';': "
          'malformed Sec-WebSocket-Extensions header at character 0'),
         ([], NAME, "to be none, got 'permessage-deflate'"),
@@ -444,7 +444,7 @@ class TestAFaultyExtension:
         assert io.log == [
             ('error', 'ExtensionFailure', 'an extension failed'), ('write', close_frame(1011, 'an extension failed')),
             ('close', 1011, 'an extension failed')]
-        assert caplog.messages == ['an extension failed to undo its work on a message']
+        assert caplog.messages == ['an extension failed to process an incoming message']
 
     def test_says_what_the_peer_did_wrong_as_it_wants_to(self) -> None:
         driver, io = server('x-reversed', [Reversed(InvalidData)])
@@ -457,7 +457,7 @@ class TestAFaultyExtension:
         assert send(driver) is False
         assert io.log[-2:] == [
             ('write', close_frame(1011, 'an extension failed')), ('close', 1011, 'an extension failed')]
-        assert (send(driver), caplog.messages) == (False, ['an extension failed to do its work on a message'])
+        assert (send(driver), caplog.messages) == (False, ['an extension failed to process an outgoing message'])
 
     def test_cannot_make_a_message_too_long(self) -> None:  # D1
         driver, io = server('x-long', [Long()], max_length=10)

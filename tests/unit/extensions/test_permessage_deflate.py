@@ -210,7 +210,7 @@ class TestClient:
         ({'request_max_window_bits': 10}, 'server_no_context_takeover'),
     ])
     def test_refuses(self, options: dict[str, Any], parameters: str) -> None:  # D2
-        with pytest.raises(ValueError, match='^the parameters of permessage-deflate are not what was offered$'):
+        with pytest.raises(ValueError, match='^the parameters of permessage-deflate do not match the offer$'):
             client(f'{NAME}; {parameters}', **options)
 
 

@@ -82,11 +82,11 @@ class TestOption:
             Pipeline(extensions)
 
     def test_takes_names_that_can_be_sent(self) -> None:
-        with pytest.raises(ValueError, match="^extensions: 'a b' is not a name$"):
+        with pytest.raises(ValueError, match="^extensions: 'a b' is not a valid name$"):
             Pipeline([Suffix('a b')])
 
     def test_takes_each_name_once(self) -> None:
-        with pytest.raises(ValueError, match='^extensions: a is there more than once$'):
+        with pytest.raises(ValueError, match='^extensions: a is given more than once$'):
             Pipeline([Suffix('a'), Suffix('a')])
 
 
@@ -154,12 +154,12 @@ class TestClient:
         assert (pipeline.header, pipeline.reserved) == ('', 0)
 
     @pytest.mark.parametrize(('answer', 'text'), [
-        ('z', 'z was not offered, or is answered twice'),
-        ('n', 'n was not offered, or is answered twice'),
-        ('a, z', 'z was not offered, or is answered twice'),
-        ('c, c', 'c was not offered, or is answered twice'),
+        ('z', 'z was not offered, or is accepted twice'),
+        ('n', 'n was not offered, or is accepted twice'),
+        ('a, z', 'z was not offered, or is accepted twice'),
+        ('c, c', 'c was not offered, or is accepted twice'),
         ('a, b', 'b uses a reserved bit that another extension uses'),
-        ('c; bad', 'the parameters of c are not what was offered'),
+        ('c; bad', 'the parameters of c do not match the offer'),
         (';', 'malformed Sec-WebSocket-Extensions header at character 0'),
     ])
     def test_says_what_is_wrong_with_an_answer(self, answer: str, text: str) -> None:
@@ -172,7 +172,7 @@ class TestClient:
         assert caplog.messages == ['the extension faulty failed to make an offer']
 
     def test_refuses_an_answer_that_an_extension_fails_on(self, caplog: pytest.LogCaptureFixture) -> None:
-        with pytest.raises(ValueError, match='^the parameters of faulty are not what was offered$'):
+        with pytest.raises(ValueError, match='^the parameters of faulty do not match the offer$'):
             activated('faulty', Faulty('activate'))
         assert caplog.messages == ['the extension faulty failed to activate']
 
@@ -193,8 +193,8 @@ class TestMessages:
         assert pipeline.process_outgoing_message(Message(2, b'-', 0)).data == b'-'
 
     @pytest.mark.parametrize(('direction', 'text'), [
-        ('incoming', 'an extension failed to undo its work on a message'),
-        ('outgoing', 'an extension failed to do its work on a message')])
+        ('incoming', 'an extension failed to process an incoming message'),
+        ('outgoing', 'an extension failed to process an outgoing message')])
     def test_that_an_extension_fails_on_are_a_failure_of_ours(
             self, direction: str, text: str, caplog: pytest.LogCaptureFixture) -> None:
         method = f'process_{direction}_message'

@@ -319,7 +319,7 @@ class TestCheckHeaders:
     def test_refuses_a_value(self, value: str) -> None:  # S7
         with pytest.raises(ValueError) as raised:
             check_headers([('A', value)])
-        assert str(raised.value) == f'headers: the value of A has a character that no header may have: {value!r}'
+        assert str(raised.value) == f'headers: the value of A has a character that is not allowed in a header: {value!r}'
 
     @pytest.mark.parametrize(('headers', 'shown'), [
         (['A: 1'], "'A: 1'"), ([('A',)], "('A',)"), ([('A', '1', '2')], "('A', '1', '2')"), ({'A': 1}, "('A', 1)"),

@@ -21,7 +21,7 @@ MALFORMED = [
 
 PATH = 'it has a path, a query or a fragment'
 BLANKS = 'it has blanks or control characters'
-CHARACTERS = 'its host has an empty label, or characters that no host has'
+CHARACTERS = 'its host has an empty label, or characters that are not allowed in a host'
 BRACKETS = 'its host is not just an address in brackets'
 WILDCARD = "a wildcard stands for subdomains: 'https://*.example.com'"
 
@@ -144,13 +144,13 @@ class TestList:
         ('https://example.com:port', "Port could not be cast to integer value as 'port'"),
         ('https://example.com:*', "Port could not be cast to integer value as '*'"),
         ('https://example.com:65536', 'Port out of range 0-65535'), ('https://[::1', 'Invalid IPv6 URL'),
-        ('https://ex%61mple.com', "'ex%61mple.com' has characters that no host has"),
-        ('https://exa"mple.com', "'exa\"mple.com' has characters that no host has"),
-        ('https://exa\\mple.com', r"'exa\\mple.com' has characters that no host has"),
+        ('https://ex%61mple.com', "'ex%61mple.com' has characters that are not allowed in a host"),
+        ('https://exa"mple.com', "'exa\"mple.com' has characters that are not allowed in a host"),
+        ('https://exa\\mple.com', r"'exa\\mple.com' has characters that are not allowed in a host"),
         ('https://.example.com', CHARACTERS), ('https://a..example.com', CHARACTERS),
         ('https://*..example.com', CHARACTERS), ('https://*.', CHARACTERS), ('app://*.', CHARACTERS),
         ('app://a%20b', CHARACTERS),
-        ('https://\xa0.example', r"'\xa0.example' has characters that no host has"),
+        ('https://\xa0.example', r"'\xa0.example' has characters that are not allowed in a host"),
         ('http://127.0.0.256', "'127.0.0.256' is not an IPv4 address"), ('http://*.127.1', 'an address has no subdomains'),
         ('http://*.127.0.0.1', 'an address has no subdomains'),
         ('app://[::]]*92', BRACKETS), ('http://[::1].example', BRACKETS), ('http://x[::1]', BRACKETS),
