@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# First of all: it decides in which form the other modules are imported.
+# This import comes first, since it selects the form of the other modules.
 from . import compiled as compiled  # isort: split
 
 from .broadcast import broadcast

@@ -1,6 +1,8 @@
-"""The command line: ``faye-websocket serve MODULE:APP`` and ``faye-websocket connect URL``.
+"""The command line: ``faye-websocket serve MODULE:APP`` and ``faye-websocket connect
+URL``.
 
-Also as ``python -m faye_websocket``. The latter's work is in ``terminal``.
+``python -m faye_websocket`` runs it, too. ``cli.connect`` implements the second
+command.
 """
 
 from __future__ import annotations
@@ -27,14 +29,16 @@ __all__ = ['main']
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command, and returns the process's exit status."""
+    """Run the command, and return the exit status of the process."""
     parser = argparse.ArgumentParser(prog='faye-websocket', description='WebSockets on gevent.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     serve_parser = commands.add_parser('serve', help='serve a WSGI application under gevent.pywsgi')
-    serve_parser.add_argument('app', metavar='MODULE:APP', help='where the application is, such as examples.app:app')
-    serve_parser.add_argument('--bind', default='127.0.0.1:9292', metavar='HOST:PORT', help='or unix:PATH; %(default)s')
+    serve_parser.add_argument('app', metavar='MODULE:APP', help='the application to serve, such as examples.app:app')
+    serve_parser.add_argument(
+        '--bind', default='127.0.0.1:9292', metavar='HOST:PORT',
+        help='listen here, or at unix:PATH; default %(default)s')
     serve_parser.add_argument('--certfile', metavar='FILE', help='serve TLS with this certificate')
-    serve_parser.add_argument('--keyfile', metavar='FILE', help='the key of the certificate')
+    serve_parser.add_argument('--keyfile', metavar='FILE', help='the private key of the certificate')
     serve_parser.set_defaults(run=_serve)
     connect_parser = commands.add_parser('connect', help='talk to a server from the terminal, or in a pipe')
     terminal.add_arguments(connect_parser)
@@ -47,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """Serves until SIGINT or SIGTERM; then every open socket is closed with 1001 as the process exits."""
+    """Serve until SIGINT or SIGTERM. All open sockets close with 1001 when the process
+    exits.
+    """
     app = _import_app(options.app)
     tls = _tls(options.certfile, options.keyfile)
     try:
@@ -67,7 +73,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
-    """What WSGIServer needs to serve TLS, if it shall."""
+    """Return the options by which WSGIServer serves TLS; none if that is not asked for.
+    """
     if certfile is None and keyfile is None:
         return {}
     if certfile is None:
@@ -81,7 +88,9 @@ def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
 
 
 def _import_app(path: str) -> Callable[..., Any]:
-    """The WSGI application at ``MODULE:APP``, looked for in the current directory first."""
+    """Return the WSGI application at ``MODULE:APP``. The current directory is searched
+    first.
+    """
     module_name, _, name = path.partition(':')
     sys.path.insert(0, os.getcwd())
     try:
@@ -94,10 +103,11 @@ def _import_app(path: str) -> Callable[..., Any]:
 
 
 def _listener(bind: str) -> Any:
-    """The socket that WSGIServer listens on."""
+    """Return the socket on which WSGIServer listens."""
     if bind.startswith('unix:'):
         family, address = socket.AF_UNIX, bind.removeprefix('unix:')
-        # Of a server that is gone; anything else in its place is left alone, and binding fails.
+        # Remove the socket of a server that has ended. Any other file stays, and bind()
+        # fails.
         if os.path.exists(address) and stat.S_ISSOCK(os.stat(address).st_mode):
             os.unlink(address)
     else:
@@ -114,7 +124,7 @@ def _listener(bind: str) -> Any:
 
 
 def _address(server: WSGIServer, options: argparse.Namespace) -> str:
-    """Where the server can be reached."""
+    """Return the address at which the server can be reached."""
     if options.bind.startswith('unix:'):
         return str(options.bind)
     host = f'[{server.server_host}]' if ':' in server.server_host else server.server_host

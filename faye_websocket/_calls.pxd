@@ -2,7 +2,8 @@
 
 cdef extern from *:
     """
-    /* CPython 3.12 and 3.13 count C's calls apart, up to a limit that is too high for ours: they count as Python's, too. */
+    /* CPython 3.12 and 3.13 count calls in C separately, up to a limit that is too high
+       for these calls. So count them as calls in Python, too. */
     #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
     #define FWS_COUNT(change) (PyThreadState_Get()->py_recursion_remaining += (change))
     #else
@@ -15,13 +16,14 @@ cdef extern from *:
     }
 
     static CYTHON_INLINE int fws_enter(void) {
-        /* Its errors are 1 or -1. */
+        /* It returns 1 or -1 for an error. */
         if (Py_EnterRecursiveCall(" while calling a handler"))
             return -1;
         if (FWS_COUNT(-1) >= 0)
             return 0;
         fws_leave();
-        PyErr_SetString(PyExc_RecursionError, "maximum recursion depth exceeded while calling a handler");
+        PyErr_SetString(PyExc_RecursionError,
+            "maximum recursion depth exceeded while calling a handler");
         return -1;
     }
     """

@@ -1,7 +1,7 @@
-"""API: the browser's WebSocket interface (WHATWG), which the server's and the client's sockets share.
+"""The WebSocket interface of browsers (WHATWG), for the sockets of servers and clients.
 
-Handlers and listeners are ``EventTarget``'s; this adds the commands, the state, and a greenlet's way to receive. All the work
-is done by the ``Connection`` behind it.
+Handlers and listeners are those of ``EventTarget``. ``API`` adds the commands, the
+state, and the methods for greenlet style. All of them call the ``Connection``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ Self = TypeVar('Self', bound='API')
 
 
 class API(EventTarget):
-    """A WebSocket."""
+    """A WebSocket, with the interface of WHATWG's WebSocket standard."""
 
-    # A user may hang things on a socket, and keep many in a WeakSet: the classes of sockets have slots for that. Compiled, a
-    # dict of this class would be there from the beginning, and cost an idle connection 80 bytes.
+    # The subclasses have slots for a dict and for weak references, since users may set
+    # attributes of a socket, and keep sockets in a WeakSet. In the compiled form, a
+    # dict of this class would be made at once, and take 80 bytes in each idle
+    # connection.
     __slots__ = ('_connection',)
 
     CONNECTING = base.CONNECTING
@@ -40,116 +42,146 @@ class API(EventTarget):
 
     @property
     def ready_state(self) -> int:
-        """DOM's readyState: CONNECTING (0), OPEN (1), CLOSING (2) or CLOSED (3)."""
+        """The state: CONNECTING (0), OPEN (1), CLOSING (2) or CLOSED (3).
+
+        DOM: readyState.
+        """
         return self._connection.ready_state
 
     @property
     def buffered_amount(self) -> int:
-        """DOM's bufferedAmount: bytes sent but not yet handed to the kernel, frames' headers included."""
+        """The number of bytes that were sent, but not yet passed to the kernel.
+
+        DOM: bufferedAmount. Unlike there, the headers of frames are included.
+        """
         return self._connection.buffered_amount
 
     @property
     def protocol(self) -> str:
-        """The subprotocol agreed on, or ``''``."""
+        """The subprotocol agreed on, or ``''`` (RFC 6455 section 1.9). DOM: protocol.
+        """
         return self._connection.protocol
 
     @property
     def extensions(self) -> str:
-        """The extensions agreed on, as the Sec-WebSocket-Extensions header has them, or ``''``."""
+        """The extensions agreed on, as the Sec-WebSocket-Extensions header states them.
+
+        ``''`` if there are none (RFC 6455 section 9). DOM: extensions.
+        """
         return self._connection.extensions
 
     @property
     def version(self) -> str:
-        """The protocol's version: ``'hixie-75'``, ``'hixie-76'``, ``'hybi-07'``, ``'hybi-08'`` or ``'hybi-13'``."""
+        """The version of the protocol.
+
+        ``'hixie-75'``, ``'hixie-76'``, ``'hybi-07'``, ``'hybi-08'`` or ``'hybi-13'``
+        (RFC 6455).
+        """
         return self._connection.version
 
     @property
     def url(self) -> str:
-        """DOM's url."""
+        """The URL of the socket. DOM: url."""
         raise NotImplementedError
 
     def send(self, message: Sendable) -> bool:
-        """DOM's send: ``str`` as text; bytes-like, or a sequence of ints 0 to 255, as binary; a number as its text.
+        """Send a message, and return whether it was sent or queued. DOM: send.
 
-        In text U+FFFD stands for each lone surrogate, as in what a browser sends.
+        A ``str`` is sent as text, with U+FFFD in place of each lone surrogate, as
+        browsers do. A bytes-like object, or a sequence of ints from 0 to 255, is sent
+        as binary. A number is sent as its text. Raise TypeError for anything else.
 
-        True if it was sent or queued; False once the socket is closing, for binary in a version that has none, and for what
-        ``overflow='drop'`` drops. Never blocks, unless ``overflow='block'``. TypeError for anything else. Safe in any greenlet
-        and OS thread.
+        Return False once the socket is closing, for binary in a protocol version that
+        has none, and for a message that ``overflow='drop'`` drops. Do not block, except
+        with ``overflow='block'``. May be called from any greenlet and any OS thread.
         """
         return self._connection.send(to_data(message))
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
-        """Sends a ping (RFC 6455 section 5.5.2); ``callback()`` is called at its pong, where handlers run.
+        """Send a ping, and return whether it was sent or queued (RFC 6455 section
+        5.5.2).
 
-        True if it was sent or queued; False once closing, and in the hixie drafts, which have no pings. ValueError for more
-        than 125 bytes.
+        ``callback()`` is called when the matching pong arrives, in the greenlet of the
+        handlers. Return False once the socket is closing, and in the hixie drafts,
+        which have no pings. Raise ValueError if ``message`` has more than 125 bytes,
+        and TypeError unless it is ``str`` or bytes.
         """
         return self._connection.ping(control_payload(message), callback)
 
     def pong(self, message: str | bytes = '') -> bool:
-        """Sends a pong that answers no ping (section 5.5.3); answers and raises as ``ping`` does."""
+        """Send an unsolicited pong (RFC 6455 section 5.5.3).
+
+        Return and raise as ``ping`` does.
+        """
         return self._connection.pong(control_payload(message))
 
     def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = '') -> None:
-        """DOM's close: begins the closing handshake, behind all that was sent. Does nothing when called again.
+        """Begin the closing handshake, behind all data sent before (RFC 6455 section
+        7.1.2).
 
-        ``code`` may be 1000 or 3000 to 4999, and on a server 1001, 1003 and 1007 to 1014; ``reason`` has 123 bytes of UTF-8 at
-        most: otherwise ValueError. It ends within ``close_timeout`` seconds.
+        DOM: close. ``code`` may be 1000 or 3000 to 4999, and on a server also 1001,
+        1003 and 1007 to 1014. ``reason`` has at most 123 bytes of UTF-8. Raise
+        ValueError for others. The connection ends within ``close_timeout`` seconds. Do
+        nothing if called again.
         """
         check_close(code, reason, server=self._is_server)
         self._connection.close(code, reason)
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
-        """Return the next message; for programs in greenlet style that set no ``onmessage``.
+        """Return the next message, for programs in greenlet style, which set no
+        ``onmessage``.
 
-        Makes the handshake if need be, and blocks the calling greenlet. At the end it
-        returns ``None``, once; asked again it raises ConnectionClosed. Raises TimeoutError
-        after ``timeout`` seconds, and the ConnectError or HandshakeError of a client that
-        never became open. Other greenlets run at least once between two calls.
+        Make the handshake if that was not done, and block the calling greenlet. At the
+        end of the connection return ``None`` once; after that, raise ConnectionClosed.
+        Raise TimeoutError after ``timeout`` seconds, and the ConnectError or
+        HandshakeError of a client that never became open. Let other greenlets run at
+        least once between two calls.
         """
         self._start()
         return self._connection.receive(timeout)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
-        """Wait until ``onclose`` has run, and return True; False if ``timeout`` seconds pass before.
+        """Wait until ``onclose`` has run, and return True.
 
-        Makes the handshake if need be.
+        Return False if ``timeout`` seconds pass before. Make the handshake if that was
+        not done.
         """
         self._start()
         return self._connection.wait_closed(timeout)
 
     def __iter__(self) -> Iterator[str | bytes]:
-        """Iterate over the messages, until the socket is closed.
+        """Iterate over the messages, until the connection is closed.
 
-        Raises the ConnectError or HandshakeError of a client that never became open.
+        Raise the ConnectError or HandshakeError of a client that never became open.
         """
         try:
             while (message := self.receive()) is not None:
                 yield message
         except ConnectionClosed:
-            # The end was returned before.
+            # ``receive`` has returned None before.
             return
 
     def __enter__(self: Self) -> Self:
         """Wait until the socket is open.
 
-        Raises ConnectError or HandshakeError when it never will be.
+        Raise ConnectError or HandshakeError if that fails.
         """
         self._start()
         try:
             self._connection.wait_open()
         except BaseException:
-            # Who is interrupted here, by a gevent.Timeout perhaps, has no block to leave.
+            # If this wait is interrupted, by a gevent.Timeout for example, __exit__ is
+            # not called.
             self._interrupt()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close, with 1011 after an exception and with 1000 otherwise, and wait for the end.
+        """Close the socket and wait for the end: 1011 after an exception, and 1000
+        otherwise.
 
-        It has come when all that was sent is out and the closing handshake is over, after
-        ``close_timeout`` seconds at the latest.
+        Wait until all data is sent and the closing handshake is complete, for
+        ``close_timeout`` seconds at most.
         """
         if error is None:
             self._connection.close(CloseCode.NORMAL_CLOSURE, '')
@@ -160,11 +192,11 @@ class API(EventTarget):
         self._connection.wait_over()
 
     def _start(self) -> None:
-        """Begins the handshake, once."""
+        """Begin the handshake, once."""
         raise NotImplementedError
 
     def _interrupt(self) -> None:
-        """End a socket that nobody waits for any more to be open."""
+        """End a socket that was interrupted while it was opening."""
         self._connection.failed()
 
     def _handler_added(self, type: str) -> None:
@@ -179,16 +211,21 @@ class API(EventTarget):
 
 
 def to_data(message: Any) -> str | bytes:
-    """What an application sends, as a str or bytes, and no subclass of those. Raises TypeError."""
+    """Return the message of an application as a str or bytes, never a subclass of
+    those.
+
+    Raise TypeError if it cannot be sent.
+    """
     if type(message) is str or type(message) is bytes:
         return message
     if isinstance(message, str):
-        # Frameworks mark safe HTML with a class of their own; its str() would be one, too.
+        # Frameworks mark safe HTML by a subclass of str. A call of str() would return
+        # an instance of it.
         return ''.join((message,))
     if isinstance(message, (int, float)) and not isinstance(message, bool):
         return str(message)
     try:
-        # Ruby's faye sends binary as an array of numbers.
+        # Ruby's faye sends binary messages as arrays of numbers.
         return bytes(message) if isinstance(message, Sequence) else bytes(memoryview(message))
     except (TypeError, ValueError):
         expected = 'str, bytes, a sequence of ints from 0 to 255 or a number'

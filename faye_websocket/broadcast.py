@@ -1,4 +1,4 @@
-"""broadcast: one message to many sockets."""
+"""Broadcast: one message to many sockets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ __all__ = ['broadcast']
 
 
 def broadcast(sockets: Iterable[API], message: Sendable) -> int:
-    """Sends a message to each of these sockets, as ``send`` does, and answers how many took it.
+    """Send a message to each of the sockets, and return the number that accepted it.
 
-    It is framed once for all of a server's sockets, and compressed once for those that agreed on no context takeover and are
-    otherwise alike. A socket that is closed, or closes meanwhile, does not count. TypeError for what is no message. With
-    ``overflow='block'`` a slow peer is waited for before the next one has its turn.
+    The message is one that ``send`` accepts; TypeError is raised for any other. It is
+    framed once for all sockets of a server. It is compressed once for those that have
+    equal parameters and no context takeover. A socket that is closed, or closes in the
+    meantime, is not counted, and raises nothing. With ``overflow='block'``, a slow peer
+    delays the sockets after it.
     """
     shared = SharedMessage(to_data(message))
-    # Another greenlet, which ``overflow='block'`` lets run, may change what the application has handed in.
+    # With ``overflow='block'`` another greenlet may run meanwhile, and change the
+    # collection.
     return sum([socket._connection.send_shared(shared) for socket in tuple(sockets)])

@@ -1,8 +1,8 @@
-"""Calls of functions that others have given, which may come back to their caller.
+"""Calls of the application's functions, which may call their caller again.
 
-The interpreter counts how deep the calls of its own functions go, and raises RecursionError before
-the stack is full. A compiled function that calls another one has to be counted by hand, which
-``_calls.pxd`` does.
+The interpreter counts the depth of calls of Python functions, and raises RecursionError
+before the stack is full. Calls of a compiled function are not counted, so that
+``_calls.pxd`` counts them.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ from typing import Any
 
 __all__ = ['call']
 
-# Python 3.10 has none; in others it leaves no trace in a traceback.
+# Python 3.10 lacks operator.call. In later versions it adds no line to tracebacks.
 call: Any = getattr(operator, 'call', None) or (lambda function, argument: function(argument))

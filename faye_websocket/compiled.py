@@ -1,7 +1,9 @@
-"""The one switch between the package's pure and its compiled form, made once, before any module that has both is imported.
+"""The switch between the compiled and the pure form of the package.
 
-A compiled module lies beside its source, and Python prefers it. With the environment variable FAYE_WEBSOCKET_PURE set to
-anything but ``0``, Python looks for sources only in the folders of this package.
+It is made once, before any module is imported that has both forms. A compiled module
+lies beside its source, and Python prefers it. With the environment variable
+FAYE_WEBSOCKET_PURE set to anything but ``0``, Python looks only for sources in the
+folders of this package.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ __all__ = ['IS_COMPILED']
 
 
 def _look_for_sources_only() -> None:
-    """Puts finders that know no compiled module in the place of those that Python would make."""
+    """Replace Python's finders for this package by some that find no compiled modules.
+    """
     package = Path(__file__).parent
     for folder in (package, *filter(Path.is_dir, package.iterdir())):
         sys.path_importer_cache[str(folder)] = FileFinder(str(folder), (SourceFileLoader, SOURCE_SUFFIXES))

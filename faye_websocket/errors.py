@@ -1,10 +1,10 @@
-"""The library's own exceptions.
+"""The exceptions of the library.
 
-A fault of the peer carries the close code or the HTTP status that answers it, so that
-one place can turn any of them into bytes on the wire. In a program of handlers it becomes
-an error event and a close event. In the greenlet style (``receive``, iteration, ``with``)
-the subclasses of ``WebSocketError`` are raised at the caller; ``UnsupportedServer``, which
-is the deployer's fault, is raised in both.
+An exception for a fault of the peer's carries the close code or the HTTP status of the
+reply, so that one place can serialize any of them. In event style, the fault becomes an
+error event and a close event. In greenlet style (``receive``, iteration, ``with``), the
+caller gets a subclass of ``WebSocketError``. ``UnsupportedServer`` is raised in both
+styles, because it is a mistake of the deployment.
 """
 
 from __future__ import annotations
@@ -23,37 +23,49 @@ __all__ = [
 
 
 class ProtocolError(Exception):
-    """The peer broke the protocol; the connection closes with ``code`` and ``str(self)`` as its reason."""
+    """The peer violated the protocol (RFC 6455 section 7.1.7).
+
+    The connection closes with ``code``, and with the text of the error as the reason.
+    """
 
     code = 1002
 
 
 class InvalidData(ProtocolError):
-    """A message does not hold what its type promises (RFC 6455 section 8.1: text that is not UTF-8)."""
+    """A message does not match its type: text that is not UTF-8 (RFC 6455 section 8.1).
+    """
 
     code = 1007
 
 
 class MessageTooBig(ProtocolError):
-    """A message is longer than ``max_length``, or is made of more frames than ``max_fragments``."""
+    """A message has more than ``max_length`` bytes, or more than ``max_fragments``
+    frames.
+
+    RFC 6455 section 10.4.
+    """
 
     code = 1009
 
 
 class ExtensionFailure(ProtocolError):
-    """An extension has a fault of its own, which is the ``__cause__``."""
+    """An extension raised an exception of its own, which is the ``__cause__``."""
 
     code = 1011
 
 
 class WebSocketError(Exception):
-    """The base of what the sockets of this library raise, beside ValueError and the like."""
+    """The base class of the exceptions that the sockets of this library raise.
+
+    Invalid arguments raise ValueError or TypeError instead.
+    """
 
 
 class HandshakeError(WebSocketError):
-    """The opening handshake is refused with an HTTP ``status`` such as ``'400 Bad Request'``.
+    """The opening handshake was refused, or failed (RFC 6455 sections 4.1 and 4.2).
 
-    ``headers`` are further response headers, pairs of strings.
+    ``status`` is an HTTP status such as ``'400 Bad Request'``. ``headers`` are further
+    headers of the response, as pairs of strings.
     """
 
     def __init__(self, status: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -63,13 +75,17 @@ class HandshakeError(WebSocketError):
 
 
 class ConnectError(WebSocketError):
-    """A client could not connect; the text names the stage that failed, and why."""
+    """A client could not connect.
+
+    The text says which stage failed (DNS, connecting, proxy or TLS), and why.
+    """
 
 
 class ConnectionClosed(WebSocketError):
-    """There are no more messages: the connection is closed, with this ``code`` and ``reason``.
+    """The connection is closed, so that there are no more messages.
 
-    They are those of the close event. ``receive`` raises this once it has returned ``None``.
+    ``code`` and ``reason`` are those of the close event. ``receive`` raises this after
+    it has returned ``None``.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -83,4 +99,7 @@ class ConnectionClosed(WebSocketError):
 
 
 class UnsupportedServer(WebSocketError, RuntimeError):
-    """The WSGI server gives no way to take the connection over; the text names one that does."""
+    """The WSGI server does not let an application take the connection over.
+
+    The text names a server that does.
+    """

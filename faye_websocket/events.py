@@ -1,4 +1,6 @@
-"""Events and their target, after the DOM's Event, MessageEvent, CloseEvent, ErrorEvent and EventTarget."""
+"""Events and event targets, after the DOM (Event, MessageEvent, CloseEvent, ErrorEvent
+and EventTarget).
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,17 @@ __all__ = [
 Handler = Callable[[Any], object]
 HandlerType = TypeVar('HandlerType', bound=Handler)
 
-# These end the greenlet or the process that they are raised in. Everything else that a
-# handler raises is its fault, and concerns its own connection only.
+# These exceptions end the greenlet or the process in which they are raised. Any other
+# exception of a handler is contained, because it concerns one connection only.
 NOT_CONTAINED = (GreenletExit, SystemExit, KeyboardInterrupt)
 
 
 class Event:
-    """DOM's Event: its ``type``, the socket it happened to (``target``), and the one whose handler runs."""
+    """An event, after the DOM's Event.
+
+    ``type`` is its name, such as ``'open'``. ``target`` is the socket at which it
+    happened, and ``current_target`` the socket whose handler is running.
+    """
 
     __slots__ = ('current_target', 'target', 'type')
 
@@ -46,7 +52,10 @@ class Event:
 
 
 class MessageEvent(Event):
-    """A message: ``data`` is ``str`` for text, ``bytes`` for binary."""
+    """A message, after the DOM's MessageEvent.
+
+    ``data`` is a ``str`` for a text message, and ``bytes`` for a binary one.
+    """
 
     __slots__ = ('data',)
 
@@ -56,7 +65,11 @@ class MessageEvent(Event):
 
 
 def make_message_event(data: str | bytes) -> MessageEvent:
-    """``MessageEvent(data)``. There is one for every message, and ``__init__`` would cost the compiled form a tuple."""
+    """Return ``MessageEvent(data)``.
+
+    There is one for every message, and a call of the class would cost the compiled form
+    a tuple.
+    """
     event = MessageEvent.__new__(MessageEvent)
     event.type = 'message'
     event.target = None
@@ -66,7 +79,12 @@ def make_message_event(data: str | bytes) -> MessageEvent:
 
 
 class CloseEvent(Event):
-    """The end of the connection: ``code`` and ``reason``, and whether the closing handshake was completed."""
+    """The end of a connection, after the DOM's CloseEvent.
+
+    ``code`` (int) and ``reason`` (str) are those of RFC 6455 section 7.1.5 and 7.1.6:
+    1005 if the peer sent no code, 1006 if the connection was lost. ``was_clean`` says
+    whether the closing handshake was completed.
+    """
 
     __slots__ = ('code', 'reason', 'was_clean')
 
@@ -78,7 +96,10 @@ class CloseEvent(Event):
 
 
 class ErrorEvent(Event):
-    """Something went wrong: ``message`` says what, ``error`` is the exception, or ``None``."""
+    """A fault, after the DOM's ErrorEvent.
+
+    ``message`` (str) describes it, and ``error`` is the exception, or ``None``.
+    """
 
     __slots__ = ('error', 'message')
 
@@ -89,7 +110,10 @@ class ErrorEvent(Event):
 
 
 class EventHandler:
-    """An ``onopen``, ``onmessage``, ... attribute: one handler or ``None``, settable at any time."""
+    """The descriptor of an attribute such as ``onopen``: one handler, or None.
+
+    It may be set at any time. Raise TypeError for a value that is not callable.
+    """
 
     __slots__ = ('_slot', '_type')
 
@@ -121,7 +145,10 @@ _HANDLERS = {type: attrgetter(f'_on{type}') for type in ('open', 'message', 'err
 
 
 class EventTarget:
-    """DOM's EventTarget, with one handler attribute for each type beside the listeners."""
+    """A target of events, after the DOM's EventTarget.
+
+    Each type of event has any number of listeners, and an attribute for one handler.
+    """
 
     __slots__ = ('_listeners', '_onclose', '_ondrain', '_onerror', '_onmessage', '_onopen')
 
@@ -132,7 +159,8 @@ class EventTarget:
     ondrain = EventHandler('drain')
 
     def __init__(self) -> None:
-        # Pairs in a tuple: a dict of lists would cost an idle connection three times the memory.
+        # A tuple of pairs. A dict of lists takes three times the memory of an idle
+        # connection.
         self._listeners: tuple[tuple[str, Handler], ...] = ()
         self._onopen: Handler | None = None
         self._onmessage: Handler | None = None
@@ -147,9 +175,10 @@ class EventTarget:
     def on(self, type: str, handler: HandlerType) -> HandlerType: ...
 
     def on(self, type: str, handler: Any = None) -> Any:
-        """Add a listener for events of this ``type``; without a ``handler``, return a decorator that adds one.
+        """Add a listener for events of this ``type``, and return it.
 
-        Raises ValueError for a type that there is not.
+        Without a ``handler``, return a decorator that adds one. Raise ValueError for an
+        unknown type of event.
         """
         self._check_type(type)
         if handler is None:
@@ -158,9 +187,10 @@ class EventTarget:
         return handler
 
     def add_event_listener(self, type: str, listener: Handler) -> None:
-        """DOM's addEventListener: adding the same listener twice adds it once.
+        """Add a listener, as the DOM's addEventListener does.
 
-        Raises TypeError if it is not callable, and ValueError for a type that there is not.
+        Adding one twice has no effect. Raise TypeError if it is not callable, and
+        ValueError for an unknown type of event.
         """
         self._check_type(type)
         if not callable(listener):
@@ -170,20 +200,25 @@ class EventTarget:
         self._handler_added(type)
 
     def remove_event_listener(self, type: str, listener: Handler) -> None:
-        """DOM's removeEventListener: does nothing when there is no such listener."""
+        """Remove a listener, as the DOM's removeEventListener does.
+
+        Do nothing if there is no such listener.
+        """
         self._listeners = tuple(pair for pair in self._listeners if pair != (type, listener))
 
     def dispatch_event(self, event: Event) -> bool:
-        """DOM's dispatchEvent: run the handlers at once, here.
+        """Call the handlers of an event at once, as the DOM's dispatchEvent does.
 
-        As in the DOM each of them is run, whatever the others raise. A fault is logged,
-        given to ``onerror``, and closes the socket with 1011; only GreenletExit, SystemExit
-        and KeyboardInterrupt pass through.
+        As in the DOM, each of them is called even if another one raises. An exception
+        is logged, passed to ``onerror``, and closes the socket with 1011. Only
+        GreenletExit, SystemExit and KeyboardInterrupt are raised to the caller. Return
+        True.
         """
         event.target = event.current_target = self
         type = event.type
         if type == 'message':
-            # Nearly every event is one, and looking its attribute up by a name costs more than all the rest here.
+            # Most events are messages. Looking up the attribute by its name would take
+            # longer than the rest of this function.
             handler = self._onmessage
         else:
             get_handler = _HANDLERS.get(type)
@@ -196,7 +231,7 @@ class EventTarget:
         if self._listeners:
             listeners = self._listeners
             for pair in listeners:
-                # DOM: one that was removed meanwhile is not called.
+                # DOM: a listener that was removed in the meantime is not called.
                 if pair[0] == type and (self._listeners is listeners or pair in self._listeners):
                     try:
                         calls.call(pair[1], event)
@@ -206,28 +241,30 @@ class EventTarget:
 
     def _check_type(self, type: str) -> None:
         if type not in _HANDLERS and not (type and hasattr(self.__class__, f'on{type}')):
-            raise ValueError(f'type: there are no events of the type {type!r}, only {", ".join(_HANDLERS)}')
+            raise ValueError(f'type: unknown event type {type!r}, expected one of {", ".join(_HANDLERS)}')
 
     def _handler_raised(self, event: Event, error: BaseException) -> None:
-        """Contain what a handler of ``event`` has raised, unless it is to pass through."""
+        """Handle an exception that a handler of ``event`` has raised: raise it here."""
         raise error
 
     def _handler_added(self, type: str) -> None:
-        """There is a handler for events of this type now; a socket delivers those that waited for one."""
+        """Do nothing. Sockets override this to deliver the events that they have kept.
+        """
 
 
 class DeclaredHandlers:
-    """A base for sockets: an attribute ``on...`` that the class does not declare cannot be set.
+    """A base class that forbids setting an attribute ``on...`` that the class lacks.
 
-    A handler with a misspelt name would never be called. ``EventTarget`` cannot do this
-    itself: compiled, a class that defines ``__setattr__`` cannot call ``object``'s.
+    A handler with a misspelt name would never be called. ``EventTarget`` cannot check
+    this: in the compiled form, a class that defines ``__setattr__`` cannot call that of
+    ``object``.
     """
 
     __slots__ = ()
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Raise AttributeError for a handler that there is not."""
+        """Set an attribute. Raise AttributeError for a handler with an unknown name."""
         if name.startswith('on') and not hasattr(type(self), name):
             handlers = ', '.join(f'on{type}' for type in _HANDLERS)
-            raise AttributeError(f'{name}: there is no such handler, only {handlers}')
+            raise AttributeError(f'{name}: unknown handler, expected one of {handlers}')
         super().__setattr__(name, value)

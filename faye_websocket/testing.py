@@ -1,12 +1,13 @@
-"""For tests: a client joined to a WSGI application in memory, without a port and without a server to start.
+"""A client for tests, which is connected to a WSGI application in memory.
 
     def test_echo():
         with connect(app, '/echo') as ws:
             ws.send('hello')
             assert ws.receive(timeout=1) == 'hello'
 
-The two are joined by a pair of sockets, and the application gets its request from gevent.pywsgi's request handler, so it is
-treated as in production: there is a real ``environ``, and responses are written by the rules of HTTP.
+There is no port, and no server to start. Client and application are connected by a pair
+of sockets. gevent.pywsgi's request handler calls the application, as in production: it
+gets a real ``environ``, and its responses are written by the rules of HTTP.
 """
 
 from __future__ import annotations
@@ -26,22 +27,27 @@ __all__ = ['JoinedClient', 'connect']
 Self = TypeVar('Self', bound='JoinedClient')
 
 _ENVIRON = {'SERVER_NAME': 'localhost', 'SERVER_PORT': '80'}
-# What the application sees as the client's.
+# The client's address, as the application sees it.
 _ADDRESS = ('127.0.0.1', 0)
 
 
 class JoinedClient(Client):
-    """A client that ``connect`` has made; at the end of a ``with`` block it is closed, and so is the application's socket."""
+    """A client that ``connect`` has made.
+
+    At the end of a ``with`` block it is closed, and with it the application's socket.
+    """
 
     __slots__ = ()
 
     def __enter__(self: Self) -> Self:
-        # One whose handshake was refused is there to be looked at.
+        # Unlike Client, do not raise if the handshake was refused: the test may inspect
+        # it.
         return self
 
     def wait_while(self, ready_state: int) -> None:
-        """Lets the application work while the socket is in this state."""
-        # A listener could tell when it changes, but would take the event away from handlers that the test has yet to set.
+        """Let the application run while the socket is in this state."""
+        # Do not wait by a listener: it would consume the event, and the handlers that
+        # the test sets later would miss it.
         while self.ready_state == ready_state:
             gevent.sleep(0.001)
 
@@ -49,13 +55,16 @@ class JoinedClient(Client):
 def connect(
     app: Callable[..., Iterable[bytes]], path: str = '/', *, refused: bool = False, **client_options: Any
 ) -> JoinedClient:
-    """Return an open client of the application.
+    """Return a client that is connected to the application.
 
-    ``path`` may have a query; as a whole URL, such as ``'ws://shop.example/basket?id=1'``, it names another host than
-    ``localhost``. The options are those of ``Client``. Close it, and nothing is left.
+    ``path`` may have a query. A whole URL, such as ``'ws://shop.example/basket?id=1'``,
+    sets another host than ``localhost``. The other options are those of ``Client``.
+    When the client is closed, nothing of it remains.
 
-    Raises HandshakeError, with the status and the body in its text, when the application refuses the handshake. With
-    ``refused=True`` it returns the client instead, whose ``status``, ``headers`` and ``body`` show the refusal.
+    Raise HandshakeError, with the status and the body in its text, if the application
+    refuses the handshake. With ``refused=True``, return the client instead; its
+    ``status``, ``headers`` and ``body`` are those of the response. Raise ValueError for
+    a URL that does not begin with ``ws://``.
     """
     url = f'ws://localhost{path}' if path.startswith('/') else path
     if not url.startswith('ws://'):
@@ -76,13 +85,14 @@ def connect(
 
 def _raise_refusal(client: JoinedClient) -> None:
     if client.status is None:
-        # The application has ended the connection without a response.
+        # The application ended the connection without a response. Raise the client's
+        # error.
         client.receive()
     body = client.body.decode(errors='replace').strip()
     raise HandshakeError(str(client.status), f'the application refused the handshake: {client.status} {body}')
 
 
 def _serve(app: Callable[..., Iterable[bytes]], sock: Any) -> None:
-    """Answers the requests on a connected socket."""
+    """Serve requests on a connected socket."""
     with sock:
         WSGIServer(_ADDRESS, app, log=None, environ=dict(_ENVIRON)).handle(sock, _ADDRESS)

@@ -27,9 +27,24 @@ MAX_COLUMNS = 88
 
 # Files and folders whose prose has been rewritten.
 CLEAN = (
+    'faye_websocket/__init__.py',
+    'faye_websocket/__main__.py',
+    'faye_websocket/_calls.pxd',
+    'faye_websocket/api.pxd',
+    'faye_websocket/api.py',
+    'faye_websocket/broadcast.py',
+    'faye_websocket/calls.py',
+    'faye_websocket/cli',
+    'faye_websocket/compiled.py',
+    'faye_websocket/django.py',
     'faye_websocket/driver',
+    'faye_websocket/errors.py',
+    'faye_websocket/events.pxd',
+    'faye_websocket/events.py',
     'faye_websocket/extensions',
     'faye_websocket/http',
+    'faye_websocket/testing.py',
+    'faye_websocket/version.py',
     'tests/repository/test_prose.py',
     'tools/prose.py',
 )

@@ -1,8 +1,10 @@
-"""The command ``faye-websocket connect``: a line of stdin is a message to send, a message received is a line of stdout.
+"""The command ``faye-websocket connect``, which connects to a server from a terminal.
 
-Whatever is not a message goes to stderr. Colours and the prompt are for terminals only, and what a server sends cannot steer
-the terminal: control characters are shown as escapes, which also keeps each text on one line. Where prompt_toolkit is
-installed, lines are edited with it, and have a history.
+A line of stdin is a message to send, and a message received is a line of stdout. All
+other output goes to stderr. Colours and the prompt appear on terminals only. A server
+cannot control the terminal, because control characters are written as escapes, which
+also keep each message on one line. If prompt_toolkit is installed, it edits the lines
+and keeps a history.
 """
 
 from __future__ import annotations
@@ -30,41 +32,46 @@ __all__ = ['Editor', 'UsageError', 'add_arguments', 'connect', 'hex_dump', 'make
 
 _CLEAN = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 
-# What a shell reports for a command that SIGINT ended.
+# The status that a shell reports for a command that SIGINT has ended.
 _INTERRUPTED = 128 + signal.SIGINT
 
 _PROMPT = '> '
 _ERASE_LINE = '\r\x1b[K'
 _RED, _GREEN, _CYAN = 31, 32, 36
 
-# C0 without the tab, DEL, C1, and the line ends of Unicode.
+# C0 without the tab, DEL, C1, and the line separators of Unicode.
 _CONTROL = re.compile('[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]')
 
 
 class UsageError(Exception):
-    """What the user asked for cannot be done; the text says why."""
+    """The command cannot do what its arguments ask for; the text says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the command's arguments."""
-    parser.add_argument('url', metavar='URL', help='the server, such as ws://localhost:9292/')
-    parser.add_argument('--header', action='append', default=[], metavar='"NAME: VALUE"', help='a further request header')
-    parser.add_argument('--protocol', action='append', default=[], metavar='NAME', help='a subprotocol to offer')
-    parser.add_argument('--origin', help='the Origin header')
-    parser.add_argument('--ping', type=_parse_seconds, metavar='SECONDS', help='send a ping as often as this')
+    """Declare the arguments of the command."""
+    parser.add_argument('url', metavar='URL', help='the URL of the server, such as ws://localhost:9292/')
+    parser.add_argument('--header', action='append', default=[], metavar='"NAME: VALUE"', help='add a request header')
+    parser.add_argument('--protocol', action='append', default=[], metavar='NAME', help='offer a subprotocol')
+    parser.add_argument('--origin', help='send this Origin header')
+    parser.add_argument('--ping', type=_parse_seconds, metavar='SECONDS', help='send a ping every SECONDS')
     parser.add_argument('--insecure', action='store_true', help="do not verify the server's certificate")
-    parser.add_argument('--ca', metavar='FILE', help="authorities to trust in the place of the system's")
-    parser.add_argument('--proxy', metavar='URL', help='http://user:password@host:port, or "env" for the environment variables')
-    parser.add_argument('--timeout', type=_parse_seconds, default=30, metavar='SECONDS', help='for connecting; %(default)s')
-    parser.add_argument('--execute', action='append', default=[], metavar='TEXT', help='a message to send first')
-    parser.add_argument('--listen-only', action='store_true', help='do not read stdin; listen until the server closes')
+    parser.add_argument('--ca', metavar='FILE', help="trust these authorities instead of the system's")
+    parser.add_argument(
+        '--proxy', metavar='URL',
+        help='connect through a proxy: http://user:password@host:port, or "env" to use the environment variables')
+    parser.add_argument(
+        '--timeout', type=_parse_seconds, default=30, metavar='SECONDS',
+        help='give up connecting after SECONDS; default %(default)s')
+    parser.add_argument('--execute', action='append', default=[], metavar='TEXT', help='send a message first; repeatable')
+    parser.add_argument('--listen-only', action='store_true', help='do not read stdin; print messages until the server closes')
     parser.add_argument(
         '--wait', type=_parse_seconds, default=1, metavar='SECONDS',
-        help='from the end of a piped stdin to closing; %(default)s')
+        help='after the end of a piped stdin, close after SECONDS; default %(default)s')
 
 
 def _parse_seconds(text: str) -> float:
-    """Return a time that an option gives. Raises ArgumentTypeError for what is not one."""
+    """Return the time that an option gives. Raise ArgumentTypeError for an invalid one.
+    """
     try:
         seconds = float(text)
     except ValueError:
@@ -75,10 +82,12 @@ def _parse_seconds(text: str) -> float:
 
 
 def connect(options: argparse.Namespace) -> int:
-    """Talks to the server until either side closes, and returns the process's exit status.
+    """Exchange messages with the server until either side closes, and return the exit
+    status.
 
-    0 after a clean close (1000, 1001 or none), 130 after Ctrl-C, and 1 otherwise, also when stdout could not be written.
-    Raises UsageError.
+    It is 0 after a clean close (1000, 1001 or no code), 130 after Ctrl-C, and 1
+    otherwise, also if writing to stdout failed. Raise UsageError if an argument is not
+    valid.
     """
     try:
         client = make_client(options)
@@ -88,7 +97,7 @@ def connect(options: argparse.Namespace) -> int:
 
 
 def make_client(options: argparse.Namespace) -> Client:
-    """The client that the options ask for."""
+    """Return the client with these options."""
     tls = {'verify_peer': not options.insecure, 'root_cert_file': options.ca}
     has_own_proxy = options.proxy not in (None, 'env')
     return Client(
@@ -104,7 +113,9 @@ def make_client(options: argparse.Namespace) -> Client:
 
 
 def parse_headers(options: argparse.Namespace) -> list[tuple[str, str]]:
-    """The request headers that the options ask for."""
+    """Return the request headers of these options. Raise ValueError for a malformed
+    one.
+    """
     headers = [] if options.origin is None else [('Origin', options.origin)]
     for header in options.header:
         name, colon, value = header.partition(':')
@@ -115,7 +126,7 @@ def parse_headers(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 
 class Terminal:
-    """A client whose user is at stdin, stdout and stderr."""
+    """A client that exchanges messages with stdin and stdout."""
 
     def __init__(self, client: Client, options: argparse.Namespace) -> None:
         self.client = client
@@ -133,7 +144,7 @@ class Terminal:
         client.onclose = self._closed
 
     def run(self) -> int:
-        """Until the connection has ended."""
+        """Wait until the connection has ended, and return the exit status."""
         gevent.signal_handler(signal.SIGINT, self._interrupted)
         try:
             self.ended.wait()
@@ -156,7 +167,10 @@ class Terminal:
             self.reader = gevent.spawn(self._read)
 
     def _read(self) -> None:
-        """Sends what is typed, and closes at its end: at once in a terminal, or when the answers had time to come."""
+        """Send the lines that are typed, and close when they end.
+
+        In a terminal, close at once. Otherwise, first give the replies time to arrive.
+        """
         self._prompt()
         for line in read_lines(sys.stdin) if self.editor is None else self.editor.read_lines():
             self.client.send(line)
@@ -174,7 +188,7 @@ class Terminal:
         self._prompt()
 
     def _output_failed(self, error: OSError) -> None:
-        """Nobody reads on, or the disk is full."""
+        """Close: the reader of stdout is gone, or the disk is full."""
         self._tell(f'error: writing to stdout failed: {error}', _RED)
         self.has_failed = True
         self.client.close()
@@ -191,14 +205,14 @@ class Terminal:
         self.ended.set()
 
     def _interrupted(self) -> None:
-        """Ctrl-C closes; a second one does not wait for the server."""
+        """Close at Ctrl-C. At the second one, do not wait for the server."""
         if self.status == _INTERRUPTED:
             self.ended.set()
         self.status = _INTERRUPTED
         self.client.close()
 
     def _tell(self, text: str, colour: int) -> None:
-        """Prints a line that is no message."""
+        """Print a line that is not a message."""
         self._clear_prompt()
         _write(sys.stderr, printable(text), colour)
 
@@ -212,7 +226,10 @@ class Terminal:
 
 
 class Editor:
-    """Reads lines with prompt_toolkit, in an OS thread of its own; what is printed meanwhile appears above the prompt."""
+    """An editor of lines: a prompt of prompt_toolkit in an OS thread of its own.
+
+    Output that is printed meanwhile appears above the prompt.
+    """
 
     def __init__(self, session: Any, interrupted: Callable[[], object]) -> None:
         self._session = session
@@ -221,14 +238,19 @@ class Editor:
         self._is_stopping = False
 
     def read_lines(self) -> Iterator[str]:
-        """The lines as they are typed, up to the end of input, to Ctrl-C, or to ``stop``. Blocks the calling greenlet only."""
+        """Yield the lines as they are typed, until the end of input, Ctrl-C, or
+        ``stop``.
+
+        Only the calling greenlet blocks.
+        """
         from prompt_toolkit.application import create_app_session
         from prompt_toolkit.patch_stdout import patch_stdout
 
         pool = gevent.get_hub().threadpool
         try:
             with create_app_session(self._session.input, self._session.output), patch_stdout(raw=True):
-                # The thread's prompt and what is printed here have to know of each other.
+                # The thread and this greenlet need one context, so that output goes
+                # above the prompt.
                 context = copy_context()
                 while isinstance(answer := pool.apply(context.run, (self._ask,)), str):
                     yield answer
@@ -238,30 +260,42 @@ class Editor:
             self._interrupted()
 
     def stop(self) -> None:
-        """Leaves the terminal as it was."""
+        """End the prompt, and restore the terminal."""
         self._is_stopping = True
-        # The prompt lives in another thread, and may end meanwhile, its loop with it. The next one looks for itself.
+        # The prompt runs in another thread, and may end meanwhile, with its event loop.
+        # Then the next prompt finds that it must end.
         if (loop := self._session.app.loop) is not None:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._exit)
         self._ended.wait()
 
     def _ask(self) -> str | BaseException:
-        """One line, or why there is none. In the thread, where no exception may escape to."""
+        """Return one line, or the exception for which there is none.
+
+        This runs in the thread, from which no exception may escape.
+        """
         try:
             return str(self._session.prompt(_PROMPT, pre_run=self._exit))
         except (EOFError, KeyboardInterrupt) as error:
             return error
 
     def _exit(self) -> None:
-        """Ends the prompt, if it shall be. In the thread, and also when a prompt begins, which ``stop`` may not have seen."""
+        """End the prompt, if ``stop`` was called.
+
+        This runs in the thread. It also runs when a prompt begins, since ``stop`` may
+        have found none.
+        """
         future = self._session.app.future
         if self._is_stopping and future is not None and not future.done():
             self._session.app.exit(exception=EOFError)
 
 
 def make_editor(interrupted: Callable[[], object]) -> Editor | None:
-    """An editor, if prompt_toolkit is there, which the extra ``prompt`` installs; ``interrupted`` is called at Ctrl-C."""
+    """Return an editor, or None if prompt_toolkit (the extra ``prompt``) is not
+    installed.
+
+    ``interrupted`` is called at Ctrl-C.
+    """
     try:
         from prompt_toolkit import PromptSession
     except ModuleNotFoundError:
@@ -270,11 +304,13 @@ def make_editor(interrupted: Callable[[], object]) -> Editor | None:
 
 
 def read_lines(stream: IO[str] | None) -> Iterator[str]:
-    """The lines of a stream as they come, without their ends. Blocks the calling greenlet only.
+    """Yield the lines of a stream as they arrive, without their ends.
 
-    The descriptor stays as it is: a terminal that is made non-blocking would be so for stdout and for the shell too.
+    Only the calling greenlet blocks. The descriptor is not made non-blocking: if it is
+    a terminal, that would affect stdout and the shell, too.
     """
-    # What there is of a line without an end yet, in pieces: put together once, whatever its length.
+    # The beginning of a line whose end has not arrived. It is joined once, so that long
+    # lines take linear time.
     pieces: list[bytes] = []
     while chunk := _read_chunk(stream):
         *lines, rest = chunk.split(b'\n')
@@ -287,23 +323,26 @@ def read_lines(stream: IO[str] | None) -> Iterator[str]:
 
 
 def _read_chunk(stream: IO[str] | None) -> bytes:
-    """What can be read now, once there is something; nothing at the end."""
+    """Wait until the stream can be read, and return what was read: nothing at its end.
+    """
     if stream is None:
         return b''
     descriptor = stream.fileno()
     mode = os.fstat(descriptor).st_mode
-    # Files are always ready, and epoll does not take them.
+    # Files are always ready, and epoll does not accept them.
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor):
         socket.wait_read(descriptor)
     try:
         return os.read(descriptor, 65536)
     except OSError:
-        # The terminal is gone, or stdin is not for reading.
+        # The terminal is gone, or stdin is not open for reading.
         return b''
 
 
 def hex_dump(data: bytes) -> str:
-    """Sixteen bytes in a line, with offset and ASCII; at the end the length, as hexdump -C has it."""
+    """Return a dump in the format of hexdump -C: 16 bytes a line, and the length at the
+    end.
+    """
     lines = []
     for start in range(0, len(data), 16):
         row = data[start:start + 16]
@@ -313,17 +352,22 @@ def hex_dump(data: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text in one line, with escapes such as ``\n`` and ``\x1b`` for control characters."""
+    r"""Return the text in one line, with escapes such as ``\n`` for control characters.
+    """
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def _is_terminal(stream: IO[str] | None) -> bool:
-    """Whether a stream is there, and is a terminal."""
+    """Return whether the stream exists and is a terminal."""
     return stream is not None and stream.isatty()
 
 
 def _write(stream: TextIO | None, text: str, colour: int = 0, end: str = '\n') -> OSError | None:
-    """Prints a line, with escapes for what the stream's encoding lacks; in colour on a terminal. Answers why it failed."""
+    """Print a line, and return the error if that fails.
+
+    Characters that the stream's encoding lacks are escaped. On a terminal the line is
+    in colour.
+    """
     if stream is None:
         return None
     encoding = stream.encoding or 'utf-8'
@@ -333,7 +377,7 @@ def _write(stream: TextIO | None, text: str, colour: int = 0, end: str = '\n') -
     try:
         print(text, end=end, file=stream, flush=True)
     except OSError as error:
-        # What is left in the buffer must not fail again when the process ends.
+        # Otherwise the rest of the buffer would raise again when the process exits.
         with open(os.devnull, 'wb') as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())
         return error
