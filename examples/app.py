@@ -1,4 +1,7 @@
-"""An echo server, and a stream of events, with plain HTTP beside them. Run it with: faye-websocket serve examples.app:app"""
+"""An echo server and an event stream, with the pages that use them.
+
+Run it with: faye-websocket serve examples.app:app
+"""
 
 from pathlib import Path
 
@@ -11,7 +14,8 @@ PAGES = {path: Path(__file__).with_name(name).read_bytes() for path, name in [('
 
 def app(environ, start_response):
     if WebSocket.is_websocket(environ):
-        # The Autobahn test suite sends messages of 65,537 fragments; a real application has no need for so many.
+        # The Autobahn test suite sends messages of 65,537 fragments. A real application
+        # does not need so many.
         ws = WebSocket(environ, ['irc', 'amqp'], extensions=[PermessageDeflate()], ping=30, max_fragments=2**17)
 
         @ws.on('message')
@@ -24,7 +28,7 @@ def app(environ, start_response):
     if EventSource.is_eventsource(environ):
         es = EventSource(environ, ping=15, retry=1)
         es.send('Welcome!\n\nThis is an EventSource server.')
-        # Anybody can send anything for an id.
+        # Last-Event-ID is input from the client, and may be any text.
         last = int(es.last_event_id[:9]) if es.last_event_id.isdecimal() else 0
         gevent.spawn(tick, es, first=last + 1)
         return es(environ, start_response)
@@ -38,7 +42,7 @@ def app(environ, start_response):
 
 
 def tick(es, first):
-    """Counts, once a second, from where the client has lost the connection."""
+    """Count, once a second, from the number at which the client lost its connection."""
     number = first
     while es.send(f'Time: {number}', event='tick', id=number):
         number += 1

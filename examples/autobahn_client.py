@@ -1,4 +1,7 @@
-"""Every case of Autobahn's fuzzing server. Run it with: python examples/autobahn_client.py [URL [AGENT]]"""
+"""A client that runs every case of Autobahn's fuzzing server.
+
+Run it with: python examples/autobahn_client.py [URL [AGENT]]
+"""
 
 import sys
 from urllib.parse import urlencode
@@ -9,8 +12,10 @@ from faye_websocket import Client, PermessageDeflate
 
 
 def run(url, receive):
-    """Calls ``receive(ws, message)`` for each message, and returns when the connection has ended."""
-    # The suite sends messages of 65,537 fragments; a real application has no need for so many.
+    """Call ``receive(ws, message)`` for each message, until the connection has ended.
+    """
+    # The suite sends messages of 65,537 fragments. A real application does not need so
+    # many.
     ws = Client(url, extensions=[PermessageDeflate()], max_fragments=2**17)
     closed = gevent.event.Event()
     ws.onmessage = lambda event: receive(ws, event.data)

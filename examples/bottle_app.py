@@ -1,4 +1,6 @@
-"""Bottle, with the middleware around it. Run it with: faye-websocket serve examples.bottle_app:app
+"""Bottle, wrapped in the middleware.
+
+Run it with: faye-websocket serve examples.bottle_app:app
 
 Under gunicorn: gunicorn -k gevent examples.bottle_app:app
 """
@@ -16,7 +18,8 @@ def index():
 
 
 def echo(ws):
-    # A handler may stay, and receive for itself; "with" closes the socket when it is done.
+    # A handler may block and receive messages in a loop. "with" closes the socket at
+    # its end.
     with ws:
         for message in ws:
             ws.send(message)

@@ -1,4 +1,7 @@
-"""A client that says hello and prints what happens. Run it with: python examples/client.py [URL]"""
+"""A client that says hello and prints its events.
+
+Run it with: python examples/client.py [URL]
+"""
 
 import signal
 import sys
@@ -27,7 +30,8 @@ def finish(event):
 ws.onmessage = lambda event: print('message', event.data, flush=True)
 ws.onerror = lambda event: print('error', event.message, flush=True)
 
-# The connection lives in the background: a program that has nothing else to do waits for its end.
+# The connection lives in the background. A program with nothing else to do waits for
+# its end.
 for number in (signal.SIGINT, signal.SIGTERM):
     gevent.signal_handler(number, ws.close)
 closed.wait()

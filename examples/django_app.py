@@ -1,4 +1,6 @@
-"""Django in one file, with a session. Run it with: faye-websocket serve examples.django_app:app
+"""Django in one file, with a session.
+
+Run it with: faye-websocket serve examples.django_app:app
 
 Under gunicorn: gunicorn -k gevent examples.django_app:app
 """
@@ -33,7 +35,8 @@ def index(request):
 
 def hello(request, name):
     request.session['visits'] = request.session.get('visits', 0) + 1
-    # A page of another site could open this socket with its visitor's session: CSRF's rules do not cover WebSockets.
+    # Without this, a page of another site could open the socket with its visitor's
+    # session: Django's protection against CSRF does not cover WebSockets.
     ws = WebSocket(request.META, ping=30, allowed_origins='same-origin')
     ws.send(f'Hello, {name}. Visit {request.session["visits"]}.')
     ws.onmessage = lambda event: ws.send(event.data)

@@ -1,11 +1,14 @@
-"""A feed of which nobody misses anything. Run it with: faye-websocket serve examples.feed:app
+"""A feed that loses no event when a client reconnects.
 
-Follow it, and give it news:
+Run it with: faye-websocket serve examples.feed:app
+
+Follow it, and publish an event:
 
     curl -N -H 'Accept: text/event-stream' http://127.0.0.1:9292/
     curl -d 'It rains' http://127.0.0.1:9292/
 
-A client that lost its connection says which event it saw last, and is sent what came after it.
+A client that reconnects sends the id of the last event that it saw, and gets the events
+after that.
 """
 
 from collections import deque
@@ -14,7 +17,7 @@ from faye_websocket import EventSource
 
 
 class Feed:
-    """The latest events, numbered from 1, and those who follow them."""
+    """The latest events, numbered from 1, and the sockets that follow them."""
 
     def __init__(self, length=1000):
         self.number = 0
@@ -22,15 +25,20 @@ class Feed:
         self.followers = set()
 
     def publish(self, text):
-        """Sends an event to all."""
+        """Send an event to all followers."""
         self.number += 1
         self.latest.append((self.number, text))
         for es in tuple(self.followers):
             es.send(text, id=self.number)
 
     def follow(self, es):
-        """Sends what ``es`` has missed, and from then on what comes: nothing can come in between."""
-        # Whoever is new is told nothing old. An id that is none of ours is from before a restart: then all is told.
+        """Send the events that ``es`` has missed, and add it to the followers.
+
+        Nothing here lets another greenlet run, so that no event is published in
+        between.
+        """
+        # A new client gets no old events. An id above ours is from before a restart:
+        # send that client all events.
         last = self.number if es.last_event_id == '' else number(es.last_event_id)
         if last > self.number:
             last = 0
@@ -42,7 +50,7 @@ class Feed:
 
 
 def number(text):
-    """The number of an event; anybody can send any text for one."""
+    """Return the number of an event. The text is input from the client."""
     return int(text[:20]) if text.isdecimal() else 0
 
 

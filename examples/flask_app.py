@@ -1,4 +1,6 @@
-"""Flask: a blueprint, a URL argument, the session. Run it with: faye-websocket serve examples.flask_app:app
+"""Flask, with a blueprint, a URL argument and the session.
+
+Run it with: faye-websocket serve examples.flask_app:app
 
 Under gunicorn: gunicorn -k gevent examples.flask_app:app
 """
@@ -11,11 +13,12 @@ rooms = Blueprint('rooms', __name__, url_prefix='/rooms')
 members = {}
 
 
-# Werkzeug keeps routes for WebSockets apart from others by this argument.
+# With this argument, Werkzeug matches the route for WebSocket requests only.
 @rooms.route('/<name>', websocket=True)
 def enter(name):
     session['visits'] = session.get('visits', 0) + 1
-    # A page of another site could open this socket with its visitor's session.
+    # Without this, a page of another site could open the socket with its visitor's
+    # session.
     ws = WebSocket(request.environ, ping=30, allowed_origins='same-origin')
     others = members.setdefault(name, set())
     others.add(ws)

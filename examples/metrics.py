@@ -1,8 +1,11 @@
-"""An echo server, and what Prometheus wants to know of it at /metrics. Run it with: faye-websocket serve examples.metrics:app
+"""An echo server with metrics for Prometheus at /metrics.
+
+Run it with: faye-websocket serve examples.metrics:app
 
 Under gunicorn: gunicorn -k gevent examples.metrics:app
 
-Needs prometheus-client. Counters are of one process: give each of several gunicorn workers a port of its own to be asked at.
+It needs prometheus-client. The counters are those of one process: if gunicorn has
+several workers, let each of them serve its metrics on a port of its own.
 """
 
 from prometheus_client import REGISTRY, make_wsgi_app
@@ -15,22 +18,22 @@ report = make_wsgi_app()
 
 COUNTERS = [
     ('opened', 'opened', 'Handshakes that succeeded'),
-    ('failed', 'failed', 'Handshakes that came to nothing without an HTTP error'),
-    ('messages_received', 'received_messages', 'Messages given to the application'),
-    ('messages_sent', 'sent_messages', 'Messages that send took'),
-    ('bytes_received', 'received_bytes', 'Bytes that came'),
-    ('bytes_sent', 'sent_bytes', 'Bytes that the kernel took'),
-    ('dropped', 'dropped_messages', 'Messages that overflow=drop dropped'),
-    ('handler_errors', 'handler_errors', 'Handlers that raised'),
+    ('failed', 'failed', 'Handshakes that failed without an HTTP error'),
+    ('messages_received', 'received_messages', 'Messages delivered to the application'),
+    ('messages_sent', 'sent_messages', 'Messages that send() accepted'),
+    ('bytes_received', 'received_bytes', 'Bytes received'),
+    ('bytes_sent', 'sent_bytes', 'Bytes that the kernel accepted'),
+    ('dropped', 'dropped_messages', 'Messages dropped by overflow=drop'),
+    ('handler_errors', 'handler_errors', 'Exceptions raised by handlers'),
 ]
 BY_LABEL = [
     ('closed', 'code', 'Sockets that were open and are closed'),
-    ('refused', 'status', 'Handshakes answered with an HTTP error'),
+    ('refused', 'status', 'Handshakes refused with an HTTP error'),
 ]
 
 
 class Collector:
-    """Asks for the counters when it is asked."""
+    """A collector that reads the counters whenever Prometheus asks for them."""
 
     def collect(self):
         kinds = counters.snapshot()

@@ -1,22 +1,26 @@
-"""A program for gevent-websocket, ported. Run it with: faye-websocket serve examples.ported_from_gevent_websocket:app
+"""A program for gevent-websocket, ported: its usual echo server.
+
+Run it with: faye-websocket serve examples.ported_from_gevent_websocket:app
 
 Under gunicorn: gunicorn -k gevent examples.ported_from_gevent_websocket:app
 
-It was gevent-websocket's usual echo server: a WSGI application that finds its socket in environ. These lines have changed,
-and each is marked with its number below.
+The program is a WSGI application that takes its socket from environ. These lines have
+changed, and each is marked with its number below:
 
-== ================================================================= ===========================================================
-   before                                                            now
-== ================================================================= ===========================================================
-1  from geventwebsocket.handler import WebSocketHandler              from faye_websocket import WebSocket
-2  if 'wsgi.websocket' in environ:                                   if WebSocket.is_websocket(environ):
-3  ws = environ['wsgi.websocket']                                    with WebSocket(environ) as ws:
-4  return []                                                         return ws(environ, start_response)
-5  WSGIServer(('', 9292), app, handler_class=WebSocketHandler)       WSGIServer(('', 9292), app)
-== ================================================================= ===========================================================
+    1  from geventwebsocket.handler import WebSocketHandler
+    -> from faye_websocket import WebSocket
+    2  if 'wsgi.websocket' in environ:
+    -> if WebSocket.is_websocket(environ):
+    3  ws = environ['wsgi.websocket']
+    -> with WebSocket(environ) as ws:
+    4  return []
+    -> return ws(environ, start_response)
+    5  WSGIServer(('', 9292), app, handler_class=WebSocketHandler)
+    -> WSGIServer(('', 9292), app)
 
-Under gunicorn -k geventwebsocket.gunicorn.workers.GeventWebSocketWorker becomes -k gevent. What stays: receive() answers None
-at the end, and send() takes str and bytes; here it answers False once the socket is closed, and does not raise WebSocketError.
+Under gunicorn, -k geventwebsocket.gunicorn.workers.GeventWebSocketWorker becomes -k
+gevent. As before, receive() returns None at the end, and send() accepts str and bytes.
+Once the socket is closed, send() now returns False, and does not raise WebSocketError.
 """
 
 from gevent.pywsgi import WSGIServer

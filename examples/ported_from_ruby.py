@@ -1,26 +1,37 @@
-"""A program for Ruby's faye-websocket, ported. Run it with: faye-websocket serve examples.ported_from_ruby:App
+"""A program for Ruby's faye-websocket, ported: the first example of its README.
+
+Run it with: faye-websocket serve examples.ported_from_ruby:App
 
 Under gunicorn: gunicorn -k gevent examples.ported_from_ruby:App
 
-The program is the echo server that opens the Ruby library's README. Line by line:
+Line by line, from Ruby to Python:
 
-========================================================= ======================================================================
-Ruby                                                      Python
-========================================================= ======================================================================
-require 'faye/websocket'                                  from faye_websocket import WebSocket
-App = lambda do |env|                                     def App(environ, start_response):
-if Faye::WebSocket.websocket?(env)                        if WebSocket.is_websocket(environ):
-ws = Faye::WebSocket.new(env)                             ws = WebSocket(environ)
-ws.onmessage = lambda do |event| ... end                  def onmessage(event): ... and ws.onmessage = onmessage
-ws.send(event.data)                                       ws.send(event.data)
-ws.onclose = lambda do |event| ... end                    def onclose(event): ... and ws.onclose = onclose
-p [:close, event.code, event.reason]                      print(['close', event.code, event.reason])
-ws = nil                                                  nonlocal ws, and ws = None
-ws.rack_response                                          return ws.wsgi_response(start_response)
-[200, {'Content-Type' => 'text/plain'}, ['Hello']]        start_response('200 OK', [('Content-Type', 'text/plain')]), [b'Hello']
-Faye::WebSocket.load_adapter('thin')                      WebSocket.load_adapter('gevent'), which is not needed
-run App                                                   the command above
-========================================================= ======================================================================
+    require 'faye/websocket'
+    -> from faye_websocket import WebSocket
+    App = lambda do |env|
+    -> def App(environ, start_response):
+    if Faye::WebSocket.websocket?(env)
+    -> if WebSocket.is_websocket(environ):
+    ws = Faye::WebSocket.new(env)
+    -> ws = WebSocket(environ)
+    ws.onmessage = lambda do |event| ... end
+    -> def onmessage(event): ... and ws.onmessage = onmessage
+    ws.send(event.data)
+    -> ws.send(event.data)
+    ws.onclose = lambda do |event| ... end
+    -> def onclose(event): ... and ws.onclose = onclose
+    p [:close, event.code, event.reason]
+    -> print(['close', event.code, event.reason])
+    ws = nil
+    -> nonlocal ws, and ws = None
+    ws.rack_response
+    -> return ws.wsgi_response(start_response)
+    [200, {'Content-Type' => 'text/plain'}, ['Hello']]
+    -> start_response('200 OK', [('Content-Type', 'text/plain')]), and [b'Hello']
+    Faye::WebSocket.load_adapter('thin')
+    -> WebSocket.load_adapter('gevent'), which is not needed
+    run App
+    -> the command above
 """
 
 from faye_websocket import WebSocket

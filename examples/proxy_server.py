@@ -1,4 +1,7 @@
-"""A proxy to try a client with. Run it with: python examples/proxy_server.py [PORT [USER:PASSWORD]]"""
+"""An HTTP proxy on this machine, to try a client with.
+
+Run it with: python examples/proxy_server.py [PORT [USER:PASSWORD]]
+"""
 
 import base64
 import signal
@@ -10,16 +13,17 @@ from gevent.server import StreamServer
 
 HANDSHAKE_SECONDS = 10
 MAX_HEAD = 8192
-# Whoever finds it shall not reach anything else through it.
+# Connect to this machine only, so that others cannot use the proxy to reach more.
 HOSTS = {'127.0.0.1', 'localhost', '[::1]'}
 
 
 class Refused(Exception):
-    """The request is answered with this status."""
+    """The request is refused with this status."""
 
 
 class Proxy:
-    """The CONNECT method (RFC 9110 section 9.3.6), to this machine only."""
+    """A proxy with the CONNECT method (RFC 9110 section 9.3.6), to this machine only.
+    """
 
     def __init__(self, credentials=None):
         self.authorization = credentials and 'Basic ' + base64.b64encode(credentials.encode()).decode()
@@ -33,7 +37,9 @@ class Proxy:
             pass
 
     def accept(self, client):
-        """The connection that the client asks for, and what it has sent already to go through it."""
+        """Return the connection that the client asks for, and the bytes it has sent
+        already.
+        """
         try:
             head, rest = self.read_head(client)
             server = self.connect(self.check(head))
@@ -45,7 +51,7 @@ class Proxy:
         return server, rest
 
     def check(self, head):
-        """The target that the request asks for."""
+        """Return the target of the request. Raise Refused if it is not allowed."""
         request, *lines = head.decode('latin-1').split('\r\n')
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(':') for line in lines)}
         method, _, target = request.rpartition(' ')[0].partition(' ')
@@ -57,7 +63,7 @@ class Proxy:
         return target
 
     def read_head(self, client):
-        """The request's head, and what came behind it."""
+        """Return the head of the request, and the bytes that follow it."""
         data = b''
         while b'\r\n\r\n' not in data:
             chunk = client.recv(65536)
@@ -70,7 +76,7 @@ class Proxy:
         return head, rest
 
     def connect(self, target):
-        """A connection to the target."""
+        """Return a connection to the target."""
         host, _, port = target.rpartition(':')
         if host not in HOSTS or not port.isdecimal():
             raise Refused('403 Forbidden')
@@ -80,14 +86,14 @@ class Proxy:
             raise Refused('502 Bad Gateway') from error
 
     def tunnel(self, client, server, rest):
-        """Until both have said that they send no more, or one is gone."""
+        """Copy bytes in both directions, until both ends have finished."""
         with server:
             server.sendall(rest)
             gevent.joinall([gevent.spawn(copy, client, server), gevent.spawn(copy, server, client)])
 
 
 def copy(source, target):
-    """All that comes, up to the end."""
+    """Copy all bytes until the source has finished."""
     try:
         while chunk := source.recv(65536):
             target.sendall(chunk)

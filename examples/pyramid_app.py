@@ -1,4 +1,6 @@
-"""Pyramid: a view that is a WSGI application itself. Run it with: faye-websocket serve examples.pyramid_app:app
+"""Pyramid, with a view that returns the response of a WSGI application.
+
+Run it with: faye-websocket serve examples.pyramid_app:app
 
 Under gunicorn: gunicorn -k gevent examples.pyramid_app:app
 """

@@ -1,4 +1,7 @@
-"""A client that comes back after every loss. Run it with: python examples/reconnecting.py [URL [SECONDS]]"""
+"""A client that reconnects whenever the connection is lost.
+
+Run it with: python examples/reconnecting.py [URL [SECONDS]]
+"""
 
 import random
 import signal
@@ -10,25 +13,31 @@ from faye_websocket import Client, ConnectionClosed, WebSocketError
 
 
 def back_off(failures, shortest=1, longest=60, uniform=random.uniform):
-    """The seconds until the next attempt: any up to a limit that doubles, so that clients do not come back all at once."""
+    """Return the seconds to wait before the next attempt.
+
+    They are random, up to a limit that doubles with each failure, so that clients do
+    not reconnect all at once.
+    """
     return uniform(0, min(longest, shortest * 2**min(failures, 100)))
 
 
 def converse(url, receive, **options):
-    """Call ``receive(ws, message)`` with each message until the end, which ConnectionClosed says."""
+    """Call ``receive(ws, message)`` with each message, until ConnectionClosed is
+    raised.
+    """
     with Client(url, **options) as ws:
         try:
             for message in ws:
                 receive(ws, message)
             ws.receive()
         except gevent.GreenletExit:
-            # The program is told to end, which is no fault.
+            # The program is ending, and nothing has failed.
             ws.close()
             raise
 
 
 def keep_connected(url, receive, shortest=1, **options):
-    """Connect again and again. The pings find out when a server has vanished without a word."""
+    """Connect again and again. Pings detect a server that is gone without closing."""
     failures = 0
     while True:
         try:
@@ -36,7 +45,7 @@ def keep_connected(url, receive, shortest=1, **options):
         except ConnectionClosed as end:
             failures, why = 0, f'closed with {end.code} {end.reason}'
         except WebSocketError as error:
-            # There was no connection.
+            # The connection was never open.
             failures, why = failures + 1, str(error)
         seconds = back_off(failures, shortest)
         print(f'{why}: next attempt in {seconds:.2f} s', flush=True)

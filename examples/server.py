@@ -1,4 +1,7 @@
-"""gevent's own server, with TLS if it is given a certificate. Run it with: python examples/server.py [PORT [CERT KEY]]"""
+"""gevent's own server, with TLS if it is given a certificate.
+
+Run it with: python examples/server.py [PORT [CERT KEY]]
+"""
 
 import signal
 import sys
@@ -14,7 +17,7 @@ server = WSGIServer(('127.0.0.1', port), app, **tls)
 server.start()
 print(f'Listening on {"https" if tls else "http"}://127.0.0.1:{server.server_port}', file=sys.stderr, flush=True)
 
-# The open sockets are closed with 1001 as the process exits.
+# All open sockets close with 1001 when the process exits.
 for number in (signal.SIGINT, signal.SIGTERM):
     gevent.signal_handler(number, server.stop)
 server.serve_forever()

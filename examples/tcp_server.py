@@ -1,4 +1,7 @@
-"""The protocol without WSGI: an echo server on raw TCP. Run it with: python examples/tcp_server.py [PORT]"""
+"""The protocol without WSGI: an echo server on raw TCP.
+
+Run it with: python examples/tcp_server.py [PORT]
+"""
 
 import signal
 import sys
@@ -12,7 +15,7 @@ HANDSHAKE_SECONDS = 10
 
 
 class Connection:
-    """What a driver writes to."""
+    """The object to which a driver writes."""
 
     def __init__(self, socket):
         self.write = socket.sendall
@@ -23,7 +26,7 @@ def handle(socket, address):
     ws.on('message', lambda data: ws.text(data) if isinstance(data, str) else ws.binary(data))
     ws.on('close', lambda code, reason: print('close', code, reason, flush=True))
 
-    # A driver knows no clock, so the time for the handshake is ours to bound.
+    # A driver has no clock, so that its owner limits the time for the handshake.
     timeout = gevent.Timeout.start_new(HANDSHAKE_SECONDS)
     ws.on('open', timeout.close)
     try:

@@ -1,4 +1,7 @@
-"""A chat over several processes, on Flask. Run it with: python examples/chat/run.py"""
+"""A chat over several processes, on Flask.
+
+Run it with: python examples/chat/run.py
+"""
 
 import json
 import os
@@ -21,16 +24,19 @@ def page():
     return PAGE
 
 
-# Werkzeug knows two kinds of routes; this kind is for WebSockets.
+# With this argument, Werkzeug matches the route for WebSocket requests only.
 @app.get('/chat', websocket=True)
 def chat():
-    """The socket: ``?name=`` says who it is, and ``since=`` the id of the last message that it has."""
+    """Open a socket.
+
+    ``?name=`` is the name of its user, and ``since=`` the id of the last message seen.
+    """
     name, since = request.args.get('name', ''), request.args.get('since', '')
     if not 0 < len(name) <= 40 or not re.fullmatch(r'([0-9]{1,18}-[0-9]{1,18})?', since):
         abort(400)
     ws = WebSocket(request.environ, ping=25, max_length=4096, allowed_origins='same-origin')
 
-    # These run one after another, each when the one before has returned.
+    # Handlers run one after another: each starts when the one before has returned.
     ws.onopen = lambda event: room.join(ws, name, since)
     ws.onclose = lambda event: room.leave(ws)
 

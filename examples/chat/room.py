@@ -1,8 +1,10 @@
-"""One worker's part of the chat, and Redis between the workers.
+"""The sockets of one worker, and Redis between the workers.
 
-Redis keeps a stream of what was said. Its order is everybody's order, and its ids tell a client that comes back what it has
-missed. Pub/sub is a bell only: a worker that hears it reads on in the stream, from where it was. So whatever goes missing for
-a while, be it a bell, a worker or Redis itself, nothing that Redis kept is lost, and nothing is told twice.
+Redis keeps a stream of messages. All clients see them in the order of the stream, and a
+client that reconnects gets those after the last id it has seen. Pub/sub only rings a
+bell: a worker that hears it reads on in the stream, from where it was. So if a bell, a
+worker or Redis itself is missing for a while, no message that Redis kept is lost, and
+none is sent twice.
 """
 
 import json
@@ -20,15 +22,17 @@ from redis.retry import Retry
 from faye_websocket import broadcast
 
 STREAM, BELL, HERE = 'chat:stream', 'chat:bell', 'chat:here'
-# The messages that are kept, and how many of them a newcomer is shown.
+# The number of messages that Redis keeps, and the number that a new client gets.
 KEPT, RECENT = 10_000, 50
-# The seconds between two signs of life; who has given none for three times as long is not here any more.
+# The seconds between two signs of life. A member without any for three times as long is
+# removed.
 BEAT = 2
-# The seconds for which a message is known that is sent again.
+# The seconds for which the key of a message is remembered.
 KNOWN = 24 * 3600
 
-# A client sends a message again if it lost its connection before it saw it in the chat, and a worker does if it lost Redis: by
-# the message's key they know whether it is in the stream already. Redis runs a script as a whole or not at all.
+# A client sends a message again if it lost its connection before it saw the message in
+# the chat. A worker does if it lost Redis. The message's key says whether it is in the
+# stream already. Redis runs a script as a whole, or not at all.
 POST = """
 if redis.call('SET', KEYS[3], '', 'NX', 'EX', ARGV[2]) then
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'name', ARGV[3], 'key', ARGV[4], 'text', ARGV[5])
@@ -41,19 +45,21 @@ class Room:
     """The sockets of one worker."""
 
     def __init__(self, url):
-        # Every command is tried until Redis answers it, with pauses of up to two seconds that differ between the workers.
+        # Every command is retried until Redis replies, with random pauses of up to two
+        # seconds.
         self.redis = redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(
             url, retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=2), retries=-1), decode_responses=True,
             socket_timeout=5, health_check_interval=10, max_connections=16, timeout=None))
         self.script = self.redis.register_script(POST)
-        self.members = {}  # each socket, and its entry in the list of those who are here
-        self.last = '0-0'  # how far this worker has read
+        self.members = {}  # by socket: its entry in the list of all members
+        self.last = '0-0'  # the id of the last message that this worker has read
         self.here = []
         self.reading = RLock()
         self.subscription = None
 
     def join(self, ws, name, since):
-        """Tells a new socket what it has missed; from then on it hears what all others hear."""
+        """Send a new socket the messages that it has missed, and add it to the members.
+        """
         with self.reading:
             self.read_on()
             if since:
@@ -68,7 +74,7 @@ class Room:
             self.subscription = gevent.spawn(self.listen)
 
     def leave(self, ws):
-        """With the last socket of this worker its subscription goes too."""
+        """Remove a socket. Unsubscribe if it was the last of this worker."""
         member = self.members.pop(ws, None)
         if not self.members and self.subscription is not None:
             subscription, self.subscription = self.subscription, None
@@ -77,11 +83,15 @@ class Room:
             self.redis.zrem(HERE, member)
 
     def post(self, name, key, text):
-        """Has Redis keep a message, and ring for it. Waits while Redis is away."""
+        """Append a message to the stream, and ring the bell. Wait while Redis is away.
+        """
         self.script(keys=[STREAM, BELL, f'chat:sent:{key}'], args=[KEPT, KNOWN, name, key, text])
 
     def listen(self):
-        """The subscription, while this worker has sockets. After a loss redis-py connects and subscribes again by itself."""
+        """Subscribe for as long as this worker has sockets.
+
+        redis-py reconnects and subscribes again by itself.
+        """
         while True:
             try:
                 with self.redis.pubsub() as bell:
@@ -92,26 +102,29 @@ class Room:
                 gevent.sleep(BEAT)
 
     def serve(self, bell):
-        """Reads on when the bell rings, when the subscription begins, and after each beat in case that a ring was lost."""
+        """Read on whenever the bell rings, and after each beat in case a ring was lost.
+        """
         while True:
             self.beat()
             end = time.monotonic() + BEAT
             while (seconds := end - time.monotonic()) > 0:
                 if bell.get_message(timeout=seconds):
-                    # However often it rang meanwhile: reading once is enough.
+                    # Reading once is enough, however often it has rung meanwhile.
                     while bell.get_message():
                         pass
                 self.read_on()
 
     def read_on(self):
-        """Sends what is new in the stream to every socket."""
+        """Send the new messages of the stream to every socket."""
         with self.reading:
             for entry in self.redis.xrange(STREAM, f'({self.last}'):
                 self.last = entry[0]
                 broadcast(self.members, message(entry))
 
     def beat(self):
-        """Says who is here in this worker, strikes off those of whom nobody says so any more, and tells any change."""
+        """Renew this worker's members, remove those that expired, and send the list if
+        it changed.
+        """
         now = time.time()
         with self.redis.pipeline() as pipe:
             if self.members:
@@ -125,5 +138,5 @@ class Room:
 
 
 def message(entry):
-    """An entry of the stream, as clients get it."""
+    """Return an entry of the stream in the form that clients get."""
     return json.dumps({'id': entry[0], **entry[1]})

@@ -1,8 +1,13 @@
-"""The chat, and everything it needs. Run it with: python examples/chat/run.py [PORT]
+"""A program that starts the chat and everything it needs.
 
-It starts redis-server, gunicorn with four workers and HAProxy, and Ctrl-C ends them. Whatever ends before that is started
-again, so kill what you like and see what the chat makes of it. Before the first time, in a checkout of this repository:
-apt-get install redis-server haproxy, and pip install -e . -r examples/chat/requirements.txt
+Run it with: python examples/chat/run.py [PORT]
+
+It starts redis-server, gunicorn with four workers, and HAProxy; Ctrl-C ends them. A
+program that ends before is started again, so kill any of them and watch the chat
+recover. Before the first run, in a checkout of this repository:
+
+    apt-get install redis-server haproxy
+    pip install -e . -r examples/chat/requirements.txt
 """
 
 import os
@@ -21,14 +26,16 @@ START_SECONDS = 20
 
 
 class Service:
-    """One program, and how to find out whether it is ready."""
+    """One program, with the address at which it accepts connections when it is ready.
+    """
 
     def __init__(self, name, command, address, **env):
         self.name, self.command, self.address, self.env = name, command, address, {**os.environ, **env}
         self.process = None
 
     def start(self):
-        # In a session of its own, for Ctrl-C is for us: we end the programs in their order.
+        # In a session of its own, so that Ctrl-C does not reach it: the programs are
+        # ended in order.
         self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.env, start_new_session=True)
         print(f'{self.name} is process {self.process.pid}', flush=True)
 
@@ -55,7 +62,7 @@ class Service:
 
 
 def services(directory, port):
-    """In the order in which they start."""
+    """Yield the programs in the order in which they start."""
     store = f'{directory}/redis.sock'
     redis = [program('redis-server'), '--port', '0', '--unixsocket', store, '--dir', directory, '--save', '',
              '--appendonly', 'yes', '--loglevel', 'warning']
@@ -69,7 +76,9 @@ def services(directory, port):
 
 
 def program(name):
-    """Where a program is; Debian's daemons are not on everybody's PATH."""
+    """Return the path of a program. Debian's daemons are in /usr/sbin, not in every
+    PATH.
+    """
     path = shutil.which(name, path=os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin']))
     return path or sys.exit(f'{name} is missing: apt-get install {name}')
 
@@ -94,7 +103,7 @@ def main(port):
                 for service in running:
                     service.keep_running()
         finally:
-            # gunicorn first: its sockets say goodbye through the others.
+            # gunicorn ends first: its sockets say goodbye through the others.
             for service in sorted(running, key=lambda service: service.name != 'gunicorn'):
                 service.stop()
 

@@ -1,4 +1,7 @@
-"""A socket tested with pytest, and the HTTP around it with WebTest. Run it with: python -m pytest examples/testing"""
+"""Tests of a socket with pytest, and of the pages beside it with WebTest.
+
+Run it with: python -m pytest examples/testing
+"""
 
 import pytest
 from bottle import Bottle

@@ -139,7 +139,7 @@ def test_the_ported_examples_echo(tmp_path: Path, example: str, text: bytes, ser
 
 def test_the_example_ported_from_gevent_websocket_has_every_line_marked_that_changed() -> None:
     text = (EXAMPLES / 'ported_from_gevent_websocket.py').read_text()
-    table = dict(re.findall(r'^(\d)  .*?  +(\S.*)$', text, re.MULTILINE))
+    table = dict(re.findall(r'^    (\d)  .*\n    -> (.*)$', text, re.MULTILINE))
     marked = {number: line.strip() for line, number in re.findall(r'^(.*?)  # (\d)$', text, re.MULTILINE)}
     assert len(table) == 5
     assert {number: line.removesuffix('.serve_forever()') for number, line in marked.items()} == table
