@@ -47,6 +47,10 @@ CLEAN = (
     'faye_websocket/testing.py',
     'faye_websocket/version.py',
     'tests/repository/test_prose.py',
+    'tests/unit/cli',
+    'tests/unit/driver',
+    'tests/unit/extensions',
+    'tests/unit/http',
     'tools/prose.py',
 )
 

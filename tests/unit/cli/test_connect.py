@@ -1,4 +1,4 @@
-"""The command `connect`."""
+"""The command ``connect``."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from tests.support.processes import ROOT, environment
 
 
 def echo(ws: WebSocket) -> None:
-    """Sends back what comes."""
+    """Send back every message."""
     ws.on('message', lambda event: ws.send(event.data))
 
 
 def url_of(server: LocalServer) -> str:
-    """Where a WebSocket is."""
+    """Return the URL of the server's WebSocket."""
     return f'{"wss" if server.certificate else "ws"}://127.0.0.1:{server.wsgi.server_port}/'
 
 
 class Input:
-    """stdin, and what the user does there: a pipe, or a terminal."""
+    """A pipe or a terminal as stdin, and the input of its user."""
 
     def __init__(self, is_terminal: bool) -> None:
         self.read_end, self.write_end = os.openpty()[::-1] if is_terminal else os.pipe()
         self.stream = open(self.read_end)
 
     def type(self, text: str | bytes) -> None:
-        """Writes to it."""
+        """Write text to it."""
         os.write(self.write_end, text if isinstance(text, bytes) else text.encode())
 
     def end(self) -> None:
-        """The end of a pipe, or the loss of a terminal."""
+        """Close the pipe, or lose the terminal."""
         with suppress(OSError):
             os.close(self.write_end)
 
 
 class Output:
-    """stdout or stderr in the shape of a terminal."""
+    """A terminal as stdout or stderr."""
 
     def __init__(self, encoding: str = 'utf-8') -> None:
         self.main_end, end = os.openpty()
@@ -67,19 +67,22 @@ class Output:
 
     @property
     def text(self) -> str:
-        """All that was written."""
+        """All text that was written."""
         with suppress(BlockingIOError):
             self._text += os.read(self.main_end, 65536)
         return self._text.decode()
 
     def close(self) -> None:
-        """Both ends."""
+        """Close both ends."""
         self.stream.close()
         os.close(self.main_end)
 
 
 class Command:
-    """The command at work in a greenlet. `handlers` are those of signals, which stay here."""
+    """The command in a greenlet.
+
+    ``handlers`` are those of signals. They are kept here, and not installed.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch = monkeypatch
@@ -92,28 +95,28 @@ class Command:
         monkeypatch.setattr('gevent.signal_handler', self.handlers.__setitem__)
 
     def start(self, url: str, *arguments: str, is_terminal: bool = False) -> None:
-        """Starts it, with something to type at."""
+        """Start the command, with an input."""
         self.input = Input(is_terminal)
         self.monkeypatch.setattr(sys, 'stdin', self.input.stream)
         self.greenlet = gevent.spawn(main, ['connect', url, *arguments])
 
     def wait(self) -> int:
-        """Its exit status."""
+        """Wait for the end, and return the exit status."""
         return int(self.greenlet.get(timeout=10))
 
     def wait_until_connected(self) -> None:
-        """Waits until it says so."""
+        """Wait until the command prints that it is connected."""
         wait_until(lambda: any(line.startswith('connected') for line in self.err))
 
     def run(self, url: str, *arguments: str, text: str | bytes = '') -> int:
-        """Starts it with this text in a pipe, and waits until it has ended."""
+        """Run the command with this text in a pipe, and return the exit status."""
         self.start(url, *arguments)
         self.input.type(text)
         self.input.end()
         return self.wait()
 
     def give_terminal(self, name: str, encoding: str = 'utf-8') -> Output:
-        """Puts a terminal in the place of `stdout` or `stderr`."""
+        """Replace ``stdout`` or ``stderr`` by a terminal."""
         self._outputs.append(Output(encoding))
         self.monkeypatch.setattr(sys, name, self._outputs[-1].stream)
         return self._outputs[-1]
@@ -131,7 +134,7 @@ class Command:
         return self._err.splitlines()
 
     def close(self) -> None:
-        """Ends what may be left."""
+        """End the command, and close its streams."""
         if self.greenlet is not None:
             self.greenlet.kill()
             self.input.stream.close()
@@ -147,7 +150,7 @@ class Command:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """The command."""
+    """The command, which leaves no errors in the hub."""
     monkeypatch.delenv('NO_COLOR', raising=False)
     command = Command(monkeypatch, capsys)
     with hub_errors() as errors:
@@ -157,7 +160,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 class TestPipe:
-    """stdin is a pipe."""
+    """The command with a pipe as stdin."""
 
     def test_each_line_is_a_message_and_each_message_a_line(self, command: Command) -> None:
         with serve(echo) as server:
@@ -166,7 +169,7 @@ class TestPipe:
             assert command.err == [f'connected to {url_of(server)}', 'closed: 1000']
             assert server.record.messages == ['hello', '', 'grüß', 'no end']
 
-    def test_waits_for_answers_before_it_closes(self, command: Command) -> None:
+    def test_waits_for_replies_before_it_closes(self, command: Command) -> None:
         with serve() as server:
             command.start(url_of(server), '--wait', '9')
             command.input.type('question\n')
@@ -178,12 +181,12 @@ class TestPipe:
             assert command.out == ['answer']
             assert command.err[-1] == 'closed: 1001 bye'
 
-    def test_what_is_not_utf8_is_replaced(self, command: Command) -> None:
+    def test_bytes_that_are_not_utf8_are_replaced(self, command: Command) -> None:
         with serve() as server:
             command.run(url_of(server), '--wait', '0', text=b'\xff\n')
             assert server.record.messages == ['\ufffd']
 
-    def test_does_not_block_the_hub_while_nobody_types(self, command: Command) -> None:
+    def test_does_not_block_the_hub_while_waiting_for_input(self, command: Command) -> None:
         with serve(lambda ws: ws.on('open', lambda event: ws.send('first'))) as server:
             command.start(url_of(server))
             wait_until(lambda: command.out == ['first'])
@@ -203,7 +206,7 @@ class TestPipe:
             assert command.wait() == 0
             assert server.record.messages == ['x' * 600000]
 
-    def test_a_file_serves_as_well(self, command: Command, tmp_path: Path) -> None:
+    def test_reads_a_file_as_well(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / 'lines').write_text('one\ntwo\n')
         with serve(echo) as server, (tmp_path / 'lines').open() as lines:
             command.monkeypatch.setattr(sys, 'stdin', lines)
@@ -222,12 +225,12 @@ class TestPipe:
         assert '>' not in ''.join(command.err)
 
     @pytest.mark.parametrize('name', ['stdout', 'stderr'])
-    def test_a_process_without_one_of_its_outputs_works_all_the_same(self, command: Command, name: str) -> None:
+    def test_works_without_one_of_its_outputs(self, command: Command, name: str) -> None:
         command.monkeypatch.setattr(sys, name, None)
         with serve(echo) as server:
             assert command.run(url_of(server), '--wait', '.1', text='hello\n') == 0
 
-    def test_closes_when_nobody_reads_stdout(self, command: Command) -> None:
+    def test_closes_when_the_reader_of_stdout_is_gone(self, command: Command) -> None:
         with serve(lambda ws: ws.on('message', lambda event: (ws.send('one'), ws.send('two')))) as server, \
                 broken_pipe() as stdout:
             command.monkeypatch.setattr(sys, 'stdout', stdout)
@@ -237,7 +240,7 @@ class TestPipe:
             assert server.record.the_close().code == 1000
         assert command.err[1:] == ['error: writing to stdout failed: [Errno 32] Broken pipe', 'closed: 1000']
 
-    def test_tells_when_the_disk_is_full(self, command: Command) -> None:
+    def test_reports_that_the_disk_is_full(self, command: Command) -> None:
         with serve(echo) as server, open('/dev/full', 'w') as stdout:
             command.monkeypatch.setattr(sys, 'stdout', stdout)
             command.start(url_of(server))
@@ -245,7 +248,7 @@ class TestPipe:
             assert command.wait() == 1
         assert command.err[1] == 'error: writing to stdout failed: [Errno 28] No space left on device'
 
-    def test_goes_on_when_nobody_reads_stderr(self, command: Command) -> None:
+    def test_goes_on_when_the_reader_of_stderr_is_gone(self, command: Command) -> None:
         with serve(echo) as server, broken_pipe() as stderr:
             command.monkeypatch.setattr(sys, 'stderr', stderr)
             assert command.run(url_of(server), '--wait', '.1', text='hello\n') == 0
@@ -254,7 +257,7 @@ class TestPipe:
 
 @contextmanager
 def broken_pipe() -> Iterator[Any]:
-    """What a stream is to a program whose reader has gone."""
+    """Yield a stream whose reader is gone."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     with open(write_end, 'w') as stream:
@@ -262,12 +265,12 @@ def broken_pipe() -> Iterator[Any]:
 
 
 def has_bytes(descriptor: int) -> bool:
-    """Whether a pipe holds something."""
+    """Return whether a pipe holds any bytes."""
     return fcntl.ioctl(descriptor, termios.FIONREAD, b'\0' * 4) != b'\0' * 4
 
 
 class TestTerminal:
-    """stdin is a terminal."""
+    """The command with a terminal as stdin."""
 
     def test_prompts_for_each_line_and_closes_at_the_end(self, command: Command) -> None:
         err = command.give_terminal('stderr')
@@ -280,12 +283,12 @@ class TestTerminal:
             command.input.type('\x04')
             assert command.wait() == 0
             assert server.record.messages == ['hello']
-            # What was written last may be on its way through the terminal.
+            # The last output may still be on its way through the terminal.
             wait_until(lambda: 'closed: ' in err.text and err.text.endswith('\n'))
             assert err.text == f'\x1b[32mconnected to {url_of(server)}\x1b[0m\n> > \n\x1b[32mclosed: 1000\x1b[0m\n'.replace(
                 '\x1b[32mconnected', '\r\x1b[K\x1b[32mconnected', 1)
 
-    def test_a_message_takes_the_place_of_the_prompt(self, command: Command) -> None:
+    def test_a_message_replaces_the_prompt(self, command: Command) -> None:
         err = command.give_terminal('stderr')
         with serve() as server:
             command.start(url_of(server), is_terminal=True)
@@ -302,20 +305,20 @@ class TestTerminal:
             command.run(url_of(server), '--wait', '.1', text='hello\n')
         assert out.text == '\x1b[36mhello\x1b[0m\n'
 
-    def test_there_are_no_colours_if_the_user_wants_none(self, command: Command) -> None:
+    def test_no_color_turns_colours_off(self, command: Command) -> None:
         out = command.give_terminal('stdout')
         command.monkeypatch.setenv('NO_COLOR', '1')
         with serve(echo) as server:
             command.run(url_of(server), '--wait', '.1', text='hello\n')
         assert out.text == 'hello\n'
 
-    def test_a_message_that_the_encoding_lacks_is_escaped(self, command: Command) -> None:
+    def test_characters_that_the_encoding_lacks_are_escaped(self, command: Command) -> None:
         out = command.give_terminal('stdout', 'ascii')
         with serve(echo) as server:
             command.run(url_of(server), '--wait', '.1', text='grüß\n')
         assert out.text == '\x1b[36mgr\\xfc\\xdf\x1b[0m\n'
 
-    def test_there_is_no_prompt_where_it_would_not_be_seen(self, command: Command) -> None:
+    def test_has_no_prompt_where_it_would_not_be_seen(self, command: Command) -> None:
         with serve() as server:
             command.start(url_of(server), is_terminal=True)
             server.record.wait('open')
@@ -323,7 +326,7 @@ class TestTerminal:
             assert command.wait() == 0
         assert command.err == [f'connected to {url_of(server)}', 'closed: 1000']
 
-    def test_closes_when_the_terminal_goes(self, command: Command) -> None:
+    def test_closes_when_the_terminal_is_lost(self, command: Command) -> None:
         with serve() as server:
             command.start(url_of(server), is_terminal=True)
             server.record.wait('open')
@@ -332,7 +335,7 @@ class TestTerminal:
 
 
 class TestEditor:
-    """Everything is a terminal, and prompt_toolkit is there."""
+    """The command with terminals only, and with prompt_toolkit."""
 
     @pytest.fixture
     def keys(self) -> Iterator[Any]:
@@ -342,13 +345,13 @@ class TestEditor:
 
     @pytest.fixture(autouse=True)
     def editor(self, command: Command, keys: Any) -> Any:
-        """The editor at this keyboard."""
+        """The editor that reads from this keyboard."""
         session: Any = PromptSession(input=keys, output=DummyOutput())
         command.monkeypatch.setattr('prompt_toolkit.PromptSession', lambda: session)
         return session
 
     def start(self, command: Command, server: LocalServer, *arguments: str) -> None:
-        """Starts the command."""
+        """Start the command."""
         for name in ('stdout', 'stderr'):
             command.give_terminal(name)
         command.start(url_of(server), *arguments, is_terminal=True)
@@ -371,7 +374,7 @@ class TestEditor:
             assert command.wait() == 0
             assert server.record.messages == ['go']
 
-    def test_ends_when_the_server_closes_while_nobody_types(self, command: Command, keys: Any, editor: Any) -> None:
+    def test_ends_when_the_server_closes_without_any_input(self, command: Command, keys: Any, editor: Any) -> None:
         with serve() as server:
             self.start(command, server)
             keys.send_text('hello\r')
@@ -394,7 +397,7 @@ class TestEditor:
             assert command.wait() == 130
             assert server.record.the_close().code == 1000
 
-    def test_is_not_needed(self, command: Command, keys: Any) -> None:
+    def test_is_optional(self, command: Command, keys: Any) -> None:
         command.monkeypatch.setitem(sys.modules, 'prompt_toolkit', None)
         with serve() as server:
             self.start(command, server)
@@ -405,9 +408,9 @@ class TestEditor:
 
 
 class TestOptions:
-    """The options."""
+    """The options of the command."""
 
-    def test_executes_texts_before_stdin(self, command: Command) -> None:
+    def test_sends_the_texts_of_execute_before_stdin(self, command: Command) -> None:
         with serve() as server:
             command.run(url_of(server), '--execute', 'one', '--execute', 'two', '--wait', '0', text='three\n')
             assert server.record.messages == ['one', 'two', 'three']
@@ -444,11 +447,11 @@ class TestOptions:
             assert server.certificate is not None
             assert command.run(url_of(server), '--ca', server.certificate.authority, '--wait', '0') == 0
 
-    def test_verifies_nothing_if_the_user_wants_that(self, command: Command) -> None:
+    def test_insecure_turns_verification_off(self, command: Command) -> None:
         with serve(tls=True) as server:
             assert command.run(url_of(server), '--insecure', '--wait', '0') == 0
 
-    def test_goes_through_a_proxy(self, command: Command) -> None:
+    def test_connects_through_a_proxy(self, command: Command) -> None:
         with gevent.socket.socket() as listener:
             listener.bind(('127.0.0.1', 0))
             listener.listen()
@@ -460,7 +463,7 @@ class TestOptions:
                 assert command.wait() == 1
         assert command.err[0].startswith('error: proxy: ')
 
-    def test_asks_the_environment_for_a_proxy(self, command: Command) -> None:
+    def test_uses_the_proxy_of_the_environment(self, command: Command) -> None:
         for name in ('http_proxy', 'all_proxy', 'no_proxy', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY'):
             command.monkeypatch.delenv(name, raising=False)
         command.monkeypatch.setenv('http_proxy', 'http://127.0.0.1:1')
@@ -469,10 +472,10 @@ class TestOptions:
 
 
 class TestEnd:
-    """The end, and the exit status."""
+    """The end of the connection, and the exit status."""
 
     @pytest.mark.parametrize(('code', 'status'), [(1000, 0), (1001, 0), (1011, 1), (3000, 1)])
-    def test_the_status_tells_whether_the_server_closed_cleanly(self, command: Command, code: int, status: int) -> None:
+    def test_the_status_is_0_if_the_server_closed_cleanly(self, command: Command, code: int, status: int) -> None:
         with serve(lambda ws: ws.on('open', lambda event: ws.close(code))) as server:
             assert command.run(url_of(server), '--listen-only') == status
         assert command.err[-1] == f'closed: {code}'
@@ -497,7 +500,7 @@ class TestEnd:
         assert command.run('ws://127.0.0.1:1/') == 1
         assert command.err[0].startswith('error: connecting to 127.0.0.1:1 failed: ')
 
-    def test_what_the_server_says_does_not_steer_the_terminal(self, command: Command) -> None:
+    def test_the_server_cannot_control_the_terminal(self, command: Command) -> None:
         with serve(lambda ws: ws.on('open', lambda event: (ws.send('a\n\x1b[2J'), ws.close(1000, '\x1b[2J')))) as server:
             assert command.run(url_of(server), '--listen-only') == 0
         assert command.out == ['a\\n\\x1b[2J']
@@ -535,14 +538,14 @@ class TestEnd:
 
 
 class TestUsageError:
-    """What cannot be done ends with status 2 and a reason."""
+    """Invalid arguments end the command with status 2 and a reason."""
 
     @pytest.mark.parametrize(('arguments', 'message'), [
         (('http://x/',), "cannot connect to http://x/: url: the scheme must be ws or wss, not 'http'"),
         (('ws://x/', '--header', 'x'), 'cannot connect to ws://x/: --header \'x\' is not of the form "NAME: VALUE"'),
         (('ws://x/', '--ca', '/nowhere/at/all'), 'cannot connect to ws://x/: [Errno 2] No such file or directory'),
     ])
-    def test_is_told(self, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
+    def test_is_reported(self, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
         with pytest.raises(SystemExit) as caught:
             main(['connect', *arguments])
         assert caught.value.code == 2
@@ -551,7 +554,7 @@ class TestUsageError:
 
 @pytest.mark.parametrize('value', ['nan', '-1', '-inf', 'soon', ''])
 @pytest.mark.parametrize('option', ['--wait', '--ping', '--timeout'])
-def test_a_time_that_is_none_is_told(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_time_is_reported(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(['connect', 'ws://x/', f'{option}={value}'])
     assert caught.value.code == 2
@@ -609,7 +612,7 @@ def test_a_process_without_stdin_has_no_lines() -> None:
     assert list(read_lines(None)) == []
 
 
-def test_what_cannot_be_read_has_no_lines(tmp_path: Path) -> None:
+def test_a_stream_that_cannot_be_read_has_no_lines(tmp_path: Path) -> None:
     with (tmp_path / 'file').open('w') as stream:
         assert list(read_lines(stream)) == []
 

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line, and its command ``serve``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ APP = 'tests.support.apps:echo'
 
 @pytest.fixture
 def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[int, Callable[[], object]]:
-    """The handlers of signals that the command sets, which stay here."""
+    """The signal handlers that the command sets. They are not installed."""
     handlers: dict[int, Callable[[], object]] = {}
     monkeypatch.setattr('gevent.signal_handler', handlers.__setitem__)
     monkeypatch.setattr(sys, 'path', sys.path.copy())
@@ -34,7 +34,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[int, Callable[[], object]]
 
 
 class Command:
-    """The command at work in a greenlet."""
+    """The command in a greenlet."""
 
     def __init__(self, handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str]) -> None:
         self.handlers = handlers
@@ -42,7 +42,7 @@ class Command:
         self.greenlet: Any = None
 
     def start(self, *arguments: str) -> str:
-        """Starts it; answers where it says that it listens."""
+        """Start the command, and return the address that it prints."""
         self.greenlet = gevent.spawn(main, ['serve', *arguments])
         wait_until(lambda: len(self.handlers) == 2 or self.greenlet.dead)
         text = self.capsys.readouterr().err
@@ -50,14 +50,14 @@ class Command:
         return text.removeprefix('Listening on ').rstrip('\n')
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Sends it the signal; answers its exit status."""
+        """Send the command a signal, and return its exit status."""
         self.handlers[number]()
         return int(self.greenlet.get(timeout=5))
 
 
 @pytest.fixture
 def command(handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """The command."""
+    """The command, ended after the test."""
     command = Command(handlers, capsys)
     yield command
     if command.greenlet is not None:
@@ -65,7 +65,7 @@ def command(handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFix
 
 
 def echoes(sock: Any) -> bool:
-    """Whether a WebSocket answers at the other end."""
+    """Return whether a WebSocket at the other end echoes a message."""
     client = Client(Connected(sock)).open()  # type: ignore[arg-type]
     client.send_frame(TEXT, b'hello')
     frame = client.receive_frame()
@@ -77,16 +77,16 @@ def echoes(sock: Any) -> bool:
 
 
 def connect(url: str) -> Any:
-    """A socket connected to an address as the command prints it."""
+    """Return a socket connected to an address that the command has printed."""
     host, port = url.partition('://')[2].rsplit(':', 1)
     return socket.create_connection((host.strip('[]'), int(port)), timeout=5)
 
 
 class TestServe:
-    """serve."""
+    """The command ``serve``."""
 
     @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-    def test_serves_until_a_signal_comes(self, command: Command, number: int) -> None:
+    def test_serves_until_a_signal_arrives(self, command: Command, number: int) -> None:
         url = command.start(APP, '--bind', '127.0.0.1:0')
         assert url.startswith('http://127.0.0.1:')
         assert echoes(connect(url))
@@ -124,17 +124,17 @@ class TestServe:
         sock.connect(path)
         assert echoes(sock)
 
-    def test_takes_app_for_the_name(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_default_name_is_app(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / 'an_application.py').write_text('from tests.support.apps import echo as app\n')
         monkeypatch.chdir(tmp_path)
         assert echoes(connect(command.start('an_application', '--bind', '127.0.0.1:0')))
 
 
 class TestUsageError:
-    """What cannot be done ends with status 2 and a reason."""
+    """Invalid arguments end the command with status 2 and a reason."""
 
     def message(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-        """The last line that is printed."""
+        """Return the last line that is printed."""
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 2
@@ -148,24 +148,26 @@ class TestUsageError:
         (('serve', ':app'), 'cannot import :app: Empty module name'),
         (('serve', 'os:sep'), 'os:sep is not a WSGI application'),
     ])
-    def test_is_told(self, handlers: Any, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
+    def test_is_reported(
+        self, handlers: Any, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+    ) -> None:
         assert self.message(capsys, *arguments) == message
 
     @pytest.mark.parametrize('bind', ['127.0.0.1:99999999', 'localhost:x', 'unix:/nowhere/at/all'])
-    def test_of_an_address_is_told(self, handlers: Any, capsys: pytest.CaptureFixture[str], bind: str) -> None:
+    def test_of_an_address_is_reported(self, handlers: Any, capsys: pytest.CaptureFixture[str], bind: str) -> None:
         assert self.message(capsys, 'serve', APP, '--bind', bind).startswith(f'cannot serve on {bind}: ')
 
-    def test_of_an_address_in_use_is_told(self, handlers: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_of_an_address_in_use_is_reported(self, handlers: Any, capsys: pytest.CaptureFixture[str]) -> None:
         with std_socket.create_server(('127.0.0.1', 0)) as other:
             bind = f'127.0.0.1:{other.getsockname()[1]}'
             assert 'Address already in use' in self.message(capsys, 'serve', APP, '--bind', bind)
 
-    def test_of_a_certificate_that_is_not_there_is_told(
+    def test_of_a_missing_certificate_is_reported(
             self, handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str]) -> None:
         message = self.message(capsys, 'serve', APP, '--bind', '127.0.0.1:0', '--certfile', '/nowhere/at/all')
         assert 'No such file or directory' in message
 
-    def test_does_not_delete_a_file_that_is_no_socket(
+    def test_does_not_delete_a_file_that_is_not_a_socket(
             self, handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         path = tmp_path / 'precious'
         path.write_text('data')

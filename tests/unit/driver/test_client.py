@@ -1,4 +1,4 @@
-"""The client's driver: its request, what it makes of each response, and its end of RFC 6455's messages."""
+"""The driver of a client: its request, its reaction to responses, and its messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OURS = [
 
 
 class WithURL(Recorder):
-    """An io for a client's driver."""
+    """The ``io`` of a client's driver."""
 
     def __init__(self, url: str) -> None:
         super().__init__({})
@@ -38,7 +38,7 @@ class WithURL(Recorder):
 
 
 class BufferedWithURL(BufferedRecorder):
-    """The same, with a buffer."""
+    """The ``io`` of a client's driver that buffers what is written."""
 
     def __init__(self, url: str) -> None:
         super().__init__({})
@@ -47,7 +47,7 @@ class BufferedWithURL(BufferedRecorder):
 
 def connecting(
         url: str = 'ws://server.example.com/chat', *arguments: Any, io: Any = WithURL, **options: Any) -> tuple[Client, Any]:
-    """A driver that was not started, and its recorder."""
+    """Return a driver that was not started, and its recorder."""
     recorder = io(url)
     driver = client(recorder, *arguments, random=lambda size: NONCE[:size], **options)
     recorder.watch(driver)
@@ -55,7 +55,7 @@ def connecting(
 
 
 def started(*arguments: Any, **options: Any) -> tuple[Client, Any]:
-    """A driver that has sent its request, and its recorder with an empty log."""
+    """Return a driver that has sent its request, and its recorder with an empty log."""
     driver, recorder = connecting(*arguments, **options)
     assert driver.start() is True
     recorder.log.clear()
@@ -63,7 +63,7 @@ def started(*arguments: Any, **options: Any) -> tuple[Client, Any]:
 
 
 def opened(*arguments: Any, **options: Any) -> tuple[Client, Any]:
-    """An open driver, and its recorder with an empty log."""
+    """Return an open driver, and its recorder with an empty log."""
     driver, recorder = started(*arguments, **options)
     driver.parse(RESPONSE)
     assert driver.ready_state == OPEN
@@ -72,26 +72,26 @@ def opened(*arguments: Any, **options: Any) -> tuple[Client, Any]:
 
 
 def request(*arguments: Any, **options: Any) -> str:
-    """What a driver sends first."""
+    """Return the request that a driver sends."""
     driver, recorder = connecting(*arguments, **options)
     driver.start()
     return str(recorder.written.decode('latin-1'))
 
 
 def unmasked(data: bytes) -> bytes:
-    """A frame of a client's with a short payload, as the server would have sent it."""
+    """Return a short frame of a client as a server would have sent it."""
     assert data[1] & 0x80, 'a client masks its frames'
     assert data[1] & 0x7F < 126
     return bytes((data[0], data[1] & 0x7F)) + mask(data[6:], data[2:6])
 
 
 def failed(error: str, status: str = 'HandshakeError') -> list[tuple[Any, ...]]:
-    """The log of a handshake that failed."""
+    """Return the log of a handshake that failed."""
     return [('error', status, error), ('close', 1006, error)]
 
 
 class TestRequest:
-    def test_is_that_of_the_standards_example(self) -> None:
+    def test_is_that_of_the_example_in_the_rfc(self) -> None:
         driver, io = connecting()
         assert driver.start() is True
         assert io.log == [('write', REQUEST + b'\r\n')]
@@ -145,12 +145,12 @@ class TestRequest:
         assert b'\r\nSec-WebSocket-Key: AQEBAQEBAQEBAQEBAQEBAQ==\r\n' in ask()
 
     @pytest.mark.parametrize('name', [name for known in OURS for name in (known, known.lower())])
-    def test_leaves_the_headers_of_the_handshake_to_nobody_else(self, name: str) -> None:  # K6
+    def test_does_not_let_the_caller_set_headers_of_the_handshake(self, name: str) -> None:  # K6
         with pytest.raises(ValueError, match=f'^headers: {name} is set by the handshake$'):
             connecting(headers={name: 'x'})
 
     @pytest.mark.parametrize('text', ['a\r\nB: c', 'a\n', 'a\r', 'a\0'])
-    def test_lets_nobody_out_of_his_line(self, text: str) -> None:  # S7
+    def test_refuses_headers_that_end_their_line(self, text: str) -> None:  # S7
         for headers in ({'X': text}, {text: 'x'}):
             with pytest.raises(ValueError, match=r'^headers: '):
                 connecting(headers=headers)
@@ -176,10 +176,10 @@ class TestRequest:
         assert str(raised.value) == text
 
     @pytest.mark.parametrize('protocols', ['a, b', ['a', 'b'], ('a', 'b')])
-    def test_takes_subprotocols_as_a_list_or_a_string(self, protocols: Any) -> None:
+    def test_accepts_subprotocols_as_a_list_or_a_string(self, protocols: Any) -> None:
         assert '\r\nSec-WebSocket-Protocol: a, b\r\n' in request('ws://h/', protocols)
 
-    def test_takes_subprotocols_that_can_be_looked_at_once(self) -> None:
+    def test_accepts_subprotocols_from_an_iterator(self) -> None:
         assert '\r\nSec-WebSocket-Protocol: a, b\r\n' in request('ws://h/', iter(['a', 'b']))
 
     @pytest.mark.parametrize('protocols', ['', (), None])
@@ -188,7 +188,7 @@ class TestRequest:
 
 
 class TestConnecting:
-    def test_opens_and_takes_what_follows_the_response(self, chunks: Cut) -> None:  # K1
+    def test_opens_and_parses_the_bytes_after_the_response(self, chunks: Cut) -> None:  # K1
         driver, io = started()
         for chunk in chunks(RESPONSE + frame(TEXT, b'hi') + frame(BINARY, b'\0') + frame(CLOSE, b'\x03\xe8bye')):
             driver.parse(chunk)
@@ -213,13 +213,13 @@ class TestConnecting:
         RESPONSE.replace(b'HTTP/1.1', b'HTTP/1.0'),
         RESPONSE.replace(b'\r\n\r\n', b'\r\nContent-Length: 0\r\nSec-WebSocket-Extensions:\r\n\r\n'),
     ])
-    def test_is_as_generous_as_the_standard(self, response: bytes) -> None:
+    def test_accepts_every_response_that_the_rfc_accepts(self, response: bytes) -> None:
         driver, io = started()
         driver.parse(response)
         assert io.log == [('open',)]
 
     @pytest.mark.parametrize('protocol', ['a', 'b'])
-    def test_takes_a_subprotocol_that_it_offered(self, protocol: str) -> None:
+    def test_accepts_a_subprotocol_that_it_offered(self, protocol: str) -> None:
         driver, io = started('ws://h/', ['a', 'b'])
         driver.parse(f'{ACCEPTED}Sec-WebSocket-Protocol: {protocol}\r\n\r\n'.encode())
         assert (io.log, driver.protocol, driver.extensions) == ([('open',)], protocol, '')
@@ -243,7 +243,7 @@ class TestConnecting:
             ['100 Continue'] * 16,
         ],
     )
-    def test_passes_over_interim_responses(
+    def test_skips_interim_responses(
         self, chunks: Cut, interim: list[str]
     ) -> None:  # K9
         driver, io = started()
@@ -256,7 +256,7 @@ class TestConnecting:
             ['Upgrade', 'Connection', 'Sec-WebSocket-Accept'],
         )
 
-    def test_shows_the_refusal_behind_an_interim_response(
+    def test_shows_the_refusal_after_an_interim_response(
         self, chunks: Cut
     ) -> None:  # K9, K2
         driver, io = started()
@@ -269,20 +269,20 @@ class TestConnecting:
         )
         assert (driver.headers, driver.body) == ([('Content-Length', '2')], b'no')
 
-    def test_waits_for_the_response_behind_an_interim_one(self) -> None:  # K9
+    def test_waits_for_the_response_after_an_interim_one(self) -> None:  # K9
         driver, io = started()
         driver.parse(b'HTTP/1.1 100 Continue\r\n\r\n')
         assert (io.log, driver.status) == ([], None)
         driver.end()
         assert io.log == failed('handshake failed: the connection was closed before a response arrived')
 
-    def test_takes_no_number_of_interim_responses(self, chunks: Cut) -> None:  # S9
+    def test_limits_the_number_of_interim_responses(self, chunks: Cut) -> None:  # S9
         driver, io = started()
         for chunk in chunks(b'HTTP/1.1 102 Processing\r\n\r\n' * 17 + RESPONSE):
             driver.parse(chunk)
         assert io.log == failed('more than 16 interim responses, the last with status 102')
 
-    def test_takes_an_interim_response_of_the_size_of_any_other(self) -> None:  # S9
+    def test_an_interim_response_may_be_as_long_as_any_other(self) -> None:  # S9
         driver, io = started()
         driver.parse(b'HTTP/1.1 103 Early Hints\r\nLink: ' + b'x' * 32768)
         assert io.log == failed('head is longer than 32768 bytes')
@@ -329,7 +329,7 @@ class TestConnecting:
         ('\r\n\r\n', '\r\nSec-WebSocket-Protocol: chat\r\n\r\n', "expected Sec-WebSocket-Protocol to be none, got 'chat'"),
         ('\r\n\r\n', '\r\nSec-WebSocket-Protocol:\r\n\r\n', "expected Sec-WebSocket-Protocol to be none, got ''"),
     ])
-    def test_refuses_a_response_that_the_standard_refuses(self, chunks: Cut, old: str, new: str, text: str) -> None:  # K2
+    def test_refuses_every_response_that_the_rfc_refuses(self, chunks: Cut, old: str, new: str, text: str) -> None:  # K2
         driver, io = started()
         for chunk in chunks(RESPONSE.decode().replace(old, new, 1).encode() + frame(TEXT, b'hi')):
             driver.parse(chunk)
@@ -374,7 +374,7 @@ class TestConnecting:
         assert len(io.log) == 2
 
     @pytest.mark.parametrize('head', [b'204 No Content', b'304 Not Modified', b'400 Bad\r\nTransfer-Encoding: chunked'])
-    def test_waits_for_no_body_that_has_no_end_of_its_own(self, head: bytes) -> None:  # K2
+    def test_does_not_wait_for_a_body_of_unknown_length(self, head: bytes) -> None:  # K2
         driver, io = started()
         driver.parse(b'HTTP/1.1 ' + head + b'\r\n\r\n')
         assert io.log[-1][:2] == ('close', 1006)
@@ -385,7 +385,7 @@ class TestConnecting:
             driver.parse(chunk)
         assert (driver.body, len(io.log)) == (b'x' * 1024, 2)
 
-    def test_takes_the_end_for_the_end_of_the_body(self) -> None:  # K2
+    def test_the_end_of_the_connection_ends_the_body(self) -> None:  # K2
         driver, io = started()
         driver.parse(b'HTTP/1.1 500 Oops\r\n\r\nsorry')
         assert io.log == []
@@ -421,7 +421,7 @@ class TestConnecting:
         assert io.log == failed(text)
         assert driver.status is None
 
-    def test_queues_what_is_sent_before_it_is_open(self) -> None:
+    def test_queues_messages_until_it_is_open(self) -> None:
         driver, io = started()
         assert driver.text('hi') is driver.binary(b'\1') is driver.ping('p') is True
         assert io.log == []
@@ -438,7 +438,7 @@ class TestConnecting:
         driver.parse(frame(CLOSE, b'\x03\xe8'))
         assert io.events == [('open',), ('close', 1000, 'done')]
 
-    def test_keeps_what_was_sent_when_it_begins_again(self) -> None:
+    def test_keeps_queued_messages_when_it_restarts(self) -> None:
         driver, io = started()
         driver.text('hi')
         driver.close(1000)
@@ -455,14 +455,14 @@ class TestConnecting:
         assert [unmasked(entry[1]) for entry in io.log if entry[0] == 'write'] == [
             frame(TEXT, b'hi'), frame(CLOSE, b'\x03\xe8')]
 
-    def test_makes_a_new_key_when_it_begins_again(self) -> None:  # S10
+    def test_makes_a_new_key_when_it_restarts(self) -> None:  # S10
         driver, io = started()
         driver.restart('ws://other.example/', None)
         driver.start()
         assert b'Sec-WebSocket-Key: ' in io.written
         assert KEY.encode() not in io.written
 
-    def test_takes_nothing_before_it_was_started(self) -> None:
+    def test_ignores_bytes_before_it_was_started(self) -> None:
         driver, io = connecting()
         driver.parse(RESPONSE)
         assert (io.log, driver.status) == ([], None)
@@ -494,7 +494,7 @@ class TestRedirect:
 
 
 class TestOpen:
-    def test_masks_what_it_sends_with_a_new_key_each_time(self) -> None:  # S10
+    def test_masks_each_message_with_a_new_key(self) -> None:  # S10
         driver, io = opened()
         for _ in range(20):
             driver.text('hi')
@@ -511,7 +511,7 @@ class TestOpen:
         assert [unmasked(entry[1]) for entry in io.log if entry[0] == 'write'] == [
             frame(BINARY, b'\0'), frame(PING, b'p'), frame(PONG, b'q'), frame(PONG, b'r'), frame(CLOSE, b'\x0b\xb8x')]
 
-    def test_masks_what_overtakes_the_rest(self) -> None:
+    def test_masks_frames_that_overtake_others(self) -> None:
         driver, io = opened(io=BufferedWithURL)
         driver.parse(frame(PING, b'r') + frame(CLOSE, b'\x03\xe8'))
         assert [(entry[0], unmasked(entry[1])) for entry in io.log if entry[0].startswith('write')] == [
@@ -528,12 +528,12 @@ class TestOpen:
         assert unmasked(io.written) == frame(CLOSE, b'\x03\xea' + text.encode())
         assert io.log[2:] == [('close', 1002, text)]
 
-    def test_bounds_messages(self) -> None:
+    def test_limits_the_length_of_messages(self) -> None:
         driver, io = opened(max_length=2, max_fragments=2)
         driver.parse(frame(TEXT, b'ab') + frame(TEXT, b'abc'))
         assert io.events[-1] == ('close', 1009, 'message too big: 3 > 2')
 
-    def test_knows_the_pong_of_its_ping(self) -> None:
+    def test_matches_a_pong_to_its_ping(self) -> None:
         driver, _ = opened()
         seen: list[int] = []
         driver.ping('p', lambda: seen.append(1))

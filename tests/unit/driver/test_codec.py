@@ -1,4 +1,6 @@
-"""Framing, RFC 6455 section 5: every row of the vectors in both directions, and every bound from both sides."""
+"""Framing, RFC 6455 section 5: each vector in both directions, each limit from both
+sides.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,14 @@ vectors = pytest.mark.parametrize('vector', VECTORS, ids=[vector.name for vector
 
 
 def parser_of(codec: ModuleType, *, masked: bool, reserved: int = 0) -> Any:
-    """A parser that accepts these reserved bits."""
+    """Return a parser that accepts these reserved bits."""
     parser = codec.FrameParser(masked=masked)
     parser.reserve(reserved)
     return parser
 
 
 def parse(parser: Any, parts: Iterable[bytes]) -> list[Any]:
-    """All frames and parts of frames in these parts of the wire."""
+    """Return all frames and parts of frames in these parts of the wire."""
     frames = []
     for part in parts:
         parser.feed(part)
@@ -56,7 +58,7 @@ def parse(parser: Any, parts: Iterable[bytes]) -> list[Any]:
 
 
 def wholes(frames: Iterable[Any]) -> list[tuple[Any, ...]]:
-    """The frames with their parts put together, as plain tuples."""
+    """Return the frames with their parts joined, as plain tuples."""
     result: list[tuple[Any, ...]] = []
     payload: bytes | None = None
     for each in frames:
@@ -109,19 +111,19 @@ class TestVectors:
 
 
 class TestParser:
-    def test_a_long_payload_is_handed_on_as_it_comes(self, codec: ModuleType) -> None:
+    def test_a_long_payload_is_returned_in_parts(self, codec: ModuleType) -> None:
         parser = parser_of(codec, masked=True)
         wire = frame(BINARY, b'abcdefgh', masking_key=KEY)
         parts = [[(each.payload, each.is_first, each.is_last) for each in parse(parser, [chunk])]
                  for chunk in (wire[:6], wire[6:9], wire[9:14])]
         assert parts == [[(b'', True, False)], [(b'abc', False, False)], [(b'defgh', False, True)]]
 
-    def test_every_part_tells_what_the_header_said(self, codec: ModuleType) -> None:
+    def test_every_part_has_the_values_of_the_header(self, codec: ModuleType) -> None:
         parser = parser_of(codec, masked=False, reserved=RSV2)
         for each in parse(parser, [head(TEXT | RSV2, 3) + b'a', b'b', b'c']):
             assert (each.opcode, each.fin, each.rsv, each.length, each.masked) == (TEXT, False, RSV2, 3, False)
 
-    def test_a_control_frame_comes_whole(self, codec: ModuleType) -> None:
+    def test_a_control_frame_is_returned_whole(self, codec: ModuleType) -> None:
         parser = parser_of(codec, masked=True)
         wire = frame(PING, b'p' * 125, masking_key=KEY)
         assert parse(parser, [wire[:5], wire[5:20], wire[20:-1]]) == []
@@ -135,12 +137,12 @@ class TestParser:
         [header] = parse(parser, [wire[-1:]])
         assert (header.length, header.payload, header.is_first, header.is_last) == (length, b'', True, False)
 
-    def test_nothing_comes_of_nothing(self, codec: ModuleType) -> None:
+    def test_no_bytes_make_no_frame(self, codec: ModuleType) -> None:
         parser = parser_of(codec, masked=True)
         assert parse(parser, [b'', b'']) == []
         assert parse(parser, [frame(BINARY, b'abc', masking_key=KEY)[:-1], b'', b''])[-1].payload == b'ab'
 
-    def test_what_follows_a_payload_is_the_next_frame(self, codec: ModuleType) -> None:
+    def test_the_bytes_after_a_payload_are_the_next_frame(self, codec: ModuleType) -> None:
         first, second = frame(TEXT, b'abc'), frame(PING, b'p')
         parser = parser_of(codec, masked=False)
         assert wholes(parse(parser, [first[:3], first[3:] + second])) == [
@@ -207,7 +209,7 @@ class TestRefusals:
         with pytest.raises(ProtocolError, match='^payload length is not minimal, or has its top bit set$'):
             parse(parser_of(codec, masked=masked), chunks(head(0x82, length, size=size, masked=masked)))
 
-    def test_hands_on_what_came_before_the_fault(self, codec: ModuleType) -> None:
+    def test_returns_the_frames_before_a_fault(self, codec: ModuleType) -> None:
         parser = parser_of(codec, masked=False)
         parser.feed(frame(TEXT, b'good') + b'\x83\x00')
         assert parser.next_frame().payload == b'good'
@@ -244,7 +246,7 @@ class TestText:
 
 class TestMask:
     @pytest.mark.parametrize('length', [0, 1, 2, 3, 4, 5, 8, 127, 2047, 2048, 2049, 2050, 2051, 65537])
-    def test_is_what_the_rfc_says_at_any_length(self, codec: ModuleType, length: int) -> None:
+    def test_follows_the_rfc_at_any_length(self, codec: ModuleType, length: int) -> None:
         payload = (bytes(range(256)) * (length // 256 + 1))[:length]
         assert codec.apply_mask(payload, KEY) == mask(payload, KEY)
 
@@ -264,10 +266,10 @@ class TestMask:
 
 
 class TestBuffer:
-    """What the parser keeps of the wire."""
+    """The buffer of the parser."""
 
     @pytest.mark.parametrize('masking_key', [None, KEY])
-    def test_lets_go_of_a_read_that_is_used_up(self, codec: ModuleType, masking_key: bytes | None) -> None:
+    def test_releases_bytes_that_were_parsed(self, codec: ModuleType, masking_key: bytes | None) -> None:
         parser = parser_of(codec, masked=masking_key is not None)
         wire = frame(BINARY, bytes(50_000), masking_key=masking_key)
         for chunk in (wire, wire[:100], wire[100:]):

@@ -1,4 +1,6 @@
-"""Who may send which close code; RFC 6455 section 7.4, and API.md's ``close``."""
+"""The close codes that each end may send: RFC 6455 section 7.4, and ``close`` of the
+API.
+"""
 
 from __future__ import annotations
 

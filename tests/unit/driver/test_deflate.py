@@ -1,4 +1,5 @@
-"""Extensions at work in both ends' drivers: permessage-deflate, alone and beside another extension."""
+"""Extensions in the drivers of both ends: permessage-deflate, alone and beside another.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ HELLO_AGAIN = bytes.fromhex('f200110000')
 
 
 class Reversed:
-    """An extension with RSV2, which turns every binary message around; a message of X is a fault of whoever sent it."""
+    """An extension with RSV2 that reverses every binary message.
+
+    It raises for the message X.
+    """
 
     name = 'x-reversed'
     rsv2 = True
@@ -69,11 +73,11 @@ class Reversed:
         return message
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class Long:
-    """One that makes messages longer, whatever they may be; it is its own session."""
+    """An extension that makes every message longer, and is its own session."""
 
     name = 'x-long'
     rsv1 = rsv2 = rsv3 = False
@@ -89,17 +93,17 @@ class Long:
         return message
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 def server(offer: str = NAME, extensions: Any = None, **options: Any) -> tuple[Any, Any]:
-    """An open server's driver with extensions, and its recorder."""
+    """Return the open driver of a server with extensions, and its recorder."""
     extensions = [PermessageDeflate(threshold=0)] if extensions is None else extensions
     return recorder.opened({**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': offer}, extensions=extensions, **options)
 
 
 def client(answer: str = NAME, extensions: Any = None, **options: Any) -> tuple[Any, Any]:
-    """An open client's driver with extensions, and its recorder."""
+    """Return the open driver of a client with extensions, and its recorder."""
     extensions = [PermessageDeflate(threshold=0)] if extensions is None else extensions
     driver, io = test_client.started(extensions=extensions, **options)
     driver.parse(f'{test_client.ACCEPTED}Sec-WebSocket-Extensions: {answer}\r\n\r\n'.encode())
@@ -114,13 +118,13 @@ WORST_SETTINGS = [(0, 9, 0), (1, 1, 0), (1, 4, zlib.Z_FIXED), (9, 9, 0)]
 
 
 def deflated(data: bytes, level: int = 9, mem_level: int = 8, strategy: int = 0) -> bytes:
-    """Compressed by a deflater of its own."""
+    """Return the data as a new deflater compresses it."""
     deflater = zlib.compressobj(level, zlib.DEFLATED, -15, mem_level, strategy)
     return (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def mask_of(wire: bytes, start: int = 2) -> bytes:
-    """The masking key of a short frame."""
+    """Return the masking key of a short frame."""
     return wire[start:start + 4]
 
 
@@ -140,7 +144,7 @@ class TestServer:
         driver.parse(sent(TEXT, HELLO, rsv=RSV1))
         assert io.log[-3:] == failure(1002, 'reserved bits 100 set without an extension that uses them')
 
-    def test_inflates_what_comes(self, chunks: Cut) -> None:
+    def test_inflates_incoming_messages(self, chunks: Cut) -> None:
         driver, io = server()
         wire = sent(TEXT, HELLO, rsv=RSV1) + sent(BINARY, HELLO_AGAIN, rsv=RSV1) + sent(TEXT, b'plain')
         for chunk in chunks(wire):
@@ -179,7 +183,7 @@ class TestServer:
         assert wire[:2] == bytes((0x80 | RSV1 | BINARY, 127)) and len(wire) == 10 + int.from_bytes(wire[2:10], 'big')
 
     @pytest.mark.parametrize('offer', [NAME, NO_CONTEXT])
-    def test_lets_go_of_zlib_when_it_is_closed(self, offer: str) -> None:  # D4
+    def test_releases_zlib_objects_when_it_is_closed(self, offer: str) -> None:  # D4
         before = zlib_objects()
         driver, _ = server(offer)
         assert zlib_objects() == before
@@ -191,7 +195,7 @@ class TestServer:
 
 
 def zlib_objects() -> int:
-    """How many sessions hold something of zlib's."""
+    """Count the zlib objects that all sessions hold."""
     gc.collect()
     held = [(getattr(each, '_deflater', None), getattr(each, '_inflater', None)) for each in gc.get_objects()
             if type(each).__name__ in ('_Session', '_ClientSession')]
@@ -212,7 +216,7 @@ class TestClient:
         monkeypatch.setattr(Reversed, 'create_client_session', lambda self: None)
         assert 'Sec-WebSocket-Extensions' not in test_client.request(extensions=[Reversed()])
 
-    def test_goes_without_when_the_server_does_not_answer(self) -> None:
+    def test_uses_no_extension_if_the_server_accepts_none(self) -> None:
         driver, io = test_client.opened(extensions=[PermessageDeflate(threshold=0)])
         driver.parse(frame(TEXT, b'Hello'))
         driver.text('Hello')
@@ -236,7 +240,7 @@ class TestClient:
         assert io.log == [('error', 'HandshakeError', text), ('close', 1006, text)]
         assert (driver.ready_state, driver.extensions) == (CLOSED, '')
 
-    def test_works_on_messages_both_ways(self, chunks: Cut) -> None:
+    def test_compresses_and_inflates_messages(self, chunks: Cut) -> None:
         driver, io = client()
         for chunk in chunks(frame(TEXT, HELLO, rsv=RSV1) + frame(BINARY, HELLO_AGAIN, rsv=RSV1)):
             driver.parse(chunk)
@@ -257,7 +261,7 @@ def test_a_client_cannot_be_opened_twice() -> None:
 
 @ends
 class TestFaults:
-    """What the peer does wrong, at either end."""
+    """Faults of the peer's, at either end."""
 
     def test_broken_data_closes_with_1007(self, end: Any, make: Any) -> None:
         driver, io = end()
@@ -332,14 +336,14 @@ class TestFaults:
     @pytest.mark.parametrize(
         ('length', 'is_too_big'), [(1140, False), (1141, False), (1142, True)]
     )
-    def test_the_declared_length_is_bounded_by_the_worst_that_zlib_does(
+    def test_the_limit_of_the_declared_length_is_that_of_zlib(
         self, end: Any, make: Any, length: int, is_too_big: bool
     ) -> None:  # D1a, S4
         driver, io = end(max_length=1000)
         driver.parse(make(BINARY, bytes(length), rsv=RSV1)[:14])
         assert io.events[-1:] == ([('close', 1009, f'message too big: {length} > 1000')] if is_too_big else [])
 
-    def test_what_is_not_compressed_has_no_such_margin(
+    def test_an_uncompressed_message_has_no_such_margin(
         self, end: Any, make: Any
     ) -> None:  # D1a
         driver, io = end(max_length=1000)
@@ -396,7 +400,7 @@ class TestFaults:
 
 
 def fragments(make: Any, data: bytes, pieces: int) -> bytes:
-    """A compressed binary message in so many frames."""
+    """Return a compressed binary message in this number of frames."""
     size = -(-len(data) // pieces)
     parts = [data[start:start + size] for start in range(0, len(data), size)]
     return b''.join(
@@ -405,7 +409,7 @@ def fragments(make: Any, data: bytes, pieces: int) -> bytes:
 
 
 class TestTwoExtensions:
-    """permessage-deflate and one of another kind, which has RSV2."""
+    """permessage-deflate beside an extension that uses RSV2."""
 
     EXTENSIONS = (Reversed(), PermessageDeflate(threshold=0))
     AGREED = f'x-reversed; whole, {NAME}'
@@ -436,9 +440,9 @@ class TestTwoExtensions:
 
 
 class TestAFaultyExtension:
-    """The faults of an extension end its connection, and nothing else."""
+    """An extension that raises ends its own connection, and nothing else."""
 
-    def test_fails_the_connection_of_a_message_that_comes(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_fails_the_connection_of_an_incoming_message(self, caplog: pytest.LogCaptureFixture) -> None:
         driver, io = server('x-reversed', [Reversed()])
         driver.parse(sent(BINARY, b'X', rsv=RSV2) + sent(TEXT, b'more'))
         assert io.log == [
@@ -446,13 +450,13 @@ class TestAFaultyExtension:
             ('close', 1011, 'an extension failed')]
         assert caplog.messages == ['an extension failed to process an incoming message']
 
-    def test_says_what_the_peer_did_wrong_as_it_wants_to(self) -> None:
+    def test_may_raise_an_error_with_its_own_code_and_text(self) -> None:
         driver, io = server('x-reversed', [Reversed(InvalidData)])
         driver.parse(sent(BINARY, b'X', rsv=RSV2))
         assert io.log == failure(1007, 'an X')
 
     @pytest.mark.parametrize('send', [lambda driver: driver.binary(b'X'), lambda driver: driver.text('X')])
-    def test_fails_the_connection_of_a_message_that_goes(self, send: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def test_fails_the_connection_of_an_outgoing_message(self, send: Any, caplog: pytest.LogCaptureFixture) -> None:
         driver, io = server('x-reversed', [Reversed()])
         assert send(driver) is False
         assert io.log[-2:] == [
@@ -466,7 +470,9 @@ class TestAFaultyExtension:
 
 
 class TestSharedMessages:
-    """What ``broadcast`` sends: one frame for all for which it is the same."""
+    """Messages of ``broadcast``: connections on which they become equal bytes share a
+    frame.
+    """
 
     def test_are_one_frame_for_all_servers_without_extensions(self) -> None:
         for data, wire in (('h\u00e9', frame(TEXT, 'h\u00e9'.encode())), (b'\xff', frame(BINARY, b'\xff'))):
@@ -501,12 +507,12 @@ class TestSharedMessages:
             assert io.written == frame(BINARY, b'Hello', masking_key=mask_of(io.written))
         assert (len(keys), message.frames) == (2, {})
 
-    def test_are_text_in_the_versions_before(self) -> None:
+    def test_are_text_in_the_hixie_versions(self) -> None:
         driver, io = recorder.opened(HIXIE_75)
         assert (driver.send_shared(SharedMessage('hi')), driver.send_shared(SharedMessage(b'hi'))) == (True, False)
         assert io.written == b'\x00hi\xff'
 
-    def test_go_nowhere_once_it_is_closed(self) -> None:
+    def test_are_not_sent_once_it_is_closed(self) -> None:
         driver, io = recorder.closed()
         assert (driver.send_shared(SharedMessage('hi')), io.log) == (False, [])
 

@@ -1,4 +1,5 @@
-"""Listeners and the observer: at once, in order, and what they raise passes through."""
+"""Listeners and the observer: called at once and in order, without catching exceptions.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from faye_websocket.driver.emitter import EventEmitter, Observer
 
 
 class Recorder(Observer):
-    """Writes down what it is told, into a log that others share."""
+    """An observer that appends every event to a log."""
 
     def __init__(self, log: list[Any]) -> None:
         self.log = log
@@ -22,7 +23,7 @@ class Recorder(Observer):
         self.log.append(('message', data))
 
 
-def test_tells_the_observer_and_then_the_listeners_in_their_order() -> None:
+def test_calls_the_observer_and_then_the_listeners_in_order() -> None:
     log: list[Any] = []
     emitter = EventEmitter()
     emitter.observer = Recorder(log)
@@ -33,7 +34,7 @@ def test_tells_the_observer_and_then_the_listeners_in_their_order() -> None:
     assert log == [('close', 1000, 'bye'), (1, 1000, 'bye'), (2, 1000, 'bye'), ('open',)]
 
 
-def test_tells_of_messages_likewise() -> None:
+def test_calls_them_for_messages_in_that_order() -> None:
     log: list[Any] = []
     emitter = EventEmitter()
     emitter.emit_message('nobody listens')
@@ -44,7 +45,7 @@ def test_tells_of_messages_likewise() -> None:
     assert log == [('message', 'first'), ('message', 'second'), 'second']
 
 
-def test_needs_nobody_to_listen() -> None:
+def test_works_without_listeners() -> None:
     emitter = EventEmitter()
     emitter.emit('open')
     emitter.on('open', lambda: None)
@@ -57,7 +58,7 @@ def test_returns_the_listener() -> None:
     assert EventEmitter().on('open', listener) is listener
 
 
-def test_a_listener_added_meanwhile_hears_of_the_next_event() -> None:
+def test_a_listener_added_meanwhile_gets_the_next_event() -> None:
     log: list[str] = []
     emitter = EventEmitter()
     emitter.on('open', lambda: emitter.on('open', lambda: log.append('late')))
@@ -67,7 +68,7 @@ def test_a_listener_added_meanwhile_hears_of_the_next_event() -> None:
     assert log == ['late']
 
 
-def test_lets_pass_what_a_listener_raises() -> None:
+def test_does_not_catch_the_exception_of_a_listener() -> None:
     emitter = EventEmitter()
     emitter.on('open', lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

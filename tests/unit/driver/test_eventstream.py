@@ -1,4 +1,4 @@
-"""Event streams: what a browser reads of what was sent, and the driver that carries it."""
+"""Event streams: the events that a browser reads, and the driver that sends them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Cost = Callable[[Callable[[], object]], float]
 HEAD = b'HTTP/1.1 200 OK\r\n\r\n'
 PREAMBLE = b'retry: 5000\r\n'
 
-# Everything that means something to a parser, or that an encoder may stumble over.
+# Everything that has a meaning for a parser, or that an encoder may get wrong.
 SPECIAL = [
     '\r', '\n', '\r\n', '\0', ' ', ':', '\t', '\x85', '\u2028', '\u2029', '\ufeff', '\ud83d', '\ude00', 'data: ', 'é', '😀']
 
@@ -37,7 +37,10 @@ lines = texts.map(lambda text: re.sub('[\r\n\0]', '', text))
 
 
 def scalar_values(text: str) -> str:
-    """WebIDL, 2.13.20: a string of UTF-16 code units as a USVString; written from its definition of the conversion."""
+    """Return a string of UTF-16 code units as a USVString (WebIDL, 2.13.20).
+
+    It follows the definition of the conversion.
+    """
     units, result, index = text.encode('utf-16-be', 'surrogatepass'), '', 0
     codes = [int.from_bytes(units[at:at + 2], 'big') for at in range(0, len(units), 2)]
     while index < len(codes):
@@ -52,7 +55,7 @@ def scalar_values(text: str) -> str:
 
 
 def as_read(text: str) -> str:
-    """The data that a browser must show for what was sent."""
+    """Return the data that a browser must show for the data sent."""
     return scalar_values(text).replace('\r\n', '\n').replace('\r', '\n')
 
 
@@ -83,8 +86,8 @@ class TestSerializing:
         assert EventParser().parse(stream).events == expected
 
     def test_every_empty_line_ends_an_event(self) -> None:  # E1
-        # fetch-event-source, httpx-sse and others make an event without data of any
-        # other, which no browser does.
+        # fetch-event-source, httpx-sse and others make an event of any block without
+        # data, which no browser does.
         stream = (
             serialize_retry(1)
             + PING
@@ -116,7 +119,7 @@ class TestSerializing:
         with pytest.raises(ValueError, match=f'{name}: expected no CR, LF or NUL, got '):
             serialize_event('data', **{name: value})
 
-    def test_writes_what_rubys_does(self) -> None:
+    def test_writes_what_the_ruby_library_writes(self) -> None:
         assert serialize_event('a\nb\r\nc', 'news', '99') == (
             b'event: news\r\nid: 99\r\ndata: a\r\ndata: b\r\ndata: c\r\n\r\n')
 
@@ -129,7 +132,7 @@ class TestSerializing:
         assert EventParser().parse(serialize_retry(seconds)).retry == milliseconds
 
     @pytest.mark.parametrize('seconds', [-1, math.nan, math.inf, -0.001])
-    def test_a_retry_that_is_no_time_is_refused(self, seconds: float) -> None:
+    def test_refuses_a_retry_that_is_not_a_time(self, seconds: float) -> None:
         with pytest.raises(ValueError, match=f'retry: expected at least 0 seconds, got {seconds}'):
             serialize_retry(seconds)
 
@@ -140,7 +143,7 @@ class TestSerializing:
 
 
 class TestRequest:
-    """What an environ says."""
+    """The parts of an environ that concern an event source."""
 
     @pytest.mark.parametrize(('accept', 'expected'), [
         ('text/event-stream', True),
@@ -159,11 +162,11 @@ class TestRequest:
         ('', False),
         (',;,', False),
     ])
-    def test_the_accept_header_tells(self, accept: str, expected: bool) -> None:  # E6
+    def test_is_recognized_by_the_accept_header(self, accept: str, expected: bool) -> None:  # E6
         assert is_eventsource({'REQUEST_METHOD': 'GET', 'HTTP_ACCEPT': accept}) is expected
 
     @pytest.mark.parametrize('method', ['HEAD', 'POST', 'OPTIONS', 'get', ''])
-    def test_only_a_get_is_taken(self, method: str) -> None:  # E6
+    def test_only_a_get_is_accepted(self, method: str) -> None:  # E6
         assert not is_eventsource({'REQUEST_METHOD': method, 'HTTP_ACCEPT': 'text/event-stream'})
 
     @pytest.mark.parametrize('environ', [
@@ -197,7 +200,7 @@ class TestRequest:
 
 
 def new_stream(io: type[Recorder] = Recorder) -> tuple[EventStream, Any]:
-    """A driver that was not started, and its recorder."""
+    """Return a driver that was not started, and its recorder."""
     recorder, driver = io({}), EventStream(PREAMBLE)
     driver.io = recorder
     recorder.watch(driver)
@@ -205,7 +208,7 @@ def new_stream(io: type[Recorder] = Recorder) -> tuple[EventStream, Any]:
 
 
 def opened(io: type[Recorder] = Recorder) -> tuple[EventStream, Any]:
-    """An open driver, and its recorder with an empty log."""
+    """Return an open driver, and its recorder with an empty log."""
     driver, recorder = new_stream(io)
     driver.start()
     recorder.log.clear()
@@ -225,7 +228,7 @@ class TestConnecting:
         assert not driver.start()
         assert recorder.log == []
 
-    def test_what_was_sent_before_follows(self) -> None:
+    def test_events_sent_before_follow_the_head(self) -> None:
         driver, recorder = new_stream()
         assert driver.text('a')
         assert driver.ping()
@@ -241,12 +244,12 @@ class TestConnecting:
         driver.start()
         assert recorder.log == [('close', 1013, 'slow consumer')]
 
-    def test_without_an_io_it_writes_nowhere(self) -> None:
+    def test_discards_its_bytes_without_an_io(self) -> None:
         assert EventStream(PREAMBLE).start()
 
 
 class TestOpen:
-    """While events go."""
+    """While events are sent."""
 
     def test_sends_text_as_an_event_and_bytes_as_they_are(self) -> None:
         driver, recorder = opened()
@@ -256,17 +259,17 @@ class TestOpen:
 
     @pytest.mark.parametrize(('io', 'expected'), [
         (Recorder, ('write', PING)), (BufferedRecorder, ('write_urgent', PING, 'ping'))])
-    def test_a_ping_overtakes_what_waits_if_it_can(self, io: type[Recorder], expected: tuple[Any, ...]) -> None:
+    def test_a_ping_overtakes_buffered_data_if_it_can(self, io: type[Recorder], expected: tuple[Any, ...]) -> None:
         driver, recorder = opened(io)
         assert driver.ping('whatever')
         assert recorder.log == [expected]
 
-    def test_there_is_nothing_like_a_pong(self) -> None:
+    def test_has_no_pongs(self) -> None:
         driver, recorder = opened()
         assert not driver.pong()
         assert recorder.log == []
 
-    def test_what_the_client_sends_means_nothing(self) -> None:
+    def test_ignores_the_bytes_of_the_client(self) -> None:
         driver, recorder = opened()
         driver.parse(b'GET / HTTP/1.1\r\n\r\n')
         assert recorder.log == []
@@ -277,7 +280,7 @@ class TestOpen:
         assert (recorder.log, driver.was_clean) == ([('close', 1000, '')], True)
 
     @pytest.mark.parametrize(('io', 'verb'), [(Recorder, 'write'), (BufferedRecorder, 'write_last')])
-    def test_failing_says_why_in_the_place_of_what_waits(self, io: type[Recorder], verb: str) -> None:
+    def test_failing_replaces_buffered_data_by_the_reason(self, io: type[Recorder], verb: str) -> None:
         driver, recorder = opened(io)
         driver.fail(1013, 'slow consumer')
         assert recorder.log == [(verb, b': slow consumer\r\n'), ('close', 1013, 'slow consumer')]

@@ -1,4 +1,6 @@
-"""The two hixie drafts, a server's end: where they agree, and then each by itself. HIXIE.md has the facts."""
+"""The server's end of the two hixie drafts: their common behaviour, then each by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ both_heads = pytest.mark.parametrize(
 
 
 def failure(code: int, text: str) -> list[tuple[Any, ...]]:
-    """The log of a connection that fails because of what the peer sent: there is nothing to say it with."""
+    """Return the log of a connection that fails because of the peer's bytes.
+
+    The drafts have no close codes, so that nothing is written.
+    """
     name = {1002: 'ProtocolError', 1007: 'InvalidData', 1009: 'MessageTooBig'}[code]
     return [('error', name, text), ('close', code, text)]
 
@@ -54,7 +59,7 @@ class TestConnecting:
         assert io.written.decode() == ''.join(line for line in head.splitlines(True) if 'Origin' not in line) + '\r\n'
 
     @both
-    def test_locates_itself_by_the_requests_own_scheme(self, environ: dict[str, str]) -> None:
+    def test_its_location_has_the_scheme_of_the_request(self, environ: dict[str, str]) -> None:
         driver, io = connecting({**environ, 'wsgi.url_scheme': 'https', 'QUERY_STRING': 'a=%20', 'PATH_INFO': '/caf\xc3\xa9'})
         driver.start()
         assert b'WebSocket-Location: wss://example.com/caf%C3%A9?a=%20\r\n' in io.written
@@ -69,7 +74,7 @@ class TestConnecting:
         assert (driver.protocol, answer in io.written) == ('chat', True)
 
     @both
-    def test_sends_afterwards_what_was_sent_before(self, environ: dict[str, str]) -> None:
+    def test_sends_the_queued_messages_when_it_opens(self, environ: dict[str, str]) -> None:
         driver, io = connecting(environ)
         assert (driver.text('hi'), driver.close()) == (True, True)
         driver.start()
@@ -86,7 +91,7 @@ class TestConnecting75:
         driver.start()
         assert (io.events, driver.ready_state, driver.version) == ([('open',)], OPEN, 'hixie-75')
 
-    def test_takes_no_bytes_before_the_start(self) -> None:
+    def test_ignores_bytes_before_the_start(self) -> None:
         driver, io = connecting(HIXIE_75)
         driver.parse(b'\0early\xff')
         driver.start()
@@ -129,7 +134,7 @@ class TestConnecting76:
         driver.parse(HIXIE_76_BODY)
         assert io.log == []
 
-    def test_takes_what_follows_the_body(self, chunks: Cut) -> None:  # H4
+    def test_parses_the_bytes_after_the_body(self, chunks: Cut) -> None:  # H4
         driver, io = connecting(HIXIE_76)
         driver.start()
         for chunk in chunks(HIXIE_76_BODY + b'\0hi\xff' + HIXIE_76_CLOSE):
@@ -145,8 +150,8 @@ class TestConnecting76:
         '5  5',                        # 55 / 2
         '4294967296 ',                 # 2**32
         '8589934592  ',
-        '1' * 21 + ' ',                # more digits than any key
-        '\u0661 ',                     # a digit, but not one of ASCII
+        '1' * 21 + ' ',                # more digits than any key has
+        '\u0661 ',                     # a digit, but not in ASCII
     ])
     def test_refuses_a_key_without_a_number(self, number: int, key: str) -> None:
         driver, io = connecting({**HIXIE_76, f'HTTP_SEC_WEBSOCKET_KEY{number}': key})
@@ -167,7 +172,7 @@ class TestConnecting76:
             driver.check()
 
     @pytest.mark.parametrize('key', ['4294967295 ', ' 0', '00000000000000000001 ', '1 \u0661'])
-    def test_takes_any_number_of_32_bits(self, key: str) -> None:
+    def test_accepts_any_number_of_32_bits(self, key: str) -> None:
         driver, _ = connecting({**HIXIE_76, 'HTTP_SEC_WEBSOCKET_KEY1': key})
         driver.check()
 
@@ -217,7 +222,7 @@ class TestOpen:
     @pytest.mark.parametrize('skipped', [
         b'\x80\x00', b'\x80\x03abc', b'\xfe\x01\0', b'\xff\x02\0\xff', b'\x80\x80\x80\x02ab', b'\xff\x81\x00' + b'x' * 128,
         b'\x80\x7f' + b'\xff' * 127])
-    def test_skips_what_has_a_length(self, environ: dict[str, str], chunks: Cut, skipped: bytes) -> None:
+    def test_skips_frames_with_a_length(self, environ: dict[str, str], chunks: Cut, skipped: bytes) -> None:
         driver, io = opened(environ)
         for chunk in chunks(b'\0a\xff' + skipped + b'\0b\xff'):
             driver.parse(chunk)
@@ -245,7 +250,7 @@ class TestOpen:
         assert (driver.ready_state, driver.was_clean) == (CLOSED, False)
 
     @pytest.mark.parametrize('length', [9, 10])
-    def test_takes_up_to_max_length(self, environ: dict[str, str], chunks: Cut, length: int) -> None:  # S4
+    def test_accepts_texts_of_up_to_max_length(self, environ: dict[str, str], chunks: Cut, length: int) -> None:  # S4
         driver, io = opened(environ, max_length=10)
         for chunk in chunks(b'\x80' + bytes((length,)) + b'x' * length + b'\0' + b'x' * length + b'\xff'):
             driver.parse(chunk)
@@ -259,7 +264,7 @@ class TestOpen:
         assert io.log == failure(1009, 'message too big: more than 10 bytes')
 
     @pytest.mark.parametrize(('digits', 'is_too_big'), [(8, False), (9, False), (10, True)])
-    def test_takes_a_length_of_up_to_nine_digits(  # S4
+    def test_accepts_a_length_of_up_to_nine_digits(  # S4
         self, environ: dict[str, str], chunks: Cut, digits: int, is_too_big: bool
     ) -> None:
         driver, io = opened(environ)
@@ -271,7 +276,7 @@ class TestOpen:
         UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'mine'),
         ProtocolError('mine'),
     ], ids=['UnicodeDecodeError', 'ProtocolError'])
-    def test_lets_pass_whatever_a_listener_raises(self, environ: dict[str, str], error: Exception) -> None:
+    def test_does_not_catch_the_exception_of_a_listener(self, environ: dict[str, str], error: Exception) -> None:
         def listener(data: str) -> None:
             raise error
 
@@ -302,7 +307,7 @@ class TestOpen:
 
 
 class TestOpen75:
-    def test_closes_by_closing(self) -> None:
+    def test_closes_without_a_handshake(self) -> None:
         driver, io = opened(HIXIE_75)
         assert driver.close(1000, 'bye') is True
         assert (io.log, driver.ready_state, driver.was_clean) == ([('close', 1005, '')], CLOSED, True)

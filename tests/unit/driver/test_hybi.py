@@ -1,4 +1,5 @@
-"""hybi-07 to RFC 6455, sections 5.5.1 and 7: what is sent, and every way to close, state by state."""
+"""hybi-07 to RFC 6455, sections 5.5.1 and 7: sending, and all ways to close, by state.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +37,13 @@ class TestOpen:
         assert io.log == [('write', frame(CLOSE, b'')), ('close', 1005, '')]
         assert driver.was_clean is True
 
-    def test_answers_a_close_before_what_waits(self) -> None:  # L7
+    def test_answers_a_close_before_buffered_data(self) -> None:  # L7
         driver, io = opened(io=BufferedRecorder)
         driver.parse(sent_close(1000))
         assert io.log == [('write_last', close_frame(1000)), ('close', 1000, '')]
 
     @pytest.mark.parametrize('reason', [b'', b'r' * 122, b'r' * 123, 'é'.encode() * 61])
-    def test_tells_the_peers_reason(self, reason: bytes) -> None:
+    def test_reports_the_reason_of_the_peer(self, reason: bytes) -> None:
         driver, io = opened()
         driver.parse(sent_close(4000, reason))
         assert io.events == [('close', 4000, reason.decode())]
@@ -65,7 +66,7 @@ class TestOpen:
         driver.parse(sent_close(1000, reason))
         assert io.log == failure(1007, 'the reason is not UTF-8')
 
-    def test_fails_before_what_waits(self) -> None:  # L7
+    def test_fails_before_buffered_data(self) -> None:  # L7
         driver, io = opened(io=BufferedRecorder)
         driver.parse(sent(0x3))
         text = 'unknown opcode 3'
@@ -92,7 +93,7 @@ class TestOpen:
         driver.parse(wire)
         assert io.written.startswith(frame(TEXT, b'last') + frame(CLOSE, b'')[:1])
 
-    def test_takes_nothing_behind_a_close(self, chunks: Cut) -> None:  # L2
+    def test_ignores_bytes_after_a_close(self, chunks: Cut) -> None:  # L2
         driver, io = opened()
         for chunk in chunks(sent_close(1000) + sent(TEXT, b'late') + sent(PING) + b'\xff\xff'):
             driver.parse(chunk)
@@ -127,7 +128,7 @@ class TestOpen:
         driver.close()
         assert io.log == [('write', close_frame(1000))]
 
-    def test_closes_behind_what_waits(self) -> None:
+    def test_closes_after_buffered_data(self) -> None:
         driver, io = opened(io=BufferedRecorder)
         driver.close()
         assert io.log == [('write', close_frame(1000))]
@@ -139,7 +140,7 @@ class TestOpen:
 
     @pytest.mark.parametrize('code', [1006, 1015])
     @pytest.mark.parametrize('command', ['close', 'fail'])
-    def test_never_sends_a_code_that_is_for_no_wire(self, code: int, command: str) -> None:  # L4
+    def test_never_sends_a_code_that_must_not_be_sent(self, code: int, command: str) -> None:  # L4
         driver, io = opened()
         getattr(driver, command)(code, 'lost')
         assert io.log[0] == ('write', frame(CLOSE, b''))
@@ -228,7 +229,7 @@ class TestClosed:
         lambda driver: (driver.close(), driver.end()),
         lambda driver: (driver.parse(sent_close(1000)), driver.end(), driver.close()),
     ])
-    def test_was_told_once_and_last(self, ending: Any) -> None:  # L2
+    def test_emits_close_once_and_last(self, ending: Any) -> None:  # L2
         driver, io = opened()
         ending(driver)
         driver.end()
@@ -245,7 +246,7 @@ class TestClosed:
 
 
 @pytest.mark.parametrize('io', [Recorder, BufferedRecorder])
-def test_what_is_written_goes_to_the_io_that_is_in_place(io: type[Recorder]) -> None:
+def test_writes_to_the_io_that_is_set(io: type[Recorder]) -> None:
     driver, first = opened()
     assert driver.io is first
     driver.io = second = io(HYBI)
@@ -267,7 +268,7 @@ class TestCheckClose:
         assert str(raised.value) == f'code: {code!r} cannot be sent by an application'
 
     @pytest.mark.parametrize('reason', [b'bye', None, 5])
-    def test_refuses_a_reason_that_is_no_text(self, reason: Any) -> None:
+    def test_refuses_a_reason_that_is_not_text(self, reason: Any) -> None:
         with pytest.raises(TypeError) as raised:
             check_close(1000, reason, server=True)
         assert str(raised.value) == f'reason: expected a str, got {reason!r}'

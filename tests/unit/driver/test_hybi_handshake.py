@@ -1,4 +1,6 @@
-"""hybi-07 to RFC 6455, section 4 and 9: the opening handshake, what is refused, and the extensions agreed on."""
+"""hybi-07 to RFC 6455, sections 4 and 9: the opening handshake, refusals, and
+extensions.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ class TestConnecting:
         ('chat', [], ''),
         ('', ['chat'], ''),
     ])
-    def test_chooses_the_first_of_the_clients_subprotocols_that_it_has(
+    def test_chooses_the_first_of_the_clients_subprotocols_that_it_supports(
         self, offered: str, supported: list[str], chosen: str
     ) -> None:
         driver, io = connecting({**HYBI, 'HTTP_SEC_WEBSOCKET_PROTOCOL': offered}, protocols=iter(supported))
@@ -97,13 +99,13 @@ class TestConnecting:
         driver.start()
         assert io.events[-1] == ('close', 1006, 'malformed Sec-WebSocket-Extensions header at character 2')
 
-    def test_takes_no_bytes_before_the_start(self) -> None:
+    def test_ignores_bytes_before_the_start(self) -> None:
         driver, io = connecting()
         driver.parse(sent(TEXT, b'early'))
         driver.start()
         assert io.events == [('open',)]
 
-    def test_sends_afterwards_what_was_sent_before(self) -> None:
+    def test_sends_the_queued_messages_when_it_opens(self) -> None:
         driver, io = connecting()
         assert (driver.text('a'), driver.binary(b'b')) == (True, True)
         assert (driver.ping('c'), driver.pong('d'), driver.close(1000, 'e')) == (True, True, True)
@@ -114,7 +116,7 @@ class TestConnecting:
             ('write', frame(PONG, b'd')), ('write', close_frame(1000, 'e')), ('open',)]
         assert driver.ready_state == CLOSING
 
-    def test_keeps_the_order_of_what_was_sent(self) -> None:  # B1
+    def test_keeps_the_order_of_messages(self) -> None:  # B1
         driver, io = connecting()
         driver.text('first')
         driver.on('open', lambda: driver.text('second'))
@@ -162,7 +164,7 @@ class TestConnecting:
         driver.end()
         assert io.log[1:] == [('write', frame(TEXT, b'a')), ('close', 1006, 'broken pipe')]
 
-    def test_tells_of_no_refusal_after_the_connection_was_lost(self) -> None:  # L2
+    def test_emits_no_refusal_after_the_connection_was_lost(self) -> None:  # L2
         driver, io = connecting()
         driver.end()
         driver.refuse(HandshakeError('403 Forbidden', 'not from there'))
@@ -184,7 +186,10 @@ class TestConnecting:
 
 
 class Shift:
-    """An extension that adds to every byte, and marks with a reserved bit what it has changed."""
+    """An extension that adds to every byte.
+
+    It marks the messages that it has changed with a reserved bit.
+    """
 
     def __init__(self, name: str = 'shift', by: int = 1, rsv: int = RSV1, response: dict[str, Any] | None = None) -> None:
         self.name, self.by, self.rsv, self.response = name, by, rsv, response or {}
@@ -218,7 +223,7 @@ class Shift:
 class TestExtensions:
     OFFER = {**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': 'other, shift; a=1, shift'}
 
-    def test_agrees_on_what_the_client_offers(self) -> None:
+    def test_agrees_on_an_extension_that_the_client_offers(self) -> None:
         shift = Shift(response={'by': '1', 'quietly': True})
         driver, io = connecting(self.OFFER, extensions=[shift])
         driver.start()
@@ -244,25 +249,25 @@ class TestExtensions:
             ('message', 'hi'), ('message', b'hi'), ('write', frame(PONG, b'')), ('ping', b''), ('message', b'hi'),
             ('write', frame(BINARY, b'ij', rsv=RSV1))]
 
-    def test_checks_text_after_it_was_changed_back(self, chunks: Cut) -> None:
+    def test_checks_text_after_the_extension_has_processed_it(self, chunks: Cut) -> None:
         driver, io = opened(self.OFFER, extensions=[Shift()])
         for chunk in chunks(sent(TEXT, b'\xff', rsv=RSV1)):
             driver.parse(chunk)
         assert io.log == failure(1007, 'text is not UTF-8')
 
-    def test_accepts_as_changed_what_is_not_utf8_on_the_wire(self, chunks: Cut) -> None:
+    def test_accepts_text_that_is_utf8_only_after_the_extension(self, chunks: Cut) -> None:
         driver, io = opened(self.OFFER, extensions=[Shift()])
         wire = bytes((byte + 1) % 256 for byte in '€'.encode())
         for chunk in chunks(sent(TEXT, wire, rsv=RSV1)):
             driver.parse(chunk)
         assert io.log == [('message', '€')]
 
-    def test_fails_with_what_the_extension_finds_wrong(self) -> None:
+    def test_fails_with_the_error_of_the_extension(self) -> None:
         driver, io = opened(self.OFFER, extensions=[Shift()])
         driver.parse(sent(BINARY, b'broken', rsv=RSV1))
         assert io.log == failure(1002, 'cannot shift that')
 
-    def test_refuses_the_bits_of_no_extension(self) -> None:  # S5
+    def test_refuses_reserved_bits_that_no_extension_uses(self) -> None:  # S5
         driver, io = opened(self.OFFER, extensions=[Shift()])
         driver.parse(sent(BINARY, b'', rsv=RSV2))
         assert io.log == failure(1002, 'reserved bits 010 set without an extension that uses them')

@@ -1,4 +1,5 @@
-"""hybi-07 to RFC 6455, sections 5.4 to 5.6: messages and their fragments, text, sizes, pings and pongs."""
+"""hybi-07 to RFC 6455, sections 5.4 to 5.6: messages, fragments, text, sizes and pings.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class TestMessages:
             driver.parse(chunk)
         assert io.log == [('message', 'Grüße, 世界 🎈'), ('message', b'\xff\0'), ('message', ''), ('message', b'')]
 
-    def test_are_put_together_with_control_frames_between(self, chunks: Cut) -> None:
+    def test_are_joined_with_control_frames_between_their_fragments(self, chunks: Cut) -> None:
         driver, io = opened()
         for chunk in chunks(
                 sent(TEXT, b'a', fin=False) + sent(PING, b'1') + sent(CONTINUATION, b'', fin=False) + sent(PONG, b'2')
@@ -83,7 +84,7 @@ class TestMessages:
         (b'\xf5\x80\x80\x80', 1),
         (b'\xfe', 1),
         (b'\xff', 1),
-        (b'\xc3(', 2),                         # something else in the place of a continuation byte
+        (b'\xc3(', 2),  # another character in place of a continuation byte
         (b'\xe2\x82(', 3),
         (b'\xf0\x9f\x8e(', 4),
         ('κόσμε'.encode() + b'\xed\xa0\x80edited', 12),  # Autobahn's 6.3
@@ -116,13 +117,13 @@ class TestMessages:
             driver.parse(chunk)
         assert io.log == failure(1007, 'text is not UTF-8')
 
-    def test_start_afresh_after_each_other(self) -> None:
+    def test_do_not_affect_each_other(self) -> None:
         driver, io = opened(max_length=2, max_fragments=2)
         for _ in range(3):
             driver.parse(sent(TEXT, b'a', fin=False) + sent(CONTINUATION, b'b'))
         assert io.log == [('message', 'ab')] * 3
 
-    def test_that_a_listener_cannot_take_lose_nothing_behind_them(self) -> None:
+    def test_for_which_a_listener_raises_lose_no_bytes_after_them(self) -> None:
         driver, io = opened()
         faults = [ValueError('mine')]
 
@@ -136,7 +137,7 @@ class TestMessages:
         driver.parse(sent(TEXT, b'c')[4:])
         assert io.log == [('message', 'a'), ('message', 'b'), ('message', 'c')]
 
-    def test_let_pass_whatever_a_listener_raises(self) -> None:
+    def test_do_not_catch_the_exception_of_a_listener(self) -> None:
         def listener(data: str) -> None:
             raise ProtocolError('of another connection')
 
@@ -174,7 +175,7 @@ class TestBounds:
             driver.parse(chunk)
         assert io.log == failure(1009, 'message too big: 11 > 10')
 
-    def test_no_message_at_all_may_be_allowed(self) -> None:
+    def test_a_max_length_of_zero_is_possible(self) -> None:
         driver, io = opened(max_length=0)
         driver.parse(sent(TEXT) + sent(TEXT, b'x'))
         assert io.log == [('message', ''), *failure(1009, 'message too big: 1 > 0')]
@@ -221,13 +222,13 @@ class TestPings:
             driver.parse(chunk)
         assert io.log == [('write', frame(PONG, payload)), ('ping', payload)]
 
-    def test_are_answered_before_what_waits_with_one_pong_at_most(self) -> None:  # L7 S8
+    def test_are_answered_before_buffered_data_by_one_pong_at_most(self) -> None:  # L7 S8
         driver, io = opened(io=BufferedRecorder)
         driver.parse(sent(PING, b'1') + sent(PING, b'2'))
         assert [entry for entry in io.log if entry[0] != 'ping'] == [
             ('write_urgent', frame(PONG, b'1'), 'pong'), ('write_urgent', frame(PONG, b'2'), 'pong')]
 
-    def test_of_ours_go_before_what_waits_and_do_not_replace_each_other(self) -> None:  # L7
+    def test_of_ours_overtake_buffered_data_and_do_not_replace_each_other(self) -> None:  # L7
         driver, io = opened(io=BufferedRecorder)
         driver.ping('a')
         driver.ping('b')
@@ -239,13 +240,13 @@ class TestPings:
     @pytest.mark.parametrize(('message', 'payload'), [
         ('', b''), ('é', b'\xc3\xa9'), (b'\xff', b'\xff'), (bytearray(b'x'), b'x'), ('é' * 62, b'\xc3\xa9' * 62),
         (b'p' * 125, b'p' * 125)])
-    def test_take_text_or_bytes(self, message: Any, payload: bytes) -> None:
+    def test_accept_text_or_bytes(self, message: Any, payload: bytes) -> None:
         driver, io = opened()
         assert (driver.ping(message), driver.pong(message)) == (True, True)
         assert io.log == [('write', frame(PING, payload)), ('write', frame(PONG, payload))]
 
     @pytest.mark.parametrize('message', [5, [1, 2], None])
-    def test_take_nothing_else(self, message: Any) -> None:
+    def test_accept_nothing_else(self, message: Any) -> None:
         driver, io = opened()
         with pytest.raises(TypeError, match='message: '):
             driver.ping(message)
@@ -258,7 +259,7 @@ class TestPings:
         with pytest.raises(ValueError, match=f'^message: a control frame holds at most 125 bytes, not {length}$'):
             getattr(driver, command)(message)
 
-    def test_call_back_at_their_pong(self) -> None:
+    def test_call_their_callback_at_the_pong(self) -> None:
         driver, io = opened()
         calls: list[str] = []
         driver.ping('a', lambda: calls.append('a'))
@@ -272,7 +273,7 @@ class TestPings:
         assert calls == ['c', 'd']
         assert io.events == [('pong', name) for name in (b'x', b'b', b'c', b'a', b'd', b'd')]
 
-    def test_with_one_payload_call_back_in_their_order(self) -> None:
+    def test_with_equal_payloads_call_their_callbacks_in_order(self) -> None:
         driver, _ = opened()
         calls: list[int] = []
         for number in range(3):

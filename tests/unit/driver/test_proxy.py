@@ -1,4 +1,4 @@
-"""The request for a tunnel, and what becomes of each answer."""
+"""The request for a tunnel, and the reactions to the proxy's responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.recorder import Recorder
 
 
 def started(headers: Any = None) -> tuple[Proxy, Recorder]:
-    """A tunnel that was asked for, and its recorder with an empty log."""
+    """Return a tunnel that was requested, and its recorder with an empty log."""
     io = Recorder({})
     tunnel = Proxy(io, 'example.com:443', headers)
     io.watch(tunnel)
@@ -29,7 +29,7 @@ class TestRequest:
             ('write', b'CONNECT [::1]:80 HTTP/1.1\r\nHost: [::1]:80\r\nProxy-Authorization: Basic eA==\r\n\r\n')]
 
     @pytest.mark.parametrize('value', ['a\r\nB: c', 'a\n', 'a\0'])
-    def test_lets_nobody_out_of_his_line(self, value: str) -> None:  # S7
+    def test_refuses_headers_that_end_their_line(self, value: str) -> None:  # S7
         with pytest.raises(ValueError, match=r'^headers: '):
             started({'X': value})
 
@@ -47,7 +47,7 @@ class TestAnswer:
         assert io.log == [('connect',)]
 
     @pytest.mark.parametrize('interim', [1, 16])
-    def test_may_be_behind_interim_responses(
+    def test_may_follow_interim_responses(
         self, chunks: Cut, interim: int
     ) -> None:  # K9
         tunnel, io = started()
@@ -58,7 +58,7 @@ class TestAnswer:
             tunnel.parse(chunk)
         assert (io.log, tunnel.status, tunnel.headers) == ([('connect',)], 200, [('Via', 'x, y')])
 
-    def test_is_not_behind_any_number_of_them(self, chunks: Cut) -> None:  # S9
+    def test_may_not_follow_any_number_of_them(self, chunks: Cut) -> None:  # S9
         tunnel, io = started()
         for chunk in chunks(
             b'HTTP/1.1 100 Continue\r\n\r\n' * 17 + b'HTTP/1.1 200 Fine\r\n\r\n'
@@ -66,7 +66,7 @@ class TestAnswer:
             tunnel.parse(chunk)
         assert io.log == [('error', 'HandshakeError', 'more than 16 interim responses, the last with status 100')]
 
-    def test_may_have_the_first_bytes_of_the_server_behind_it(self) -> None:
+    def test_may_be_followed_by_the_first_bytes_of_the_server(self) -> None:
         tunnel, _ = started()
         tunnel.parse(b'HTTP/1.1 200 Fine\r\n\r\nearly')
         assert tunnel.rest == b'early'

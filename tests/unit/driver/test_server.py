@@ -1,4 +1,4 @@
-"""A raw TCP connection: the request cut anywhere, and then any of the versions behind it."""
+"""A raw TCP connection: the request cut anywhere, then each version of the protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HIXIE_76_HEAD = HIXIE_75_HEAD[:-2] + (
 
 
 def listening(io: type[Recorder] = Recorder, **options: Any) -> tuple[Any, Recorder]:
-    """A server's driver that has no request yet, and its recorder."""
+    """Return the driver of a server without a request, and its recorder."""
     recorder = io({})
     driver = server(recorder, **options)
     recorder.watch(driver)
@@ -32,13 +32,13 @@ def listening(io: type[Recorder] = Recorder, **options: Any) -> tuple[Any, Recor
 
 
 def refusal(status: str, text: str) -> bytes:
-    """A complete HTTP error."""
+    """Return a complete HTTP error."""
     return (f'HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n'
             f'Content-Length: {len(text) + 1}\r\nConnection: close\r\n\r\n{text}\n').encode()
 
 
 class TestConnecting:
-    def test_opens_by_itself_and_takes_what_follows_the_request(self, chunks: Cut) -> None:  # H4
+    def test_opens_by_itself_and_parses_the_bytes_after_the_request(self, chunks: Cut) -> None:  # H4
         driver, io = listening()
         for chunk in chunks(HYBI_HEAD + sent(TEXT, b'hi') + sent(PING)):
             driver.parse(chunk)
@@ -69,7 +69,7 @@ class TestConnecting:
         assert io.log == [('connect',), ('write', ACCEPTED), ('open',), ('message', 'hi')]
 
     @pytest.mark.parametrize('head', [HYBI_HEAD, HIXIE_75_HEAD])
-    def test_is_asked_for_by_the_host_of_an_absolute_target(
+    def test_uses_the_host_of_an_absolute_target(
         self, head: bytes
     ) -> None:  # RFC 9112, 3.2.2
         driver, io = listening()
@@ -109,12 +109,12 @@ class TestConnecting:
         )
 
     @pytest.mark.parametrize(('secure', 'location'), [(False, b'ws://example.com/demo'), (True, b'wss://example.com/demo')])
-    def test_is_told_whether_it_is_secure(self, secure: bool, location: bytes) -> None:
+    def test_its_location_is_secure_if_the_option_says_so(self, secure: bool, location: bytes) -> None:
         driver, io = listening(secure=secure)
         driver.parse(HIXIE_75_HEAD)
         assert b'WebSocket-Location: ' + location in io.written
 
-    def test_gives_its_options_to_the_version(self) -> None:
+    def test_passes_its_options_to_the_version(self) -> None:
         driver, io = listening(protocols=iter(['chat']), max_length=1, headers=[('X-Test', '1')])
         driver.parse(HYBI_HEAD.replace(b'\r\n\r\n', b'\r\nSec-WebSocket-Protocol: chat\r\n\r\n') + sent(TEXT, b'hi'))
         assert driver.protocol == 'chat'
@@ -162,14 +162,16 @@ class TestConnecting:
         (b'GET http:/// HTTP/1.1\r\nHost: h\r\n\r\n', '400 Bad Request', 'the Host header is missing'),
         (b'x' * 32768, '431 Request Header Fields Too Large', 'head is longer than 32768 bytes'),
     ])
-    def test_refuses_what_is_no_handshake(self, chunks: Cut, request_: bytes, status: str, text: str) -> None:  # S2 S9
+    def test_refuses_a_request_that_is_not_a_handshake(  # S2 S9
+        self, chunks: Cut, request_: bytes, status: str, text: str
+    ) -> None:
         driver, io = listening()
         for chunk in chunks(request_ + sent(TEXT, b'late')):
             driver.parse(chunk)
         assert io.written == refusal(status, text)
         assert io.events[-2:] == [('error', 'HandshakeError', text), ('close', 1006, text)]
 
-    def test_sends_afterwards_what_was_sent_before(self) -> None:
+    def test_sends_the_queued_messages_when_it_opens(self) -> None:
         driver, io = listening()
         assert [driver.text('a'), driver.binary(b'b'), driver.ping('c'), driver.pong(), driver.close(3000, 'd')] == [True] * 5
         assert io.log == []
@@ -206,7 +208,7 @@ class TestConnecting:
         driver, _ = listening()
         assert (driver.close(), driver.text('late'), driver.close()) == (True, False, False)
 
-    def test_fails_without_a_word(self) -> None:
+    def test_fails_without_writing(self) -> None:
         driver, io = listening()
         driver.fail(1011, 'no')
         driver.end()
@@ -245,7 +247,7 @@ class TestOpen:
         driver.end('reset')
         assert io.events[-1] == ('close', 1006, 'reset')
 
-    def test_answers_a_ping_before_what_waits(self) -> None:  # L7
+    def test_answers_a_ping_before_buffered_data(self) -> None:  # L7
         driver, io = listening(BufferedRecorder)
         driver.parse(HYBI_HEAD + sent(PING, b'p') + sent(CLOSE))
         assert io.log[3:] == [

@@ -1,4 +1,4 @@
-"""Text as UTF-8: what becomes of surrogates, everywhere that a driver is given text."""
+"""Text as UTF-8: the replacement of surrogates, wherever a driver gets text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.requests import HIXIE_75, HIXIE_76, HYBI
 from tests.support.vectors import CLOSE, PING, PONG, TEXT, frame
 from tests.unit.driver import test_client
 
-#: What JavaScript's String.prototype.toWellFormed() makes of each.
+#: With the result of JavaScript's String.prototype.toWellFormed().
 TEXTS = [
     ('', ''),
     ('ab', 'ab'),
@@ -57,7 +57,7 @@ def test_is_what_a_browser_sends(text: str) -> None:
 
 
 def deflating(threshold: int) -> tuple[Any, Recorder]:
-    """An open server's driver with an extension."""
+    """Return the open driver of a server with an extension."""
     environ = {**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': 'permessage-deflate'}
     return opened(environ, extensions=[PermessageDeflate(threshold=threshold)])
 
@@ -84,7 +84,7 @@ class TestServer:
         assert io.log == other.log
 
     @pytest.mark.parametrize('environ', [HYBI, HIXIE_75, HIXIE_76])
-    def test_sends_what_goes_to_many(self, environ: Any) -> None:
+    def test_sends_a_shared_message(self, environ: Any) -> None:
         driver, io = opened(environ)
         message = SharedMessage(LONE)
         assert (driver.send_shared(message), driver.text(LONE)) == (True, True)
@@ -105,7 +105,7 @@ class TestServer:
         driver.parse(sent(PONG, MENDED))
         assert called == [True]
 
-    def test_closes_for_a_reason(self) -> None:
+    def test_closes_with_a_reason(self) -> None:
         driver, io = opened()
         assert driver.close(1000, LONE) is True
         driver.parse(sent_close(1000))
@@ -114,7 +114,7 @@ class TestServer:
             ('close', 1000, MENDED.decode()),
         ]
 
-    def test_fails_for_a_reason(self) -> None:
+    def test_fails_with_a_reason(self) -> None:
         driver, io = opened()
         driver.fail(1011, LONE)
         assert io.log[0] == ('write', close_frame(1011, MENDED.decode()))
@@ -138,7 +138,7 @@ class TestClient:
 
 
 class TestControlFrames:
-    def test_have_room_for_as_many_bytes_as_are_sent(self) -> None:
+    def test_count_the_bytes_that_are_sent(self) -> None:
         lone = '\ud800' * 41
         check_close(1000, lone, server=True)
         assert close_payload(1000, lone)[2:] == '\ufffd'.encode() * 41
@@ -154,7 +154,7 @@ class TestControlFrames:
         ):
             control_payload(f'{lone}abc')
 
-    def test_are_cut_where_a_character_ends(self) -> None:
+    def test_cut_a_reason_where_a_character_ends(self) -> None:
         assert close_payload(1011, 'ab' + '\ud800' * 41)[2:] == b'ab' + '\ufffd'.encode() * 40
 
 

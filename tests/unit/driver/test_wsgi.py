@@ -1,4 +1,4 @@
-"""Which version a request speaks, and what every version asks of it."""
+"""The version of a request, and the checks that all versions share."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class TestVersion:
         (HIXIE_75, 'hixie-75'),
         ({}, 'hixie-75'),
     ])
-    def test_is_known_by_the_headers(self, environ: dict[str, str], version: str) -> None:
+    def test_is_chosen_by_the_headers(self, environ: dict[str, str], version: str) -> None:
         assert connecting(environ)[0].version == version
 
     @every_version
-    def test_is_given_the_options_that_it_has(self, environ: dict[str, str]) -> None:
+    def test_gets_the_options_that_it_has(self, environ: dict[str, str]) -> None:
         driver, _ = connecting(environ, protocols=['chat'], headers=[], max_length=10, max_fragments=3, extensions=())
         assert (driver.max_length, getattr(driver, 'max_fragments', 3)) == (10, 3)
 
@@ -112,7 +112,7 @@ class TestIsWebsocket:
 
 
 class TestDriver:
-    """The base by itself has no version, and so no bytes to write."""
+    """The base class, which implements no version, and writes nothing."""
 
     @pytest.mark.parametrize(('state', 'command'), [
         (CONNECTING, lambda driver: driver.start()),

@@ -1,4 +1,4 @@
-"""The grammar of Sec-WebSocket-Extensions, RFC 6455 section 9.1, both ways."""
+"""The grammar of Sec-WebSocket-Extensions, RFC 6455 section 9.1, in both directions."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ class TestParse:
 
     @pytest.mark.parametrize('header', [
         'a,' * 99 + 'a', 'a, ,' * 99 + 'a', 'a' + ';x' * 99, 'a;x=1,' * 49 + 'a;x="2"'])
-    def test_has_a_hundred_parts_at_most(self, header: str) -> None:  # S6
+    def test_accepts_a_hundred_parts_at_most(self, header: str) -> None:  # S6
         parse_extensions(header)
         with pytest.raises(ValueError, match='^more than 100 extensions and parameters in the Sec-WebSocket-Ext'):
             parse_extensions(f'{header};y')
 
-    def test_takes_as_long_with_blanks_around_as_without(self, cost: Cost) -> None:  # S6
+    def test_takes_no_longer_with_blanks_around_it(self, cost: Cost) -> None:  # S6
         header = 'a' * 131072
         assert cost(lambda: parse_extensions(f' {header} ')) < 3 * cost(lambda: parse_extensions(header))
 
@@ -126,5 +126,5 @@ class TestSerialize:
         st.just(True) | st.text(TCHAR, max_size=5)
         | st.text(st.characters(max_codepoint=255, exclude_characters='\n'), max_size=9)
         | st.lists(st.just(True) | st.text(TCHAR, max_size=5), min_size=2, max_size=3), max_size=4))
-    def test_writes_what_reads_back(self, parameters: dict[str, Any]) -> None:
+    def test_writes_a_header_that_parses_back(self, parameters: dict[str, Any]) -> None:
         assert parse_extensions(serialize_extension('a', parameters)) == [('a', parameters)]

@@ -1,4 +1,4 @@
-"""permessage-deflate: its options, its negotiation at both ends, and what it makes of messages (RFC 7692)."""
+"""permessage-deflate (RFC 7692): its options, its negotiation, and its messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from faye_websocket.errors import InvalidData, MessageTooBig
 from faye_websocket.extensions import Message, PermessageDeflate, Pipeline
 from tests.support.vectors import RSV1
 
-#: What browsers offer.
+#: The offers of browsers.
 CHROMIUM = 'permessage-deflate; client_max_window_bits'
 FIREFOX = SAFARI = 'permessage-deflate'
 OLD_SAFARI = 'x-webkit-deflate-frame'
@@ -26,25 +26,25 @@ TEXT = b'{"id": 1, "name": "somebody", "tags": ["a", "b"]}' * 40
 
 
 def answer(offer: str, **options: Any) -> str:
-    """What a server answers to an offer."""
+    """Return the response of a server to an offer."""
     return Pipeline([PermessageDeflate(**options)]).generate_response(offer)
 
 
 def server(offer: str = NAME, **options: Any) -> Pipeline:
-    """A server's end, which agrees."""
+    """Return the pipeline of a server that has agreed."""
     pipeline = Pipeline([PermessageDeflate(threshold=0, **options)])
     assert pipeline.generate_response(offer)
     return pipeline
 
 
 def offering(**options: Any) -> tuple[str, Pipeline]:
-    """An offer, and the client's end that makes it."""
+    """Return an offer, and the pipeline of the client that makes it."""
     pipeline = Pipeline([PermessageDeflate(**{'threshold': 0, **options})])
     return pipeline.generate_offer(), pipeline
 
 
 def client(answer: str = NAME, **options: Any) -> Pipeline:
-    """A client's end, which agrees."""
+    """Return the pipeline of a client that has agreed."""
     _, pipeline = offering(**options)
     pipeline.activate(answer)
     return pipeline
@@ -82,24 +82,24 @@ class TestOptions:
             PermessageDeflate(**options)
         assert str(caught.value) == text
 
-    def test_are_named(self) -> None:
+    def test_must_be_named(self) -> None:
         with pytest.raises(TypeError):
             PermessageDeflate(True)  # type: ignore[misc]
 
-    def test_are_shown(self) -> None:
+    def test_are_in_its_repr(self) -> None:
         assert repr(PermessageDeflate(level=1)) == '<PermessageDeflate level=1 mem_level=8 threshold=128>'
 
 
 class TestServer:
     @pytest.mark.parametrize(('offer', 'options', 'response'), [
-        # what browsers offer
+        # the offers of browsers
         (CHROMIUM, {}, NAME),
         (FIREFOX, {}, NAME),
         (SAFARI, {}, NAME),
         (OLD_SAFARI, {}, ''),
         (f'{OLD_SAFARI}, {NAME}', {}, NAME),
         ('', {}, ''),
-        # each parameter, asked for by the client
+        # each parameter, requested by the client
         (f'{NAME}; server_no_context_takeover', {}, f'{NAME}; server_no_context_takeover'),
         (f'{NAME}; client_no_context_takeover', {}, f'{NAME}; client_no_context_takeover'),
         (f'{NAME}; server_max_window_bits=10', {}, f'{NAME}; server_max_window_bits=10'),
@@ -108,13 +108,14 @@ class TestServer:
         (f'{NAME}; server_max_window_bits=15', {}, f'{NAME}; server_max_window_bits=15'),
         (f'{NAME}; client_max_window_bits=10', {}, f'{NAME}; client_max_window_bits=10'),
         (f'{NAME}; client_max_window_bits=8', {}, f'{NAME}; client_max_window_bits=8'),
-        # and by the server; the response to an offer without client_max_window_bits must not have it
+        # and by the server; the response to an offer without client_max_window_bits
+        # must not have it
         (FIREFOX, {'no_context_takeover': True}, f'{NAME}; server_no_context_takeover'),
         (FIREFOX, {'request_no_context_takeover': True}, f'{NAME}; client_no_context_takeover'),
         (FIREFOX, {'max_window_bits': 10}, f'{NAME}; server_max_window_bits=10'),
         (FIREFOX, {'request_max_window_bits': 10}, NAME),
         (CHROMIUM, {'request_max_window_bits': 10}, f'{NAME}; client_max_window_bits=10'),
-        # and by both: the smaller one
+        # and by both: the smaller one is used
         (f'{NAME}; server_max_window_bits=10', {'max_window_bits': 12}, f'{NAME}; server_max_window_bits=10'),
         (f'{NAME}; server_max_window_bits=12', {'max_window_bits': 10}, f'{NAME}; server_max_window_bits=10'),
         (f'{NAME}; client_max_window_bits=10', {'request_max_window_bits': 12}, f'{NAME}; client_max_window_bits=10'),
@@ -138,7 +139,7 @@ class TestServer:
         'server_no_context_takeover; server_no_context_takeover',
         'unknown', 'unknown=1', 'Server_no_context_takeover', 'server_no_context_takeover; unknown',
     ])
-    def test_declines_what_it_does_not_understand(self, parameters: str) -> None:  # D2
+    def test_declines_offers_that_it_does_not_understand(self, parameters: str) -> None:  # D2
         try:
             assert answer(f'{NAME}; {parameters}') == ''
         except ValueError as error:
@@ -216,7 +217,10 @@ class TestClient:
 
 @pytest.mark.parametrize('end', [server, client])
 class TestExamplesOfTheStandard:
-    """RFC 7692 section 7.2.3: byte for byte, what comes and, where zlib makes the same, what goes."""
+    """The examples of RFC 7692 section 7.2.3, byte for byte.
+
+    They are inflated, and compressed where zlib makes equal bytes.
+    """
 
     def test_a_compressed_message(self, end: Any) -> None:
         assert outgoing(end(), b'Hello').data == HELLO
@@ -243,7 +247,7 @@ class TestExamplesOfTheStandard:
     def test_a_final_block(self, end: Any, parameters: str) -> None:
         receiver = end(NAME + parameters)
         final = bytes.fromhex('f348cdc9c9070000')
-        # The octet behind the final block may be missing, too.
+        # The byte after the final block may be missing, too.
         assert [incoming(receiver, wire) for wire in (final, HELLO, final[:-1], final, HELLO)] == [b'Hello'] * 5
 
     def test_two_blocks_in_one_message(self, end: Any) -> None:
@@ -256,18 +260,18 @@ class TestExamplesOfTheStandard:
             message = outgoing(pipeline, b'')
             assert (message.data, message.rsv) == (b'\x00', RSV1)
             assert incoming(pipeline, b'\x00') == b''
-            # What zlib makes of nothing at a stream's beginning.
+            # zlib's output for no data at the beginning of a stream.
             assert incoming(pipeline, b'\x02\x00') == b''
         assert incoming(pipeline, outgoing(pipeline, b'Hello').data) == b'Hello'
 
 
 class TestMessages:
-    def test_below_the_threshold_go_as_they_are(self) -> None:  # D5
+    def test_below_the_threshold_are_sent_uncompressed(self) -> None:  # D5
         pipeline = client(threshold=5)
         for data, rsv in ((b'1234', 0), (b'12345', RSV1), (b'', 0)):
             assert outgoing(pipeline, data).rsv == rsv
 
-    def test_that_are_not_compressed_come_as_they_are(self) -> None:
+    def test_that_are_not_compressed_are_received_unchanged(self) -> None:
         pipeline = server()
         assert incoming(pipeline, HELLO, rsv=0) == HELLO
         assert incoming(pipeline, HELLO) == b'Hello'
@@ -281,7 +285,7 @@ class TestMessages:
         pipeline.close()
         assert (session._deflater, session._inflater) == (None, None)
 
-    def test_leave_nothing_behind_without_context_takeover(self) -> None:  # D4
+    def test_leave_no_zlib_objects_without_context_takeover(self) -> None:  # D4
         pipeline = server(f'{NAME}; server_no_context_takeover; client_no_context_takeover')
         [session] = pipeline._sessions
         incoming(pipeline, outgoing(pipeline, b'Hello').data)
@@ -308,7 +312,7 @@ class TestMessages:
     def test_stay_within_the_window_agreed_on(self, bits: int, context: bool) -> None:
         offer = f'{NAME}; server_max_window_bits={bits}' + ('' if context else '; server_no_context_takeover')
         pipeline = server(offer)
-        # Octet by octet, zlib's inflater has nothing but its window to look back to.
+        # Byte by byte, zlib's inflater has nothing but its window to look back to.
         inflater = zlib.decompressobj(wbits=-bits)
         pattern = bytes(range(200)) * 200 + bytes(1000) + TEXT * 9
         for data in (pattern, pattern):
@@ -318,7 +322,7 @@ class TestMessages:
                 wire = inflater.unconsumed_tail
             assert message == data
 
-    def test_make_one_key_for_those_that_make_the_same(self) -> None:
+    def test_have_equal_keys_on_sessions_that_make_equal_bytes(self) -> None:
         bare = f'{NAME}; server_no_context_takeover'
         keys = [pipeline.broadcast_key for pipeline in (
             server(bare), server(no_context_takeover=True), server(f'{bare}; client_no_context_takeover'),
@@ -331,28 +335,28 @@ class TestMessages:
 
 
 class TestIncoming:
-    """What is wrong with what comes."""
+    """Faults in incoming messages."""
 
     @pytest.mark.parametrize('parameters', ['', '; server_no_context_takeover; client_no_context_takeover'])
     @pytest.mark.parametrize('wire', [b'', b'\xff', b'\x07', HELLO[:3] + b'\xff' * 3, b'\x00' * 5, b'\x03\x00' * 65])
-    def test_is_told(self, parameters: str, wire: bytes) -> None:
+    def test_is_reported(self, parameters: str, wire: bytes) -> None:
         pipeline = server(NAME + parameters)
         with pytest.raises(InvalidData, match='^message cannot be inflated: '):
             incoming(pipeline, wire)
             incoming(pipeline, HELLO)
 
-    def test_is_told_at_once_for_a_message_that_is_cut_off(self) -> None:
+    def test_is_reported_at_once_for_a_message_that_is_cut_off(self) -> None:
         pipeline = server(f'{NAME}; client_no_context_takeover')
         with pytest.raises(InvalidData, match='^message cannot be inflated: it is incomplete$'):
             incoming(pipeline, b'\x00\x10\x00\xef\xffHe')
 
-    def test_may_be_many_final_blocks_but_not_any_number(self) -> None:
+    def test_may_have_many_final_blocks_but_not_any_number(self) -> None:
         assert incoming(server(), b'\x03\x00' * 64 + b'\x00') == b''
         with pytest.raises(InvalidData, match='^message cannot be inflated: more than 64 final blocks$'):
             incoming(server(), b'\x03\x00' * 65 + b'\x00')
 
     @pytest.mark.parametrize('size', [1, 127, 2**16, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
-    def test_is_as_long_as_it_may_be(self, size: int) -> None:  # D1
+    def test_may_inflate_to_the_limit_and_not_beyond(self, size: int) -> None:  # D1
         for data in (bytes(size), (TEXT * (size // len(TEXT) + 1))[:size]):
             wire = outgoing(client(), data).data
             assert incoming(server(), wire, size) == data
@@ -360,7 +364,7 @@ class TestIncoming:
                 incoming(server(), wire, size - 1)
 
     @pytest.mark.parametrize('size', [2**16 - 1, 2**16, 2**16 + 1, 2**18])
-    def test_is_put_together_from_pieces(self, size: int) -> None:  # D1
+    def test_is_joined_from_pieces(self, size: int) -> None:  # D1
         data = random.Random(size).randbytes(size)
         wires = [outgoing(client(level=level), data).data for level in (0, -1)]
         for wire in (*wires, wires[0][:size]):
@@ -370,8 +374,8 @@ class TestIncoming:
     def test_may_have_a_block_that_begins_like_the_tail(
         self, parameters: str
     ) -> None:  # RFC 7692, 7.2.3.4
-        # A final block up to four octets before the end of a piece, whose rest is then
-        # the tail's: a block's head.
+        # A final block that ends up to four bytes before the end of a piece. The rest
+        # of the piece looks like the tail, and is the head of a block.
         data = stored(bytes(65527), final=True) + stored(b'x' * 0xFF00) + b'\x00'
         assert data[65532:65536] == b'\x00\x00\xff\xff'
         assert incoming(server(NAME + parameters), data) == bytes(65527) + b'x' * 0xFF00
@@ -402,14 +406,14 @@ class TestIncoming:
             if wire is not data or final:
                 assert incoming(server(), wire) == bytes(sum(sizes)) + rest
 
-    def test_is_bounded_by_any_number(self) -> None:  # D1
+    def test_the_limit_may_be_any_number(self) -> None:  # D1
         for limit in (5, 5.0, 5.5, float('inf')):
             assert incoming(server(), HELLO, limit) == b'Hello'  # type: ignore[arg-type]
         for limit in (4, 4.0, 4.5):
             with pytest.raises(MessageTooBig, match=f'^message too big: more than {limit} bytes when inflated$'):
                 incoming(server(), HELLO, limit)  # type: ignore[arg-type]
 
-    def test_may_be_empty_only(self) -> None:
+    def test_must_be_empty_if_the_limit_is_zero(self) -> None:
         assert incoming(server(), b'\x00', 0) == b''
         with pytest.raises(MessageTooBig):
             incoming(server(), HELLO, 0)
@@ -425,7 +429,7 @@ class TestIncoming:
 
 
 def stored(data: bytes, final: bool = False) -> bytes:
-    """One block of DEFLATE that is not compressed (RFC 1951, 3.2.4)."""
+    """Return one block of DEFLATE that is not compressed (RFC 1951, 3.2.4)."""
     return bytes((final,)) + len(data).to_bytes(2, 'little') + (len(data) ^ 0xFFFF).to_bytes(2, 'little') + data
 
 
@@ -437,7 +441,7 @@ messages = st.lists(st.binary(max_size=60) | st.builds(bytes.__mul__, st.binary(
 
 
 def joined(options: dict[str, Any], others: dict[str, Any]) -> tuple[Pipeline, Pipeline]:
-    """A client and a server with these options, that have agreed."""
+    """Return the pipelines of a client and a server that have agreed."""
     offer, one = offering(**options)
     two = Pipeline([PermessageDeflate(**others)])
     one.activate(two.generate_response(offer))
@@ -447,7 +451,7 @@ def joined(options: dict[str, Any], others: dict[str, Any]) -> tuple[Pipeline, P
 
 class TestAnything:
     @given(parameters, parameters, messages, messages)
-    def test_comes_out_as_it_went_in(
+    def test_is_inflated_to_the_original(
             self, options: dict[str, Any], others: dict[str, Any], there: list[bytes], back: list[bytes]) -> None:
         one, two = joined(options, others)
         for sender, receiver, sent in ((one, two, there), (two, one, back)):
@@ -457,7 +461,7 @@ class TestAnything:
                 assert receiver.process_incoming_message(message).data == data
 
     @given(parameters, messages, st.randoms(use_true_random=False))
-    def test_broken_raises_what_is_documented(self, options: dict[str, Any], sent: list[bytes], random: Any) -> None:
+    def test_broken_raises_a_documented_error(self, options: dict[str, Any], sent: list[bytes], random: Any) -> None:
         one, two = joined(options, {})
         for data in sent:
             wire = bytearray(outgoing(one, data).data) or bytearray(1)

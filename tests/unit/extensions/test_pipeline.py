@@ -1,4 +1,4 @@
-"""Extensions of one connection: which are agreed on, and the order in which messages go through them."""
+"""The extensions of one connection: their negotiation, and the order of their work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from tests.support.vectors import RSV1, RSV2, RSV3
 
 
 class Suffix:
-    """An extension whose name goes to the end of every message, and is taken off again; it is its own session."""
+    """An extension that appends its name to every message, and removes it again.
+
+    It is its own session.
+    """
 
     def __init__(self, name: str, rsv: int = 0, response: Any = {}, offer: Any = {}) -> None:  # noqa: B006
         self.name, self.response, self.offer = name, response, offer
@@ -48,7 +51,7 @@ class Suffix:
 
 
 class Faulty(Suffix):
-    """One that raises, in the methods named."""
+    """An extension that raises in the named methods."""
 
     def __init__(self, *methods: str, error: Exception | None = None) -> None:
         super().__init__('faulty')
@@ -61,14 +64,14 @@ class Faulty(Suffix):
 
 
 def negotiated(offers: str, *extensions: Suffix) -> Pipeline:
-    """A server's pipeline after a client's offers."""
+    """Return the pipeline of a server after a client's offers."""
     pipeline = Pipeline(extensions)
     assert pipeline.generate_response(offers) == pipeline.header
     return pipeline
 
 
 def activated(answer: str, *extensions: Suffix) -> Pipeline:
-    """A client's pipeline after a server's answer."""
+    """Return the pipeline of a client after a server's response."""
     pipeline = Pipeline(extensions)
     pipeline.generate_offer()
     pipeline.activate(answer)
@@ -77,26 +80,26 @@ def activated(answer: str, *extensions: Suffix) -> Pipeline:
 
 class TestOption:
     @pytest.mark.parametrize('extensions', [[object()], 'deflate', [Suffix], [None]])
-    def test_takes_extensions_only(self, extensions: Any) -> None:
+    def test_accepts_extensions_only(self, extensions: Any) -> None:
         with pytest.raises(TypeError, match='^extensions: expected objects such as PermessageDeflate'):
             Pipeline(extensions)
 
-    def test_takes_names_that_can_be_sent(self) -> None:
+    def test_accepts_names_that_can_be_sent(self) -> None:
         with pytest.raises(ValueError, match="^extensions: 'a b' is not a valid name$"):
             Pipeline([Suffix('a b')])
 
-    def test_takes_each_name_once(self) -> None:
+    def test_accepts_each_name_once(self) -> None:
         with pytest.raises(ValueError, match='^extensions: a is given more than once$'):
             Pipeline([Suffix('a'), Suffix('a')])
 
 
 class TestServer:
-    def test_shows_an_extension_all_of_its_offers(self) -> None:
+    def test_passes_an_extension_all_of_its_offers(self) -> None:
         a, b = Suffix('a'), Suffix('b')
         pipeline = negotiated('b; x=1, a, b', a, b)
         assert (a.log, b.log, pipeline.header) == ([[{}]], [[{'x': '1'}, {}]], 'a, b')
 
-    def test_leaves_out_what_is_not_offered_or_declined(self) -> None:
+    def test_leaves_out_extensions_not_offered_or_declined(self) -> None:
         a, b, c = Suffix('a'), Suffix('b', RSV1, response=None), Suffix('c', RSV1, response={'x': True})
         pipeline = negotiated('b, c, d', a, b, c)
         assert (a.log, pipeline.header, pipeline.reserved) == ([], 'c; x', RSV1)
@@ -106,13 +109,13 @@ class TestServer:
         pipeline = negotiated('c, b, a', first, second, third)
         assert (second.log, pipeline.header, pipeline.reserved) == ([], 'a, c', RSV1 | RSV2 | RSV3)
 
-    def test_may_come_to_nothing(self) -> None:
+    def test_may_agree_on_nothing(self) -> None:
         pipeline = negotiated('', Suffix('a'))
         assert (pipeline.header, pipeline.reserved) == ('', 0)
         message = Message(1, b'hi', 0)
         assert pipeline.process_outgoing_message(message) is pipeline.process_incoming_message(message) is message
 
-    def test_says_what_is_malformed(self) -> None:
+    def test_raises_for_a_malformed_offer(self) -> None:
         with pytest.raises(ValueError, match='^malformed Sec-WebSocket-Extensions header at character 0$'):
             negotiated(';')
 
@@ -121,10 +124,10 @@ class TestServer:
         pipeline = negotiated('faulty, a', Faulty(method), Suffix('a'))
         assert (pipeline.header, caplog.messages) == ('a', ['the extension faulty failed to negotiate'])
 
-    def test_holds_one_header_for_all_that_agree_on_the_same(self) -> None:  # P4
+    def test_shares_one_header_between_equal_agreements(self) -> None:  # P4
         assert negotiated('a, b', Suffix('a'), Suffix('b')).header is negotiated('a, b', Suffix('a'), Suffix('b')).header
 
-    def test_holds_no_long_header_of_a_connection_that_is_gone(self) -> None:  # S4, O6
+    def test_does_not_keep_a_long_header_after_the_connection(self) -> None:  # S4, O6
         before = pipeline._shared.cache_info()
         for length, misses in ((254, 1), (255, 1)):
             assert len(negotiated('a', Suffix('a', response={'x' * (length - 1): True})).header) == length + 2
@@ -141,7 +144,7 @@ class TestClient:
     def test_offers_nothing_without_extensions(self) -> None:
         assert Pipeline([]).generate_offer() == ''
 
-    def test_agrees_on_what_the_server_answers_in_its_order(self) -> None:
+    def test_agrees_on_the_servers_extensions_in_its_order(self) -> None:
         a, b, c = Suffix('a', RSV1), Suffix('b', RSV1), Suffix('c', RSV2)
         pipeline = activated('c; x=1, b', a, b, c)
         assert (a.log, b.log, c.log) == ([], [{}], [{'x': '1'}])
@@ -149,7 +152,7 @@ class TestClient:
         assert pipeline.process_outgoing_message(Message(1, b'-', 0)).data == b'-cb'
 
     @pytest.mark.parametrize('answer', ['', ' '])
-    def test_takes_no_for_an_answer(self, answer: str) -> None:
+    def test_accepts_a_response_without_extensions(self, answer: str) -> None:
         pipeline = activated(answer, Suffix('a', RSV1))
         assert (pipeline.header, pipeline.reserved) == ('', 0)
 
@@ -162,7 +165,7 @@ class TestClient:
         ('c; bad', 'the parameters of c do not match the offer'),
         (';', 'malformed Sec-WebSocket-Extensions header at character 0'),
     ])
-    def test_says_what_is_wrong_with_an_answer(self, answer: str, text: str) -> None:
+    def test_raises_for_a_response_that_does_not_match_the_offer(self, answer: str, text: str) -> None:
         with pytest.raises(ValueError, match=f'^{text}$'):
             activated(answer, Suffix('a', RSV1), Suffix('b', RSV1), Suffix('c'), Suffix('n', offer=None))
 
@@ -171,20 +174,20 @@ class TestClient:
         assert Pipeline([Faulty(method), Suffix('a')]).generate_offer() == 'a'
         assert caplog.messages == ['the extension faulty failed to make an offer']
 
-    def test_refuses_an_answer_that_an_extension_fails_on(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_refuses_a_response_on_which_an_extension_raises(self, caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(ValueError, match='^the parameters of faulty do not match the offer$'):
             activated('faulty', Faulty('activate'))
         assert caplog.messages == ['the extension faulty failed to activate']
 
 
 class TestMessages:
-    def test_go_out_through_the_first_one_first_and_come_in_the_other_way(self) -> None:
+    def test_pass_the_extensions_in_order_and_back_in_reverse(self) -> None:
         pipeline = negotiated('a, b', Suffix('a'), Suffix('b'))
         message = pipeline.process_outgoing_message(Message(2, b'-', 0))
         assert message.data == b'-ab'
         assert pipeline.process_incoming_message(message).data == b'-'
 
-    def test_go_through_nothing_once_it_is_closed(self) -> None:
+    def test_pass_no_extension_once_it_is_closed(self) -> None:
         extension = Suffix('a')
         pipeline = negotiated('a', extension)
         pipeline.close()
@@ -195,7 +198,7 @@ class TestMessages:
     @pytest.mark.parametrize(('direction', 'text'), [
         ('incoming', 'an extension failed to process an incoming message'),
         ('outgoing', 'an extension failed to process an outgoing message')])
-    def test_that_an_extension_fails_on_are_a_failure_of_ours(
+    def test_on_which_an_extension_raises_are_its_failure(
             self, direction: str, text: str, caplog: pytest.LogCaptureFixture) -> None:
         method = f'process_{direction}_message'
         pipeline = negotiated('faulty', Faulty(method))
@@ -205,26 +208,26 @@ class TestMessages:
 
     @pytest.mark.parametrize('direction', ['incoming', 'outgoing'])
     @pytest.mark.parametrize('answer', [None, 'text', Message(1, 'text', 0)])  # type: ignore[arg-type]
-    def test_that_an_extension_makes_something_else_of_are_so_too(self, direction: str, answer: Any) -> None:
+    def test_that_an_extension_replaces_by_something_else_are_its_failure(self, direction: str, answer: Any) -> None:
         method, extension = f'process_{direction}_message', Suffix('a')
         setattr(extension, method, lambda message: answer)
         with pytest.raises(ExtensionFailure):
             getattr(negotiated('a', extension), method)(Message(1, b'-', 0))
 
     @pytest.mark.parametrize('error', [InvalidData('x'), MessageTooBig('y')])
-    def test_that_the_peer_got_wrong_are_its_fault(self, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def test_with_a_fault_of_the_peer_raise_its_error(self, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
         pipeline = negotiated('faulty', Faulty('process_incoming_message', error=error))
         with pytest.raises(type(error)):
             pipeline.process_incoming_message(Message(1, b'-', 0))
         assert caplog.messages == []
 
-    def test_end_with_the_connection_even_if_an_extension_fails_to(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_end_with_the_connection_even_if_an_extension_raises(self, caplog: pytest.LogCaptureFixture) -> None:
         after = Suffix('a')
         negotiated('faulty, a', Faulty('close'), after).close()
         assert (after.log[-1], caplog.record_tuples) == (
             'closed', [('faye_websocket', logging.ERROR, 'an extension failed to close')])
 
-    def test_are_the_same_for_all_with_one_key(self) -> None:
+    def test_have_a_key_if_all_extensions_have_one(self) -> None:
         keyed, other = Suffix('a'), Suffix('b')
         keyed.broadcast_key = 'key'  # type: ignore[attr-defined]
         assert negotiated('a', keyed).broadcast_key == ('key',)

@@ -1,4 +1,6 @@
-"""HTTP/1.1 heads: what a peer may send, up to which size, and what a caller may hand in."""
+"""HTTP/1.1 heads: the heads that a peer may send, their limits, and the caller's
+headers.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +28,19 @@ from tests.conftest import AssertLinear, Cut
 
 
 def parsed(head: bytes) -> RequestParser:
-    """A request's parser that was given this head."""
+    """Return a request parser that has parsed this head."""
     parser = RequestParser()
     assert parser.parse(head) is True
     return parser
 
 
 def request(*headers: str, line: str = 'GET / HTTP/1.1') -> bytes:
-    """A request with these header lines."""
+    """Return a request with these header lines."""
     return '\r\n'.join((line, *headers, '', '')).encode('latin-1')
 
 
 def refused(head: bytes, cut: Cut = lambda data: [data]) -> tuple[str, str]:
-    """The status and the text of the refusal of this head."""
+    """Return the status and the text of the refusal of this head."""
     parser = RequestParser()
     with pytest.raises(HandshakeError) as raised:
         for chunk in cut(head):
@@ -49,7 +51,7 @@ def refused(head: bytes, cut: Cut = lambda data: [data]) -> tuple[str, str]:
 
 
 class TestHeadParser:
-    def test_takes_a_head_apart(self, chunks: Cut) -> None:
+    def test_parses_a_head(self, chunks: Cut) -> None:
         parser = HeadParser()
         head, rest = b'HTTP/1.1 200 OK\r\nA: 1\r\nB:\r\nA: \t 2, 3 \t\r\nC: caf\xe9\r\n\r\n', b'body\r\n\r\n'
         pieces = chunks(head + rest)
@@ -67,7 +69,7 @@ class TestHeadParser:
         assert (parser.start_line, parser.headers) == ('HELLO', [])
 
     @pytest.mark.parametrize('length', [MAX_HEAD - 1, MAX_HEAD])
-    def test_takes_a_head_of_up_to_32_kib(self, chunks: Cut, length: int) -> None:  # S9
+    def test_accepts_a_head_of_up_to_32_kib(self, chunks: Cut, length: int) -> None:  # S9
         head = request(f'A: {"x" * (length - 23)}')
         assert len(head) == length
         parser = HeadParser()
@@ -79,7 +81,7 @@ class TestHeadParser:
         assert refused(head, chunks) == ('431 Request Header Fields Too Large', 'head is longer than 32768 bytes')
 
     @pytest.mark.parametrize('count', [MAX_HEADERS - 1, MAX_HEADERS])
-    def test_takes_up_to_100_headers(self, count: int) -> None:  # S9
+    def test_accepts_up_to_100_headers(self, count: int) -> None:  # S9
         assert len(parsed(request(*['A: 1'] * count)).headers) == count
 
     def test_refuses_one_header_more(self) -> None:  # S9
@@ -87,7 +89,7 @@ class TestHeadParser:
 
     @pytest.mark.parametrize('parser', [HeadParser, RequestParser])
     @pytest.mark.parametrize('line', ['B: 1\r\n 2', 'B: 1\r\n\t'])
-    def test_refuses_folded_lines_but_of_responses(
+    def test_refuses_folded_lines_except_in_responses(
         self, parser: type[HeadParser], line: str
     ) -> None:  # RFC 9112, 5.2
         with pytest.raises(HandshakeError, match='^malformed header line '):
@@ -146,7 +148,7 @@ class TestRequestParser:
         ].count(True) >= 1
         assert (parser.start_line, parser.headers) == ('GET / HTTP/1.1', [('Host', 'h')])
 
-    def test_counts_them_to_the_head(self, chunks: Cut) -> None:  # S9
+    def test_counts_empty_lines_as_a_part_of_the_head(self, chunks: Cut) -> None:  # S9
         assert refused(b'\r\n' * (MAX_HEAD // 2), chunks)[1] == 'head is longer than 32768 bytes'
 
     @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ class TestRequestParser:
             ('//shop.example/', 'h', '//shop.example/', ''),
         ],
     )
-    def test_takes_the_host_of_an_absolute_target(
+    def test_uses_the_host_of_an_absolute_target(
         self, target: str, host: str, path: str, query: str
     ) -> None:
         environ = parsed(request('Host: h', line=f'GET {target} HTTP/1.1')).environ()
@@ -172,7 +174,7 @@ class TestRequestParser:
     @pytest.mark.parametrize(
         'headers', [[], ['Host: a/b?c#d'], ['Host: a', 'Host: b'], ['Host:']]
     )
-    def test_leaves_a_host_that_must_be_refused(
+    def test_keeps_a_host_that_must_be_refused(
         self, headers: list[str]
     ) -> None:  # RFC 9112, 3.2
         environ = parsed(
@@ -180,7 +182,7 @@ class TestRequestParser:
         ).environ()
         assert environ.get('HTTP_HOST') == (', '.join(line[6:] for line in headers) if headers else None)
 
-    def test_joins_what_is_repeated(self) -> None:
+    def test_joins_repeated_headers(self) -> None:
         environ = parsed(request('Connection: keep-alive', 'connection: Upgrade')).environ()
         assert environ['HTTP_CONNECTION'] == 'keep-alive, Upgrade'
 
@@ -189,11 +191,11 @@ class TestRequestParser:
         assert {name for name in environ if name.startswith('HTTP_')} == {'HTTP_HOST'}
 
     @pytest.mark.parametrize(('secure', 'scheme'), [(False, 'http'), (True, 'https')])
-    def test_is_told_the_scheme(self, secure: bool, scheme: str) -> None:
+    def test_its_scheme_is_that_of_the_connection(self, secure: bool, scheme: str) -> None:
         assert parsed(request()).environ(secure=secure)['wsgi.url_scheme'] == scheme
 
     @pytest.mark.parametrize('line', ['POST / HTTP/1.0', 'OPTIONS * HTTP/1.1', 'GET //?? HTTP/2.0'])
-    def test_leaves_it_to_others_to_judge_the_request(self, line: str) -> None:
+    def test_does_not_check_the_method_or_the_version(self, line: str) -> None:
         method, _, version = line.split()
         environ = parsed(request(line=line)).environ()
         assert (environ['REQUEST_METHOD'], environ['SERVER_PROTOCOL']) == (method, version)
@@ -209,7 +211,7 @@ class TestResponseParser:
     @pytest.mark.parametrize(('line', 'status', 'reason'), [
         ('HTTP/1.1 101 Switching Protocols', 101, 'Switching Protocols'), ('HTTP/1.0 200 OK', 200, 'OK'),
         ('HTTP/1.1 404', 404, ''), ('HTTP/1.1 404 ', 404, ''), ('HTTP/1.1 500 caf\xe9', 500, 'caf\xe9')])
-    def test_knows_status_and_reason(self, chunks: Cut, line: str, status: int, reason: str) -> None:
+    def test_parses_status_and_reason(self, chunks: Cut, line: str, status: int, reason: str) -> None:
         parser = ResponseParser()
         assert (parser.status, parser.reason) == (0, '')
         assert [parser.parse(chunk) for chunk in chunks(request('A: 1', line=line)) if chunk][-1] is True
@@ -218,7 +220,7 @@ class TestResponseParser:
     @pytest.mark.parametrize('line', [
         '', 'HTTP/1.1', 'HTTP/1.1 20', 'HTTP/1.1 2000', 'HTTP/2 200 OK', 'HTTP/1.2 200 OK', 'http/1.1 200 OK',
         'HTTP/1.1  200 OK', 'GET / HTTP/1.1', 'HTTP/1.1 200OK'])
-    def test_refuses_what_is_no_status_line(self, chunks: Cut, line: str) -> None:
+    def test_refuses_an_invalid_status_line(self, chunks: Cut, line: str) -> None:
         parser = ResponseParser()
         with pytest.raises(HandshakeError) as raised:
             for chunk in chunks(request('A: 1', line=line)):
@@ -249,7 +251,7 @@ class TestResponseParser:
         assert parser.headers == headers
 
     @pytest.mark.parametrize('line', [' A: 1', '\t', ' '])
-    def test_has_nothing_to_unfold_before_the_first_header(
+    def test_refuses_a_folded_line_before_the_first_header(
         self, line: str
     ) -> None:  # K9
         with pytest.raises(HandshakeError, match='^malformed header line '):
@@ -267,7 +269,7 @@ class TestResponseParser:
         assert_linear(run, 4000 // len(part))
 
     @pytest.mark.parametrize('status', [100, 102, 103, 199])
-    def test_passes_over_interim_responses(
+    def test_skips_interim_responses(
         self, chunks: Cut, status: int
     ) -> None:  # K9
         parser = ResponseParser()
@@ -287,7 +289,7 @@ class TestResponseParser:
         assert parser.rest + b''.join(pieces) == b'body'
 
     @pytest.mark.parametrize('status', ['099', '101', '200'])
-    def test_takes_all_others_for_the_response(self, status: str) -> None:
+    def test_every_other_status_is_final(self, status: str) -> None:
         parser = ResponseParser()
         assert parser.parse(request(line=f'HTTP/1.1 {status} Now')) is True
         assert parser.status == int(status)
@@ -306,7 +308,7 @@ class TestCheckHeaders:
         ([('A', '1'), ('A', '2')], [('A', '1'), ('A', '2')]),
         (iter([('A', 'caf\xe9\t;')]), [('A', 'caf\xe9\t;')]),
     ])
-    def test_makes_pairs(self, headers: Any, pairs: list[tuple[str, str]]) -> None:
+    def test_returns_pairs(self, headers: Any, pairs: list[tuple[str, str]]) -> None:
         assert check_headers(headers) == pairs
 
     @pytest.mark.parametrize('name', ['', 'A B', 'A:', 'A\r\nB', 'A\n', 'A\0', '\xe9'])
@@ -324,13 +326,13 @@ class TestCheckHeaders:
     @pytest.mark.parametrize(('headers', 'shown'), [
         (['A: 1'], "'A: 1'"), ([('A',)], "('A',)"), ([('A', '1', '2')], "('A', '1', '2')"), ({'A': 1}, "('A', 1)"),
         ([(b'A', '1')], "(b'A', '1')"), ([['A', '1']], "['A', '1']")])
-    def test_refuses_what_is_no_pair_of_strings(self, headers: Any, shown: str) -> None:
+    def test_refuses_anything_but_pairs_of_strings(self, headers: Any, shown: str) -> None:
         with pytest.raises(TypeError) as raised:
             check_headers(headers)
         assert str(raised.value) == f'headers: expected pairs of strings, got {shown}'
 
     @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3))
-    def test_lets_nothing_out_of_its_line(self, headers: list[tuple[str, str]]) -> None:  # S7
+    def test_refuses_everything_that_would_end_a_line(self, headers: list[tuple[str, str]]) -> None:  # S7
         try:
             pairs = check_headers(headers)
         except ValueError:
@@ -348,7 +350,7 @@ def test_serializes_a_head() -> None:
 @pytest.mark.parametrize(('text', 'is_one'), [
     ("!#$%&'*+-.^_`|~aZ09", True), ('', False), ('a b', False), ('a\n', False), ('"a"', False), ('\xe9', False),
     ('a,b', False)])
-def test_knows_a_token(text: str, is_one: bool) -> None:
+def test_recognizes_a_token(text: str, is_one: bool) -> None:
     assert is_token(text) is is_one
 
 
@@ -390,12 +392,12 @@ def test_knows_a_token(text: str, is_one: bool) -> None:
         ('<h>', False),
     ],
 )
-def test_knows_a_host(text: str, is_one: bool) -> None:
+def test_recognizes_a_host(text: str, is_one: bool) -> None:
     assert is_host(text) is is_one
 
 
 @pytest.mark.parametrize('part', ['a', '%41', '[', ':', '1:', '%'])
-def test_knows_a_host_in_linear_time(
+def test_recognizes_a_host_in_linear_time(
     assert_linear: AssertLinear, part: str
 ) -> None:  # S6
     assert_linear(lambda count: is_host(f'[{part * count}') or is_host(part * count + '/'), 8192 // len(part))
@@ -403,7 +405,7 @@ def test_knows_a_host_in_linear_time(
 
 @pytest.mark.parametrize(('value', 'elements'), [
     ('', []), (' , ', []), ('a', ['a']), (' a ,\tb c,,d', ['a', 'b c', 'd'])])
-def test_knows_the_elements_of_a_list(value: str, elements: list[str]) -> None:
+def test_splits_a_list_into_its_elements(value: str, elements: list[str]) -> None:
     assert tokens(value) == elements
 
 

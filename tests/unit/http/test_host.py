@@ -1,4 +1,5 @@
-"""The host of a URL in ASCII: names of any script, with the package idna and without, and addresses."""
+"""The host of a URL in ASCII: addresses, and names of any script with and without idna.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from faye_websocket.http.host import parse_host, to_ascii_host
 
-#: What Unicode says of them in its conformance tests, or what all browsers do.
+#: From Unicode's conformance tests, or from what all browsers do.
 NAMES = [
     ('Example.COM', 'example.com'),
     ('example.com.', 'example.com.'),
@@ -25,7 +26,7 @@ NAMES = [
     ('\u0645\u062b\u0627\u0644', 'xn--mgbh0fb'),
     ('xn--bcher-kva.\xe9', 'xn--bcher-kva.xn--9ca'),
 ]
-#: Those of which Python's codec makes something else, or nothing.
+#: Names that Python's codec converts to others, or not at all.
 NAMES_OF_UTS_46 = [
     ('fa\xdf.example', 'xn--fa-hia.example'),
     ('FA\u1e9e.example', 'xn--fa-hia.example'),
@@ -44,7 +45,7 @@ NOT_NAMES = [
 
 @pytest.fixture
 def no_idna(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package cannot be imported."""
+    """An environment in which the package cannot be imported."""
     monkeypatch.setitem(sys.modules, 'idna', None)
 
 
@@ -62,11 +63,11 @@ def test_what_is_no_name_is_refused(name: str) -> None:  # K11
 @pytest.mark.usefixtures('no_idna')
 class TestWithoutThePackage:
     @pytest.mark.parametrize(('name', 'host'), NAMES)
-    def test_names_on_which_python_agrees_are_converted(self, name: str, host: str) -> None:
+    def test_names_that_python_converts_correctly_are_converted(self, name: str, host: str) -> None:
         assert to_ascii_host(name) == host
 
     @pytest.mark.parametrize('name', [name for name, _ in NAMES_OF_UTS_46])
-    def test_other_names_are_refused_with_the_extra_named(self, name: str) -> None:
+    def test_other_names_are_refused_with_the_name_of_the_extra(self, name: str) -> None:
         with pytest.raises(ValueError) as raised:
             to_ascii_host(name)
         assert str(raised.value) == (
@@ -79,7 +80,7 @@ class TestWithoutThePackage:
 
 
 def convert(name: str) -> str | None:
-    """The host, or None."""
+    """Return the host, or None."""
     try:
         return to_ascii_host(name)
     except ValueError:
@@ -87,7 +88,9 @@ def convert(name: str) -> str | None:
 
 
 def characters() -> list[str]:
-    """Those of Unicode 3.2, of ideographs and Hangul syllables a sample."""
+    """Return the characters of Unicode 3.2, with a sample of ideographs and Hangul
+    syllables.
+    """
     many = [range(0x3400, 0xA000), range(0xAC00, 0xD7A4), range(0x20000, 0x2A6D7)]
     return [
         chr(point) for point in range(0x80, 0x110000)
@@ -95,7 +98,7 @@ def characters() -> list[str]:
         and (point % 50 == 0 or not any(point in each for each in many))]
 
 
-def test_without_the_package_no_character_becomes_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_no_character_is_converted_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [name for each in characters() for name in (f'a{each}b', f'\u05d0{each}\u05d0', f'e{each}\u0301')]
     right = {name: convert(name) for name in names}
     monkeypatch.setitem(sys.modules, 'idna', None)

@@ -1,4 +1,4 @@
-"""Which web pages may open a WebSocket."""
+"""The check of the origins that may open a WebSocket."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestList:
         ('http://localhost', False),
         *((origin, False) for origin in MALFORMED),
     ])
-    def test_allows_those_in_it(self, origin: str, is_allowed: bool) -> None:  # S1
+    def test_allows_the_origins_in_it(self, origin: str, is_allowed: bool) -> None:  # S1
         origins = ['https://example.com', 'http://localhost:3000', 'app://desktop', 'https://' + 'a' * 504]
         check = make_origin_check(iter(origins))
         assert check(origin, REQUEST) is is_allowed
@@ -159,19 +159,19 @@ class TestList:
         ('ws://*.example.com', 'an origin begins with http or https, not with ws'),
         (5, 'it is not a str'), (None, 'it is not a str'), (b'https://example.com', 'it is not a str'),
     ])
-    def test_has_nothing_that_matches_nothing(self, origin: Any, reason: str) -> None:  # S1
+    def test_refuses_entries_that_match_nothing(self, origin: Any, reason: str) -> None:  # S1
         with pytest.raises(ValueError) as raised:
             make_origin_check(['https://example.com', origin])
         assert str(raised.value) == f'allowed_origins: {origin!r} is not an origin such as https://example.com: {reason}'
 
     @pytest.mark.parametrize('allowed', ['https://example.com', '*', '', b'same-origin'])
-    def test_is_no_string(self, allowed: Any) -> None:
+    def test_must_not_be_a_string(self, allowed: Any) -> None:
         with pytest.raises(ValueError) as raised:
             make_origin_check(allowed)
         assert str(raised.value) == (
             f"allowed_origins: expected 'same-origin', a list of origins, a callable or None, got {allowed!r}")
 
-    def test_is_a_list(self) -> None:
+    def test_must_be_iterable(self) -> None:
         with pytest.raises(TypeError):
             make_origin_check(5)  # type: ignore[arg-type]
 
@@ -185,7 +185,7 @@ class TestSameOrigin:
         ('http://[::1]:8080', {**REQUEST, 'HTTP_HOST': '[::1]:8080'}, True),
         ('https://example.com', TLS_REQUEST, True),
         ('https://example.com', {**TLS_REQUEST, 'HTTP_HOST': 'example.com:443'}, True),
-        ('https://example.com', REQUEST, True),     # a proxy took TLS off, and does not tell
+        ('https://example.com', REQUEST, True),     # a proxy ends TLS without reporting it
         ('https://example.com', {**REQUEST, 'HTTP_X_FORWARDED_PROTO': 'https'}, True),
         ('http://example.com', TLS_REQUEST, False),
         ('http://example.com', {**REQUEST, 'HTTP_X_FORWARDED_PROTO': 'https'}, False),

@@ -1,4 +1,4 @@
-"""Which proxy the environment variables name, and for which hosts they name none."""
+"""The proxy for a URL by the environment variables, and the hosts without one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from faye_websocket.http.url import parse_url
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of whoever runs the tests."""
+    """An environment without the variables of the user who runs the tests."""
     for name in list(os.environ):
         if name.lower().endswith('_proxy') or name == 'REQUEST_METHOD':
             monkeypatch.delenv(name)
 
 
 def find(monkeypatch: pytest.MonkeyPatch, url: str, variables: dict[str, str]) -> str | None:
-    """The proxy for a URL with these variables."""
+    """Return the proxy for a URL with these variables."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return find_proxy(parse_url(url))

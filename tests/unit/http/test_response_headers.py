@@ -1,4 +1,4 @@
-"""The headers of a response: a mapping by names in any case."""
+"""The headers of a response, as a mapping with names in any case."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_name_is_found_in_any_case_with_its_first_value(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', ['Set', '', 0, None, ('Upgrade', 'websocket')])
-def test_any_other_is_missing(name: Any) -> None:
+def test_any_other_name_is_missing(name: Any) -> None:
     assert name not in HEADERS
     assert HEADERS.get(name) is None
     assert HEADERS.get(name, '-') == '-'
@@ -29,7 +29,7 @@ def test_any_other_is_missing(name: Any) -> None:
     assert raised.value.args == (name,)
 
 
-def test_names_come_once_and_in_their_order() -> None:
+def test_names_are_iterated_once_and_in_order() -> None:
     assert isinstance(HEADERS, Mapping)
     assert list(HEADERS) == list(HEADERS.keys()) == ['Upgrade', 'Set-Cookie', 'X']
     assert list(HEADERS.items()) == [('Upgrade', 'websocket'), ('Set-Cookie', 'a=1'), ('X', '')]
@@ -38,7 +38,7 @@ def test_names_come_once_and_in_their_order() -> None:
     assert dict(HEADERS) == {**HEADERS} == {'Upgrade': 'websocket', 'Set-Cookie': 'a=1', 'X': ''}
 
 
-def test_pairs_are_all_there_is() -> None:
+def test_pairs_returns_all_headers() -> None:
     assert HEADERS.pairs() == PAIRS
     HEADERS.pairs().clear()
     assert HEADERS.pairs() == PAIRS
@@ -58,12 +58,12 @@ def test_cannot_be_changed() -> None:
         headers['x'] = '1'  # type: ignore[index]
 
 
-def test_are_equal_whatever_the_case() -> None:
+def test_are_equal_in_any_case() -> None:
     assert HEADERS == {'upgrade': 'websocket', 'X': '', 'SET-Cookie': 'a=1'}
     assert ResponseHeaders([('x', '1')]) == ResponseHeaders([('X', '1')]) != ResponseHeaders([('X', '2')])
     assert HEADERS != PAIRS
     assert (HEADERS == 1) is False
 
 
-def test_are_shown_with_all_their_pairs() -> None:
+def test_their_repr_has_all_pairs() -> None:
     assert repr(ResponseHeaders([('x', '1')])) == "ResponseHeaders([('x', '1')])"

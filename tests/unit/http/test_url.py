@@ -1,4 +1,4 @@
-"""The URL of a WebSocket request, as its client sees it; and URLs taken apart, for a client of ours."""
+"""The URL of a request as its client sees it; and the parsing of URLs for a client."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REQUEST = {'wsgi.url_scheme': 'http', 'HTTP_HOST': 'example.com', 'SCRIPT_NAME':
     ({'PATH_INFO': '.evil.example/'}, 'ws://example.com/.evil.example/'),
     ({'PATH_INFO': '*'}, 'ws://example.com/*'),
 ])
-def test_is_put_together_from_the_request(change: dict[str, Any], url: str) -> None:
+def test_is_determined_from_the_request(change: dict[str, Any], url: str) -> None:
     environ = {name: value for name, value in {**REQUEST, **change}.items() if value is not None}
     assert determine_url(environ) == url
 
@@ -107,7 +107,7 @@ class TestParseURL:
         ('ws://b%C3%BCcher.example', URL('ws', 'xn--bcher-kva.example', 80, '/', None, None)),
         ('ws://127.1/', URL('ws', '127.0.0.1', 80, '/', None, None)),
     ])
-    def test_takes_it_apart(self, url: str, parts: URL) -> None:  # K4
+    def test_parses_it(self, url: str, parts: URL) -> None:  # K4
         assert parse_url(url) == parts
 
     @pytest.mark.parametrize('url', ['ws://@h', 'ws://h'])
@@ -120,7 +120,7 @@ class TestParseURL:
         '[1.2.3.4]', '[::g]', 'a%20b', 'a%2fb', 'a%00b', 'a%25b', 'a%40b', 'a%5bb', 'a%ffb', 'a%', 'a%zz', 'a^b', 'a|b',
         'a<b', '1.2.3.4.5', '1.2.3.256', 'a.0x7f', 'a.1', '127.0.0.09', 'h:65536', 'h:99999999999', 'h:+1',
         'h:1_0', 'h:\u0661', 'h:1:2', 'h:' + '1' * 5000])
-    def test_refuses_what_no_authority_can_be(self, authority: str) -> None:  # K11
+    def test_refuses_an_invalid_authority(self, authority: str) -> None:  # K11
         with pytest.raises(ValueError, match='^url: .* is not a URL: '):
             parse_url(f'ws://{authority}/')
 
@@ -156,12 +156,12 @@ class TestParseURL:
     @pytest.mark.parametrize('url', [
         'ws://h:x/', 'ws://h:65536/', 'ws://h:-1/', 'ws://[::1/', 'ws://\u2100.example/', 'ws://\xe9..e/', 'ws://\ud800@h/', 'ws://h/\ud800',
     ])
-    def test_refuses_what_is_no_url(self, url: str) -> None:
+    def test_refuses_text_that_is_not_a_url(self, url: str) -> None:
         with pytest.raises(ValueError, match='^url: .* is not a URL: '):
             parse_url(url)
 
     @pytest.mark.parametrize('url', [None, b'ws://h/', 1])
-    def test_refuses_what_is_no_string(self, url: Any) -> None:
+    def test_refuses_anything_but_a_string(self, url: Any) -> None:
         with pytest.raises(TypeError, match='^url: expected a str, got '):
             parse_url(url)
 
@@ -175,7 +175,7 @@ class TestParseURL:
     @pytest.mark.parametrize(('one', 'other', 'is_same'), [
         ('ws://h/', 'ws://H:80/x?y', True), ('ws://h/', 'ws://u:p@h/', True), ('ws://h/', 'wss://h:80/', False),
         ('ws://h/', 'ws://h:81/', False), ('ws://h/', 'ws://g/', False)])
-    def test_knows_its_origin(self, one: str, other: str, is_same: bool) -> None:
+    def test_compares_origins(self, one: str, other: str, is_same: bool) -> None:
         assert (parse_url(one).origin == parse_url(other).origin) is is_same
 
     @given(st.text())
