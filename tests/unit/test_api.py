@@ -1,4 +1,4 @@
-"""The browser's interface, and a greenlet's way to receive."""
+"""The interface of WebSockets that browsers have, and the methods of greenlet style."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.wire import BINARY, PING, PONG, TEXT, Frame, serialize_frame
 MESSAGE = serialize_frame(TEXT, b'hello')
 
 
-def test_an_application_may_hang_things_on_a_socket_and_keep_it_weakly() -> None:
+def test_has_a_dict_and_can_be_referenced_weakly() -> None:
     ws: Any = WebSocket(make_environ())
     ws.user = 'bob'
     room = weakref.WeakSet([ws])
@@ -27,18 +27,21 @@ def test_an_application_may_hang_things_on_a_socket_and_keep_it_weakly() -> None
 
 
 class SafeText(str):
-    """As Django's SafeString and Flask's Markup are: a str whose str() is no plain one."""
+    """A str whose str() returns an instance of the subclass.
+
+    Django's SafeString and Flask's Markup are such classes.
+    """
 
     def __str__(self) -> str:
         return self
 
 
 class MoreBytes(bytes):
-    """Bytes of another class."""
+    """A subclass of bytes."""
 
 
 class TestSend:
-    """What can be sent."""
+    """``send``, with messages of all types."""
 
     @pytest.mark.parametrize(('message', 'frame'), [
         ('h\xe9', Frame(TEXT, 'h\xe9'.encode())), ('', Frame(TEXT, b'')), (42, Frame(TEXT, b'42')), (1.5, Frame(TEXT, b'1.5')),
@@ -49,13 +52,13 @@ class TestSend:
         (SafeText('<b>'), Frame(TEXT, b'<b>')), (SafeText('\ud800'), Frame(TEXT, '\ufffd'.encode())),
         ('a\ud800b', Frame(TEXT, 'a\ufffdb'.encode())), ('\ud83d\ude00', Frame(TEXT, '\U0001f600'.encode())),
         (MoreBytes(b'\x00'), Frame(BINARY, b'\x00'))], ids=lambda value: type(value).__name__)
-    def test_takes_text_bytes_numbers_and_sequences(self, message: Any, frame: Frame) -> None:
+    def test_accepts_text_bytes_numbers_and_sequences(self, message: Any, frame: Frame) -> None:
         with joined() as pair:
             ws, client = pair.open()
             assert ws.send(message) is True
             assert client.receive_frame() == frame
 
-    def test_replaces_lone_surrogates_wherever_it_is_called(self) -> None:
+    def test_replaces_lone_surrogates_in_every_state(self) -> None:
         with joined() as pair:
             results = [pair.ws.send('early \udfff')]
             ws, client = pair.open()
@@ -83,7 +86,7 @@ class TestSend:
         with pytest.raises(TypeError, match=text):
             WebSocket(make_environ()).send(message)
 
-    def test_does_not_share_what_the_caller_may_change(self) -> None:
+    def test_copies_a_buffer_that_the_caller_may_change(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             ws.send(bytes(500_000))
@@ -94,7 +97,7 @@ class TestSend:
 
 
 class TestPing:
-    """ping and pong."""
+    """``ping`` and ``pong``."""
 
     def test_are_sent_with_their_payload(self) -> None:
         with joined() as pair:
@@ -103,7 +106,7 @@ class TestPing:
             assert [client.receive_frame() for _ in range(4)] == [
                 Frame(PING, b'a'), Frame(PING, b'b'), Frame(PONG, b''), Frame(PONG, b'c')]
 
-    def test_calls_back_at_the_matching_pong_only(self) -> None:
+    def test_calls_the_callback_at_the_matching_pong_only(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             pongs: list[str] = []
@@ -116,7 +119,7 @@ class TestPing:
             assert pongs == ['2']
 
     @pytest.mark.parametrize('command', ['ping', 'pong'])
-    def test_have_room_for_125_bytes(self, command: str) -> None:
+    def test_hold_125_bytes_at_most(self, command: str) -> None:
         with joined() as pair:
             ws, client = pair.open()
             assert getattr(ws, command)('x' * 125)
@@ -125,10 +128,10 @@ class TestPing:
 
 
 class TestClose:
-    """close."""
+    """``close``."""
 
     @pytest.mark.parametrize('code', [1000, 1001, 1003, 1007, 1014, 3000, 4999])
-    def test_takes_what_a_server_may_send(self, code: int) -> None:
+    def test_accepts_the_codes_that_a_server_may_send(self, code: int) -> None:
         with joined() as pair:
             ws, client = pair.open()
             ws.close(code)
@@ -139,7 +142,7 @@ class TestClose:
         with pytest.raises(ValueError, match=f'code: {code!r} cannot be sent by an application'):
             WebSocket(make_environ()).close(code)
 
-    def test_refuses_a_reason_that_is_no_text(self) -> None:
+    def test_refuses_a_reason_that_is_not_text(self) -> None:
         with pytest.raises(TypeError, match=r"reason: expected a str, got b'x'"):
             WebSocket(make_environ()).close(1000, b'x')  # type: ignore[arg-type]
 
@@ -150,7 +153,7 @@ class TestClose:
 
 
 class TestState:
-    """What a socket tells of itself."""
+    """The attributes that show the state of a socket."""
 
     def test_goes_from_connecting_to_closed(self) -> None:
         with joined() as pair:
@@ -171,7 +174,7 @@ class TestState:
         assert ws.ready_state == ws.CLOSING
         assert not ws.send('x')
 
-    def test_is_shown(self) -> None:
+    def test_is_in_the_repr(self) -> None:
         with joined() as pair:
             ws, _ = pair.open()
             assert repr(ws) == '<WebSocket hybi-13 OPEN ws://example.com/>'
@@ -179,7 +182,7 @@ class TestState:
 
 
 class TestReceive:
-    """receive, iteration and `with`."""
+    """``receive``, iteration and ``with``."""
 
     def test_starts_the_handshake_and_returns_messages_in_order(self) -> None:
         with joined() as pair:
@@ -197,7 +200,7 @@ class TestReceive:
             client.send(MESSAGE)
             assert receiver.get(timeout=5) == 'hello'
 
-    def test_returns_what_came_before_the_end_and_then_none(self) -> None:
+    def test_returns_the_messages_before_the_end_and_then_none(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             client.send(MESSAGE * 2)
@@ -205,7 +208,7 @@ class TestReceive:
             settle()
             assert [ws.receive() for _ in range(3)] == ['hello', 'hello', None]
 
-    def test_that_waits_returns_none_at_the_end(self) -> None:
+    def test_returns_none_if_the_end_comes_while_it_waits(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             receiver = gevent.spawn(ws.receive)
@@ -232,7 +235,7 @@ class TestReceive:
                     ws.receive(timeout=0)
             assert count() <= before + 1
 
-    def test_gives_each_message_to_one_of_many(self) -> None:
+    def test_delivers_each_message_to_one_of_several_greenlets(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             receivers = [gevent.spawn(ws.receive) for _ in range(3)]
@@ -249,7 +252,7 @@ class TestReceive:
             wait_until(lambda: messages)
             assert messages == ['hello']
 
-    def test_stops_the_reading_while_nobody_receives(self) -> None:  # B4
+    def test_stops_reading_while_no_greenlet_receives(self) -> None:  # B4
         with joined(buffer_size=4096, max_queue=4) as pair:
             ws, client = pair.open()
             sender = gevent.spawn(client.send, serialize_frame(TEXT, b'x' * 10_000) * 50)
@@ -282,7 +285,7 @@ class TestReceive:
 
 
 class TestAbstract:
-    """What the two ends add."""
+    """The methods that the two ends must implement."""
 
     def test_an_end_has_a_url_and_a_way_to_start(self) -> None:
         end = API()

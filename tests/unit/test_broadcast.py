@@ -1,4 +1,4 @@
-"""broadcast: one message to many sockets of every kind, in every state."""
+"""``broadcast``: one message to many sockets of every kind, in every state."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.local import Pair, Record, joined, run_threads, serve, settle
 from tests.support.wire import BINARY, CLOSE, HIXIE_76, HIXIE_76_BODY, RFC_6455, TEXT, Frame
 
 NO_CONTEXT = 'permessage-deflate; server_no_context_takeover'
-#: Worth compressing.
+#: A text that is worth compressing.
 LONG = 'all the same ' * 40
 
 
 @contextmanager
 def pairs(count: int, offer: str = '', **options: Any) -> Iterator[list[Pair]]:
-    """So many open sockets, whose clients offer these extensions."""
+    """Yield this many open sockets, whose clients offer these extensions."""
     headers = [*RFC_6455, ('Sec-WebSocket-Extensions', offer)] if offer else RFC_6455
     with ExitStack() as stack:
         made = [stack.enter_context(joined(headers, **options)) for _ in range(count)]
@@ -31,7 +31,7 @@ def pairs(count: int, offer: str = '', **options: Any) -> Iterator[list[Pair]]:
 
 
 def sockets(made: list[Pair]) -> list[WebSocket]:
-    """The sockets of some pairs."""
+    """Return the sockets of some pairs."""
     return [pair.ws for pair in made]
 
 
@@ -50,10 +50,10 @@ class TestMessage:
         with pytest.raises(TypeError, match='^message: expected str, bytes'):
             broadcast([], message)
 
-    def test_may_go_to_nobody(self) -> None:
+    def test_may_have_no_sockets(self) -> None:
         assert broadcast(iter(()), 'hi') == 0
 
-    def test_keeps_its_place_among_others(self) -> None:  # B1
+    def test_keeps_its_place_among_other_messages(self) -> None:  # B1
         with pairs(2) as made:
             for pair in made:
                 pair.ws.send('before')
@@ -80,7 +80,7 @@ class TestSockets:
                 assert frames[0] == frames[1] and frames[2] == frames[3] and (frames[0] == frames[2]) is (number == 0)
                 assert zlib.decompressobj(-15).decompress(frames[0].payload + b'\0\0\xff\xff') == LONG.encode()
                 assert old.client.receive(len(LONG) + 2) == b'\0' + LONG.encode() + b'\xff'
-            # Which has no binary messages.
+            # hixie-75 has no binary messages.
             assert broadcast([old.ws, *sockets(plain)], b'binary') == 2
 
     def test_may_be_clients(self) -> None:
@@ -101,7 +101,7 @@ class TestSockets:
             pair.open()
             assert pair.client.receive_frame() == Frame(TEXT, b'early')
 
-    def test_that_are_gone_do_not_count(self) -> None:
+    def test_that_are_closed_are_not_counted(self) -> None:
         with pairs(3) as made:
             closing, dead, alive = made
             closing.ws.close()
@@ -112,7 +112,7 @@ class TestSockets:
             assert alive.client.receive_frame() == Frame(TEXT, b'hi')
             assert closing.client.receive_frame().opcode == CLOSE
 
-    def test_that_break_meanwhile_harm_no_other(self) -> None:
+    def test_that_fail_meanwhile_do_not_affect_others(self) -> None:
         with pairs(3) as made:
             record = Record(made[0].ws)
             made[0].client.reset()
@@ -120,7 +120,7 @@ class TestSockets:
             assert [pair.client.receive_frame() for pair in made[1:]] == [Frame(TEXT, b'hi')] * 2
             record.the_close()
 
-    def test_that_are_slow_are_dealt_with_as_their_option_says(self) -> None:  # B3
+    def test_that_are_slow_are_handled_by_their_own_option(self) -> None:  # B3
         big = bytes(1_000_000)
         with (pairs(1, buffer_size=4096, max_buffered=1_500_000) as close,
               pairs(1, buffer_size=4096, max_buffered=1_500_000, overflow='drop') as drop, pairs(1) as fast):
@@ -158,7 +158,7 @@ class TestThreads:
             for pair in made:
                 assert [pair.client.receive_frame() for _ in range(4)] == [Frame(TEXT, b'hi')] * 4
 
-    def test_are_told_who_is_closing(self) -> None:
+    def test_get_the_number_of_sockets_that_are_not_closing(self) -> None:
         with pairs(2) as made:
             made[0].ws.close()
             counts: list[int] = []

@@ -1,4 +1,4 @@
-"""Functions of ours that call each other in a circle: a RecursionError, and no full stack."""
+"""Compiled functions that call each other in a circle: they raise RecursionError."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ client.parse(acceptance(written[0]))
 server_io.write, client_io.write = client.parse, server.parse
 """
 
-#: Each is a circle of compiled functions only, in the compiled form.
+#: In the compiled form, each is a circle of compiled functions only.
 CIRCLES = {
     'handlers': """
 from faye_websocket.events import EventTarget, MessageEvent
@@ -72,7 +72,7 @@ def run():
 """,
 }
 
-#: Sockets contain what their handlers raise.
+#: Sockets contain the exceptions of their handlers.
 CONTAINED = {
     'sockets': """
 from faye_websocket import WebSocket
@@ -119,7 +119,7 @@ except RecursionError as error:
 
 
 def run(program: str) -> str:
-    """What a program prints, which must not crash."""
+    """Return the output of a program, which must not crash."""
     command = [sys.executable, '-X', 'faulthandler', '-c', program]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -136,7 +136,7 @@ def test_a_circle_of_sockets_is_a_fault_of_their_handlers(name: str) -> None:  #
     run(LOG + CONTAINED[name])
 
 
-def test_a_deep_chain_that_ends_is_no_circle() -> None:
+def test_a_deep_chain_that_ends_does_not_raise() -> None:
     program = """
 from faye_websocket.events import EventTarget, MessageEvent
 targets = [EventTarget() for _ in range(200)]

@@ -1,4 +1,4 @@
-"""SocketResponse, inside Django's own handler and middleware."""
+"""SocketResponse, in Django's own handler and middleware."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MIDDLEWARE = [
 
 @pytest.fixture
 def app() -> Iterator[WSGIHandler]:
-    """Django with the views of this module."""
+    """A Django application with the views of this module."""
     with override_settings(
             ROOT_URLCONF=__name__, ALLOWED_HOSTS=['localhost'], MIDDLEWARE=MIDDLEWARE,
             SESSION_ENGINE='django.contrib.sessions.backends.signed_cookies', DEBUG=False):
@@ -60,7 +60,7 @@ def echo(request: Any) -> HttpResponse:
 
 
 def counting(request: Any, name: str) -> HttpResponse:
-    """Has a part of the path, and a session."""
+    """Open a socket whose path has an argument, and which counts in the session."""
     request.session['count'] = request.session.get('count', 0) + 1
     ws = echo_to(request, headers={'X-Kept': '1'})
     ws.send(f'{name} {request.session["count"]}')
@@ -89,14 +89,14 @@ async def asynchronous(request: Any) -> HttpResponse:
 
 
 async def slow(request: Any) -> HttpResponse:
-    """Blocks as greenlets do, in the middle of a coroutine."""
+    """Block the greenlet in the middle of a coroutine."""
     request.META['entered'].set()
     request.META['leave'].wait()
     return HttpResponse('slow')
 
 
 def slow_by_hand(request: Any) -> HttpResponse:
-    """Runs an event loop of its own, as a library may."""
+    """Run an event loop, as a library may do."""
     return asyncio.run(slow(request))
 
 
@@ -138,7 +138,7 @@ class TestAccepted:
                 assert 'X-Kept' in names
                 assert 'X-Lost' not in names
 
-    def test_is_an_ordinary_response_for_middleware(self, app: WSGIHandler) -> None:
+    def test_is_an_ordinary_response_to_middleware(self, app: WSGIHandler) -> None:
         def take(ws: WebSocket, start_response: Callable[..., Any]) -> list[bytes]:
             start_response('101 Switching Protocols', [])
             return []
@@ -152,7 +152,7 @@ class TestAccepted:
         assert (response.content, response.streaming) == (b'', False)
 
 
-    def test_comes_from_a_view_beside_an_event_loop_of_another_request(self, app: WSGIHandler) -> None:
+    def test_works_while_another_request_runs_an_event_loop(self, app: WSGIHandler) -> None:
         entered, leave = gevent.event.Event(), gevent.event.Event()
         environ = {**make_environ(headers=(), HTTP_HOST='localhost', PATH_INFO='/slow'), **input_of()}
         other = gevent.spawn(app, {**environ, 'entered': entered, 'leave': leave}, Response())
@@ -171,7 +171,7 @@ class TestRefused:
         assert (ws.status, ws.body) == (403, b'this origin is not allowed\n')
         assert ws.headers['Connection'] == 'close'
 
-    def test_has_its_headers_but_none_that_is_the_servers(self, app: WSGIHandler) -> None:
+    def test_has_its_headers_except_those_of_the_server(self, app: WSGIHandler) -> None:
         environ = make_environ(headers=[*RFC_6455, ('Sec-WebSocket-Version', '9')])
         response = SocketResponse(WebSocket(environ))
         assert (response.status_code, response.reason_phrase) == (426, 'Upgrade Required')
@@ -180,21 +180,21 @@ class TestRefused:
         assert not response.has_header('Connection')
         assert int(response['Content-Length']) == len(response.content) > 0
 
-    def test_is_what_a_plain_request_gets(self, app: WSGIHandler) -> None:
+    def test_is_the_response_to_a_plain_request(self, app: WSGIHandler) -> None:
         response = Response()
         body = b''.join(app({**make_environ(headers=(), HTTP_HOST='localhost', PATH_INFO='/echo'), **input_of()}, response))
         assert (response.status, body) == ('400 Bad Request', b'the Upgrade header does not contain websocket\n')
 
 
 class TestInsteadOfTheSocket:
-    def test_goes_out_what_a_fault_makes(self, app: WSGIHandler) -> None:
+    def test_an_exception_sends_its_own_response(self, app: WSGIHandler) -> None:
         assert connect(app, '/faulty', refused=True).status == 500
 
-    def test_goes_out_another_response(self, app: WSGIHandler) -> None:
+    def test_another_response_of_a_middleware_is_sent(self, app: WSGIHandler) -> None:
         ws = connect(app, '/replaced', refused=True)
         assert (ws.status, ws.body) == (402, b'something else')
 
-    def test_goes_out_what_a_middleware_answers_before_the_view(self, app: WSGIHandler) -> None:
+    def test_the_response_of_a_middleware_before_the_view_is_sent(self, app: WSGIHandler) -> None:
         assert connect(app, 'ws://unknown.example/echo', refused=True).status == 400
 
 
@@ -211,11 +211,11 @@ class TestWhereItCannotWork:
         assert 'RuntimeError: a SocketResponse cannot come from an async view: write "def"' in caplog.text
 
 
-def test_the_module_leaves_django_its_name() -> None:
+def test_the_name_django_still_means_django() -> None:
     assert sys.modules['django'].__name__ == 'django'
     assert sys.modules['django'] is not sys.modules['faye_websocket.django']
 
 
 def input_of() -> dict[str, Any]:
-    """What Django wants of any request."""
+    """Return the variables that Django needs in every request."""
     return {'wsgi.input': BytesIO(), 'SERVER_NAME': 'localhost', 'SERVER_PORT': '80'}

@@ -1,4 +1,4 @@
-"""The library's exceptions: each carries what answers it on the wire."""
+"""The exceptions of the library, with the code or status of the reply."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def test_a_handshake_error_has_its_status_and_headers() -> None:
     assert HandshakeError('426 Upgrade Required', 'why', (('A', '1'),)).headers == (('A', '1'),)
 
 
-def test_an_unsupported_server_is_the_deployers_fault() -> None:
+def test_an_unsupported_server_is_a_runtime_error() -> None:
     assert faye_websocket.UnsupportedServer is UnsupportedServer
     assert issubclass(UnsupportedServer, RuntimeError)

@@ -1,4 +1,4 @@
-"""Events, and handlers and listeners for them."""
+"""Events, handlers and listeners."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def target() -> EventTarget:
 
 
 class TestEvent:
-    """What an event tells."""
+    """The attributes of events."""
 
     def test_has_a_type_and_no_target_before_it_is_dispatched(self) -> None:
         event = Event('open')
@@ -45,15 +45,15 @@ class TestEvent:
         (ErrorEvent('bad'), "<ErrorEvent type='error' message='bad' error=None>"),
         (CloseEvent(1000, '', True), "<CloseEvent type='close' was_clean=True reason='' code=1000>"),
     ], ids=lambda value: type(value).__name__)
-    def test_shows_what_it_tells(self, event: Event, text: str) -> None:
+    def test_its_repr_has_all_attributes(self, event: Event, text: str) -> None:
         assert repr(event) == text
 
 
 class TestHandler:
-    """The attributes onopen, onmessage, ..."""
+    """The attributes ``onopen``, ``onmessage`` and so on."""
 
     @pytest.mark.parametrize('type', TYPES)
-    def test_is_none_until_set_and_can_be_taken_back(self, target: EventTarget, type: str) -> None:
+    def test_is_none_until_set_and_can_be_reset(self, target: EventTarget, type: str) -> None:
         events: list[Event] = []
         assert getattr(target, f'on{type}') is None
         setattr(target, f'on{type}', events.append)
@@ -76,12 +76,12 @@ class TestHandler:
         with pytest.raises(TypeError, match='onmessage: expected a callable or None, got 42'):
             target.onmessage = 42  # type: ignore[assignment]
 
-    def test_is_described_by_the_class(self) -> None:
+    def test_is_a_descriptor_of_the_class(self) -> None:
         assert type(EventTarget.onopen).__name__ == 'EventHandler'
 
 
 class TestListener:
-    """on, add_event_listener and remove_event_listener."""
+    """``on``, ``add_event_listener`` and ``remove_event_listener``."""
 
     def test_runs_after_the_handler_in_the_order_of_adding(self, target: EventTarget) -> None:
         calls: list[str] = []
@@ -165,13 +165,13 @@ class TestListener:
         with pytest.raises(TypeError, match='listener: expected a callable, got 42'):
             target.add_event_listener('open', 42)  # type: ignore[arg-type]
 
-    def test_must_be_for_a_type_that_there_is(self, target: EventTarget) -> None:
+    def test_must_be_for_a_known_type(self, target: EventTarget) -> None:
         for add in (target.on, target.add_event_listener):
             for type in ('mesage', '', 'onmessage', '_open'):
                 with pytest.raises(ValueError, match=f"type: unknown event type '{type}', expected one of open, message"):
                     add(type, print)
 
-    def test_may_raise_at_the_one_who_dispatches(self, target: EventTarget) -> None:
+    def test_its_exception_is_raised_by_dispatch_event(self, target: EventTarget) -> None:
         def listener(event: Event) -> None:
             raise KeyError('mine')
 
@@ -181,7 +181,7 @@ class TestListener:
 
 
 class TestMisspelt:
-    """Attributes of the sockets that begin as those of handlers do."""
+    """Attributes of sockets with the prefix of handlers."""
 
     @pytest.fixture(params=['WebSocket', 'Client', 'EventSource'])
     def socket(self, request: pytest.FixtureRequest) -> Any:
@@ -207,7 +207,7 @@ class TestMisspelt:
         assert chat.online
 
     @pytest.mark.parametrize('kind', ['WebSocket', 'Client'])
-    def test_is_no_other_attribute(self, kind: str) -> None:
+    def test_other_attributes_can_be_set(self, kind: str) -> None:
         socket: Any = WebSocket(make_environ()) if kind == 'WebSocket' else Client('ws://127.0.0.1:1/')
         socket.user = 'Alice'
         assert socket.user == 'Alice'

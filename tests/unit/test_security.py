@@ -1,6 +1,7 @@
-"""Attacks that others have suffered, on us: each CVE that the README's table names, and the floods that nobody has numbered.
+"""Known attacks: each CVE in the README's table, and floods that have no number.
 
-What a single function does with hostile bytes is in its own tests; here are the ends that users have, with their defaults.
+These tests use whole drivers and servers with their default options. The tests of a
+single function show its behaviour with hostile bytes.
 """
 
 from __future__ import annotations
@@ -32,19 +33,24 @@ from tests.unit.driver.test_client import ACCEPTED, started
 
 MIB = 2**20
 EXTENSION = 'permessage-deflate'
-#: What 64 KiB of somebody's header may cost (S6), in seconds of the processor; tracing lines takes three times as long.
+#: The time that 64 KiB of a hostile header may take (S6), in seconds of the processor.
+#: With tracing it takes three times as long.
 MOST_SECONDS = 0.05 if sys.gettrace() is None else 0.2
 
 Parts = list[bytes]
 
 
 def open_server(**options: Any) -> tuple[Any, Recorder]:
-    """A server's driver that has agreed on compression, with the limits that users have if they set none."""
+    """Return the driver of a server that has agreed on compression, and its recorder.
+
+    All limits are the default ones.
+    """
     return opened({**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': EXTENSION}, extensions=[PermessageDeflate()], **options)
 
 
 def open_client(**options: Any) -> tuple[Any, Recorder]:
-    """A client's, likewise."""
+    """Return the driver of a client that has agreed on compression, and its recorder.
+    """
     driver, io = started(extensions=[PermessageDeflate()], **options)
     driver.parse(f'{ACCEPTED}Sec-WebSocket-Extensions: {EXTENSION}\r\n\r\n'.encode())
     assert driver.ready_state == OPEN
@@ -53,7 +59,7 @@ def open_client(**options: Any) -> tuple[Any, Recorder]:
 
 
 class Peer:
-    """The other end of one of ours: opens ours, and makes the frames that it takes."""
+    """The opposite end: it opens one of our drivers, and makes frames for it."""
 
     def __init__(self, open: Callable[..., tuple[Any, Recorder]], masking_key: bytes | None) -> None:
         self.open = open
@@ -63,7 +69,7 @@ class Peer:
         return frame(opcode, payload, masking_key=self.masking_key, **options)
 
     def head(self, length: int) -> bytes:
-        """A header that declares so much."""
+        """Return a frame's header that declares this length."""
         return head(0x80 | BINARY, length, masked=self.masking_key is not None) + (self.masking_key or b'')
 
 
@@ -73,7 +79,7 @@ def peer(request: pytest.FixtureRequest) -> Peer:
 
 
 def memory_for(run: Callable[[], object]) -> int:
-    """The most bytes that Python and zlib's results took at once in ``run()``."""
+    """Return the peak number of bytes that Python and zlib allocated in ``run()``."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -84,13 +90,13 @@ def memory_for(run: Callable[[], object]) -> int:
 
 
 def bomb_of(mebibytes: int) -> bytes:
-    """Zeros, compressed a thousandfold."""
+    """Return zeros, compressed a thousandfold."""
     deflater = zlib.compressobj(9, wbits=-15)
     return (b''.join(deflater.compress(bytes(MIB)) for _ in range(mebibytes)) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def in_fragments(peer: Peer, data: bytes, count: int) -> Parts:
-    """A compressed message in so many frames."""
+    """Return a compressed message in this number of frames."""
     size = len(data) // count + 1
     pieces = [data[start:start + size] for start in range(0, len(data), size)]
     last = len(pieces) - 1
@@ -101,7 +107,11 @@ def in_fragments(peer: Peer, data: bytes, count: int) -> Parts:
 
 @pytest.mark.parametrize('fragments', [1, 50])
 def test_cve_2018_1000518_and_2026_1526_a_bomb_is_stopped_while_it_grows(peer: Peer, fragments: int) -> None:  # D1
-    """websockets (2018) and undici (2026) held the compressed size to the limit, and inflated it to whatever it became."""
+    """Limit the inflated size while inflating.
+
+    websockets (2018) and undici (2026) limited the compressed size, and inflated the
+    message to any size.
+    """
     limit = 4 * MIB
     wire = in_fragments(peer, bomb_of(64), fragments)
     driver, io = peer.open(max_length=limit)
@@ -110,7 +120,9 @@ def test_cve_2018_1000518_and_2026_1526_a_bomb_is_stopped_while_it_grows(peer: P
 
 
 def test_cve_2018_1000518_the_default_is_a_limit_too(peer: Peer) -> None:  # D1
-    """No option is needed to be safe: the bomb would be 256 MiB, and the default is 64 MiB less a byte."""
+    """Be safe without any option: the bomb has 256 MiB, and the default limit is 64
+    MiB.
+    """
     wire = in_fragments(peer, bomb_of(256), 1)
     driver, io = peer.open()
     assert memory_for(lambda: [driver.parse(part) for part in wire]) < 2 * 64 * MIB
@@ -118,15 +130,15 @@ def test_cve_2018_1000518_the_default_is_a_limit_too(peer: Peer) -> None:  # D1
 
 
 def test_cve_2021_21419_a_frame_of_any_declared_length_takes_no_memory(peer: Peer) -> None:  # S4
-    """eventlet collected whatever a frame's header announced."""
+    """Check the declared length. eventlet collected frames of any length."""
     driver, io = peer.open()
     assert memory_for(lambda: driver.parse(peer.head(2**62) + bytes(1000))) < MIB
     assert [entry[:2] for entry in io.events] == [('error', 'MessageTooBig'), ('close', 1009)]
     assert driver.ready_state == CLOSED
 
 
-def test_cve_2021_21419_frames_that_are_small_count_together(peer: Peer) -> None:  # S4
-    """So with a message whose frames are each within the limit."""
+def test_cve_2021_21419_small_frames_are_added_up(peer: Peer) -> None:  # S4
+    """Limit the sum of a message's frames, each of which is within the limit."""
     driver, io = peer.open(max_length=MIB)
     driver.parse(peer.frame(BINARY, bytes(1000), fin=False))
     more = peer.frame(CONTINUATION, bytes(1000), fin=False)
@@ -134,8 +146,8 @@ def test_cve_2021_21419_frames_that_are_small_count_together(peer: Peer) -> None
     assert [entry[:2] for entry in io.events] == [('error', 'MessageTooBig'), ('close', 1009)]
 
 
-def test_cve_2026_48779_fragments_without_a_byte_are_counted(peer: Peer) -> None:  # S4
-    """Their length is never too much; their number is, though pings come between them."""
+def test_cve_2026_48779_empty_fragments_are_counted(peer: Peer) -> None:  # S4
+    """Limit the number of empty fragments, with pings between them."""
     driver, io = peer.open()
     driver.parse(peer.frame(BINARY, fin=False))
     empty = peer.frame(CONTINUATION, fin=False) * 2 + peer.frame(PING)
@@ -152,7 +164,8 @@ def test_cve_2026_48779_fragments_without_a_byte_are_counted(peer: Peer) -> None
         ('close', 1009, 'message has too many fragments: 16385 > 16384')]
 
 
-#: What made the regular expressions of others try everything: quoted strings without an end, and blanks without one.
+#: Text that made the regular expressions of others backtrack: quoted strings and blanks
+#: that never end.
 HOSTILE = [
     'a; b="' + r'\c' * 32768, 'a; b=' + r'"\"' * 21845, 'a' + ' ' * 65536 + 'x', 'a;' + ' ' * 65536 + ';',
     'a;b=' + 'c' * 65536 + '"', ',' * 65536, 'a,' * 32768, '; ' * 32768, '"' * 65536, 'x' + '\t ' * 32768 + '\0']
@@ -164,7 +177,10 @@ def hostile(request: pytest.FixtureRequest) -> str:
 
 
 def test_cve_2020_7662_and_7663_extensions_are_read_in_linear_time(hostile: str, cost: Cost) -> None:  # S6
-    """websocket-extensions, for Node and for Ruby: a quoted string of backslashes without an end took minutes."""
+    """Parse a quoted string of backslashes without an end.
+
+    It took websocket-extensions, for Node and for Ruby, minutes.
+    """
     def run() -> None:
         try:
             parse_extensions(hostile)
@@ -175,7 +191,7 @@ def test_cve_2020_7662_and_7663_extensions_are_read_in_linear_time(hostile: str,
 
 
 def test_cve_2021_32640_subprotocols_are_read_in_linear_time(hostile: str, cost: Cost) -> None:  # S6
-    """ws: blanks between two subprotocols, that many tried to split off."""
+    """Parse many blanks between two subprotocols, which took ws quadratic time."""
     assert cost(lambda: tokens(hostile)) < MOST_SECONDS
 
 
@@ -183,7 +199,7 @@ def test_cve_2021_32640_subprotocols_are_read_in_linear_time(hostile: str, cost:
     'Sec-WebSocket-Extensions', 'Sec-WebSocket-Protocol', 'Sec-WebSocket-Key', 'Sec-WebSocket-Version', 'Connection', 'Upgrade',
     'Origin', 'Host'])
 def test_cve_2020_7662_and_2021_32640_no_header_of_a_request_is_read_slowly(name: str, hostile: str, cost: Cost) -> None:  # S6
-    """The same to a whole socket, as a WSGI server with no limit of its own would pass it on."""
+    """Pass hostile headers to a socket, as a WSGI server without limits would."""
     environ = make_environ(None, [*((key, value) for key, value in RFC_6455 if key != name), (name, hostile)])
 
     def run() -> None:
@@ -193,7 +209,7 @@ def test_cve_2020_7662_and_2021_32640_no_header_of_a_request_is_read_slowly(name
 
 
 @pytest.mark.parametrize('allowed', ['same-origin', ['https://example.com']])
-def test_no_origin_is_read_slowly(allowed: Any, hostile: str, cost: Cost) -> None:  # S6, S1
+def test_origins_are_read_in_linear_time(allowed: Any, hostile: str, cost: Cost) -> None:  # S6, S1
     check = make_origin_check(allowed)
     assert cost(lambda: check(f'https://{hostile}', {'HTTP_HOST': hostile, 'wsgi.url_scheme': 'https'})) < MOST_SECONDS
 
@@ -201,7 +217,7 @@ def test_no_origin_is_read_slowly(allowed: Any, hostile: str, cost: Cost) -> Non
 @pytest.mark.parametrize('status_line', [
     'HTTP/1.1 101 Switching Protocols', 'HTTP/1.1 ' + ' ' * 16000 + 'x', 'HTTP/1.1 200' + ' x' * 8000], ids=range(3))
 def test_cve_2020_7662_no_response_is_read_slowly(status_line: str, hostile: str, cost: Cost) -> None:  # S6
-    """A client's turn: all that a server says before the connection is open, byte by byte."""
+    """Feed a client a hostile response, byte by byte, before the connection is open."""
     lines = [status_line, f'Sec-WebSocket-Extensions: {hostile[:8000]}', f'Sec-WebSocket-Protocol: {hostile[:8000]}', '', '']
     response = '\r\n'.join(lines).encode()
 
@@ -214,7 +230,7 @@ def test_cve_2020_7662_no_response_is_read_slowly(status_line: str, hostile: str
 
 
 class Raw:
-    """What the drivers of raw connections want: an environ, or a URL."""
+    """An ``io`` for the drivers of raw connections."""
 
     def __init__(self) -> None:
         self.environ: dict[str, Any] = {}
@@ -247,14 +263,14 @@ def test_a_refusal_is_plain_text_whatever_it_quotes() -> None:  # S2
     pytest.param(b'', serialize_frame(PONG) * 10_000, id='pongs'),
     pytest.param(serialize_frame(BINARY, fin=False), serialize_frame(PING) * 10_000, id='pings within a message'),
     pytest.param(b'', serialize_frame(TEXT, b'x') * 10_000, id='messages')])
-def test_a_flood_delays_nobody_else_and_piles_nothing_up(first: bytes, wire: bytes) -> None:  # S8
-    """From a client that sends without end and reads nothing, while another converses."""
+def test_a_flood_delays_no_other_client_and_uses_no_memory(first: bytes, wire: bytes) -> None:  # S8
+    """Flood a server from a client that never reads, while another client is served."""
     def echo(ws: WebSocket) -> None:
         ws.onmessage = lambda event: ws.send(event.data) if event.data != 'x' else None
 
     with serve(echo) as server:
         flooder, other = server.open(), server.open()
-        # It waits for as long as the server has it wait.
+        # It blocks for as long as the server makes it wait.
         flooder.socket.settimeout(None)
         count = 0
 
@@ -270,7 +286,7 @@ def test_a_flood_delays_nobody_else_and_piles_nothing_up(first: bytes, wire: byt
             text = b'%d' % number
             other.send_frame(TEXT, text)
             assert other.receive_frame() == Frame(TEXT, text)
-            # What the kernel has refused of one burst, and one pong.
+            # The data of one burst that the kernel has refused, and one pong.
             assert server.records[0].ws.buffered_amount <= BURST + 2
         assert count > 0
         flooding.kill()

@@ -1,4 +1,4 @@
-"""A client and an application in one process, joined in memory."""
+"""A client and an application in one process, connected in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.local import settle, wait_until
 
 
 def socket_app(setup: Callable[[WebSocket], object], **options: Any) -> Callable[..., Iterable[bytes]]:
-    """An application that makes a socket of every request."""
+    """Return an application that makes a socket for every request."""
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         ws = WebSocket(environ, **options)
         setup(ws)
@@ -39,7 +39,7 @@ def test_five_lines_test_a_socket() -> None:  # F3
 
 class TestTheRequest:
     def seen(self, path: str, **options: Any) -> dict[str, Any]:
-        """The environ of a request."""
+        """Return the environ of a request."""
         seen: list[WebSocket] = []
         with connect(socket_app(seen.append), path, **options):
             return seen[0].environ
@@ -64,7 +64,7 @@ class TestTheRequest:
         with connect(socket_app(echo, protocols=['chat']), protocols=['irc', 'chat']) as ws:
             assert ws.protocol == 'chat'
 
-    def test_is_for_an_application_of_flasks_too(self) -> None:
+    def test_is_for_a_flask_application_too(self) -> None:
         app = Flask('hello')
 
         @app.get('/hello/<name>', websocket=True)
@@ -103,7 +103,7 @@ class TestTheClient:
         app = Flask('nothing')
         assert connect(app, '/nowhere', refused=True).status == 404
 
-    def test_shows_a_fault_of_the_application(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_shows_an_exception_of_the_application(self, capsys: pytest.CaptureFixture[str]) -> None:
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             raise RuntimeError('a fault')
 
@@ -115,7 +115,7 @@ class TestTheClient:
         with pytest.raises(HandshakeError, match='^the application refused the handshake: 403 this origin is not allowed$'):
             connect(app, headers={'Origin': 'https://bad.example'})
 
-    def test_is_not_returned_when_there_is_no_response(self) -> None:
+    def test_is_not_returned_without_a_response(self) -> None:
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             environ['wsgi.input'].raw._sock.shutdown(2)
             start_response('200 OK', [])
@@ -124,7 +124,7 @@ class TestTheClient:
         with pytest.raises(HandshakeError, match='before a response arrived'):
             connect(app)
 
-    def test_can_talk_to_an_application_in_greenlet_style(self) -> None:
+    def test_can_use_an_application_in_greenlet_style(self) -> None:
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             with WebSocket(environ) as ws:
                 for message in ws:
@@ -172,11 +172,12 @@ class TestWhatCannotBe:
 
 
 def clients() -> int:
-    """How many clients there are; those of other tests' OS threads may be among them."""
+    """Count the clients that exist. Those of other tests' OS threads may be among them.
+    """
     gc.collect()
     return sum(issubclass(type(thing), Client) for thing in gc.get_objects())
 
 
 def descriptors() -> int:
-    """How many files and sockets this process has open."""
+    """Count the files and sockets that this process has open."""
     return len(list(Path(f'/proc/{os.getpid()}/fd').iterdir()))
