@@ -162,11 +162,9 @@ class _Tally:
         else:
             self.counters.failed += 1
 
-    def drop(self, overflow: str) -> bool:
-        """There was no room for a message, as is answered, and it depends on ``overflow`` what comes of it."""
-        if overflow == 'drop':
-            self.counters.dropped += 1
-        return False
+    def drop(self) -> None:
+        """There was no room for a message."""
+        self.counters.dropped += 1
 
     def fail(self) -> None:
         """A handler raised."""
@@ -229,11 +227,8 @@ class _CountedConnection(Connection):
     def _open_stream(self, transport: Transport) -> None:
         super()._open_stream(_CountedTransport(transport, self._tally.counters))
 
-    def _make_room(self, data: str | bytes) -> bool:
-        return super()._make_room(data) or self._tally.drop(self._limits.overflow)
-
-    def _reserve(self, size: int) -> bool:
-        return super()._reserve(size) or self._tally.drop(self._limits.overflow)
+    def message_dropped(self) -> None:
+        self._tally.drop()
 
 
 class _ServerConnection(_CountedConnection):
@@ -320,5 +315,5 @@ class _CountedStreaming(StreamingConnection):
         self._tally.fail()
         super().failed()
 
-    def _make_room(self, size: int) -> bool:
-        return super()._make_room(size) or self._tally.drop(self._limits.overflow)
+    def message_dropped(self) -> None:
+        self._tally.drop()

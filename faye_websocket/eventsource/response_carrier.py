@@ -27,6 +27,7 @@ from ..events import CloseEvent, Event
 from ..io.connection import Target
 from ..io.dispatch import Dispatcher
 from ..io.limits import BURST, Limits
+from ..io.overflow import Overflow
 from ..io.owner import Owner
 from ..io.reactor import Job, Reactor, wait_forever
 from ..io.shutdown import registry
@@ -48,9 +49,9 @@ class StreamingConnection(Owner):
         '_is_ping_due',
         '_limits',
         '_lock',
+        '_overflow',
         '_preamble',
         '_reactor',
-        '_runner',
         '_state',
         '_waiters',
         'buffered_amount',
@@ -69,8 +70,8 @@ class StreamingConnection(Owner):
         self._is_behind = False
         self._is_ping_due = False
         self._waiters: list[Any] = []
-        # Who must not wait for room, which nobody else makes.
-        self._runner: Any = getcurrent()
+        # Nobody but the greenlet that pulls makes room.
+        self._overflow = Overflow(self, limits, getcurrent())
         self.buffered_amount = 0
         self._state = CONNECTING
 
@@ -86,7 +87,7 @@ class StreamingConnection(Owner):
         if self._reactor.is_inherited():
             return False
         while not self._append(data):
-            if self.ready_state > OPEN or not self._make_room(len(data)):
+            if self.ready_state > OPEN or not self._overflow.make_room(len(data)):
                 return False
         self._wake()
         return True
@@ -128,7 +129,7 @@ class StreamingConnection(Owner):
 
     def next_piece(self) -> bytes:
         """The next piece of the response, once there is one; ``b''`` at its end."""
-        self._runner = getcurrent()
+        self._overflow.room_maker = getcurrent()
         self._open()
         while True:
             self._reactor.run_callbacks()
@@ -157,7 +158,7 @@ class StreamingConnection(Owner):
                 return
             self._state = CLOSED
             self._drop_waiting([])
-            self._runner = None
+            self._overflow.room_maker = None
         self._wake()
         self._dispatcher.push(self._close_event)
         self._reactor.run_callbacks()
@@ -238,27 +239,26 @@ class StreamingConnection(Owner):
     def _append(self, data: bytes) -> bool:
         """Has an event wait, if it may."""
         with self._lock:
-            if self.ready_state > OPEN or not self._has_room(len(data)):
+            if self.ready_state > OPEN or not self._overflow.has_room(len(data)):
                 return False
             self._chunks.append(data)
             self.buffered_amount += len(data)
             self._is_behind = self._is_behind or self.buffered_amount > self._limits.low_water
             return True
 
-    def _has_room(self, size: int) -> bool:
-        """Whether an event of this size may wait."""
-        waiting, limits = self.buffered_amount, self._limits
-        return waiting <= limits.low_water or waiting + size <= limits.max_buffered
+    def give_up_slow_peer(self) -> None:
+        """Close with 1013."""
+        event = CloseEvent(CloseCode.TRY_AGAIN_LATER, 'slow consumer', False)
+        self._begin_close(event, [serialize_comment(event.reason)])
 
-    def _make_room(self, size: int) -> bool:
-        """Does what ``overflow`` says about a client that is behind; True when the event is worth another try."""
-        if self._limits.overflow == 'close':
-            event = CloseEvent(CloseCode.TRY_AGAIN_LATER, 'slow consumer', False)
-            self._begin_close(event, [serialize_comment(event.reason)])
-        if self._limits.overflow != 'block' or getcurrent() is self._runner:
-            return False
+    def message_dropped(self) -> None:
+        """Do nothing. A connection that counts overrides this."""
+
+    def wait_for_room(self, size: int) -> bool:
+        """Block the caller until there may be room."""
         with self._lock:
-            waiter = None if self.ready_state > OPEN or self._has_room(size) else self._add_waiter()
+            is_over = self.ready_state > OPEN or self._overflow.has_room(size)
+            waiter = None if is_over else self._add_waiter()
         # Room was made in between: another such race.
         if waiter is not None:  # pragma: no branch
             waiter.wait()

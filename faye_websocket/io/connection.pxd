@@ -12,13 +12,13 @@ cdef int CLOSED, CONNECTING, OPEN
 
 cdef class Connection(Sender):
     cdef public Dispatcher _dispatcher
-    cdef public object _target
     cdef object _timer
-    cdef Py_ssize_t _max_queue
     cdef object _end
+    cdef int _max_queue
     # A byte each, where bint would be four, in every idle connection.
     cdef unsigned char _is_end_known
     cdef unsigned char _is_over
+    cdef unsigned char _was_open
 
     @cython.locals(waiting=Py_ssize_t)
     cpdef message(self, object data)

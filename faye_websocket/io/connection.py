@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import gevent
 
@@ -22,7 +22,7 @@ from ..errors import ConnectionClosed, HandshakeError
 from ..events import CloseEvent, ErrorEvent, Event
 from ..http.head import HeaderList, replace_headers
 from . import interpreter
-from .dispatch import TOO_MANY, Callback, Dispatcher
+from .dispatch import Callback, Dispatcher, Target
 from .keepalive import Keepalive
 from .limits import Limits, bound_time
 from .reactor import Reactor, wait_forever
@@ -43,30 +43,20 @@ _HANDSHAKE_TIMEOUT = 10
 # closes meanwhile waits no longer for the answer than we would.
 _PATIENCE = 5.0
 _TINY = 4
+# Stands for any number of messages that is larger, such as infinity, and fits a C int.
+_MANY_MESSAGES = 2**31 - 2
 _UNWANTED = '%s has neither onmessage nor receive: beyond the first %d its messages are dropped'
-
-
-class Target(Protocol):
-    """The socket that a connection works for."""
-
-    @property
-    def url(self) -> str:
-        """The URL of the connection."""
-
-    def dispatch_event(self, event: Event) -> object:
-        """Runs the handlers of an event."""
 
 
 class Connection(Sender):
     """One connection: the driver's observer, the stream's and the dispatcher's owner."""
 
-    __slots__ = ('_dispatcher', '_end', '_is_end_known', '_is_over', '_max_queue', '_target', '_timer')
+    __slots__ = ('_dispatcher', '_end', '_is_end_known', '_is_over', '_max_queue', '_timer', '_was_open')
 
     def __init__(self, target: Target, limits: Limits, reactor: Reactor) -> None:
         super().__init__(limits, reactor)
-        self._target = target
         # Looked at for every message.
-        self._max_queue = int(min(limits.max_queue, TOO_MANY - 1))
+        self._max_queue = int(min(limits.max_queue, _MANY_MESSAGES))
         self._dispatcher = Dispatcher(target, self, reactor, self._max_queued)
         # One of the loop's while a handshake or a close lasts, and a Keepalive between them.
         self._timer: Any = None
@@ -75,6 +65,7 @@ class Connection(Sender):
         # ``receive`` has returned None for it; the close event has been delivered.
         self._is_end_known = False
         self._is_over = False
+        self._was_open = False
 
     # ---- what the socket asks for
 
@@ -102,6 +93,8 @@ class Connection(Sender):
         """Sets the driver that speaks for this connection."""
         self._driver = driver
         driver.observer = self
+        if not driver.is_client:
+            self._start_handshake()
 
     def attach(self, transport: Transport, timeout: float) -> None:
         """Starts a handshake of ours on a connected socket; ``timeout`` bounds it."""
@@ -144,7 +137,7 @@ class Connection(Sender):
         """The connection was never established."""
         if self._reactor.is_inherited():
             return
-        if interpreter.get_ident() != self._thread:
+        if interpreter.get_ident() != self._reactor.thread:
             self._reactor.call_soon(self.give_up, error)
             return
         if self._stream is not None:
@@ -178,7 +171,7 @@ class Connection(Sender):
 
     def close(self, code: int, reason: str) -> None:
         """Begins to close, once."""
-        if interpreter.get_ident() != self._thread:
+        if interpreter.get_ident() != self._reactor.thread:
             self._reactor.call_soon(self.close, code, reason)
             return
         # Not ready_state, which says so of a broken connection, too.
@@ -186,7 +179,7 @@ class Connection(Sender):
             return
         self._is_closing = True
         self._dispatcher.drop_messages()
-        if self._posted_bytes:
+        if self._has_posted:
             # What other threads have sent before goes before.
             self._reactor.post(self._send_close, code, reason)
         else:
@@ -199,7 +192,7 @@ class Connection(Sender):
 
     def abort(self, reason: str) -> None:
         """Ends at once, for this ``reason``: the peer is given up."""
-        if interpreter.get_ident() != self._thread:
+        if interpreter.get_ident() != self._reactor.thread:
             self._reactor.call_soon(self.abort, reason)
             return
         if self._reactor.is_inherited():
@@ -332,7 +325,7 @@ class Connection(Sender):
             driver.parse(chunk)
         except Exception:
             # Neither the peer's fault nor the application's: an extension's, or ours.
-            logger.exception('receiving from %s failed', self._target.url)
+            logger.exception('receiving from %s failed', self._dispatcher.target.url)
             driver.fail(CloseCode.INTERNAL_ERROR, 'internal error')
         return self._dispatcher.run(len(chunk))
 
@@ -397,15 +390,15 @@ class Connection(Sender):
 
     def _failed_with(self, error: Exception) -> None:
         """The handshake or the peer's messages are wrong; the close event follows."""
-        if self._maker is not None:
+        if not self._was_open:
             self._end = ConnectionClosed(CloseCode.ABNORMAL_CLOSURE, '')
             self._end.__cause__ = error
         self._dispatcher.push(ErrorEvent(str(error), error))
 
     def _opened(self) -> None:
         """The handshake is complete; what was queued before follows at once."""
-        self._early_bytes = 0
-        self._maker = None
+        self._was_open = True
+        self._end_handshake()
         self._stop_timer()
         self._wake()
         limits = self._limits
@@ -427,9 +420,8 @@ class Connection(Sender):
     def _closed(self, code: int, reason: str) -> None:
         """Every path ends here, once."""
         self._is_closing = True
-        self._early_bytes = 0
+        self._end_handshake()
         self._set_end(code, reason)
-        self._maker = None
         self._stop_timer()
         if self._stream is not None:
             self._stream.finish(self._limits.close_timeout)
@@ -440,7 +432,7 @@ class Connection(Sender):
         """Remember the end for whoever asks for another message."""
         cause = self._end.__cause__ if self._end is not None else None
         self._end = ConnectionClosed(code, reason)
-        if self._maker is not None:
+        if not self._was_open:
             # It has not been open, and now never will be.
             self._end.__cause__ = cause or HandshakeError('', reason or 'the connection ended before it was open')
 
@@ -513,7 +505,7 @@ class Connection(Sender):
         """Nobody has asked for a message, and a peer that has no answer to its pings, or its close, would give us up."""
         dispatcher = self._dispatcher
         if not (dispatcher.is_wanted or self._reactor.is_inherited()):
-            logger.warning(_UNWANTED, self._target.url.partition('?')[0], len(dispatcher))
+            logger.warning(_UNWANTED, self._dispatcher.target.url.partition('?')[0], len(dispatcher))
             dispatcher.refuse_messages()
             dispatcher.is_full = False
             self._go_on()

@@ -12,7 +12,7 @@ cdef int _OPEN, _MESSAGE, _ASKED, _UNWANTED
 cdef int _IDLE, _QUEUED, _AT_WORK
 
 cdef class Dispatcher(Job):
-    cdef EventTarget _target
+    cdef readonly EventTarget target
     cdef Owner _owner
     cdef Reactor _reactor
     cdef readonly list _events

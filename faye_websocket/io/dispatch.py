@@ -18,7 +18,7 @@ from . import interpreter
 from .owner import Owner
 from .reactor import Job, Reactor, current_job
 
-__all__ = ['TOO_MANY', 'Callback', 'Dispatcher']
+__all__ = ['TOO_MANY', 'Callback', 'Dispatcher', 'Target']
 
 logger = logging.getLogger('faye_websocket')
 
@@ -44,11 +44,11 @@ def _rank(waiting: Waiting) -> int:
 
 
 class Target(Protocol):
-    """Who has the handlers."""
+    """The socket that a connection works for, which has the handlers."""
 
     @property
     def url(self) -> str:
-        """Named in the log when a handler raises."""
+        """The URL, which the log names."""
 
     def dispatch_event(self, event: Event) -> object:
         """Run them. They may block; what they raise comes to ``handler_raised``."""
@@ -83,13 +83,13 @@ class Dispatcher(Job):
         '_owner',
         '_reactor',
         '_ready',
-        '_target',
         'is_full',
         'room',
+        'target',
     )
 
     def __init__(self, target: Target, owner: Owner, reactor: Reactor, room: int = sys.maxsize) -> None:
-        self._target = target
+        self.target = target
         self._owner = owner
         self._reactor = reactor
         # What waits: new events in their order, and, in reverse, those whose turn it is. Both lists exist while there are any.
@@ -304,13 +304,13 @@ class Dispatcher(Job):
         try:
             # Where a message is kept is push_message.
             if isinstance(event, MessageEvent):
-                self._target.dispatch_event(event)
+                self.target.dispatch_event(event)
             elif isinstance(event, Callback):
                 event.run()
             elif event.type in _KEPT and not self._handled & _KEPT[event.type]:
                 self._keep(event)
             else:
-                self._target.dispatch_event(event)
+                self.target.dispatch_event(event)
         except BaseException as error:
             self.handler_raised(event, error)
 
@@ -325,7 +325,7 @@ class Dispatcher(Job):
         """
         if isinstance(error, NOT_CONTAINED):
             raise error
-        logger.error('%s handler of %s raised', event.type, self._target.url, exc_info=error)
+        logger.error('%s handler of %s raised', event.type, self.target.url, exc_info=error)
         self._owner.failed()
         # What onerror itself raises would come back to it.
         if event.type != 'error':

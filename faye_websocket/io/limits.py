@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..driver.base import MAX_FRAGMENTS, MAX_LENGTH
+from .overflow import POLICIES
 
 __all__ = [
     'BATCH',
@@ -21,7 +22,6 @@ __all__ = [
     'make_limits',
 ]
 
-_OVERFLOWS = ('close', 'drop', 'block')
 # What is sent at once leaves when it has this many bytes, even if more is to come: about what one segment of loopback carries.
 BURST = 65536
 # With so many bytes to work on the handlers are run: what was read is still in the processor's cache, and bounded.
@@ -112,8 +112,8 @@ def _make_limits(
             check_number(name, seconds)
             if not seconds > 0:
                 raise ValueError(f'{name}: expected more than 0 seconds, or None, got {seconds!r}')
-    if overflow not in _OVERFLOWS:
-        raise ValueError(f'overflow: expected one of {", ".join(_OVERFLOWS)}, got {overflow!r}')
+    if overflow not in POLICIES:
+        raise ValueError(f'overflow: expected one of {", ".join(POLICIES)}, got {overflow!r}')
     return Limits(
         max_length,
         max_fragments,

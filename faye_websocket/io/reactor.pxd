@@ -13,7 +13,7 @@ cdef class Job:
 cdef class Reactor:
     cdef public object hub
     cdef public object loop
-    cdef unsigned long _thread
+    cdef readonly unsigned long thread
     cdef object _posted
     cdef object _alarm
     cdef object _parked

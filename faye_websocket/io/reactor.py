@@ -90,9 +90,9 @@ class Reactor:
         '_pid',
         '_posted',
         '_size',
-        '_thread',
         'hub',
         'loop',
+        'thread',
     )
 
     def __init__(self, hub: Hub) -> None:
@@ -100,7 +100,7 @@ class Reactor:
         self.hub = hub
         self.loop: Any = hub.loop
         bytes(_LARGE_BLOCK)
-        self._thread = interpreter.get_ident()
+        self.thread = interpreter.get_ident()
         # What other OS threads want called. Not by loop.run_callback_threadsafe: it counts the loop's references while libev
         # may do the same, without the GIL, and a lost count ends or hangs the hub. An alarm without a reference counts nothing.
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -117,7 +117,7 @@ class Reactor:
     @property
     def is_current(self) -> bool:
         """Whether the caller runs in this reactor's OS thread."""
-        return bool(interpreter.get_ident() == self._thread)
+        return bool(interpreter.get_ident() == self.thread)
 
     def _belong_here(self) -> None:
         """Make this process the owner."""

@@ -13,15 +13,13 @@ cdef int CLOSED, CLOSING, CONNECTING, OPEN
 cdef class Sender(Owner):
     cdef public Driver _driver
     cdef public object _limits
-    cdef public bint _is_closing
     cdef public Stream _stream
-    cdef object _maker
-    cdef Py_ssize_t _early_bytes
-    cdef Py_ssize_t _posted_bytes
+    cdef public object _overflow
     cdef Reactor _reactor
-    cdef unsigned long _thread
     cdef object _waiters
-    cdef Py_ssize_t _low_water
+    cdef int _low_water
+    # A byte, where bint would be four, in every idle connection.
+    cdef public unsigned char _is_closing
 
     @cython.locals(driver=Driver, stream=Stream)
     cpdef bint send(self, object data) except -1

@@ -21,6 +21,7 @@ from ..driver.codes import CloseCode
 from ..driver.text import encode_text
 from . import interpreter
 from .limits import Limits
+from .overflow import Overflow
 from .owner import Owner
 from .reactor import Reactor, wait_forever
 from .stream import Stream
@@ -47,15 +48,12 @@ class Sender(Owner):
 
     __slots__ = (
         '_driver',
-        '_early_bytes',
         '_is_closing',
         '_limits',
         '_low_water',
-        '_maker',
-        '_posted_bytes',
+        '_overflow',
         '_reactor',
         '_stream',
-        '_thread',
         '_waiters',
     )
 
@@ -64,20 +62,17 @@ class Sender(Owner):
         # Looked at for every message.
         self._low_water = limits.low_water
         self._reactor = reactor
-        self._thread = interpreter.get_ident()
         self._driver: Driver
         self._stream: Stream | None = None
         self._waiters: list[Callable[[], object]] | None = None
-        self._early_bytes = 0
-        self._posted_bytes = 0
+        # Made by a server's handshake, and by what another OS thread sends.
+        self._overflow: Overflow | None = None
         self._is_closing = False
-        # The greenlet that has made the socket; None once it was open, or is closed.
-        self._maker: Any = gevent.getcurrent()
 
     @property
     def is_at_home(self) -> bool:
         """Whether the caller runs in the OS thread that this connection works in."""
-        return bool(interpreter.get_ident() == self._thread)
+        return self._reactor.is_current
 
     @property
     def ready_state(self) -> int:
@@ -99,11 +94,13 @@ class Sender(Owner):
     @property
     def buffered_amount(self) -> int:
         """Bytes not yet handed to the kernel."""
-        return self._early_bytes + self._posted_bytes + (self._stream.buffered if self._stream is not None else 0)
+        buffered = self._stream.buffered if self._stream is not None else 0
+        overflow = self._overflow
+        return buffered if overflow is None else buffered + overflow.early + overflow.posted
 
     def send(self, data: str | bytes) -> bool:
         """Sends a message; see ``API.send``."""
-        if interpreter.get_ident() != self._thread:
+        if interpreter.get_ident() != self._reactor.thread:
             return self._post(data)
         driver, stream = self._driver, self._stream
         if (
@@ -113,7 +110,7 @@ class Sender(Owner):
             or self._reactor.is_inherited()
         ):
             # Not open yet, or not any more, or the peer is behind.
-            if self.ready_state > OPEN or not (self._has_room() or self._make_room(data)):
+            if self.ready_state > OPEN or not (self._is_caught_up or self._make_room(data)):
                 return False
             if driver.ready_state == CONNECTING:
                 return self._send_early(data)
@@ -126,7 +123,7 @@ class Sender(Owner):
             stream is None
             or driver.ready_state != OPEN
             or stream.buffered > self._low_water
-            or interpreter.get_ident() != self._thread
+            or interpreter.get_ident() != self._reactor.thread
             or self._reactor.is_inherited()
         ):
             # This class's own: one that counts what is sent counts what is shared, too.
@@ -139,75 +136,116 @@ class Sender(Owner):
 
     # ---- room for what is sent
 
-    def _has_room(self, size: int | None = None) -> bool:
-        """Whether a message of this size may wait; without one, of any size."""
-        waiting = self.buffered_amount
-        return waiting <= self._limits.low_water or (size is not None and waiting + size <= self._limits.max_buffered)
+    @property
+    def _is_caught_up(self) -> bool:
+        """Whether so little waits that a message of any size may."""
+        return self.buffered_amount <= self._limits.low_water
 
     def _make_room(self, data: str | bytes) -> bool:
-        """Does what ``overflow`` says about a peer that is behind; True when the message may wait."""
-        size = _size(data)
-        if not self._has_room(size) and self._limits.overflow == 'close':
-            self._driver.fail(CloseCode.TRY_AGAIN_LATER, 'slow consumer')
-        if self._limits.overflow == 'block' and self._may_wait():
-            while not self._has_room(size) and self.ready_state <= OPEN:
-                self._wait(None)
-        return self.ready_state <= OPEN and self._has_room(size)
+        """Return whether a message may wait, after what ``overflow`` does about it."""
+        return self._find_overflow().make_room(_size(data)) and self.ready_state <= OPEN
 
-    def _may_wait(self) -> bool:
-        """Neither may the hub, nor the greenlet of the request whose handshake is yet to be answered."""
-        current = gevent.getcurrent()
-        return current is not self._reactor.hub and (current is not self._maker or self._driver.is_client)
+    def _find_overflow(self) -> Overflow:
+        """Return the connection's ``Overflow``, or a new one that it may keep."""
+        return self._overflow or Overflow(self, self._limits)
+
+    def _start_handshake(self) -> None:
+        """Refuse to block the calling greenlet, whose response the handshake waits for."""
+        self._overflow = Overflow(self, self._limits, gevent.getcurrent())
+
+    def _end_handshake(self) -> None:
+        """Count no more what was sent before the handshake was over."""
+        with _posted_lock:
+            overflow = self._overflow
+            if overflow is not None:
+                overflow.early, overflow.room_maker = 0, None
+                self._keep_overflow(overflow)
+
+    def _keep_overflow(self, overflow: Overflow) -> None:
+        """Keep the ``Overflow`` for as long as it holds anything. The lock is held."""
+        self._overflow = overflow if overflow.is_needed else None
+
+    def give_up_slow_peer(self) -> None:
+        """Close with 1013; in any OS thread."""
+        if self.is_at_home:
+            self._driver.fail(CloseCode.TRY_AGAIN_LATER, 'slow consumer')
+        else:
+            # Now, lest each further message posts another failure.
+            self._is_closing = True
+            self._reactor.post(self._driver.fail, CloseCode.TRY_AGAIN_LATER, 'slow consumer')
+
+    def message_dropped(self) -> None:
+        """Do nothing. A connection that counts overrides this."""
+
+    def wait_for_room(self, size: int) -> bool:
+        """Block the caller until there may be room; False on the hub, which must not block."""
+        if not self.is_at_home:
+            self._wait_in_thread(size)
+        elif gevent.getcurrent() is self._reactor.hub:
+            return False
+        else:
+            self._wait(None)
+        return True
+
+    # ---- what other OS threads send
 
     def _post(self, data: str | bytes) -> bool:
-        """Has the hub send what another OS thread wants sent; room is found, or waited for, here."""
+        """Post a message to the hub, once there is room for it. Called in another OS thread."""
         if self.ready_state > OPEN:
             # A loop that sends all the same must not keep the hub from the interpreter.
             _sleep(0)
             return False
         size = _size(data) + _HEADER
         while not self._reserve(size):
-            if self._limits.overflow == 'close':
-                # Now, lest each further message posts another failure.
-                self._is_closing = True
-                self._reactor.post(self._driver.fail, CloseCode.TRY_AGAIN_LATER, 'slow consumer')
-            if self._limits.overflow != 'block' or not self._wait_in_thread():
+            if not self._find_overflow().make_room(size):
                 return False
         self._reactor.post(self._run_posted, size, self._send_early, data)
         return self.ready_state <= OPEN
 
     def _send_early(self, data: str | bytes) -> bool:
-        """Sends, and counts what waits for the handshake."""
+        """Send a message, and count it while it waits for the handshake."""
         driver = self._driver
         was_sent = driver.text(data) if isinstance(data, str) else driver.binary(data)
         if was_sent and driver.ready_state == CONNECTING:
-            self._early_bytes += _size(data)
+            with _posted_lock:
+                overflow = self._overflow = self._find_overflow()
+                overflow.early += _size(data)
         return was_sent
 
     def _reserve(self, size: int) -> bool:
-        """Counts the bytes of a message that another thread will send, if they may wait."""
+        """Count the bytes of a message that is about to be posted, if they may wait."""
         with _posted_lock:
-            if not (self._has_room() or self._has_room(size)):
+            overflow = self._find_overflow()
+            if not overflow.has_room(size):
                 return False
-            self._posted_bytes += size
+            overflow.posted += size
+            self._overflow = overflow
             return True
 
+    @property
+    def _has_posted(self) -> bool:
+        """Whether something is posted that the hub has not done yet."""
+        return self._overflow is not None and self._overflow.posted > 0
+
     def _run_posted(self, size: int, command: Callable[..., object], *arguments: Any) -> None:
-        """Do on the hub what another thread wanted done, which has counted as ``size`` bytes."""
+        """Run a command that another thread posted and counted as ``size`` bytes."""
         with _posted_lock:
-            self._posted_bytes -= size
+            overflow = self._find_overflow()
+            overflow.posted -= size
+            self._keep_overflow(overflow)
         # After ``close`` was called the close frame still goes behind this.
         if self._driver.ready_state <= OPEN:
             command(*arguments)
-        if self._has_room():
+        if self._is_caught_up:
             self._wake()
 
     def _command(self, command: Callable[..., bool], *arguments: Any) -> bool:
         """A command of the driver's, from any OS thread."""
-        if interpreter.get_ident() == self._thread:
+        if interpreter.get_ident() == self._reactor.thread:
             return command(*arguments)
         with _posted_lock:
-            self._posted_bytes += _HEADER
+            overflow = self._overflow = self._find_overflow()
+            overflow.posted += _HEADER
         self._reactor.post(self._run_posted, _HEADER, command, *arguments)
         return self._driver.can_ping
 
@@ -229,15 +267,14 @@ class Sender(Owner):
             wait_forever()
         return bool(was_set or deadline is None)
 
-    def _wait_in_thread(self) -> bool:
-        """Blocks this OS thread until there may be room; False when the connection is closing."""
+    def _wait_in_thread(self, size: int) -> None:
+        """Block this OS thread until there may be room for ``size`` bytes."""
         lock = _allocate_lock()
         lock.acquire()
         self._add_waiter(lock.release)
-        # Looked at again after the waiter was added, lest the change came in between: a race that no test can hold still.
-        if not self._has_room() and self.ready_state <= OPEN:  # pragma: no branch
+        # Look again: room may have been made before the waiter was added. No test can hold this race still.
+        if not self._find_overflow().has_room(size) and self.ready_state <= OPEN:  # pragma: no branch
             lock.acquire()
-        return self.ready_state <= OPEN
 
     def _add_waiter(self, wake: Callable[[], object]) -> None:
         with _posted_lock:
