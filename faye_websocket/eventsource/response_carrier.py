@@ -24,12 +24,13 @@ from ..driver.base import CLOSED, CLOSING, CONNECTING, OPEN
 from ..driver.codes import CloseCode
 from ..driver.eventstream import PING, serialize_comment
 from ..events import CloseEvent, Event
+from ..io.backlog import BURST
 from ..io.connection import Target
 from ..io.dispatch import Dispatcher
-from ..io.limits import BURST, Limits
+from ..io.limits import Limits
 from ..io.overflow import Overflow
 from ..io.owner import Owner
-from ..io.reactor import Job, Reactor, wait_forever
+from ..io.scheduler import Job, Scheduler, wait_forever
 from ..io.shutdown import registry
 from ..servers.gevent_server import is_stopping, register
 
@@ -51,7 +52,7 @@ class StreamingConnection(Owner):
         '_lock',
         '_overflow',
         '_preamble',
-        '_reactor',
+        '_scheduler',
         '_state',
         '_waiters',
         'buffered_amount',
@@ -60,8 +61,8 @@ class StreamingConnection(Owner):
     def __init__(self, target: Target, limits: Limits, preamble: bytes) -> None:
         self._limits = limits
         self._preamble = preamble
-        self._reactor = _PulledReactor(self._wake)
-        self._dispatcher = Dispatcher(target, self, self._reactor)
+        self._scheduler = _PulledScheduler(self._wake)
+        self._dispatcher = Dispatcher(target, self, self._scheduler)
         # Guards what follows; held for the time it takes to look and to change. In a
         # forked child the thread that held it may be missing, so no child acquires it.
         self._lock = _allocate_lock()
@@ -78,13 +79,13 @@ class StreamingConnection(Owner):
     @property
     def ready_state(self) -> int:
         """CONNECTING, OPEN, CLOSING or CLOSED; a forked child sees it as CLOSED."""
-        return CLOSED if self._reactor.is_inherited() else self._state
+        return CLOSED if self._scheduler.is_inherited() else self._state
 
     # ---- what the event source asks for, in any thread
 
     def send(self, data: bytes) -> bool:
         """Sends an event; see ``EventSource.send``."""
-        if self._reactor.is_inherited():
+        if self._scheduler.is_inherited():
             return False
         while not self._append(data):
             if self.ready_state > OPEN or not self._overflow.make_room(len(data)):
@@ -94,7 +95,7 @@ class StreamingConnection(Owner):
 
     def ping(self, message: str | bytes, callback: object) -> bool:
         """Sends a comment, ahead of what waits."""
-        if self._reactor.is_inherited():
+        if self._scheduler.is_inherited():
             return False
         with self._lock:
             is_open = self._is_ping_due = self.ready_state <= OPEN
@@ -111,10 +112,10 @@ class StreamingConnection(Owner):
 
     def handler_added(self, type: str) -> None:
         """There is a handler for events of this type."""
-        self._reactor.run_callback(self._dispatcher.handler_added, type)
+        self._scheduler.run_callback(self._dispatcher.handler_added, type)
         if self.ready_state == CLOSED:
             # Nobody else comes any more.
-            self._reactor.run_callbacks()
+            self._scheduler.run_callbacks()
 
     def respond(self) -> StreamingResponse:
         """The body of the response."""
@@ -125,20 +126,20 @@ class StreamingConnection(Owner):
     @property
     def is_current(self) -> bool:
         """Whether the caller is a handler of this stream."""
-        return getcurrent() is self._reactor.runner
+        return getcurrent() is self._scheduler.runner
 
     def next_piece(self) -> bytes:
         """The next piece of the response, once there is one; ``b''`` at its end."""
         self._overflow.room_maker = getcurrent()
         self._open()
         while True:
-            self._reactor.run_callbacks()
-            if self._reactor.is_inherited():
+            self._scheduler.run_callbacks()
+            if self._scheduler.is_inherited():
                 return b''
             with self._lock:
                 piece = self._take()
                 is_over = not piece and self.ready_state > OPEN
-                waiter = None if piece or is_over or self._reactor.has_callbacks else self._add_waiter()
+                waiter = None if piece or is_over or self._scheduler.has_callbacks else self._add_waiter()
             if piece:
                 self._caught_up()
                 return piece
@@ -151,7 +152,7 @@ class StreamingConnection(Owner):
 
     def end(self) -> None:
         """The response is over, or the client is gone."""
-        if self._reactor.is_inherited():
+        if self._scheduler.is_inherited():
             return
         with self._lock:
             if self._state == CLOSED:
@@ -161,7 +162,7 @@ class StreamingConnection(Owner):
             self._overflow.room_maker = None
         self._wake()
         self._dispatcher.push(self._close_event)
-        self._reactor.run_callbacks()
+        self._scheduler.run_callbacks()
 
     # ---- the dispatcher's owner
 
@@ -181,7 +182,7 @@ class StreamingConnection(Owner):
 
     def _open(self) -> None:
         """The response has begun, once."""
-        if self._reactor.is_inherited():
+        if self._scheduler.is_inherited():
             return
         with self._lock:
             if self.ready_state != CONNECTING:
@@ -194,7 +195,7 @@ class StreamingConnection(Owner):
 
     def _begin_close(self, event: CloseEvent, last: list[bytes] | None = None) -> None:
         """Ends the stream behind what waits, or behind ``last`` in its place."""
-        if self._reactor.is_inherited():
+        if self._scheduler.is_inherited():
             return
         with self._lock:
             if self.ready_state <= OPEN:
@@ -226,7 +227,7 @@ class StreamingConnection(Owner):
     def _sleep(self, waiter: Any) -> None:
         """Waits until something happens, at most until a ping is due."""
         has_happened = waiter.wait(self._limits.ping)
-        if self._reactor.is_inherited():
+        if self._scheduler.is_inherited():
             # The next piece would go to the parent's client.
             wait_forever()
         if not has_happened:
@@ -262,7 +263,7 @@ class StreamingConnection(Owner):
         # Room was made in between: another such race.
         if waiter is not None:  # pragma: no branch
             waiter.wait()
-        if self._reactor.is_inherited():
+        if self._scheduler.is_inherited():
             wait_forever()
         return True
 
@@ -314,21 +315,17 @@ class StreamingResponse:
         self._connection.end()
 
 
-class _PulledReactor(Reactor):
-    """Where there is no hub: runs callbacks when the response is pulled, and jobs at once."""
+class _PulledScheduler(Scheduler):
+    """The scheduler of a response: runs callbacks when it is pulled, and jobs at once."""
 
     __slots__ = ('_callbacks', '_wake', 'runner')
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._belong_here()
-        self.loop = self
+        super().__init__()
         self._callbacks: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._wake = wake
         # The greenlet in which handlers run, while they do.
         self.runner: Any = None
-
-    def _part(self) -> None:
-        """Do nothing: there is no loop."""
 
     @property
     def has_callbacks(self) -> bool:
@@ -358,4 +355,7 @@ class _PulledReactor(Reactor):
         return False
 
     def run_jobs(self) -> None:
-        """There are none left."""
+        """Do nothing: no job is left."""
+
+    def cancel(self, job: Job) -> None:
+        """Do nothing: every job has begun."""

@@ -18,7 +18,7 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t _recv "recv"(int descriptor, void *buffer, size_t size, int flags)
     ssize_t _send "send"(int descriptor, const void *buffer, size_t size, int flags)
 
-# More than this is worth letting other threads run meanwhile. It is SMALL_READ of ``limits.py``.
+# More than this is worth letting other threads run meanwhile. It is SMALL_READ of ``syscalls.py``.
 cdef enum:
     SMALL = 16384
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from .limits import BURST
+__all__ = ['BURST', 'Backlog']
 
-__all__ = ['Backlog']
+# What is sent at once leaves when it has this many bytes, even if more is to come: about
+# what one segment of loopback carries.
+BURST = 65536
 
 
 class Backlog:

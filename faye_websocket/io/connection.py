@@ -25,7 +25,8 @@ from . import interpreter
 from .dispatch import Callback, Dispatcher, Target
 from .keepalive import Keepalive
 from .limits import Limits, bound_time
-from .reactor import Reactor, wait_forever
+from .reactor import Reactor
+from .scheduler import wait_forever
 from .sender import BROKEN, Sender
 from .shutdown import registry
 from .stream import Stream
@@ -444,7 +445,7 @@ class Connection(Sender):
             # A full queue must not keep us from seeing the peer's close frame.
             if self._stream.is_paused:
                 self._dispatcher.is_full = False
-                self._reactor.loop.run_callback(self._go_on)
+                self._reactor.run_callback(self._go_on)
 
     def _set_timer(self, seconds: float, reason: str) -> None:
         """Gives the peer up after this time."""
@@ -487,7 +488,7 @@ class Connection(Sender):
             and dispatcher.room >= self._max_queued // 2
         ):
             dispatcher.is_full = False
-            self._reactor.loop.run_callback(self._go_on)
+            self._reactor.run_callback(self._go_on)
 
     def _go_on(self) -> None:
         """Takes what is left of the last read, on the hub like all that comes, and reads."""

@@ -5,7 +5,7 @@ cimport cython
 from . cimport _interpreter as interpreter
 from ..events cimport Event, EventTarget, MessageEvent, make_message_event
 from .owner cimport Owner
-from .reactor cimport Job, Reactor
+from .scheduler cimport Job, Scheduler
 
 cdef dict _KEPT
 cdef int _OPEN, _MESSAGE, _ASKED, _UNWANTED
@@ -14,7 +14,7 @@ cdef int _IDLE, _QUEUED, _AT_WORK
 cdef class Dispatcher(Job):
     cdef readonly EventTarget target
     cdef Owner _owner
-    cdef Reactor _reactor
+    cdef Scheduler _scheduler
     cdef readonly list _events
     cdef readonly list _ready
     cdef readonly object _messages

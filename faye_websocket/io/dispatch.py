@@ -16,7 +16,8 @@ from typing import Protocol
 from ..events import NOT_CONTAINED, ErrorEvent, Event, MessageEvent, make_message_event
 from . import interpreter
 from .owner import Owner
-from .reactor import Job, Reactor, current_job
+from .reactor import current_job
+from .scheduler import Job, Scheduler
 
 __all__ = ['TOO_MANY', 'Callback', 'Dispatcher', 'Target']
 
@@ -81,17 +82,17 @@ class Dispatcher(Job):
         '_kept',
         '_messages',
         '_owner',
-        '_reactor',
         '_ready',
+        '_scheduler',
         'is_full',
         'room',
         'target',
     )
 
-    def __init__(self, target: Target, owner: Owner, reactor: Reactor, room: int = sys.maxsize) -> None:
+    def __init__(self, target: Target, owner: Owner, scheduler: Scheduler, room: int = sys.maxsize) -> None:
         self.target = target
         self._owner = owner
-        self._reactor = reactor
+        self._scheduler = scheduler
         # What waits: new events in their order, and, in reverse, those whose turn it is. Both lists exist while there are any.
         self._events: list[Waiting] | None = None
         self._ready: list[Waiting] | None = None
@@ -231,12 +232,12 @@ class Dispatcher(Job):
         if self._is_running or not self._count():
             return False
         self._is_running = _QUEUED
-        return self._reactor.run(self, size)
+        return self._scheduler.run(self, size)
 
     def run_now(self) -> None:
         """The same at once."""
         self.run()
-        self._reactor.run_jobs()
+        self._scheduler.run_jobs()
 
     def rest(self) -> None:
         """A handler blocks."""
@@ -247,7 +248,7 @@ class Dispatcher(Job):
         event: Event | None = None
         try:
             self._is_running = _AT_WORK
-            while (self._ready or self._turn()) and not self._reactor.is_inherited():
+            while (self._ready or self._turn()) and not self._scheduler.is_inherited():
                 assert self._ready is not None
                 waiting = self._ready.pop()
                 if self.is_full:
@@ -272,12 +273,12 @@ class Dispatcher(Job):
     def recover(self) -> None:
         """Deliver what waits after all: an exception came before that could begin."""
         if self._is_running == _QUEUED:
-            self._reactor.cancel(self)
+            self._scheduler.cancel(self)
             self._is_running = _IDLE
         self._is_awaited = False
         self._awaken()
         # What the handlers have sent may wait for the end that was cut short.
-        self._reactor.loop.run_callback(self.rest)
+        self._scheduler.run_callback(self.rest)
 
     def _leave(self, waiting: Waiting) -> None:
         """An event is about to be delivered, of a queue that was full."""
@@ -297,7 +298,7 @@ class Dispatcher(Job):
         """Has the hub run the queue, unless somebody is at it or will be."""
         if not self._is_running and not self._is_awaited and self._count():
             self._is_awaited = True
-            self._reactor.loop.run_callback(self.run)
+            self._scheduler.run_callback(self.run)
 
     def _deliver(self, event: Event) -> None:
         """Runs one event's handlers."""

@@ -10,28 +10,13 @@ from ..driver.base import MAX_FRAGMENTS, MAX_LENGTH
 from .overflow import POLICIES
 
 __all__ = [
-    'BATCH',
-    'BURST',
-    'LARGE_READ',
     'LONGEST',
-    'SMALL_READ',
-    'TURN',
     'Limits',
     'bound_time',
     'check_number',
     'make_limits',
 ]
 
-# What is sent at once leaves when it has this many bytes, even if more is to come: about what one segment of loopback carries.
-BURST = 65536
-# With so many bytes to work on the handlers are run: what was read is still in the processor's cache, and bounded.
-BATCH = 32768
-# Seconds that the hub spends at once on what other OS threads posted, or on closing many sockets, before its timers and its
-# sockets have their turn: as long as one of the interpreter's threads may run on while others wait.
-TURN = 0.005
-# How many bytes are read at a time from a peer that sends little, and from one that has just sent as many: a frame of 64 KiB
-# comes in one read. Memory for more than 128 KiB malloc would map and unmap every time.
-SMALL_READ, LARGE_READ = 16384, 68 * 1024
 # A slow peer has caught up when this many bytes or fewer wait for it: about what one write to a socket takes.
 _LOW_WATER = 65536
 # The longest time, in seconds, that a timer runs: a year. libuv's timers know no

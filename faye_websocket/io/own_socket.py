@@ -12,7 +12,7 @@ from typing import Any
 import gevent.socket
 import gevent.ssl
 
-from .reactor import stay_in
+from .scheduler import stay_in
 from .transport import hang_up
 
 __all__ = ['Socket', 'TLSSocket', 'abandon']

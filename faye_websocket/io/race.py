@@ -20,7 +20,7 @@ from gevent import socket
 from gevent.select import POLLOUT, poll
 
 from .own_socket import Socket, abandon
-from .reactor import stay_in
+from .scheduler import stay_in
 
 __all__ = ['Address', 'Race', 'interleave']
 

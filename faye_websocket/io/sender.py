@@ -23,7 +23,8 @@ from . import interpreter
 from .limits import Limits
 from .overflow import Overflow
 from .owner import Owner
-from .reactor import Reactor, wait_forever
+from .reactor import Reactor
+from .scheduler import wait_forever
 from .stream import Stream
 
 __all__ = ['BROKEN', 'Sender']

@@ -25,8 +25,8 @@ import gevent.event
 from ..driver.base import CLOSING, OPEN
 from ..driver.codes import CloseCode
 from ..driver.control_frames import check_close
-from .limits import TURN, bound_time
-from .reactor import current_reactor
+from .limits import bound_time
+from .reactor import TURN, current_reactor
 
 __all__ = ['Closable', 'Registry', 'close_all', 'registry']
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from ..driver.writer import Writer
 from . import syscalls
-from .backlog import Backlog
-from .limits import BURST, LARGE_READ, SMALL_READ
+from .backlog import BURST, Backlog
 from .owner import Owner
 from .reactor import Reactor
+from .syscalls import LARGE_READ, SMALL_READ
 from .transport import Transport, find_descriptor, hang_up, is_silent
 
 __all__ = ['Stream']

@@ -15,7 +15,12 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ['recv', 'send', 'sendmsg']
+__all__ = ['LARGE_READ', 'SMALL_READ', 'recv', 'send', 'sendmsg']
+
+# How many bytes are read at a time from a peer that sends little, and from one that has
+# just sent as many: a frame of 64 KiB comes in one read. Memory for more than 128 KiB
+# malloc would map and unmap every time.
+SMALL_READ, LARGE_READ = 16384, 68 * 1024
 
 _READ_FLAGS = socket.MSG_DONTWAIT
 # macOS has no MSG_NOSIGNAL.

@@ -22,7 +22,7 @@ from typing import Any
 import gevent
 import gevent.socket
 
-from ..io.reactor import stay_in
+from ..io.scheduler import stay_in
 from ..io.transport import TAKEN
 from .adapter import SUPPORTED, Adapter
 

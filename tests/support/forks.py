@@ -15,7 +15,7 @@ import gevent.os
 import pytest
 
 from faye_websocket.io import dial as connect
-from faye_websocket.io import reactor
+from faye_websocket.io import scheduler
 from faye_websocket.io import shutdown as registry
 from faye_websocket.servers import uwsgi
 from tests.support.waiting import DEADLINE
@@ -27,14 +27,14 @@ def as_forked_child() -> Iterator[None]:
     ours = SimpleNamespace(**{**vars(os), 'getpid': lambda: -1})
     with pytest.MonkeyPatch.context() as patch:
         # Not for gevent, which would take its threads for lost.
-        for module in (connect, reactor, registry, uwsgi):
+        for module in (connect, scheduler, registry, uwsgi):
             patch.setattr(module, 'os', ours)
-        reactor._after_fork_in_child()
+        scheduler._after_fork_in_child()
         try:
             yield
         finally:
             # What was made meanwhile belongs to no process that there is.
-            reactor._after_fork_in_child()
+            scheduler._after_fork_in_child()
 
 
 def in_forked_child(function: Callable[[], Any]) -> Any:

@@ -22,7 +22,7 @@ from faye_websocket.driver.base import MAX_FRAGMENTS
 from faye_websocket.extensions.header import parse_extensions
 from faye_websocket.http.head import tokens
 from faye_websocket.http.origin import make_origin_check
-from faye_websocket.io.limits import BURST
+from faye_websocket.io.backlog import BURST
 from tests.conftest import Cost
 from tests.support.local import make_environ, serve
 from tests.support.recorder import Recorder, opened

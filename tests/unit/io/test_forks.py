@@ -25,8 +25,9 @@ import pytest
 from gevent import socket
 
 from faye_websocket import Client, EventSource, WebSocket, broadcast, close_all
-from faye_websocket.io import reactor as reactor_module
-from faye_websocket.io.reactor import Job, Reactor, current_reactor
+from faye_websocket.io import scheduler as scheduler_module
+from faye_websocket.io.reactor import Reactor, current_reactor
+from faye_websocket.io.scheduler import Job
 from faye_websocket.io.shutdown import Registry
 from faye_websocket.io.shutdown import registry as the_registry
 from faye_websocket.servers import uwsgi
@@ -159,19 +160,19 @@ class TestReactor:
 
     def test_is_still_the_parents_after_a_fork(self) -> None:
         reactor = current_reactor()
-        reactor_module._before_fork()
+        scheduler_module._before_fork()
         assert not reactor.is_inherited()
-        reactor_module._after_fork_in_parent()
+        scheduler_module._after_fork_in_parent()
         assert not reactor.is_inherited()
 
     def test_is_known_before_any_handler_of_ours_runs_in_the_child(self, monkeypatch: pytest.MonkeyPatch) -> None:  # O1
         reactor = current_reactor()
-        reactor_module._before_fork()
+        scheduler_module._before_fork()
         # By whatever has its turn between our handler and the fork.
         assert not reactor.is_inherited()
-        monkeypatch.setattr(reactor_module, 'os', SimpleNamespace(getpid=lambda: -1))
+        monkeypatch.setattr(scheduler_module, 'os', SimpleNamespace(getpid=lambda: -1))
         assert reactor.is_inherited()
-        reactor_module._after_fork_in_parent()
+        scheduler_module._after_fork_in_parent()
 
     def test_calls_nothing(self, in_child: InChild) -> None:  # O1
         calls: list[str] = []

@@ -24,8 +24,9 @@ from gevent import socket
 
 from faye_websocket import EventSource
 from faye_websocket.events import Event
-from faye_websocket.io import reactor as reactor_module
-from faye_websocket.io.reactor import Job, current_reactor
+from faye_websocket.io import scheduler as scheduler_module
+from faye_websocket.io.reactor import current_reactor
+from faye_websocket.io.scheduler import Job
 from faye_websocket.io.stream import Stream
 from tests.support.local import Record, Response, hub_errors, joined, make_environ, run_threads, settle, wait_until
 from tests.support.processes import Endpoint, Process, read_text
@@ -230,17 +231,18 @@ class TestDispatcher:
                 raise KeyboardInterrupt
             return os.getpid()
 
+        # Closing ends long before the test gives up waiting, though the client never answers.
         with joined(close_timeout=0.5) as pair:
             record = Record(pair.ws)
             _, client = pair.open()
             record.wait('open')
             # In the middle of a fork everybody looks at the number of the process, again and again.
-            reactor_module._before_fork()
+            scheduler_module._before_fork()
             with monkeypatch.context() as patch, interrupted():
-                patch.setattr(reactor_module, 'os', SimpleNamespace(getpid=getpid))
+                patch.setattr(scheduler_module, 'os', SimpleNamespace(getpid=getpid))
                 client.send(MESSAGE)
                 gevent.sleep(5)
-            reactor_module._after_fork_in_parent()
+            scheduler_module._after_fork_in_parent()
             wait_until(lambda: record.messages == ['hello'] or record.of('close'))
 
 

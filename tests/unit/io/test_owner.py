@@ -10,7 +10,7 @@ from faye_websocket.driver import Writer
 from faye_websocket.driver.emitter import Observer
 from faye_websocket.events import Event
 from faye_websocket.io.owner import Owner
-from faye_websocket.io.reactor import Job
+from faye_websocket.io.scheduler import Job, Scheduler
 
 
 class Written(Writer):
@@ -37,6 +37,10 @@ class Written(Writer):
     lambda: Job().drain(),
     lambda: Job().rest(),
     lambda: Job().recover(),
+    lambda: Scheduler().run_callback(print),
+    lambda: Scheduler().run(Job(), 0),
+    lambda: Scheduler().run_jobs(),
+    lambda: Scheduler().cancel(Job()),
     lambda: Writer().write(b'x'),
 ])
 def test_a_method_that_was_forgotten_is_missed(call: Callable[[], object]) -> None:

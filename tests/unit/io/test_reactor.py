@@ -16,8 +16,8 @@ import gevent.local
 import pytest
 from greenlet import greenlet
 
-from faye_websocket.io.limits import BATCH, TURN
-from faye_websocket.io.reactor import Job, Reactor, current_job, current_reactor
+from faye_websocket.io.reactor import TURN, Reactor, current_job, current_reactor
+from faye_websocket.io.scheduler import BATCH, Job
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
 

@@ -19,8 +19,7 @@ from gevent import socket
 
 import faye_websocket.io.shutdown
 from faye_websocket import Client, EventSource, SocketMiddleware, WebSocket, close_all
-from faye_websocket.io.limits import TURN
-from faye_websocket.io.reactor import current_reactor
+from faye_websocket.io.reactor import TURN, current_reactor
 from faye_websocket.io.shutdown import Registry
 from faye_websocket.io.shutdown import registry as the_registry
 from faye_websocket.testing import connect

@@ -14,10 +14,11 @@ from typing import Any
 import gevent
 import pytest
 
-from faye_websocket.io.limits import BURST, LARGE_READ, SMALL_READ
+from faye_websocket.io.backlog import BURST
 from faye_websocket.io.owner import Owner
 from faye_websocket.io.reactor import current_reactor
 from faye_websocket.io.stream import LAST_TURNS, Stream
+from faye_websocket.io.syscalls import LARGE_READ, SMALL_READ
 from faye_websocket.io.transport import find_descriptor
 from faye_websocket.metrics import SocketCounters, _CountedTransport
 from tests.support.local import reset_socket, settle, tcp_pair, wait_until
