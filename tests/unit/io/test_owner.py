@@ -9,6 +9,7 @@ import pytest
 from faye_websocket.driver import Writer
 from faye_websocket.driver.emitter import Observer
 from faye_websocket.events import Event
+from faye_websocket.io.outflow import Outflow
 from faye_websocket.io.owner import Owner
 from faye_websocket.io.scheduler import Job, Scheduler
 
@@ -42,6 +43,9 @@ class Written(Writer):
     lambda: Scheduler().run_jobs(),
     lambda: Scheduler().cancel(Job()),
     lambda: Writer().write(b'x'),
+    lambda: Outflow.__new__(Outflow)._end(''),
+    lambda: Outflow.__new__(Outflow)._half_close(),
+    lambda: Outflow.__new__(Outflow)._sending_failed(''),
 ])
 def test_a_method_that_was_forgotten_is_missed(call: Callable[[], object]) -> None:
     with pytest.raises(NotImplementedError):
