@@ -90,6 +90,11 @@ class Connection(Sender):
         """Whether the caller is a handler of this connection."""
         return self._dispatcher.is_current
 
+    @property
+    def has_message(self) -> bool:
+        """Whether ``receive`` would return a message at once."""
+        return self._dispatcher.has_message
+
     def drive(self, driver: Driver) -> None:
         """Sets the driver that speaks for this connection."""
         self._driver = driver

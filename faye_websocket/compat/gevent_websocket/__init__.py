@@ -1,0 +1,51 @@
+"""gevent-websocket's names: ``geventwebsocket`` becomes ``faye_websocket.compat.gevent_websocket``.
+
+``handler_class=WebSocketHandler``, ``WebSocketServer``, ``Resource`` with
+``WebSocketApplication``, and gunicorn with ``GeventWebSocketWorker``, the first of which
+puts the socket into ``environ['wsgi.websocket']``. Where the server has no such handler
+(gunicorn's ``gevent``, uWSGI, plain gevent.pywsgi) ``Resource`` makes the socket itself,
+and ``WebSocketMiddleware(app)`` does so for any other application.
+
+Other than in the original:
+
+- A message may have 1 GiB at most (1009), where the original has no limit.
+- A client's close frame is answered, and seen by ``closed`` and ``send``, as soon as it
+  comes and the messages before it are taken, not only when ``receive`` reads it.
+- A program that fails closes its socket with 1011; a ``WebSocketError`` that only says
+  that the client has gone ends it without a traceback, and ``on_close`` is called.
+- ``ws.stream`` is the ``faye_websocket.WebSocket``, which has no ``read`` and ``write``.
+- There is no ``protocols.wamp``, no ``Header``, ``read_frame`` or ``handle_ping``, and
+  no opcode but those of text, binary, ping, pong and close for ``send_frame``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .exceptions import FrameTooLargeException, ProtocolError, WebSocketError
+from .handler import Client, WebSocketHandler, WebSocketMiddleware
+from .resource import Resource, WebSocketApplication
+from .server import WebSocketServer
+from .websocket import WebSocket
+
+__all__ = [
+    'Client',
+    'FrameTooLargeException',
+    'ProtocolError',
+    'Resource',
+    'WebSocket',
+    'WebSocketApplication',
+    'WebSocketError',
+    'WebSocketHandler',
+    'WebSocketMiddleware',
+    'WebSocketServer',
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Return the worker, which needs gunicorn, when it is asked for."""
+    if name != 'GeventWebSocketWorker':
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from .gunicorn.workers import GeventWebSocketWorker
+
+    return GeventWebSocketWorker

@@ -1,0 +1,19 @@
+"""The exceptions of ``geventwebsocket.exceptions``, which are an ``OSError`` each."""
+
+from __future__ import annotations
+
+from ... import errors
+
+__all__ = ['FrameTooLargeException', 'ProtocolError', 'WebSocketError']
+
+
+class WebSocketError(errors.WebSocketError, OSError):
+    """The socket is closed; programs write ``except socket.error`` too."""
+
+
+class ProtocolError(WebSocketError):
+    """Exists to be named in ``except``: what breaks the protocol ends the connection."""
+
+
+class FrameTooLargeException(ProtocolError):
+    """Exists to be named in ``except``."""

@@ -1,0 +1,182 @@
+"""WebSocketHandler: makes the handshake before it calls the application.
+
+The application finds an open socket in ``environ['wsgi.websocket']``. It is run to its
+end; what it returns and whatever it says to ``start_response`` reach nobody. Where the
+server has another handler, ``serve`` does this from within an application.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+from gevent.pywsgi import WSGIHandler
+
+from ... import websocket
+from ...driver.wsgi import is_websocket
+from ...errors import HandshakeError
+from ...serving import find_server
+from ...websocket import StartResponse
+from .exceptions import WebSocketError
+from .websocket import OPTIONS, WebSocket
+
+__all__ = ['Client', 'WebSocketHandler', 'WebSocketMiddleware', 'serve']
+
+# The server of those that no server of gevent's has accepted, as in a test.
+_no_server = SimpleNamespace(clients={})
+
+
+class Client:
+    """A client of a server; programs hang things on it."""
+
+    def __init__(self, address: Any, ws: WebSocket) -> None:
+        self.address = address
+        self.ws = ws
+
+
+class SocketHandler:
+    """What handlers of any server share; ``websocket`` is the socket, once it is open."""
+
+    websocket_class = WebSocket
+    websocket: WebSocket | None = None
+    prevent_wsgi_call = False
+
+    server: Any
+    client_address: Any
+    application: Any
+    environ: Any
+
+    @property
+    def active_client(self) -> Client:
+        """The client whose request this is."""
+        client: Client = self.server.clients[self.client_address]
+        return client
+
+    @property
+    def logger(self) -> Any:
+        """The server's logger, or that of this module."""
+        return getattr(self.server, 'logger', None) or logging.getLogger(__name__)
+
+    def run_websocket(self) -> None:
+        """Call the application with the socket in ``environ``, and close it at the end.
+
+        With ``prevent_wsgi_call`` set a subclass does both.
+        """
+        if self.prevent_wsgi_call:
+            return
+        clients = _clients_of(self.server)
+        ws = self.environ['wsgi.websocket']
+        clients[self.client_address] = Client(self.client_address, ws)
+        status = _Status()
+        try:
+            _run(self.application, self.environ, status)
+        except WebSocketError:
+            # That the client has gone is no fault of a program that never asked.
+            if not ws.closed:
+                raise
+        finally:
+            del clients[self.client_address]
+        ws.close(status.code)
+
+    def upgrade(self) -> websocket.WebSocket:
+        """Make the handshake, run the application if it is accepted, return the socket."""
+        allowed = getattr(self.application, 'app_protocol', None)
+        protocol = allowed(self.environ['PATH_INFO']) if allowed else ''
+        stream = websocket.WebSocket(self.environ, protocol or None, **OPTIONS)
+        try:
+            stream.__enter__()
+        except HandshakeError:
+            return stream
+        self.websocket = self.websocket_class(self.environ, stream, self, True)
+        self.environ['wsgi.websocket'] = self.websocket
+        self.environ['wsgi.websocket_version'] = self.websocket.version
+        if getattr(self.server, 'debug', False):
+            self.logger.debug('%s is a WebSocket', stream.url)
+        try:
+            self.run_websocket()
+        finally:
+            if not self.prevent_wsgi_call:
+                self.environ['wsgi.websocket'] = self.websocket = None
+        return stream
+
+
+class WebSocketHandler(SocketHandler, WSGIHandler):
+    """A handler of gevent.pywsgi's, for ``handler_class=``."""
+
+    def run_application(self) -> None:
+        """Serve a request, that of a socket to the end of its application."""
+        hook = getattr(self.server, 'pre_start_hook', None)
+        if (hook is not None and hook(self)) or not is_websocket(self.environ):
+            super().run_application()
+            return
+        self.result = self.upgrade().wsgi_response(self.start_response)
+        self.process_result()
+
+
+class WebSocketMiddleware:
+    """A WSGI application: ``app`` with ``environ['wsgi.websocket']``, under any server."""
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        self.app = app
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """WSGI."""
+        if environ.get('wsgi.websocket') is None and is_websocket(environ):
+            return serve(self.app, environ, start_response)
+        response: Iterable[bytes] = self.app(environ, start_response)
+        return response
+
+
+class _RequestHandler(SocketHandler):
+    """The handler of a request whose server has none."""
+
+    def __init__(self, application: Any, environ: dict[str, Any]) -> None:
+        self.application = application
+        self.environ = environ
+        self.server = find_server() or _no_server
+        address = environ.get('REMOTE_ADDR', ''), environ.get('REMOTE_PORT', '')
+        self.client_address = address
+
+
+class _Status:
+    """A ``start_response`` that writes nothing, and knows how the socket is to close."""
+
+    code = 1000
+
+    def __call__(self, status: str, *arguments: Any) -> Callable[[bytes], None]:
+        # A framework has caught what the application has raised.
+        if status.startswith('500'):
+            self.code = 1011
+        return lambda data: None
+
+
+def serve(
+    application: Any, environ: dict[str, Any], start_response: StartResponse
+) -> Iterable[bytes]:
+    """Make the handshake, run the application to its end, and return the response."""
+    handler = _RequestHandler(application, environ)
+    return handler.upgrade().wsgi_response(start_response)
+
+
+def _clients_of(server: Any) -> dict[Any, Client]:
+    """Return the clients of a server, which any of gevent's may have."""
+    if not hasattr(server, 'clients'):
+        server.clients = {}
+    clients: dict[Any, Client] = server.clients
+    return clients
+
+
+def _run(application: Any, environ: dict[str, Any], start_response: Any) -> None:
+    """Run an application to its end, be it a function, a generator or None's."""
+    result = application(environ, start_response)
+    try:
+        for _ in result or ():
+            pass
+    finally:
+        close = getattr(result, 'close', None)
+        if close is not None:
+            close()

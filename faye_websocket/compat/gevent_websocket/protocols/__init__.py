@@ -1,0 +1,1 @@
+"""The subprotocols of ``geventwebsocket.protocols``; there is no ``wamp``."""
