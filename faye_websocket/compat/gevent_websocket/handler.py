@@ -14,11 +14,11 @@ from typing import Any
 
 from gevent.pywsgi import WSGIHandler
 
-from ... import websocket
 from ...driver.wsgi import is_websocket
 from ...errors import HandshakeError
 from ...serving import find_server
 from ...websocket import StartResponse
+from ...websocket import WebSocket as Stream
 from .exceptions import WebSocketError
 from .websocket import OPTIONS, WebSocket
 
@@ -80,11 +80,11 @@ class SocketHandler:
             del clients[self.client_address]
         ws.close(status.code)
 
-    def upgrade(self) -> websocket.WebSocket:
+    def upgrade(self) -> Stream:
         """Make the handshake, run the application if it is accepted, return the socket."""
         allowed = getattr(self.application, 'app_protocol', None)
         protocol = allowed(self.environ['PATH_INFO']) if allowed else ''
-        stream = websocket.WebSocket(self.environ, protocol or None, **OPTIONS)
+        stream = Stream(self.environ, protocol or None, **OPTIONS)
         try:
             stream.__enter__()
         except HandshakeError:
@@ -137,7 +137,7 @@ class _RequestHandler(SocketHandler):
     def __init__(self, application: Any, environ: dict[str, Any]) -> None:
         self.application = application
         self.environ = environ
-        self.server = find_server() or _no_server
+        self.server: Any = find_server() or _no_server
         address = environ.get('REMOTE_ADDR', ''), environ.get('REMOTE_PORT', '')
         self.client_address = address
 
@@ -158,8 +158,8 @@ def serve(
     application: Any, environ: dict[str, Any], start_response: StartResponse
 ) -> Iterable[bytes]:
     """Make the handshake, run the application to its end, and return the response."""
-    handler = _RequestHandler(application, environ)
-    return handler.upgrade().wsgi_response(start_response)
+    stream: Stream = _RequestHandler(application, environ).upgrade()
+    return stream.wsgi_response(start_response)
 
 
 def _clients_of(server: Any) -> dict[Any, Client]:
