@@ -106,6 +106,7 @@ REQUIREMENTS = {
     'G5': 'in greenlet style a socket takes no place of a request, hears of a stop, and may end its work',
     'G6': 'Timeout and GreenletExit close with 1011',
     'O3': 'close_all in a handler returns, and later handshakes are accepted',
+    'M1': 'programs of other libraries run once their import lines are changed',
     'X1': 'four workers behind a proxy with Redis between them: a message reaches all',
 }
 

@@ -41,7 +41,7 @@ class Race:
     ``str`` of it says of each address how its attempt went.
     """
 
-    __slots__ = ('_delay', '_pending', '_pid', '_reasons', '_waiting')
+    __slots__ = ('_delay', '_failure', '_pending', '_pid', '_reasons', '_waiting')
 
     def __init__(self, addresses: Iterable[Address], timeout: float) -> None:
         self._waiting = deque(interleave(addresses))
@@ -49,6 +49,8 @@ class Race:
         self._delay = max(_LEAST_DELAY, min(_DELAY, share))
         self._pid = os.getpid()
         self._pending: dict[int, tuple[Any, Any]] = {}
+        # The last attempt's, as the system has it.
+        self._failure: OSError | None = None
         self._reasons = {address[0]: 'not tried' for *_, address in self._waiting}
 
     def __str__(self) -> str:
@@ -65,7 +67,7 @@ class Race:
         finally:
             for sock, _ in self._pending.values():
                 abandon(sock, self._pid)
-        raise OSError(str(self))
+        raise OSError(str(self)) from self._failure
 
     def _attempt(self) -> Any:
         """Begin an attempt, and return the first socket that is connected in its time.
@@ -120,7 +122,8 @@ class Race:
         if error in _CONNECTED:
             return sock
         sock.close()
-        self._reasons[address[0]] = str(OSError(error, os.strerror(error)))
+        self._failure = OSError(error, os.strerror(error))
+        self._reasons[address[0]] = str(self._failure)
         return None
 
 

@@ -59,6 +59,8 @@ class Base:
     close_reason: int = _NO_STATUS
     close_message: str | None = None
     is_server = False
+    # By a call of ``close``.
+    _is_closed = False
     websocket: WebSocket | client.Client
 
     @property
@@ -82,6 +84,8 @@ class Base:
         if timeout is not None and timeout <= 0:
             # Others, and what has come, have their turn in a loop that only looks.
             gevent.sleep(0)
+        if self._is_closed and not self.websocket._connection.has_message:
+            raise self._closed()
         try:
             message = self.websocket.receive(timeout)
         except TimeoutError:
@@ -99,6 +103,7 @@ class Base:
         """
         if not self.connected:
             raise self._closed()
+        self._is_closed = True
         text = (message or '').encode()[:_LONGEST_REASON].decode(errors='ignore')
         try:
             self.websocket.close(reason or 1000, text)
@@ -112,8 +117,9 @@ class Base:
         self.subprotocol = self.websocket.protocol or None
 
     def _was_closed(self, event: CloseEvent) -> None:
-        self.close_reason = _NO_STATUS if event.code == _ABNORMAL else event.code
-        self.close_message = event.reason or None
+        if event.code != _ABNORMAL:
+            self.close_reason = event.code
+            self.close_message = event.reason or None
 
     def _closed(self) -> ConnectionClosed:
         """Return what says how the connection was closed."""
@@ -243,5 +249,7 @@ def _status_code(error: HandshakeError) -> int:
 
 def _network_error(error: ConnectError) -> OSError:
     """Return the network's own error, as programs catch it."""
-    cause = error.__cause__
+    cause: BaseException = error
+    while isinstance(cause.__cause__, OSError):
+        cause = cause.__cause__
     return cause if isinstance(cause, OSError) else OSError(str(error))

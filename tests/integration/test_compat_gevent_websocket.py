@@ -1,0 +1,215 @@
+"""Programs of gevent-websocket's users with only their import lines changed, by themselves and under gunicorn."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.old import ORIGINALS, serve_old
+from tests.support.servers import Server
+from tests.support.waiting import wait_until
+from tests.support.wire import (
+    BINARY,
+    CLOSE,
+    PING,
+    RFC_6455,
+    TEXT,
+    Frame,
+    RawClient,
+    close_payload,
+    http_get,
+    serialize_frame,
+)
+
+WORKERS = ['program', 'gevent_websocket', *(() if ORIGINALS else ('gevent',))]
+BYE = close_payload(1000, 'bye')
+
+only_ours = pytest.mark.skipif(bool(ORIGINALS), reason='the original does something else')
+
+
+def server_fixture(program: str, kinds: list[str]) -> Any:
+    """A fixture: the program, under each of these servers."""
+
+    @pytest.fixture(scope='module', params=kinds)
+    def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+        with serve_old(program, request.param, tmp_path_factory.mktemp(program)) as started:
+            yield started
+
+    return server
+
+
+chat = server_fixture('gevent_chat', WORKERS)
+# An application that takes its socket from environ needs the handler, or the worker.
+low_level = server_fixture('gevent_low_level', ['program', 'gevent_websocket'])
+
+
+def open_client(server: Server, path: str, *headers: tuple[str, str]) -> RawClient:
+    """A client whose handshake was accepted."""
+    client = RawClient(server, path, [*RFC_6455, *headers])
+    assert client.handshake().status == 101
+    return client
+
+
+def wait_for_output(server: Server, text: str) -> None:
+    """Wait until the program has printed this."""
+    wait_until(lambda: text in server.process.output(), repr(text))
+
+
+def has_no_traceback(server: Server) -> bool:
+    """Whether nothing was logged that an operator should see."""
+    return 'Traceback' not in server.process.output() and ' failed' not in server.process.output()
+
+
+class TestChat:
+    def command(self, client: RawClient, **command: str) -> None:
+        client.send_frame(TEXT, json.dumps(command).encode())
+
+    def receive(self, client: RawClient) -> Any:
+        return json.loads(client.receive_frame().payload)
+
+    def test_broadcasts_to_clients_that_have_names(self, chat: Server) -> None:  # M1
+        with open_client(chat, '/chat') as ann, open_client(chat, '/chat') as bob:
+            self.command(ann, type='join', nickname='ann')
+            assert self.receive(ann) == self.receive(bob) == {'type': 'users', 'users': ['ann']}
+            self.command(bob, type='join', nickname='bob')
+            assert self.receive(ann) == self.receive(bob) == {'type': 'users', 'users': ['ann', 'bob']}
+            self.command(bob, type='text', text='hi')
+            heard = self.receive(ann)
+            assert heard == self.receive(bob)
+            assert (heard['from'], heard['text']) == ('bob', 'hi')
+            count = heard['count']
+            for client in (bob, ann):
+                client.send_frame(CLOSE, BYE)
+                assert client.receive_frame().opcode == CLOSE
+        wait_for_output(chat, 'close None bob\n')
+        wait_for_output(chat, 'close None ann\n')
+        assert 'none True\nclose None bob' in chat.process.output()
+        with open_client(chat, '/chat') as cid:
+            # Class state outlives its clients.
+            self.command(cid, type='join', nickname='cid')
+            assert self.receive(cid) == {'type': 'users', 'users': ['cid']}
+            self.command(cid, type='text', text='again')
+            assert self.receive(cid)['count'] == count + 1
+        assert has_no_traceback(chat)
+
+    # "^/" matches the path of the sockets, too, and is of the right kind.
+    @pytest.mark.parametrize('path', ['/', '/chat'])
+    def test_serves_a_page_beside(self, chat: Server, path: str) -> None:  # M1
+        assert b'<h1>Chat</h1>' in http_get(chat, path)[1]
+
+
+class TestLowLevel:
+    def test_echoes_and_ends_without_a_traceback(self, low_level: Server) -> None:  # M1
+        with open_client(low_level, '/echo') as client:
+            for text in ('hello', 'h\xe9', ''):
+                client.send_frame(TEXT, text.encode())
+                assert client.receive_frame() == Frame(TEXT, text.encode())
+            client.send_frame(BINARY, b'\0\1')
+            assert client.receive_frame() == Frame(BINARY, b'\0\1')
+            client.send_frame(CLOSE, BYE)
+            assert client.receive_frame().opcode == CLOSE
+            assert client.read_to_eof() == b''
+        if not ORIGINALS:
+            assert has_no_traceback(low_level)
+
+    def test_sees_all_messages_that_came_before_the_close(self, low_level: Server) -> None:  # M1
+        with open_client(low_level, '/collect') as client:
+            assert client.receive_frame() == Frame(TEXT, b'ready')
+            frames = [(TEXT, b'a'), (BINARY, b'b'), (TEXT, b'c'), (CLOSE, BYE)]
+            client.send(b''.join(serialize_frame(*frame) for frame in frames))
+            client.read_to_eof()
+        wait_for_output(low_level, "collected ['a', bytearray(b'b'), 'c'")
+
+    def test_gives_binary_messages_that_can_be_changed(self, low_level: Server) -> None:  # M1
+        with open_client(low_level, '/in-place') as client:
+            client.send_frame(BINARY, b'abc')
+            assert client.receive_frame() == Frame(BINARY, b'\xffbc')
+            if not ORIGINALS:
+                assert client.receive_frame() == Frame(TEXT, b'text')
+
+    def test_tells_of_the_request(self, low_level: Server) -> None:  # M1
+        headers = ('Origin', 'http://a.example'), ('Sec-WebSocket-Protocol', 'a, b')
+        with open_client(low_level, '/tell', *headers) as client:
+            facts = ['/tell', 'http://a.example', 'a, b', '13', True, False, 1, True]
+            assert client.receive_frame() == Frame(TEXT, repr(facts).encode())
+            assert client.receive_frame().opcode == CLOSE
+            client.send_close()
+            assert client.read_to_eof() == b''
+
+    def test_sends_frames_and_raises_once_closed(self, low_level: Server) -> None:  # M1
+        with open_client(low_level, '/frames') as client:
+            received = [client.receive_frame() for _ in range(4)]
+            assert received[:3] == [Frame(TEXT, b'text'), Frame(BINARY, b'binary'), Frame(PING, b'ping')]
+            if not ORIGINALS:
+                assert received[3] == Frame(CLOSE, close_payload(4001))
+        wait_for_output(low_level, 'error True\nreceive True\n')
+
+    @pytest.mark.parametrize('way', ['close', 'reset', 'end'])
+    def test_an_outbox_learns_of_the_end(self, low_level: Server, way: str) -> None:  # M1
+        before = low_level.process.output().count('outbox over')
+        with open_client(low_level, '/outbox') as client:
+            assert client.receive_frame() == Frame(TEXT, b'ready')
+            if way == 'reset':
+                client.reset()
+            elif way == 'close':
+                client.send_close()
+        wait_until(lambda: low_level.process.output().count('outbox over') > before, 'the end')
+
+    @pytest.mark.skipif(bool(ORIGINALS), reason='the original needs the client to close, too')
+    def test_close_ends_a_waiting_receive(self, low_level: Server) -> None:  # M1
+        with open_client(low_level, '/wait') as client, open_client(low_level, '/end-waiting') as other:
+            assert client.receive_frame() == Frame(TEXT, b'waits')
+            assert other.receive_frame() == Frame(TEXT, b'closed it')
+            assert client.receive_frame() == Frame(CLOSE, close_payload(1000))
+            client.send_close()
+            wait_for_output(low_level, 'received None')
+
+    def test_runs_a_generator(self, low_level: Server) -> None:  # M1
+        with open_client(low_level, '/generator') as client:
+            assert client.receive_frame() == Frame(TEXT, b'from a generator')
+            assert client.receive_frame().opcode == CLOSE
+            client.send_close()
+            assert client.read_to_eof() == b''
+
+    def test_send_waits_for_a_slow_client(self, low_level: Server) -> None:  # M1
+        with open_client(low_level, '/download') as client:
+            length = 0
+            while (frame := client.receive_frame()).opcode == BINARY:
+                length += len(frame.payload)
+            assert (frame, length) == (Frame(TEXT, b'end'), 40 * 2**20)
+
+    def test_keeps_pages_and_the_handler_of_the_program(self, low_level: Server) -> None:  # M1
+        assert http_get(low_level, '/page')[1] == b'a page'
+        if 'gunicorn' not in low_level.process.command:
+            wait_for_output(low_level, 'request /page')
+            assert 'request /echo' not in low_level.process.output()
+
+    @only_ours
+    def test_a_fault_of_the_program_closes_with_1011(self, tmp_path: Path) -> None:  # M1
+        with serve_old('gevent_low_level', 'program', tmp_path) as server:
+            with open_client(server, '/fail') as client:
+                assert client.receive_frame().code == 1011
+            wait_for_output(server, 'a fault of the program')
+
+    @only_ours
+    def test_refuses_what_is_no_handshake(self, low_level: Server) -> None:  # M1
+        headers = [(name, value) for name, value in RFC_6455 if name != 'Sec-WebSocket-Key']
+        with RawClient(low_level, '/echo', headers) as client:
+            assert client.handshake().status == 400
+
+
+@only_ours
+@pytest.mark.parametrize('kind', ['gevent_websocket', 'gevent'])
+def test_a_worker_that_stops_closes_with_1001(kind: str, tmp_path: Path) -> None:  # M1
+    with serve_old('gevent_chat', kind, tmp_path) as server, open_client(server, '/chat') as client:
+        client.send_frame(TEXT, b'{"type": "join", "nickname": "ann"}')
+        client.receive_frame()
+        os.kill(server.pid, 15)
+        assert client.receive_frame().code == 1001
+        client.send_close(1001)
+        wait_for_output(server, 'close None ann')

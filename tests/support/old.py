@@ -1,0 +1,76 @@
+"""Programs of other libraries' users, run with nothing but their import lines changed.
+
+With FAYE_TEST_ORIGINALS=/path/to/python, an interpreter that has the libraries themselves (gevent-websocket 0.10,
+flask-sock 0.7), the programs run on these, unchanged: so it was seen that each test describes the original.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.processes import Process, own_directory
+from tests.support.servers import Server, access_path, started
+
+PROGRAMS = Path(__file__).with_name('old_programs')
+ORIGINALS = os.environ.get('FAYE_TEST_ORIGINALS')
+
+HOMES = {
+    'geventwebsocket': 'gevent_websocket',
+    'flask_sock': 'flask_sock',
+    'flask_sockets': 'flask_sockets',
+    'simple_websocket': 'simple_websocket',
+}
+_NAMES = '|'.join(HOMES)
+_IMPORT = re.compile(rf'^(\s*)import ({_NAMES})$', re.MULTILINE)
+_FROM = re.compile(rf'^(\s*from )({_NAMES})\b', re.MULTILINE)
+#: gunicorn's worker classes.
+WORKERS = {
+    'gevent_websocket': 'geventwebsocket.gunicorn.workers.GeventWebSocketWorker',
+    'flask_sockets': 'flask_sockets.worker',
+}
+
+
+def ported(source: str) -> str:
+    """A program's text with its import lines changed."""
+    source = _IMPORT.sub(lambda match: f'{match[1]}from faye_websocket.compat import {HOMES[match[2]]}', source)
+    return _FROM.sub(lambda match: f'{match[1]}faye_websocket.compat.{HOMES[match[2]]}', source)
+
+
+def write_program(name: str, directory: Path) -> Path:
+    """The program, ported unless it is to run on the originals."""
+    source = (PROGRAMS / f'{name}.py').read_text()
+    path = directory / f'{name}.py'
+    path.write_text(source if ORIGINALS else ported(source))
+    return path
+
+
+def interpreter() -> str:
+    """The interpreter that has what the programs import."""
+    return ORIGINALS or sys.executable
+
+
+@contextmanager
+def serve_old(name: str, kind: str, tmp_path: Path, options: Sequence[str] = ()) -> Iterator[Server]:
+    """Run a program as it is (``program``), or its ``app`` under gunicorn's worker of this name."""
+    directory = own_directory(tmp_path, name)
+    path = write_program(name, directory)
+    if kind == 'program':
+        command = [interpreter(), str(path)]
+    else:
+        worker = WORKERS.get(kind, kind)
+        if not ORIGINALS:
+            worker = re.sub(rf'^({_NAMES})\b', lambda match: f'faye_websocket.compat.{HOMES[match[1]]}', worker)
+        logs = ['--access-logfile', str(access_path(kind, directory)), '--error-logfile', '-', '--no-control-socket']
+        command = [interpreter(), '-m', 'gunicorn', f'{name}:app', '--pythonpath', str(directory), '-k', worker,
+                   '-w', '1', '--bind', '127.0.0.1:0', *logs]
+    process = Process([*command, *options], directory)
+    try:
+        yield started(kind, process, None)
+    finally:
+        if process.is_running():
+            process.stop()
