@@ -30,7 +30,8 @@ class Sockets:
     """The extension: routes for sockets, beside those of the application."""
 
     def __init__(self, app: Flask | None = None) -> None:
-        self.url_map = Map()
+        # A handler with defaults may have several routes.
+        self.url_map = Map(redirect_defaults=False)
         self.blueprints: dict[str, Blueprint] = {}
         if app is not None:
             self.init_app(app)

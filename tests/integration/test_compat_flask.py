@@ -7,20 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_compat_gevent_websocket import (
-    BYE,
+from tests.support.old import (
+    ORIGINALS,
     has_no_traceback,
+    interpreter,
     only_ours,
     open_client,
+    serve_old,
     server_fixture,
     wait_for_output,
+    write_program,
 )
-from tests.support.old import ORIGINALS, interpreter, serve_old, write_program
 from tests.support.processes import environment
 from tests.support.servers import Server
 from tests.support.waiting import wait_until
-from tests.support.wire import BINARY, CLOSE, RFC_6455, TEXT, Frame, RawClient, http_get, serialize_frame
+from tests.support.wire import BINARY, CLOSE, RFC_6455, TEXT, Frame, RawClient, close_payload, http_get, serialize_frame
 
+BYE = close_payload(1000, 'bye')
 # flask-sockets needs the Werkzeug of 2020.
 HAS_FLASK_SOCKETS = not ORIGINALS or 'oldvenv1' in ORIGINALS
 OURS = ['gevent_pywsgi'] if not ORIGINALS else []

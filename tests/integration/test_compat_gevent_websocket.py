@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.old import ORIGINALS, serve_old
+from tests.support.old import (
+    ORIGINALS,
+    has_no_traceback,
+    only_ours,
+    open_client,
+    serve_old,
+    server_fixture,
+    wait_for_output,
+)
 from tests.support.servers import Server
 from tests.support.waiting import wait_until
 from tests.support.wire import (
@@ -29,40 +36,9 @@ from tests.support.wire import (
 WORKERS = ['program', 'gevent_websocket', *(() if ORIGINALS else ('gevent',))]
 BYE = close_payload(1000, 'bye')
 
-only_ours = pytest.mark.skipif(bool(ORIGINALS), reason='the original does something else')
-
-
-def server_fixture(program: str, kinds: list[str]) -> Any:
-    """A fixture: the program, under each of these servers."""
-
-    @pytest.fixture(scope='module', params=kinds)
-    def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-        with serve_old(program, request.param, tmp_path_factory.mktemp(program)) as started:
-            yield started
-
-    return server
-
-
 chat = server_fixture('gevent_chat', WORKERS)
 # An application that takes its socket from environ needs the handler, or the worker.
 low_level = server_fixture('gevent_low_level', ['program', 'gevent_websocket'])
-
-
-def open_client(server: Server, path: str, *headers: tuple[str, str]) -> RawClient:
-    """A client whose handshake was accepted."""
-    client = RawClient(server, path, [*RFC_6455, *headers])
-    assert client.handshake().status == 101
-    return client
-
-
-def wait_for_output(server: Server, text: str) -> None:
-    """Wait until the program has printed this."""
-    wait_until(lambda: text in server.process.output(), repr(text))
-
-
-def has_no_traceback(server: Server) -> bool:
-    """Whether nothing was logged that an operator should see."""
-    return 'Traceback' not in server.process.output() and ' failed' not in server.process.output()
 
 
 class TestChat:

@@ -12,9 +12,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.support.processes import Process, own_directory
 from tests.support.servers import Server, access_path, started
+from tests.support.waiting import wait_until
+from tests.support.wire import RFC_6455, RawClient
 
 PROGRAMS = Path(__file__).with_name('old_programs')
 ORIGINALS = os.environ.get('FAYE_TEST_ORIGINALS')
@@ -33,6 +38,8 @@ WORKERS = {
     'gevent_websocket': 'geventwebsocket.gunicorn.workers.GeventWebSocketWorker',
     'flask_sockets': 'flask_sockets.worker',
 }
+
+only_ours = pytest.mark.skipif(bool(ORIGINALS), reason='the original does something else')
 
 
 def ported(source: str) -> str:
@@ -74,3 +81,31 @@ def serve_old(name: str, kind: str, tmp_path: Path, options: Sequence[str] = ())
     finally:
         if process.is_running():
             process.stop()
+
+
+def server_fixture(program: str, kinds: list[str]) -> Any:
+    """A fixture: the program, under each of these servers."""
+
+    @pytest.fixture(scope='module', params=kinds)
+    def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+        with serve_old(program, request.param, tmp_path_factory.mktemp(program)) as started:
+            yield started
+
+    return server
+
+
+def open_client(server: Server, path: str, *headers: tuple[str, str]) -> RawClient:
+    """A client whose handshake was accepted."""
+    client = RawClient(server, path, [*RFC_6455, *headers])
+    assert client.handshake().status == 101
+    return client
+
+
+def wait_for_output(server: Server, text: str) -> None:
+    """Wait until the program has printed this."""
+    wait_until(lambda: text in server.process.output(), repr(text))
+
+
+def has_no_traceback(server: Server) -> bool:
+    """Whether nothing was logged that an operator should see."""
+    return 'Traceback' not in server.process.output() and ' failed' not in server.process.output()

@@ -1,0 +1,151 @@
+"""flask-sockets' names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import pytest
+from flask import Blueprint, Flask, request, session
+from gevent.pywsgi import WSGIServer
+
+from faye_websocket import Client
+from faye_websocket.compat import flask_sockets
+from faye_websocket.compat.flask_sockets import Sockets
+from faye_websocket.compat.gevent_websocket import WebSocketError, WebSocketHandler
+from faye_websocket.compat.gevent_websocket.gunicorn.workers import GeventWebSocketWorker
+from faye_websocket.compat.gevent_websocket.websocket import WebSocket
+from faye_websocket.testing import connect
+from tests.support.local import hub_errors, wait_until
+
+
+@pytest.fixture
+def app() -> Flask:
+    """An application with a page at the path of a socket."""
+    app = Flask(__name__)
+    app.secret_key = 'a secret'
+
+    @app.route('/room/1')
+    def page() -> str:
+        session['user'] = 'ann'
+        return 'a page'
+
+    return app
+
+
+@pytest.fixture
+def sockets(app: Flask) -> Sockets:
+    """Its sockets."""
+    sockets = Sockets()
+    assert sockets.blueprints == {}
+    sockets.init_app(app)
+
+    @sockets.route('/room/<int:number>', endpoint='room', methods=['GET'])
+    def room(ws: WebSocket, number: int) -> None:
+        ws.send(f'{number} {request.path} {session.get("user")} {dict(request.cookie)}')  # type: ignore[attr-defined]
+
+    return sockets
+
+
+class TestRoutes:
+    def test_calls_the_handler_within_a_request(self, app: Flask, sockets: Sockets) -> None:  # M1
+        ended: list[Any] = []
+        app.teardown_request(ended.append)
+        with connect(app, '/room/1') as client:
+            assert list(client) == ['1 /room/1 None {}']
+        assert ended == [None]
+
+    def test_has_the_session(self, app: Flask, sockets: Sockets) -> None:  # M1
+        page = app.test_client().get('/room/1')
+        assert page.text == 'a page'
+        cookie = page.headers['Set-Cookie'].partition(';')[0]
+        with connect(app, '/room/1', headers={'Cookie': cookie}) as client:
+            assert ' ann ' in (client.receive(timeout=1) or '')
+
+    def test_leaves_an_unknown_path_to_the_application(self, app: Flask, sockets: Sockets) -> None:  # M1
+        assert connect(app, '/unknown', refused=True).status == 404
+
+    def test_an_error_is_the_programs(self, app: Flask, sockets: Sockets) -> None:  # M1
+        @sockets.route('/fail')
+        def fail(ws: WebSocket) -> None:
+            raise ValueError('a fault')
+
+        ends: list[Any] = []
+        with hub_errors() as errors, connect(app, '/fail') as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+        assert (ends[0].code, 'a fault' in errors.getvalue()) == (1011, True)
+
+    def test_an_outbox_learns_of_the_end(self, app: Flask, sockets: Sockets) -> None:  # M1
+        seen: list[Any] = []
+
+        @sockets.route('/outbox')
+        def outbox(ws: WebSocket) -> None:
+            while not ws.closed:
+                gevent.sleep(0.001)
+            try:
+                ws.send('x')
+            except WebSocketError as error:
+                seen.append(str(error))
+
+        with connect(app, '/outbox'):
+            pass
+        wait_until(lambda: seen)
+        assert seen == ['Socket is dead']
+
+
+    def test_may_be_had_with_the_application(self, app: Flask) -> None:  # M1
+        Sockets(app).route('/echo')(lambda ws: ws.send(ws.receive()))
+        with connect(app, '/echo') as client:
+            client.send('x')
+            assert list(client) == ['x']
+
+
+class TestBlueprints:
+    def test_adds_the_routes_of_a_blueprint(self, app: Flask, sockets: Sockets) -> None:  # M1
+        bp = Blueprint('bp', __name__)
+
+        @bp.route('/a/<name>', defaults={'other': 'b'})
+        def a(ws: WebSocket, name: str, other: str) -> None:
+            ws.send(name + other)
+
+        sockets.register_blueprint(bp, url_prefix='/')
+        sockets.register_blueprint(bp, url_prefix='/more')
+        assert sockets.blueprints == {'bp': bp}
+        for path in ('/a/x', '/more/a/x'):
+            with connect(app, path) as client:
+                assert list(client) == ['xb']
+
+    def test_two_of_one_name_are_a_fault(self, sockets: Sockets) -> None:  # M1
+        sockets.register_blueprint(Blueprint('bp', __name__))
+        with pytest.raises(ValueError, match="there is another named 'bp'"):
+            sockets.register_blueprint(Blueprint('bp', __name__))
+
+
+@pytest.fixture
+def url(app: Flask, sockets: Sockets) -> Iterator[str]:
+    """The URL of a server with gevent-websocket's handler."""
+    server = WSGIServer(('127.0.0.1', 0), app, log=None, handler_class=WebSocketHandler)
+    server.start()
+    try:
+        yield f'ws://127.0.0.1:{server.server_port}'
+    finally:
+        server.stop(timeout=1)
+
+
+class TestHandler:
+    def test_takes_the_socket_of_the_handler(self, url: str) -> None:  # M1
+        with Client(f'{url}/room/2') as client:
+            assert list(client) == ['2 /room/2 None {}']
+
+    def test_an_unknown_path_is_open_until_the_page_is_there(self, url: str) -> None:  # M1
+        with Client(f'{url}/unknown') as client:
+            assert list(client) == []
+
+
+class TestNames:
+    def test_has_the_worker_where_it_is_looked_for(self) -> None:  # M1
+        assert flask_sockets.worker is flask_sockets.Worker is GeventWebSocketWorker
+        with pytest.raises(AttributeError, match='has no attribute'):
+            flask_sockets.Unknown  # noqa: B018

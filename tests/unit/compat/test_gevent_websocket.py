@@ -1,0 +1,569 @@
+"""gevent-websocket's names: what its programs rely on, one fact after the other."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+import gevent.socket
+import pytest
+from gevent.pywsgi import WSGIServer
+
+from faye_websocket import Client, UnsupportedServer
+from faye_websocket import WebSocketError as Base
+from faye_websocket.compat import gevent_websocket
+from faye_websocket.compat.gevent_websocket import (
+    Resource,
+    WebSocketApplication,
+    WebSocketError,
+    WebSocketHandler,
+    WebSocketMiddleware,
+    WebSocketServer,
+)
+from faye_websocket.compat.gevent_websocket.exceptions import FrameTooLargeException, ProtocolError
+from faye_websocket.compat.gevent_websocket.gunicorn.workers import GeventWebSocketWorker
+from faye_websocket.compat.gevent_websocket.protocols.base import BaseProtocol
+from faye_websocket.compat.gevent_websocket.websocket import WebSocket
+from faye_websocket.testing import connect
+from tests.support.local import Response, hub_errors, make_environ, wait_until
+from tests.support.wire import RFC_6455, Headers, request_head
+
+Serve = Callable[[WebSocket], object]
+
+
+class Running:
+    """A server in this process."""
+
+    def __init__(self, server: WSGIServer, errors: io.StringIO) -> None:
+        self.server = server
+        self.errors = errors
+
+    def connect(self, path: str = '/', *arguments: Any, **options: Any) -> Client:
+        """A client of it."""
+        return Client(f'ws://127.0.0.1:{self.server.server_port}{path}', *arguments, **options)
+
+    def fetch(self, path: str = '/', headers: Headers = (('Connection', 'close'),)) -> bytes:
+        """The response to a plain request."""
+        with gevent.socket.create_connection(('127.0.0.1', self.server.server_port)) as sock:
+            sock.sendall(request_head(path, [('Host', 'a'), *headers]))
+            return b''.join(iter(lambda: sock.recv(65536), b''))
+
+
+@contextmanager
+def running(
+        app: Any, kind: type[WSGIServer] = WebSocketServer, *, fails: bool = False, **options: Any) -> Iterator[Running]:
+    """A server for this block, in which the application fails only if it is said so."""
+    server = kind(('127.0.0.1', 0), app, log=None, **options)
+    server.start()
+    try:
+        with hub_errors() as errors:
+            yield Running(server, errors)
+            assert fails == (errors.getvalue() != '')
+    finally:
+        server.stop(timeout=1)
+
+
+def of_socket(serve: Serve) -> Callable[..., list[bytes]]:
+    """A WSGI application that hands its socket on."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        serve(environ['wsgi.websocket'])
+        return []
+
+    return app
+
+
+def run(serve: Serve, *messages: str | bytes, **options: Any) -> list[str | bytes]:
+    """What the client gets that has sent these messages, until the server closes."""
+    with running(of_socket(serve)) as server, server.connect(**options) as client:
+        for message in messages:
+            client.send(message)
+        return list(client)
+
+
+class TestErrors:
+    def test_is_an_error_of_sockets_and_of_this_library(self) -> None:  # M1
+        for kind in (WebSocketError, ProtocolError, FrameTooLargeException):
+            assert issubclass(kind, OSError)
+            assert issubclass(kind, Base)
+
+
+class TestSocket:
+    def test_echoes(self) -> None:  # M1
+        def echo(ws: WebSocket) -> None:
+            for _ in range(2):
+                ws.send(ws.receive())
+
+        assert run(echo, 'text', b'\0') == ['text', b'\0']
+
+    def test_receives_a_bytearray(self) -> None:  # M1
+        assert run(lambda ws: ws.send(repr(ws.receive())), b'a') == ["bytearray(b'a')"]
+
+    def test_ends_with_none_and_then_raises(self) -> None:  # M1
+        seen: list[Any] = []
+
+        def serve(ws: WebSocket) -> None:
+            seen.append((ws.closed, ws.receive(), ws.closed))
+            for call in (ws.receive, lambda: ws.send(None), lambda: ws.send('x'), lambda: ws.send_frame(b'', 1)):
+                with pytest.raises(WebSocketError, match='Connection is already closed'):
+                    call()
+            ws.close()
+            seen.append('end')
+
+        with running(of_socket(serve)) as server:
+            server.connect().close()
+            with server.connect():
+                pass
+            wait_until(lambda: 'end' in seen)
+        assert seen[-2:] == [(False, None, True), 'end']
+
+    def test_is_not_closed_while_messages_wait(self) -> None:  # M1
+        seen: list[Any] = []
+
+        def serve(ws: WebSocket) -> None:
+            wait_until(lambda: ws.stream.ready_state == ws.stream.CLOSED)
+            while not ws.closed:
+                seen.append(ws.receive())
+                ws.send('an answer that nobody hears')
+            seen.append('end')
+
+        with running(of_socket(serve)) as server:
+            with server.connect() as client:
+                for text in 'abc':
+                    client.send(text)
+            wait_until(lambda: 'end' in seen)
+        assert seen == ['a', 'b', 'c', 'end']
+
+    def test_only_the_first_answer_to_the_last_message_is_lost_without_a_word(self) -> None:  # M1
+        errors: list[BaseException] = []
+
+        def serve(ws: WebSocket) -> None:
+            ws.receive()
+            wait_until(lambda: ws.stream.ready_state == ws.stream.CLOSED)
+            ws.send('once')
+            try:
+                ws.send('twice')
+            except WebSocketError as error:
+                errors.append(error)
+
+        with running(of_socket(serve)) as server:
+            with server.connect() as client:
+                client.send('hello')
+            wait_until(lambda: errors)
+        assert str(errors[0]) == 'Socket is dead'
+
+    def test_sends_by_type_or_as_it_is_told(self) -> None:  # M1
+        def serve(ws: WebSocket) -> None:
+            ws.send(bytearray(b'a'))
+            ws.send([98])
+            ws.send('c', True)
+            ws.send(b'd', False)
+            ws.send(5, binary=False)
+            ws.send('')
+
+        assert run(serve) == [b'a', b'b', b'c', 'd', '5', '']
+
+    def test_sends_frames(self) -> None:  # M1
+        pings: list[str] = []
+
+        def serve(ws: WebSocket) -> None:
+            ws.send_frame(b'text', ws.OPCODE_TEXT)
+            ws.send_frame('binary', ws.OPCODE_BINARY)
+            ws.stream.ping('', lambda: pings.append('pong'))
+            ws.send_frame('', ws.OPCODE_PING)
+            ws.send_frame('', ws.OPCODE_PONG)
+            with pytest.raises(WebSocketError, match='frames of opcode 0 cannot be sent'):
+                ws.send_frame('', ws.OPCODE_CONTINUATION)
+            ws.receive()
+            ws.send_frame(b'\x0f\xa1bye', ws.OPCODE_CLOSE)
+
+        codes: list[Any] = []
+        with running(of_socket(serve)) as server, server.connect() as client:
+            client.onclose = lambda event: codes.append((event.code, event.reason))
+            client.send('go on')
+            assert list(client) == ['text', b'binary']
+            wait_until(lambda: codes)
+        assert codes == [(4001, 'bye')]
+        assert pings == ['pong']
+
+    @pytest.mark.parametrize(
+        ('arguments', 'code', 'reason'),
+        [
+            ((), 1000, ''),
+            ((4000, b'bytes'), 4000, 'bytes'),
+            ((1001, 'text'), 1001, 'text'),
+            ((1000, None), 1000, ''),
+            ((1005, 'may not be sent'), 1000, 'may not be sent'),
+            ((1000, '\xe9' * 100), 1000, '\xe9' * 61),
+        ],
+    )
+    def test_closes(self, arguments: tuple[Any, ...], code: int, reason: str) -> None:  # M1
+        ends: list[Any] = []
+        with running(of_socket(lambda ws: ws.close(*arguments))) as server, server.connect() as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+        assert (ends[0].code, ends[0].reason) == (code, reason)
+
+    def test_a_close_frame_without_a_payload_closes_with_1000(self) -> None:  # M1
+        ends: list[Any] = []
+        with running(of_socket(lambda ws: ws.send_frame(b'', 8))) as server, server.connect() as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+        assert ends[0].code == 1000
+
+    def test_is_closed_by_another_greenlet(self) -> None:  # M1
+        seen: list[Any] = []
+
+        def serve(ws: WebSocket) -> None:
+            gevent.spawn(ws.close)
+            seen.append(ws.receive())
+
+        assert run(serve) == []
+        assert wait_until(lambda: seen) == [None]
+
+    def test_knows_its_request(self) -> None:  # M1
+        def serve(ws: WebSocket) -> None:
+            assert isinstance(ws.handler, WebSocketHandler)
+            assert ws.environ['wsgi.websocket_version'] == '13'
+            ws.send(f'{ws.path} {ws.origin} {ws.protocol} {ws.version} {ws.logger.name}')
+
+        headers = {'Origin': 'http://a'}
+        with running(of_socket(serve)) as server, server.connect('/p', headers=headers) as client:
+            text = client.receive()
+        name = 'faye_websocket.compat.gevent_websocket.server'
+        assert text == f'/p http://a None 13 {name}'
+
+    def test_takes_a_long_message(self) -> None:  # M1
+        assert run(lambda ws: ws.send(str(len(ws.receive() or ''))), 'x' * (2**26 + 1)) == [str(2**26 + 1)]
+
+
+class TestHandler:
+    def test_serves_plain_requests(self) -> None:  # M1
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            assert 'wsgi.websocket' not in environ
+            start_response('200 OK', [])
+            return [b'page']
+
+        for kind, options in ((WebSocketServer, {}), (WSGIServer, {'handler_class': WebSocketHandler})):
+            with running(app, kind, **options) as server:
+                assert b'page' in server.fetch()
+
+    def test_refuses_a_bad_handshake(self) -> None:  # M1
+        with running(of_socket(pytest.fail)) as server:
+            response = server.fetch(headers=[*RFC_6455[:3], ('Sec-WebSocket-Version', '99')])
+            assert response.startswith(b'HTTP/1.1 426 ')
+
+    @pytest.mark.parametrize('result', [None, [], [b'page'], 'generator'])
+    def test_nothing_of_the_response_reaches_the_client(self, result: Any) -> None:  # M1
+        closed: list[str] = []
+
+        class Result:
+            def __iter__(self) -> Iterator[bytes]:
+                yield b'page'
+
+            def close(self) -> None:
+                closed.append('close')
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response('200 OK', [('X-Page', 'yes')])(b'written')
+            return Result() if result == 'generator' else result
+
+        ends: list[Any] = []
+        with running(app) as server, server.connect() as client:
+            client.onclose = ends.append
+            assert list(client) == []
+            wait_until(lambda: ends)
+        assert (ends[0].code, 'X-Page' in client.headers) == (1000, False)
+        assert closed == (['close'] if result == 'generator' else [])
+
+    def test_a_generator_function_is_run(self) -> None:  # M1
+        def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+            environ['wsgi.websocket'].send('hello')
+            yield b''
+
+        with running(app) as server, server.connect() as client:
+            assert client.receive() == 'hello'
+
+    @pytest.mark.parametrize('way', ['raises', 'shows an error page'])
+    def test_a_fault_closes_with_1011(self, way: str) -> None:  # M1
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            if way == 'raises':
+                raise ValueError('a fault of the program')
+            start_response('500 INTERNAL SERVER ERROR', [])
+            return []
+
+        ends: list[Any] = []
+        with running(app, fails=way == 'raises') as server, server.connect() as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+            assert ('a fault of the program' in server.errors.getvalue()) == (way == 'raises')
+        assert ends[0].code == 1011
+
+    def test_that_the_client_has_gone_is_no_fault(self) -> None:  # M1
+        ended: list[str] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> None:
+            ws = environ['wsgi.websocket']
+            try:
+                while True:
+                    ws.send(ws.receive())
+            finally:
+                ended.append('end')
+
+        with running(app) as server:
+            with server.connect() as client:
+                client.send('a')
+            wait_until(lambda: ended)
+
+    def test_an_error_about_another_socket_is_a_fault(self) -> None:  # M1
+        def serve(ws: WebSocket) -> None:
+            raise WebSocketError('of another socket')
+
+        ends: list[Any] = []
+        with running(of_socket(serve), fails=True) as server, server.connect() as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+        assert ends[0].code == 1011
+
+    def test_knows_its_clients(self) -> None:  # M1
+        seen: list[Any] = []
+
+        def serve(ws: WebSocket) -> None:
+            clients = ws.handler.server.clients
+            client = ws.handler.active_client
+            client.nickname = 'ann'
+            seen.append((client.ws is ws, list(clients) == [ws.handler.client_address]))
+            ws.receive()
+            seen.append(ws.handler.active_client.nickname)
+
+        for kind, options in ((WebSocketServer, {}), (WSGIServer, {'handler_class': WebSocketHandler})):
+            with running(of_socket(serve), kind, **options) as server:
+                with server.connect():
+                    pass
+                wait_until(lambda: 'ann' in seen)
+                wait_until(lambda: server.server.clients == {})
+            assert seen == [(True, True), 'ann']
+            seen.clear()
+
+    def test_the_logger_is_the_handlers_own_where_the_server_has_none(self) -> None:  # M1
+        serve = lambda ws: ws.send(ws.logger.name)
+        with running(of_socket(serve), WSGIServer, handler_class=WebSocketHandler) as server:
+            client = server.connect()
+            assert client.receive() == 'faye_websocket.compat.gevent_websocket.handler'
+
+    def test_a_subclass_runs_the_socket(self) -> None:  # M1
+        seen: list[str] = []
+
+        class Handler(WebSocketHandler):
+            def get_environ(self) -> dict[str, Any]:
+                return {**super().get_environ(), 'example': 'yes'}
+
+            def run_websocket(self) -> None:
+                seen.append(self.environ['example'])
+                super().run_websocket()
+
+            def log_request(self) -> None:
+                seen.append(str(self.status))
+
+        with running(of_socket(lambda ws: ws.send('x')), WSGIServer, handler_class=Handler) as server:
+            with server.connect() as client:
+                assert client.receive() == 'x'
+            wait_until(lambda: len(seen) == 2)
+        assert seen[0] == 'yes'
+        assert '101' in seen[1]
+
+    def test_the_application_may_be_left_out(self) -> None:  # M1
+        sockets: list[Any] = []
+
+        class Handler(WebSocketHandler):
+            def run_application(self) -> None:
+                self.prevent_wsgi_call = True
+                super().run_application()
+                sockets.append(self.websocket)
+
+        with running(pytest.fail, WSGIServer, handler_class=Handler) as server, server.connect() as client:
+            wait_until(lambda: sockets)
+            sockets[0].send('hello')
+            assert client.receive() == 'hello'
+
+    def test_a_hook_may_decline(self) -> None:  # M1
+        seen: list[Any] = []
+
+        def hook(handler: WebSocketHandler) -> bool:
+            seen.append(handler.environ['PATH_INFO'])
+            return handler.environ['PATH_INFO'] == '/no'
+
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            if 'wsgi.websocket' in environ:
+                environ['wsgi.websocket'].send('yes')
+                return []
+            start_response('404 Not Found', [])
+            return [b'']
+
+        with running(app, pre_start_hook=hook) as server:
+            with server.connect('/yes') as client:
+                assert client.receive() == 'yes'
+            refused = server.connect('/no')
+            refused.wait_closed(5)
+            assert refused.status == 404
+        assert seen == ['/yes', '/no']
+
+    def test_debug_names_each_socket(self, caplog: pytest.LogCaptureFixture) -> None:  # M1
+        caplog.set_level('DEBUG')
+        with running(of_socket(lambda ws: None), debug=True) as server, server.connect('/p') as client:
+            list(client)
+        assert f'ws://127.0.0.1:{server.server.server_port}/p is a WebSocket' in caplog.messages
+
+
+class Recorder(WebSocketApplication):
+    """Keeps what it is called with."""
+
+    seen: list[Any] = []
+
+    def on_open(self) -> None:
+        self.seen.append('open')
+
+    def on_message(self, message: Any) -> None:
+        self.seen.append(message)
+        if message == 'close':
+            self.ws.close()
+
+    def on_close(self, reason: Any) -> None:
+        self.seen.append(('close', reason))
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    """Begin with nothing seen."""
+    Recorder.seen.clear()
+
+
+class TestResource:
+    def test_calls_an_application_with_all_that_happens(self) -> None:  # M1
+        with running(Resource({'/': Recorder})) as server:
+            with server.connect() as client:
+                client.send('a')
+            wait_until(lambda: ('close', None) in Recorder.seen)
+        assert Recorder.seen == ['open', 'a', None, ('close', None)]
+
+    def test_one_that_closes_itself_gets_no_none(self) -> None:  # M1
+        with running(Resource({'/': Recorder})) as server:
+            with server.connect() as client:
+                client.send('close')
+                list(client)
+            wait_until(lambda: ('close', None) in Recorder.seen)
+        assert Recorder.seen == ['open', 'close', ('close', None)]
+
+    def test_echoes_by_default_and_hears_of_the_end(self) -> None:  # M1
+        class Echo(WebSocketApplication):
+            def on_close(self, reason: Any) -> None:
+                super().on_close(reason)
+                Recorder.seen.append('end')
+
+        with running(Resource([('/', Echo)])) as server:
+            with server.connect() as client:
+                client.send('a')
+                assert client.receive() == 'a'
+            wait_until(lambda: Recorder.seen)
+
+    def test_an_error_of_another_socket_passes(self) -> None:  # M1
+        class Failing(WebSocketApplication):
+            def on_message(self, message: Any) -> None:
+                raise WebSocketError('of another socket')
+
+        with running(Resource([('/', Failing)]), fails=True) as server, server.connect() as client:
+            client.send('a')
+            assert client.receive() is None
+            assert 'of another socket' in server.errors.getvalue()
+
+    @pytest.mark.parametrize('kind', [dict, OrderedDict, list])
+    def test_keeps_pages_and_sockets_apart(self, kind: Any) -> None:  # M1
+        def page(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response('200 OK', [])
+            return [b'page']
+
+        resource = Resource(kind([('/a$', Recorder), ('/a$', page)]) if kind is list
+                            else kind([('/a$', page), ('/a', Recorder)]))
+        with running(resource, fails=True) as server:
+            assert b'page' in server.fetch('/a')
+            with server.connect('/a'):
+                pass
+            wait_until(lambda: 'open' in Recorder.seen)
+            assert b'500' in server.fetch('/b')
+            assert 'No apps defined' in server.errors.getvalue()
+
+    def test_has_no_applications_by_default(self) -> None:  # M1
+        with pytest.raises(Exception, match='No apps defined'):
+            Resource()(make_environ(headers=()), Response())
+
+    def test_speaks_the_subprotocol_of_its_application(self) -> None:  # M1
+        class Protocol(BaseProtocol):
+            PROTOCOL_NAME = 'b'
+
+        class Application(Recorder):
+            protocol_class = Protocol
+
+            def on_open(self) -> None:
+                assert isinstance(self.protocol, Protocol)
+                assert self.protocol.app is self
+                assert self.protocol.handler is self.ws.handler
+                assert self.protocol.server is self.ws.handler.server
+
+        with running(Resource({'/': Application})) as server, server.connect('/', ['a', 'b']) as client:
+            assert client.protocol == 'b'
+        assert Resource({'/': Application}).app_protocol('x') == ''
+
+    def test_a_protocol_knows_no_handler_before_it_has_a_socket(self) -> None:  # M1
+        protocol = BaseProtocol(object())
+        assert (protocol.handler, protocol.server) == (None, None)
+
+
+class TestOtherServers:
+    def test_a_resource_makes_the_handshake(self) -> None:  # M1
+        with connect(Resource({'/a': Recorder}), '/a') as client:
+            client.send('close')
+            assert list(client) == []
+        assert Recorder.seen == ['open', 'close', ('close', None)]
+
+    def test_the_clients_are_those_of_the_server(self) -> None:  # M1
+        seen: list[Any] = []
+
+        class Application(WebSocketApplication):
+            def on_open(self) -> None:
+                seen.append((self.ws.handler.server, self.ws.handler.active_client.ws is self.ws))
+
+        with running(Resource({'/': Application}), WSGIServer) as server, server.connect():
+            wait_until(lambda: seen)
+            assert seen == [(server.server, True)]
+
+    def test_a_middleware_gives_any_application_its_socket(self) -> None:  # M1
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            if 'wsgi.websocket' in environ:
+                environ['wsgi.websocket'].send('hello')
+                return []
+            start_response('200 OK', [])
+            return [b'page']
+
+        with running(WebSocketMiddleware(app), WSGIServer) as server:
+            with server.connect() as client:
+                assert client.receive() == 'hello'
+            assert b'page' in server.fetch()
+
+    def test_another_librarys_socket_is_named(self) -> None:  # M1
+        class Theirs:
+            pass
+
+        environ = {**make_environ(), 'wsgi.websocket': Theirs()}
+        with pytest.raises(UnsupportedServer, match='another library has answered'):
+            gevent_websocket.handler.serve(pytest.fail, environ, Response())
+
+
+class TestNames:
+    def test_has_the_worker_where_it_is_looked_for(self) -> None:  # M1
+        assert gevent_websocket.GeventWebSocketWorker is GeventWebSocketWorker
+        with pytest.raises(AttributeError, match='has no attribute'):
+            gevent_websocket.Unknown  # noqa: B018

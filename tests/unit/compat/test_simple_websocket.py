@@ -1,0 +1,377 @@
+"""simple-websocket's names, and flask-sock's on top of them."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask, abort, request
+from gevent.pywsgi import WSGIServer
+
+from faye_websocket import WebSocket, WebSocketError
+from faye_websocket.compat import flask_sock, simple_websocket
+from faye_websocket.compat.flask_sock import Sock
+from faye_websocket.compat.simple_websocket import Client, ConnectionClosed, ConnectionError, Server
+from faye_websocket.compat.simple_websocket import ws as ws_module
+from faye_websocket.testing import connect
+from tests.support.local import Response, hub_errors, make_environ, wait_until
+
+
+class Application:
+    """A WSGI application around a function of a Server; it keeps what that raises."""
+
+    def __init__(self, serve: Any, **options: Any) -> None:
+        self.serve = serve
+        self.options = options
+        self.errors: list[BaseException] = []
+        self.sockets: list[Server] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        try:
+            self.sockets.append(Server.accept(environ, **self.options))
+            self.serve(self.sockets[-1])
+        except (ConnectionClosed, ConnectionError) as error:
+            self.errors.append(error)
+        start_response('200 OK', [])
+        return [b'']
+
+    @property
+    def error(self) -> Any:
+        """The first error, once there is one."""
+        return wait_until(lambda: self.errors)[0]
+
+
+class TestErrors:
+    def test_are_runtime_errors_of_this_library(self) -> None:  # M1
+        for error in (ConnectionClosed(), ConnectionError(403)):
+            assert isinstance(error, RuntimeError)
+            assert isinstance(error, WebSocketError)
+
+    def test_have_their_texts(self) -> None:  # M1
+        assert str(ConnectionClosed(1000, 'bye')) == 'Connection closed: 1000 bye'
+        assert (ConnectionClosed().reason, ConnectionClosed().message) == (1005, None)
+        assert (str(ConnectionError(403)), ConnectionError(403).status_code) == ('Connection error: 403', 403)
+
+
+class TestServer:
+    def test_sends_bytes_and_the_text_of_anything_else(self) -> None:  # M1
+        def serve(ws: Server) -> None:
+            for data in ('text', b'bytes', None, 5, {'a': 1}, bytearray(b'x')):
+                ws.send(data)
+            ws.close()
+
+        with connect(Application(serve)) as client:
+            assert list(client) == ['text', b'bytes', 'None', '5', "{'a': 1}", "bytearray(b'x')"]
+
+    def test_returns_all_that_came_before_it_raises(self) -> None:  # M1
+        seen: list[Any] = []
+
+        def serve(ws: Server) -> None:
+            wait_until(lambda: not ws.connected)
+            seen.extend([ws.receive(), ws.receive(timeout=0)])
+            for call in (ws.receive, lambda: ws.receive(0), lambda: ws.send('x'), ws.close):
+                with pytest.raises(ConnectionClosed, match='^Connection closed: 4000 bye$'):
+                    call()
+            seen.append((ws.close_reason == 4000, ws.close_message))
+            ws.receive()
+
+        app = Application(serve)
+        with connect(app) as client:
+            client.send('a')
+            client.send('b')
+            client.close(4000, 'bye')
+            assert (app.error.reason, app.error.message) == (4000, 'bye')
+        assert seen == ['a', 'b', (True, 'bye')]
+
+    def test_a_waiting_receive_raises_at_the_end(self) -> None:  # M1
+        app = Application(lambda ws: ws.receive(timeout=5))
+        with connect(app) as client:
+            client.close()
+            assert app.error.reason == 1000
+
+    def test_a_lost_connection_has_1005(self) -> None:  # M1
+        app = Application(lambda ws: ws.receive())
+        client = connect(app)
+        client._connection.abort('gone')
+        assert (app.error.reason, app.error.message) == (1005, None)
+
+    def test_receive_returns_none_when_nothing_comes_in_time(self) -> None:  # M1
+        def serve(ws: Server) -> None:
+            ws.send([ws.receive(timeout=0), ws.receive(timeout=0.001)])
+            while (message := ws.receive(timeout=0)) is None:
+                pass
+            ws.send(message)
+            ws.close()
+
+        with connect(Application(serve)) as client:
+            client.send('hello') if client.receive() == '[None, None]' else pytest.fail('another text')
+            assert list(client) == ['hello']
+
+    @pytest.mark.parametrize(
+        ('arguments', 'code', 'reason'),
+        [((), 1000, ''), ((4000, 'enough'), 4000, 'enough'), ((1006, '\xe9' * 100), 1000, '\xe9' * 61)],
+    )
+    def test_closes_and_raises_from_then_on(self, arguments: Any, code: int, reason: str) -> None:  # M1
+        def serve(ws: Server) -> None:
+            ws.close(*arguments)
+            for call in (ws.receive, lambda: ws.send('x'), ws.close):
+                with pytest.raises(ConnectionClosed, match='^Connection closed: 1005 $'):
+                    call()
+
+        ends: list[Any] = []
+        with connect(Application(serve)) as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+        assert (ends[0].code, ends[0].reason) == (code, reason)
+
+    @pytest.mark.parametrize(
+        ('known', 'chosen'),
+        [(None, None), ('b', 'b'), (['c', 'b'], 'b'), (['b', 'a'], 'a'), (['c'], None)],
+    )
+    def test_chooses_the_first_of_the_clients_subprotocols(self, known: Any, chosen: Any) -> None:  # M1
+        app = Application(lambda ws: ws.close(), subprotocols=known)
+        with connect(app, protocols=['a', 'b']) as client:
+            assert client.protocol == (chosen or '')
+        assert app.sockets[0].subprotocol == chosen
+
+    def test_a_subclass_chooses_otherwise(self) -> None:  # M1
+        seen: list[Any] = []
+
+        class Last(Server):
+            def choose_subprotocol(self, request: ws_module.Request) -> str:
+                seen.append(request)
+                return request.subprotocols[-1]
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            Last(environ).close()
+            start_response('200 OK', [])
+            return []
+
+        with connect(app, '/p', protocols=['a', 'b']) as client:
+            assert client.protocol == 'b'
+        assert seen[0][:3] == ('localhost', '/p', ['a', 'b'])
+        assert ('Upgrade', 'websocket') in seen[0].extra_headers
+
+    def test_takes_options_that_mean_nothing(self) -> None:  # M1
+        options = {'receive_bytes': 1, 'thread_class': int, 'event_class': int, 'selector_class': int}
+        app = Application(lambda ws: ws.close(), ping_interval=25, max_message_size=10, **options)
+        with connect(app):
+            pass
+        assert app.sockets[0].environ['PATH_INFO'] == '/'
+        assert app.sockets[0].is_server
+
+    def test_a_message_beyond_the_limit_closes_with_1009(self) -> None:  # M1
+        app = Application(lambda ws: ws.receive(), max_message_size=5)
+        with connect(app) as client:
+            client.send('123456')
+            assert app.error.reason == 1009
+
+    def test_a_bad_handshake_is_a_connection_error(self) -> None:  # M1
+        app = Application(pytest.fail)
+        list(app(make_environ(headers=()), Response()))
+        assert app.error.status_code == 400
+
+    def test_a_handshake_that_breaks_off_is_one_too(self) -> None:  # M1
+        assert ws_module._status_code(ws_module.HandshakeError('', 'gone')) == 400
+
+    def test_a_server_without_a_socket_is_a_runtime_error(self) -> None:  # M1
+        with pytest.raises(RuntimeError, match='gives no access to its socket'):
+            Server(make_environ())
+
+    @pytest.mark.parametrize('status', ['200 OK', '204 No Content'])
+    def test_the_page_behind_a_socket_closes_it(self, status: str, caplog: pytest.LogCaptureFixture) -> None:  # M1
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            Server(environ)
+            start_response(status, [])
+            return [b'']
+
+        ends: list[Any] = []
+        with connect(app) as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+        assert (ends[0].code, caplog.records) == (1000, [])
+
+    def test_another_response_is_a_fault(self) -> None:  # M1
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            Server(environ)
+            start_response('500 Internal Server Error', [])
+            return [b'']
+
+        ends: list[Any] = []
+        with connect(app) as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+        assert ends[0].code == 1011
+
+
+def serve_here(app: Any) -> Iterator[str]:
+    """A server of this process, by its URL."""
+    server = WSGIServer(('127.0.0.1', 0), app, log=None)
+    server.start()
+    try:
+        with hub_errors():
+            yield f'ws://127.0.0.1:{server.server_port}'
+    finally:
+        server.stop(timeout=1)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """The URL of a server that echoes, names the subprotocol at /protocol, and refuses everything at /no."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ['PATH_INFO'] == '/no':
+            start_response('403 Forbidden', [])
+            return [b'']
+        try:
+            ws = Server(environ, subprotocols=['a'])
+            ws.send(environ.get('HTTP_X_A'))
+            while True:
+                ws.send(ws.receive())
+        except ConnectionClosed:
+            start_response('200 OK', [])
+        return [b'']
+
+    yield from serve_here(app)
+
+
+class TestClient:
+    @pytest.mark.parametrize('headers', [{'X-A': 'b'}, [('X-A', 'b')], None])
+    def test_talks_to_a_server(self, url: str, headers: Any) -> None:  # M1
+        ws = Client.connect(url, headers=headers, receive_bytes=10, thread_class=int, event_class=int)
+        assert ws.receive() == str('b' if headers else None)
+        ws.send(b'x')
+        assert (ws.receive(), ws.connected, ws.is_server) == (b'x', True, False)
+        ws.close()
+        assert not ws.connected
+        with pytest.raises(ConnectionClosed):
+            ws.send('x')
+
+    @pytest.mark.parametrize('subprotocols', ['a', ['a', 'b']])
+    def test_has_its_subprotocol(self, url: str, subprotocols: Any) -> None:  # M1
+        ws = Client(url, subprotocols)
+        assert (ws.subprotocol, Client(url).subprotocol) == ('a', None)
+
+    def test_a_refusal_is_a_connection_error(self, url: str) -> None:  # M1
+        with pytest.raises(ConnectionError, match='Connection error: 403') as caught:
+            Client(f'{url}/no')
+        assert caught.value.status_code == 403
+
+    def test_a_refused_connection_is_the_systems_error(self) -> None:  # M1
+        with socket.create_server(('127.0.0.1', 0)) as closed:
+            port = closed.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            Client(f'ws://127.0.0.1:{port}/')
+
+    def test_a_failure_without_one_is_an_os_error(self) -> None:  # M1
+        error = ws_module._network_error(ws_module.ConnectError('connecting timed out'))
+        assert (type(error), str(error)) == (OSError, 'connecting timed out')
+
+    def test_takes_an_ssl_context(self, url: str) -> None:  # M1
+        with pytest.raises(OSError, match='(?i)wrong version|record layer'):
+            Client(url.replace('ws:', 'wss:'), ssl_context=ssl.create_default_context())
+
+
+@pytest.fixture
+def flask_app() -> Flask:
+    """An application of Flask's."""
+    app = Flask(__name__)
+    app.config['SOCK_SERVER_OPTIONS'] = {'subprotocols': ['a']}
+    return app
+
+
+class TestSock:
+    def test_calls_the_handler_with_the_socket_and_the_arguments(self, flask_app: Flask) -> None:  # M1
+        sock = Sock(flask_app)
+
+        @sock.route('/room/<name>')
+        def room(ws: Server, name: str) -> None:
+            ws.send(f'{name} {ws.subprotocol} {request.path}')
+
+        ends: list[Any] = []
+        with connect(flask_app, '/room/x', protocols=['a']) as client:
+            client.onclose = ends.append
+            assert list(client) == ['x a /room/x']
+            wait_until(lambda: ends)
+        assert ends[0].code == 1000
+        assert room.__name__ == 'room'
+
+    def test_routes_may_come_before_the_application(self, flask_app: Flask) -> None:  # M1
+        sock = Sock()
+
+        @sock.route('/a')
+        def a(ws: Server) -> None:
+            ws.send('a')
+
+        @sock.route('/b')
+        def b(ws: Server) -> None:
+            ws.send('b')
+
+        assert (sock.app, sock.bp is None) == (None, False)
+        sock.init_app(flask_app)
+        assert sock.app is flask_app
+        for name in 'ab':
+            with connect(flask_app, f'/{name}') as client:
+                assert list(client) == [name]
+
+    def test_serves_a_blueprint(self, flask_app: Flask) -> None:  # M1
+        bp, sock = Blueprint('bp', __name__), Sock()
+
+        @sock.route('/a', bp=bp)
+        def a(ws: Server) -> None:
+            ws.send('a')
+
+        assert sock.bp is None
+        sock.init_app(flask_app)
+        flask_app.register_blueprint(bp, url_prefix='/bp')
+        with connect(flask_app, '/bp/a') as client:
+            assert list(client) == ['a']
+
+    def test_the_end_of_the_client_is_no_fault(self, flask_app: Flask, caplog: pytest.LogCaptureFixture) -> None:  # M1
+        ended: list[Any] = []
+        flask_app.teardown_request(ended.append)
+
+        @Sock(flask_app).route('/')
+        def echo(ws: Server) -> None:
+            while True:
+                ws.send(ws.receive())
+
+        with connect(flask_app) as client:
+            client.send('x')
+            assert client.receive() == 'x'
+            assert ended == []
+        wait_until(lambda: ended)
+        assert ended == [None]
+        assert caplog.records == []
+
+    def test_a_fault_closes_with_1011(self, flask_app: Flask) -> None:  # M1
+        @Sock(flask_app).route('/')
+        def fail(ws: Server) -> None:
+            raise ValueError('a fault')
+
+        ends: list[Any] = []
+        with connect(flask_app) as client:
+            client.onclose = ends.append
+            wait_until(lambda: ends)
+        assert ends[0].code == 1011
+
+    def test_may_be_refused_before(self, flask_app: Flask) -> None:  # M1
+        flask_app.before_request(lambda: abort(403))
+        Sock(flask_app).route('/')(pytest.fail)
+        assert connect(flask_app, refused=True).status == 403
+
+    def test_answers_a_bad_handshake(self, flask_app: Flask) -> None:  # M1
+        Sock(flask_app).route('/')(pytest.fail)
+        environ = make_environ(SERVER_NAME='a', SERVER_PORT='80', **{'wsgi.input': None, 'wsgi.errors': None})
+        environ['HTTP_SEC_WEBSOCKET_VERSION'] = '99'
+        response = Response()
+        assert b''.join(flask_app(environ, response)) == b"version '99' is not supported\n"
+        assert response.status.startswith('426 ')
+
+    def test_has_the_names(self) -> None:  # M1
+        assert flask_sock.ConnectionClosed is simple_websocket.ConnectionClosed
+        assert ws_module.Server is Server
+        assert issubclass(ws_module._ServerSocket, WebSocket)
