@@ -21,7 +21,7 @@ def _look_for_sources_only() -> None:
     """Replace Python's finders for this package by some that find no compiled modules.
     """
     package = Path(__file__).parent
-    for folder in (package, *filter(Path.is_dir, package.iterdir())):
+    for folder in (package, *filter(Path.is_dir, package.rglob('*'))):
         sys.path_importer_cache[str(folder)] = FileFinder(str(folder), (SourceFileLoader, SOURCE_SUFFIXES))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 
@@ -22,37 +22,54 @@ from .http.origin import make_origin_check
 from .io.limits import make_limits
 from .io.shutdown import registry
 from .io.transport import Transport
+from .routes import Path, Routes
 from .websocket import StartResponse, WebSocket
 
 __all__ = ['SocketMiddleware']
 
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
-Handler = Callable[[WebSocket], object]
+Handler = Callable[..., object]
+#: A handler, alone or with the options of the sockets at its path.
+Handled = Handler | tuple[Handler, Mapping[str, Any]]
 
 logger = logging.getLogger('faye_websocket')
+
+
+class _Route(NamedTuple):
+    """A handler, and the options of its sockets."""
+
+    handler: Handler
+    options: dict[str, Any]
 
 
 class SocketMiddleware:
     """A WSGI application: WebSockets go to ``handlers``, a mapping of paths to functions, and everything else to ``app``.
 
     A path is that of the request below the place where this middleware is mounted (WSGI's PATH_INFO), and must match as a
-    whole. ``handler(ws)`` may set handlers on the socket and return, or stay and receive; the socket is still open when it
-    returns, unless ``with ws:`` has closed it. What it raises is logged, told to ``ws.onerror``, and closes with 1011.
+    whole. It may have arguments: as a rule of Werkzeug's, such as ``'/room/<int:number>'``, where Werkzeug is installed, or
+    as a compiled regular expression with groups. ``handler(ws, **arguments)`` may set handlers on the socket and return, or
+    stay and receive; the socket is still open when it returns, unless ``with ws:`` has closed it. What it raises is logged,
+    given to ``ws.onerror``, and closes with 1011.
 
-    ``options`` are those of ``WebSocket``, ``protocols`` among them. Raises TypeError or ValueError for one that cannot be.
+    ``options`` are those of ``WebSocket``, ``protocols`` among them; ``(handler, {...})`` in the place of a handler has
+    further ones for its path. Raises TypeError or ValueError for one that cannot be.
     """
 
-    def __init__(self, app: Application, handlers: Mapping[str, Handler], **options: Any) -> None:
+    def __init__(self, app: Application, handlers: Mapping[Path, Handled], **options: Any) -> None:
         self._app = app
-        self._handlers = {_as_path_info(path): _check_handler(path, handler) for path, handler in handlers.items()}
-        self._options = _check_options(options)
+        shared = _check_options(options)
+        self._routes = Routes({path: _make_route(path, handled, shared) for path, handled in handlers.items()})
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
-        handler = self._handlers.get(environ.get('PATH_INFO', ''))
-        if handler is None or not WebSocket.is_websocket(environ):
+        found = self._routes.find(environ.get('PATH_INFO', '')) if WebSocket.is_websocket(environ) else None
+        if found is None:
             return self._app(environ, start_response)
-        return HandledSocket(handler, environ, self._options)(environ, start_response)
+        route, (positional, named) = found
+        handler = route.handler
+        if positional or named:
+            handler = lambda ws: route.handler(ws, *positional, **named)
+        return HandledSocket(handler, environ, route.options)(environ, start_response)
 
 
 class HandledSocket(WebSocket):
@@ -83,19 +100,11 @@ class HandledSocket(WebSocket):
             self._connection.application_failed(error)
 
 
-def _as_path_info(path: str) -> str:
-    """A path as WSGI has it: PEP 3333 passes the bytes of a URL as characters."""
-    if not isinstance(path, str):
-        raise TypeError(f'handlers: expected a str as a path, got {path!r}')
-    if not path.startswith('/'):
-        raise ValueError(f'handlers: the path {path!r} does not begin with a slash')
-    return path.encode().decode('latin-1')
-
-
-def _check_handler(path: str, handler: Handler) -> Handler:
+def _make_route(path: Path, handled: Handled, shared: dict[str, Any]) -> _Route:
+    handler, own = handled if isinstance(handled, tuple) else (handled, {})
     if not callable(handler):
         raise TypeError(f'handlers: expected a callable for {path!r}, got {handler!r}')
-    return handler
+    return _Route(handler, _check_options({**shared, **own}) if own else shared)
 
 
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -107,6 +107,7 @@ REQUIREMENTS = {
     'G6': 'Timeout and GreenletExit close with 1011',
     'O3': 'close_all in a handler returns, and later handshakes are accepted',
     'M1': 'programs of other libraries run once their import lines are changed',
+    'M2': 'SocketMiddleware has patterns, arguments of the URL, and options for each path',
     'X1': 'four workers behind a proxy with Redis between them: a message reaches all',
 }
 
@@ -122,7 +123,7 @@ BENCHMARKS = {
     'P8': 'run.py --scenarios handshakes:64',
 }
 
-_ID = r'[HLBDCSKEFPXGOV]\d+a?'
+_ID = r'[HLBDCSKEFMPXGOV]\d+a?'
 _IDS = re.compile(rf'#:? *({_ID}(?:(?:, *| +){_ID})*)(?::|\s*\Z)')
 
 Proofs = dict[str, list[str]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import subprocess
 import sys
 import weakref
@@ -87,6 +88,76 @@ class TestRouting:
         handlers.clear()
         with connect(middleware, '/echo') as ws:
             assert ws.status == 101
+
+
+def tell(ws: WebSocket, *positional: Any, **named: Any) -> None:
+    """Says what it was called with, and closes."""
+    ws.send(repr((positional, named)))
+    ws.close()
+
+
+class TestArguments:
+    @pytest.mark.parametrize(('path', 'arguments'), [
+        ('/room/lobby', ((), {'name': 'lobby'})),
+        ('/room/gr%C3%BC%C3%9Fe', ((), {'name': 'grüße'})),
+        ('/room/5', ((), {'number': 5})),
+        ('/file/a/b.txt', ((), {'path': 'a/b.txt'})),
+        ('/room/equal', ((), {})),
+    ])
+    def test_are_those_of_a_rule_of_werkzeugs(self, path: str, arguments: Any) -> None:  # M2
+        middleware = SocketMiddleware(app, {
+            '/room/<name>': tell, '/room/<int:number>': tell, '/file/<path:path>': tell, '/room/equal': tell})
+        with connect(middleware, path) as ws:
+            assert ws.receive(timeout=1) == repr(arguments)
+
+    @pytest.mark.parametrize(('pattern', 'path', 'arguments'), [
+        (r'/room/(?P<name>\w+)', '/room/grüße', ((), {'name': 'grüße'})),
+        (r'/(\d+)-(\d+)', '/1-22', (('1', '22'), {})),
+        (r'/(\d+)(?P<rest>.*)', '/1-22', ((), {'rest': '-22'})),
+        (r'/any|/other', '/other', ((), {})),
+    ])
+    def test_are_the_groups_of_an_expression(self, pattern: str, path: str, arguments: Any) -> None:  # M2
+        with connect(SocketMiddleware(app, {re.compile(pattern): tell}), path) as ws:
+            assert ws.receive(timeout=1) == repr(arguments)
+
+    def test_the_first_expression_is_taken_behind_paths_and_rules(self) -> None:  # M2
+        middleware = SocketMiddleware(app, {
+            re.compile('/(a)'): tell, re.compile('/(.)'): tell, '/<name>.txt': tell, '/b': tell})
+        for path, arguments in (('/a', (('a',), {})), ('/c', (('c',), {})), ('/b', ((), {})),
+                                ('/a.txt', ((), {'name': 'a'}))):
+            with connect(middleware, path) as ws:
+                assert ws.receive(timeout=1) == repr(arguments)
+
+    @pytest.mark.parametrize('path', ['/room/', '/room/1/2', '/room/1/', '/1', '/number/x', '/slash'])
+    def test_what_matches_none_is_the_applications(self, path: str) -> None:  # M2
+        middleware = SocketMiddleware(app, {
+            '/room/<name>': tell, '/number/<int:number>': tell, '/slash/': tell, '/slash/<name>/': tell,
+            re.compile('/[a-z]'): tell})
+        assert connect(middleware, path, refused=True).status == 200
+
+    def test_a_plain_request_is_the_applications(self) -> None:  # M2
+        environ = make_environ(headers=(), PATH_INFO='/room/1')
+        assert list(SocketMiddleware(app, {'/room/<name>': tell})(environ, Response())) == [b'Hello']
+
+    def test_without_werkzeug_a_rule_is_refused_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:  # M2
+        monkeypatch.setitem(sys.modules, 'werkzeug.routing', None)
+        text = ("handlers: '/room/<name>' is a rule of Werkzeug, which is not installed: pip install werkzeug, "
+                'or give a path as re.compile(...)')
+        with pytest.raises(ValueError, match=f'^{re.escape(text)}$'):
+            SocketMiddleware(app, {'/room/<name>': tell})
+
+
+class TestOptionsOfAPath:
+    def test_come_on_top_of_the_others(self) -> None:  # M2
+        middleware = SocketMiddleware(
+            app, {'/a': echo, '/<name>': (tell, {'protocols': ['b'], 'headers': {'X-A': '1'}})}, protocols=iter(['a']))
+        for path, protocol, header in (('/a', 'a', None), ('/x', 'b', '1'), ('/a', 'a', None)):
+            with connect(middleware, path, protocols=['a', 'b']) as ws:
+                assert (ws.protocol, ws.headers.get('X-A')) == (protocol, header)
+
+    def test_that_cannot_be_are_refused_at_once(self) -> None:  # M2
+        with pytest.raises(TypeError, match='ping: expected a number'):
+            SocketMiddleware(app, {'/': (echo, {'ping': 'often'})})
 
 
 class TestHandler:
@@ -298,6 +369,7 @@ class TestOptions:
 
     @pytest.mark.parametrize(('handlers', 'error', 'text'), [
         ({b'/': echo}, TypeError, "handlers: expected a str as a path, got b'/'"),
+        ({re.compile(b'/'): echo}, TypeError, r"handlers: expected a pattern of str, got re.compile\(b'/'\)"),
         ({'chat': echo}, ValueError, "handlers: the path 'chat' does not begin with a slash"),
         ({'/': 'echo'}, TypeError, "handlers: expected a callable for '/', got 'echo'"),
     ])

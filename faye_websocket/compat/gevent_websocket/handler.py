@@ -16,7 +16,7 @@ from gevent.pywsgi import WSGIHandler
 
 from ...driver.wsgi import is_websocket
 from ...errors import HandshakeError
-from ...servers.serving import find_server
+from ...servers.gevent_server import find_server
 from ...websocket import StartResponse
 from ...websocket import WebSocket as Stream
 from .exceptions import WebSocketError
