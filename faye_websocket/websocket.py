@@ -134,6 +134,11 @@ class WebSocket(DeclaredHandlers, API):
         return self._environ
 
     @property
+    def env(self) -> dict[str, Any]:
+        """Ruby's name of ``environ``."""
+        return self.environ
+
+    @property
     def url(self) -> str:
         """The URL of the request, with ``ws`` or ``wss``."""
         environ = self._environ
@@ -146,7 +151,7 @@ class WebSocket(DeclaredHandlers, API):
     def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
         """Make the handshake, unless that was done, and return the WSGI response.
 
-        Ruby's ``rack_response``. The cookies that the application and its middleware add
+        The cookies that the application and its middleware add
         to this response go out with the handshake. Raises UnsupportedServer when the
         server's socket cannot be had; the text names the fix.
         """
@@ -158,6 +163,9 @@ class WebSocket(DeclaredHandlers, API):
         if self._handover is None:
             return respond_late(start_response)
         return self._handover.respond(start_response)
+
+    #: Ruby's name of ``wsgi_response``.
+    rack_response = wsgi_response
 
     def _start(self) -> None:
         """Make the handshake now, in greenlet style, unless that was done."""

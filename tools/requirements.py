@@ -108,6 +108,8 @@ REQUIREMENTS = {
     'O3': 'close_all in a handler returns, and later handshakes are accepted',
     'M1': 'programs of other libraries run once their import lines are changed',
     'M2': 'SocketMiddleware has patterns, arguments of the URL, and options for each path',
+    'R1': 'the cases of the Ruby libraries\' specs',
+    'R2': 'names that a Rubyist would type',
     'X1': 'four workers behind a proxy with Redis between them: a message reaches all',
 }
 
@@ -123,7 +125,7 @@ BENCHMARKS = {
     'P8': 'run.py --scenarios handshakes:64',
 }
 
-_ID = r'[HLBDCSKEFMPXGOV]\d+a?'
+_ID = r'[HLBDCSKEFMPRXGOV]\d+a?'
 _IDS = re.compile(rf'#:? *({_ID}(?:(?:, *| +){_ID})*)(?::|\s*\Z)')
 
 Proofs = dict[str, list[str]]

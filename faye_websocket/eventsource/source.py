@@ -156,10 +156,13 @@ class EventSource(DeclaredHandlers, EventTarget):
         return self.wsgi_response(start_response)
 
     def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
-        """Begins the stream, and returns the WSGI response. Ruby's rack_response."""
+        """Begins the stream, and returns the WSGI response."""
         body = self._carrier.respond()
         start_response('200 OK', list(self._headers))
         return body
+
+    #: Ruby's name of ``wsgi_response``.
+    rack_response = wsgi_response
 
     def _handler_added(self, type: str) -> None:
         self._carrier.handler_added(type)

@@ -36,6 +36,11 @@ TLSOptions = ssl.SSLContext | Mapping[str, Any] | None
 ProxyOption = str | Mapping[str, Any] | None
 
 _TLS_OPTIONS = frozenset({'verify_peer', 'root_cert_file', 'cert_file', 'key_file', 'server_hostname'})
+_RUBYS_NAMES = {
+    'private_key_file': 'key_file',
+    'cert_chain_file': 'cert_file',
+    'sni_hostname': 'server_hostname',
+}
 _PROXY_OPTIONS = frozenset({'origin', 'headers', 'tls'})
 
 
@@ -80,6 +85,7 @@ def _default_context() -> TLSSettings:
 
 
 def _make_context(options: dict[str, Any]) -> TLSSettings:
+    options = {_RUBYS_NAMES.get(name, name): value for name, value in options.items()}
     if unknown := set(options) - _TLS_OPTIONS:
         raise TypeError(f'tls: unknown option {", ".join(sorted(map(repr, unknown)))}')
     context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
