@@ -135,6 +135,17 @@ class Sender(Owner):
         """Sends an unsolicited pong."""
         return self.ready_state <= OPEN and self._command(self._driver.pong, message)
 
+    def wait_for_room(self) -> bool:
+        """Wait until the peer has caught up with what was sent, where the caller may wait.
+
+        Returns False if the connection closes before that.
+        """
+        while not self._has_room() and self.is_at_home and self._may_wait():
+            self._wait(None)
+            if self.ready_state > OPEN:
+                return False
+        return True
+
     # ---- room for what is sent
 
     @property

@@ -11,16 +11,20 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from gevent.pywsgi import WSGIServer
 
 import faye_websocket
 from faye_websocket import Client, EventSource, PermessageDeflate, SocketMiddleware, WebSocket, driver, metrics
 from faye_websocket.__main__ import main
+from faye_websocket.compat.gevent_websocket.websocket import WebSocket as OldWebSocket
 from faye_websocket.servers import hijack
 from faye_websocket.testing import connect
+from tests.support.old import ported
 from tests.support.processes import ROOT
 from tests.support.programs import give_up, require_program
 
@@ -164,9 +168,11 @@ class TestNames:
     @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
     def test_of_members_are_of_members_that_are_there(self, path: Path) -> None:
         text = path.read_text().replace(part('ruby'), without_left_columns(part('ruby')))
+        members = {'ws': {*dir(WebSocket), *dir(Client)}, 'es': {*dir(EventSource)}}
         if path.name.startswith('porting'):
             text = without_left_columns(text)
-        members = {'ws': {*dir(WebSocket), *dir(Client)}, 'es': {*dir(EventSource)}}
+            # Programs that are to run on compat's sockets, and Ruby's lines.
+            members['ws'] |= {'handler', 'nickname', 'path', 'stream', 'websocket', *dir(OldWebSocket)}
         named = re.findall(r'\b(ws|es)\.(\w+)', text)
         assert [f'{socket}.{name}' for socket, name in named if name not in members[socket]] == []
 
@@ -360,6 +366,76 @@ class TestPorting:
         assert len(names) > 50
         text = self.text()
         assert [name for name in names if not re.search(rf'\b{re.escape(name)}(?!\w)', text)] == []
+
+
+def diffs_of(path: Path) -> list[tuple[str, str]]:
+    """What each diff of a page has before and after."""
+    lines, found = path.read_text().splitlines(), []
+    for number, line in enumerate(lines):
+        if line == '.. code-block:: diff':
+            body = list(takewhile(lambda text: not text or text.startswith('    '), lines[number + 2:]))
+            body = [text[4:] for text in body]
+            before, after = ([text[1:] for text in body if text[:1] != sign] for sign in '+-')
+            found.append(('\n'.join(before).strip() + '\n', '\n'.join(after).strip() + '\n'))
+    return found
+
+
+class TestDiffs:
+    DIFFS = diffs_of(ROOT / 'docs' / 'porting-from-python.rst')
+
+    @pytest.mark.parametrize(('before', 'after'), DIFFS, ids=lambda source: source.split()[1])
+    def test_change_the_import_lines_and_nothing_else(self, before: str, after: str) -> None:  # M1
+        assert ported(before) == after != before
+
+    def program(self, name: str) -> dict[str, Any]:
+        [source] = [after for _, after in self.DIFFS if name in after]
+        return run(source, __name__='program')
+
+    def test_the_chat_broadcasts_and_has_a_page(self, capsys: pytest.CaptureFixture[str]) -> None:  # M1
+        app = self.program('compat.gevent_websocket')['app']
+        with connect(app, '/chat') as ann, connect(app, '/chat'):
+            ann.send('hello')
+            assert ann.receive(timeout=5) == '/chat: hello'
+        assert b''.join(app({'PATH_INFO': '/page'}, lambda *_: None)) == b'There is a chat at /chat.'
+
+    def test_the_echo_of_flask_sock_echoes(self) -> None:  # M1
+        with connect(self.program('compat.flask_sock ')['app'], '/echo/ann') as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=5) == 'ann: hello'
+
+    def test_the_echo_of_flask_sockets_echoes(self) -> None:  # M1
+        app = self.program('compat.flask_sockets')['app']
+        with connect(app, '/echo') as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=5) == 'hello'
+        with connect(app, '/rooms/red') as ws:
+            assert ws.receive(timeout=5) == 'this is red'
+
+    def test_the_client_prints(self, capsys: pytest.CaptureFixture[str]) -> None:  # M1
+        def echo_once(ws: WebSocket) -> None:
+            ws.send(str(ws.receive()))
+            ws.close(4000)
+
+        server = WSGIServer(('127.0.0.1', 0), SocketMiddleware(lambda *_: [], {'/': echo_once}), log=None)
+        server.start()
+        try:
+            self.program('compat.simple_websocket')['main'](f'ws://127.0.0.1:{server.server_port}/')
+        finally:
+            server.stop(timeout=1)
+        assert capsys.readouterr().out == 'hello\nclosed with 4000\n'
+
+    def test_the_rooms_have_their_names(self) -> None:  # M2
+        app = run(block('re.compile(', ROOT / 'docs' / 'porting-from-python.rst'))['app']
+        for path in ('/rooms/red', '/old-rooms/red'):
+            with connect(app, path) as ws:
+                ws.send('hello')
+                assert ws.receive(timeout=5) == 'red: hello'
+
+    def test_rubys_becomes_the_example(self) -> None:
+        [(_, after)] = diffs_of(ROOT / 'docs' / 'porting-from-ruby.rst')
+        _, _, program = (ROOT / 'examples' / 'ported_from_ruby.py').read_text().partition('\n"""\n')
+        lines = lambda source: [line for line in source.splitlines() if line]
+        assert lines(after) == lines(program)
 
 
 class TestLinkChecker:

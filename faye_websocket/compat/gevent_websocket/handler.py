@@ -43,6 +43,8 @@ class SocketHandler:
     websocket: WebSocket | None = None
     prevent_wsgi_call = False
 
+    _client: Client
+
     server: Any
     client_address: Any
     application: Any
@@ -51,8 +53,7 @@ class SocketHandler:
     @property
     def active_client(self) -> Client:
         """The client whose request this is."""
-        client: Client = self.server.clients[self.client_address]
-        return client
+        return self._client
 
     @property
     def logger(self) -> Any:
@@ -68,7 +69,11 @@ class SocketHandler:
             return
         clients = _clients_of(self.server)
         ws = self.environ['wsgi.websocket']
-        clients[self.client_address] = Client(self.client_address, ws)
+        self._client = Client(self.client_address, ws)
+        # Those of a Unix socket have one address.
+        key = self.client_address
+        key = (key, id(ws)) if key in clients else key
+        clients[key] = self._client
         status = _Status()
         try:
             _run(self.application, self.environ, status)
@@ -77,7 +82,7 @@ class SocketHandler:
             if not ws.closed:
                 raise
         finally:
-            del clients[self.client_address]
+            del clients[key]
         ws.close(status.code)
 
     def upgrade(self) -> Stream:

@@ -111,10 +111,9 @@ class WebSocket:
         """Send a message, a ping, a pong or a close frame."""
         if self.closed and not self._may_answer():
             raise WebSocketError(_CLOSED if self._is_over else _DEAD)
-        if opcode == self.OPCODE_TEXT:
-            self.stream.send(_to_text(message))
-        elif opcode == self.OPCODE_BINARY:
-            self.stream.send(_to_bytes(message))
+        if opcode in (self.OPCODE_TEXT, self.OPCODE_BINARY):
+            convert = _to_text if opcode == self.OPCODE_TEXT else _to_bytes
+            self._send_whole(convert(message))
         elif opcode in (self.OPCODE_PING, self.OPCODE_PONG):
             command = self.stream.ping if opcode == self.OPCODE_PING else self.stream.pong
             command(_to_bytes(message))
@@ -134,6 +133,12 @@ class WebSocket:
             self.stream.close(code, reason)
         except ValueError:
             self.stream.close(reason=reason)
+
+    def _send_whole(self, data: str | bytes) -> None:
+        """Send a message, and wait until nearly all of it is with the kernel."""
+        was_sent = self.stream.send(data)
+        if was_sent and not self.stream._connection.wait_for_room():
+            raise WebSocketError(_DEAD)
 
     @property
     def _is_gone(self) -> bool:

@@ -73,7 +73,10 @@ class Base:
 
         Blocks while the peer is slow. Raises ConnectionClosed.
         """
-        if not self.websocket.send(data if isinstance(data, bytes) else str(data)):
+        message = data if isinstance(data, bytes) else str(data)
+        was_sent = self.websocket.send(message)
+        # The kernel shall have nearly all of it: a close behind it waits 10 s at most.
+        if not (was_sent and self.websocket._connection.wait_for_room()):
             raise self._closed()
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:

@@ -29,7 +29,7 @@ from faye_websocket.compat.gevent_websocket.gunicorn.workers import GeventWebSoc
 from faye_websocket.compat.gevent_websocket.protocols.base import BaseProtocol
 from faye_websocket.compat.gevent_websocket.websocket import WebSocket
 from faye_websocket.testing import connect
-from tests.support.local import Response, hub_errors, make_environ, wait_until
+from tests.support.local import Response, hub_errors, make_environ, settle, wait_until
 from tests.support.wire import RFC_6455, Headers, request_head
 
 Serve = Callable[[WebSocket], object]
@@ -241,6 +241,30 @@ class TestSocket:
         assert run(lambda ws: ws.send(str(len(ws.receive() or ''))), 'x' * (2**26 + 1)) == [str(2**26 + 1)]
 
 
+class TestSlowClient:
+    @pytest.mark.parametrize('end', ['reads', 'goes'])
+    def test_send_returns_once_the_kernel_has_the_message(self, end: str) -> None:  # M1
+        results: list[str] = []
+
+        def serve(ws: WebSocket) -> None:
+            try:
+                ws.send(bytes(2**23))
+                results.append('sent')
+            except WebSocketError as error:
+                results.append(str(error))
+
+        with running(of_socket(serve)) as server:
+            with gevent.socket.create_connection(('127.0.0.1', server.server.server_port)) as sock:
+                sock.sendall(request_head('/', [('Host', 'a'), *RFC_6455]))
+                sock.recv(1000)
+                settle()
+                assert results == []
+                while end == 'reads' and not results and sock.recv(65536):
+                    pass
+            wait_until(lambda: results)
+        assert results == ['sent' if end == 'reads' else 'Socket is dead']
+
+
 class TestHandler:
     def test_serves_plain_requests(self) -> None:  # M1
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -348,6 +372,22 @@ class TestHandler:
                 wait_until(lambda: server.server.clients == {})
             assert seen == [(True, True), 'ann']
             seen.clear()
+
+    def test_clients_of_one_address_are_kept_apart(self) -> None:  # M1
+        seen: list[int] = []
+
+        class Application(WebSocketApplication):
+            def on_message(self, message: Any) -> None:
+                clients = self.ws.handler.server.clients.values()
+                assert self.ws.handler.active_client in clients
+                if message is not None:
+                    seen.append(len(clients))
+
+        with connect(Resource({'/': Application})) as one, connect(Resource({'/': Application})) as two:
+            for client in (one, two):
+                client.send('a')
+            wait_until(lambda: len(seen) == 2)
+        assert seen == [2, 2]
 
     def test_the_logger_is_the_handlers_own_where_the_server_has_none(self) -> None:  # M1
         serve = lambda ws: ws.send(ws.logger.name)

@@ -66,6 +66,19 @@ class TestServer:
         with connect(Application(serve)) as client:
             assert list(client) == ['text', b'bytes', 'None', '5', "{'a': 1}", "bytearray(b'x')"]
 
+    def test_send_waits_until_a_slow_client_has_read(self) -> None:  # M1
+        sent: list[int] = []
+
+        def serve(ws: Server) -> None:
+            ws.send(bytes(2**23))
+            sent.append(1)
+            ws.close()
+
+        with connect(Application(serve), max_queued=0, max_length=2**24) as client:
+            assert sent == []
+            assert len(client.receive(timeout=5) or '') == 2**23
+            wait_until(lambda: sent)
+
     def test_returns_all_that_came_before_it_raises(self) -> None:  # M1
         seen: list[Any] = []
 
