@@ -135,12 +135,16 @@ class Sender(Owner):
         """Sends an unsolicited pong."""
         return self.ready_state <= OPEN and self._command(self._driver.pong, message)
 
-    def wait_for_room(self) -> bool:
-        """Wait until the peer has caught up with what was sent, where the caller may wait.
+    def wait_until_caught_up(self) -> bool:
+        """Wait until little waits for the peer, where the caller may wait.
 
         Returns False if the connection closes before that.
         """
-        while not self._has_room() and self.is_at_home and self._may_wait():
+        current, overflow = gevent.getcurrent(), self._overflow
+        is_room_maker = overflow is not None and overflow.room_maker is current
+        if not self.is_at_home or current is self._reactor.hub or is_room_maker:
+            return True
+        while not self._is_caught_up:
             self._wait(None)
             if self.ready_state > OPEN:
                 return False

@@ -76,7 +76,7 @@ class Base:
         message = data if isinstance(data, bytes) else str(data)
         was_sent = self.websocket.send(message)
         # The kernel shall have nearly all of it: a close behind it waits 10 s at most.
-        if not (was_sent and self.websocket._connection.wait_for_room()):
+        if not (was_sent and self.websocket._connection.wait_until_caught_up()):
             raise self._closed()
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
