@@ -1,7 +1,8 @@
 """SocketMiddleware: WebSockets at some paths of any WSGI application.
 
-In goes a request; one for a WebSocket at a known path becomes a socket in the hands of that path's handler, and every other is
-the application's. The handler runs in a greenlet of its own, from when the handshake is accepted: for the server the request is
+In goes a request; one for a WebSocket at a known path becomes a socket in the hands of
+that path's handler, and every other is the application's. The handler runs in a
+greenlet of its own, from when the handshake is accepted: for the server the request is
 over by then, however long the handler stays.
 """
 
@@ -19,10 +20,10 @@ from .events import NOT_CONTAINED
 from .extensions.pipeline import Pipeline
 from .http.head import HeaderList, check_headers
 from .http.origin import make_origin_check
+from .http.routes import Path, Routes
 from .io.limits import make_limits
 from .io.shutdown import registry
 from .io.transport import Transport
-from .routes import Path, Routes
 from .websocket import StartResponse, WebSocket
 
 __all__ = ['SocketMiddleware']
@@ -43,16 +44,20 @@ class _Route(NamedTuple):
 
 
 class SocketMiddleware:
-    """A WSGI application: WebSockets go to ``handlers``, a mapping of paths to functions, and everything else to ``app``.
+    """A WSGI application around ``app``, with handlers for WebSockets at some paths.
 
-    A path is that of the request below the place where this middleware is mounted (WSGI's PATH_INFO), and must match as a
-    whole. It may have arguments: as a rule of Werkzeug's, such as ``'/room/<int:number>'``, where Werkzeug is installed, or
-    as a compiled regular expression with groups. ``handler(ws, **arguments)`` may set handlers on the socket and return, or
-    stay and receive; the socket is still open when it returns, unless ``with ws:`` has closed it. What it raises is logged,
-    given to ``ws.onerror``, and closes with 1011.
+    ``handlers`` is a mapping of paths to functions. A path is that of the request below
+    the place where this middleware is mounted (WSGI's PATH_INFO), and must match as a
+    whole. It may have arguments: as a rule of Werkzeug's, such as
+    ``'/room/<int:number>'``, where Werkzeug is installed, or as a compiled regular
+    expression with groups. ``handler(ws, **arguments)`` may set handlers on the socket
+    and return, or stay and receive; the socket is still open when it returns, unless
+    ``with ws:`` has closed it. What it raises is logged, given to ``ws.onerror``, and
+    closes with 1011.
 
-    ``options`` are those of ``WebSocket``, ``protocols`` among them; ``(handler, {...})`` in the place of a handler has
-    further ones for its path. Raises TypeError or ValueError for one that cannot be.
+    ``options`` are those of ``WebSocket``, ``protocols`` among them;
+    ``(handler, {...})`` in the place of a handler has further ones for its path. Raises
+    TypeError or ValueError for one that cannot be.
     """
 
     def __init__(self, app: Application, handlers: Mapping[Path, Handled], **options: Any) -> None:
@@ -73,7 +78,7 @@ class SocketMiddleware:
 
 
 class HandledSocket(WebSocket):
-    """A socket that starts its handler once the handshake is accepted, and never if it is not."""
+    """A socket that starts its handler once the handshake is accepted, if it is."""
 
     __slots__ = ('_handler',)
 
@@ -88,7 +93,7 @@ class HandledSocket(WebSocket):
             registry.add_greenlet(gevent.spawn(self._handle, handler), self._connection)
 
     def _handle(self, handler: Handler) -> None:
-        """The handler's greenlet: its fault ends this connection only (RFC 6455 section 7.4.1, 1011)."""
+        """Run the handler, whose fault ends this connection only (7.4.1: 1011)."""
         try:
             handler(self)
         except NOT_CONTAINED:
@@ -108,7 +113,10 @@ def _make_route(path: Path, handled: Handled, shared: dict[str, Any]) -> _Route:
 
 
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
-    """WebSocket's options, checked now and not at the first request; what can be read only once is read."""
+    """Return the options, checked now and not at the first request.
+
+    What can be read only once is read.
+    """
     signature(WebSocket).bind({}, **options)
     make_limits(**{name: options[name] for name in signature(make_limits).parameters if name in options})
     extensions = tuple(options.get('extensions', ()))

@@ -1,9 +1,9 @@
 """flask-sock's names: ``flask_sock`` becomes ``faye_websocket.compat.flask_sock``.
 
 The handler runs within its request, before ``teardown_request`` and after
-``before_request``, which may refuse the handshake. What the docstring of
-``simple_websocket`` says of the socket holds here, too. Works under every server of this
-library; a handler that fails closes with 1011, where the original breaks the connection.
+``before_request``, which may refuse the handshake. The docstring of
+``simple_websocket`` says how the socket differs from the original's. A handler that
+fails closes it with 1011, where the original breaks the connection.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ['ConnectionClosed', 'Server', 'Sock']
 
 
 class Sock:
-    """The extension; ``init_app`` may come after the routes, which wait in a blueprint."""
+    """The extension; without an application the routes wait in a blueprint."""
 
     def __init__(self, app: Flask | None = None) -> None:
         self.app: Flask | None = None

@@ -1,4 +1,4 @@
-"""flask-sockets' names: ``flask_sockets`` becomes ``faye_websocket.compat.flask_sockets``.
+"""flask-sockets' names, as ``faye_websocket.compat.flask_sockets``.
 
 Sockets are those of ``compat.gevent_websocket``, whose docstring says how they differ.
 They need none of its handlers: ``gunicorn -k gevent`` and every other server of this
@@ -37,7 +37,7 @@ class Sockets:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Have the routes come before those of the application."""
+        """Put the routes before those of the application."""
         app.wsgi_app = SocketMiddleware(app.wsgi_app, app, self)  # type: ignore[method-assign]
 
     def route(self, rule: str, **options: Any) -> Callable[[Handler], Handler]:

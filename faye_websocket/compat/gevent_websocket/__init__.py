@@ -1,19 +1,19 @@
-"""gevent-websocket's names: ``geventwebsocket`` becomes ``faye_websocket.compat.gevent_websocket``.
+"""gevent-websocket's names, as ``faye_websocket.compat.gevent_websocket``.
 
-``handler_class=WebSocketHandler``, ``WebSocketServer``, ``Resource`` with
-``WebSocketApplication``, and gunicorn with ``GeventWebSocketWorker``, the first of which
-puts the socket into ``environ['wsgi.websocket']``. Where the server has no such handler
-(gunicorn's ``gevent``, uWSGI, plain gevent.pywsgi) ``Resource`` makes the socket itself,
-and ``WebSocketMiddleware(app)`` does so for any other application.
+``WebSocketHandler``, ``WebSocketServer`` and gunicorn's ``GeventWebSocketWorker`` put
+the socket into ``environ['wsgi.websocket']``. Where the server has no such handler
+(gunicorn's ``gevent``, uWSGI, plain gevent.pywsgi) ``Resource`` makes the socket
+itself, and ``WebSocketMiddleware(app)`` does so for any other application.
 
 Other than in the original:
 
 - A message may have 1 GiB at most (1009), where the original has no limit.
-- A client's close frame is answered, and seen by ``closed`` and ``send``, as soon as it
-  comes and the messages before it are taken, not only when ``receive`` reads it.
-- A program that fails closes its socket with 1011; a ``WebSocketError`` that only says
-  that the client has gone ends it without a traceback, and ``on_close`` is called.
-- ``ws.stream`` is the ``faye_websocket.WebSocket``, which has no ``read`` and ``write``.
+- A client's close frame is answered as soon as it comes, not only when ``receive``
+  reads it. So answers to messages right before it are not sent.
+- A program that fails closes its socket with 1011; a ``WebSocketError`` that only
+  says that the client has gone ends it without a traceback, and ``on_close`` is
+  called.
+- ``ws.stream`` is a ``faye_websocket.WebSocket``; it has no ``read`` and ``write``.
 - There is no ``protocols.wamp``, no ``Header``, ``read_frame`` or ``handle_ping``, and
   no opcode but those of text, binary, ping, pong and close for ``send_frame``.
 """

@@ -12,8 +12,8 @@ class WebSocketError(errors.WebSocketError, OSError):
 
 
 class ProtocolError(WebSocketError):
-    """Exists to be named in ``except``: what breaks the protocol ends the connection."""
+    """A name for ``except``: what breaks the protocol ends the connection."""
 
 
 class FrameTooLargeException(ProtocolError):
-    """Exists to be named in ``except``."""
+    """A name for ``except``."""

@@ -37,7 +37,7 @@ class Client:
 
 
 class SocketHandler:
-    """What handlers of any server share; ``websocket`` is the socket, once it is open."""
+    """The part that handlers of any server share; ``websocket`` is the open socket."""
 
     websocket_class = WebSocket
     websocket: WebSocket | None = None
@@ -86,7 +86,7 @@ class SocketHandler:
         ws.close(status.code)
 
     def upgrade(self) -> Stream:
-        """Make the handshake, run the application if it is accepted, return the socket."""
+        """Make the handshake, run the application if it succeeds, return the socket."""
         allowed = getattr(self.application, 'app_protocol', None)
         protocol = allowed(self.environ['PATH_INFO']) if allowed else ''
         stream = Stream(self.environ, protocol or None, **OPTIONS)
@@ -121,7 +121,7 @@ class WebSocketHandler(SocketHandler, WSGIHandler):
 
 
 class WebSocketMiddleware:
-    """A WSGI application: ``app`` with ``environ['wsgi.websocket']``, under any server."""
+    """A WSGI application: ``app`` with sockets in ``environ``, under any server."""
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
@@ -148,7 +148,7 @@ class _RequestHandler(SocketHandler):
 
 
 class _Status:
-    """A ``start_response`` that writes nothing, and knows how the socket is to close."""
+    """A ``start_response`` that writes nothing, and finds the code of the close."""
 
     code = 1000
 

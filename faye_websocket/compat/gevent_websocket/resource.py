@@ -1,4 +1,4 @@
-"""Resource: applications by path, and WebSocketApplication, one object for each socket."""
+"""Resource: applications by path; WebSocketApplication: one object for each socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Apps = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
 class WebSocketApplication:
-    """The base of applications; each socket has an object of its own, with its ``ws``."""
+    """The base of applications: an object for each socket, which is its ``ws``."""
 
     protocol_class: type[BaseProtocol] = BaseProtocol
 
@@ -69,8 +69,8 @@ class Resource:
     """
 
     def __init__(self, apps: Apps | None = None) -> None:
-        pairs = apps.items() if isinstance(apps, Mapping) else apps or ()
-        self.apps = list(pairs)
+        # Applications may be added later.
+        self.apps = apps.items() if isinstance(apps, Mapping) else apps or []
 
     def app_protocol(self, path: str) -> str:
         """Return the subprotocol that the application of sockets at ``path`` speaks."""
@@ -80,7 +80,7 @@ class Resource:
     def __call__(
         self, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
-        """WSGI. Raises Exception for a path that has no application of the right kind."""
+        """Serve a request. Raises Exception for a path without an application."""
         if environ.get('wsgi.websocket') is None and is_websocket(environ):
             return serve(self, environ, start_response)
         ws = environ.get('wsgi.websocket')

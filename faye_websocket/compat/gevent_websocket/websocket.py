@@ -1,4 +1,4 @@
-"""WebSocket: what ``environ['wsgi.websocket']`` is, around a ``faye_websocket.WebSocket``.
+"""WebSocket: the object in ``environ['wsgi.websocket']``, around one of this library.
 
 It is open when a program gets it. The end of the connection is a ``None`` from
 ``receive``, and a ``WebSocketError`` from everything that is called after that.
@@ -85,7 +85,7 @@ class WebSocket:
         return self.handler.logger
 
     def receive(self) -> str | bytearray | None:
-        """Return the next message, or None at the end; raise WebSocketError after it."""
+        """Return the next message, or None at the end. Raises WebSocketError then."""
         if self._is_over:
             raise WebSocketError(_CLOSED)
         message = self.stream.receive()
@@ -150,7 +150,7 @@ class WebSocket:
         return self.stream._connection.has_message
 
     def _may_answer(self) -> bool:
-        """Whether this is the first answer to the last message of a client that is gone.
+        """Return whether this is the first answer to a gone client's last message.
 
         The kernel takes that one, too. A program that answers each message so reaches
         the ``None`` behind the last.

@@ -1,11 +1,11 @@
-"""simple-websocket's names: ``simple_websocket`` becomes ``faye_websocket.compat.simple_websocket``.
+"""simple-websocket's names, as ``faye_websocket.compat.simple_websocket``.
 
 Other than in the original:
 
 - A message may have 1 GiB at most where ``max_message_size`` says nothing.
 - ``send`` waits for a slow peer, where the original loses data.
-- There is no background thread: ``receive_bytes``, ``thread_class``, ``event_class`` and
-  ``selector_class`` are taken and mean nothing, and there is no ``sock``, ``mode``,
+- There is no background thread: ``receive_bytes``, ``thread_class``, ``event_class``
+  and ``selector_class`` are taken and mean nothing, and there is no ``sock``, ``mode``,
   ``input_buffer``, ``event`` or ``thread``. ``websocket`` is the ``faye_websocket``
   socket behind a ``Server`` or a ``Client``.
 - A connection that was lost has the reason 1005, as in the original, and one that this

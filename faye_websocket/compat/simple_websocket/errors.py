@@ -16,7 +16,7 @@ class SimpleWebsocketError(errors.WebSocketError, RuntimeError):
 
 
 class ConnectionError(SimpleWebsocketError):
-    """The handshake is refused, with this HTTP status; ``websocket`` is its response."""
+    """The handshake is refused with an HTTP status; ``websocket`` is its response."""
 
     def __init__(self, status_code: int | None = None, websocket: Any = None) -> None:
         super().__init__(f'Connection error: {status_code}')

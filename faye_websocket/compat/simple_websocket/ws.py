@@ -5,6 +5,7 @@ Both are open when they are made. ``receive`` returns what came before the end f
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
@@ -32,7 +33,7 @@ _DEFLATE = (PermessageDeflate(),)
 
 
 class Request(NamedTuple):
-    """What ``Server.choose_subprotocol`` is called with."""
+    """The argument of ``Server.choose_subprotocol``."""
 
     host: str
     target: str
@@ -53,7 +54,7 @@ class _ServerSocket(WebSocket):
 
 
 class Base:
-    """What both ends share; ``websocket`` is the socket behind it."""
+    """The part that both ends share; ``websocket`` is the socket behind it."""
 
     subprotocol: str | None = None
     close_reason: int = _NO_STATUS
@@ -196,7 +197,8 @@ class Client(Base):
     ) -> None:
         self.subprotocols = _as_list(subprotocols)
         self.websocket = client.Client(
-            url,
+            # The original takes HTTP's schemes, too.
+            re.sub('^http', 'ws', url),
             self.subprotocols,
             headers=headers,
             tls=ssl_context,

@@ -536,6 +536,18 @@ class TestResource:
             assert b'500' in server.fetch('/b')
             assert 'No apps defined' in server.errors.getvalue()
 
+    @pytest.mark.parametrize('kind', [dict, list])
+    def test_applications_may_be_added_later(self, kind: Any) -> None:  # M1
+        apps = kind([('/a', Recorder)])
+        resource = Resource(apps)
+        if kind is dict:
+            apps['/b'] = WebSocketApplication
+        else:
+            apps.append(('/b', WebSocketApplication))
+        with connect(resource, '/b') as client:
+            client.send('x')
+            assert client.receive(timeout=5) == 'x'
+
     def test_has_no_applications_by_default(self) -> None:  # M1
         with pytest.raises(Exception, match='No apps defined'):
             Resource()(make_environ(headers=()), Response())

@@ -207,7 +207,7 @@ class TestDraft76InTheConnectingState:  # R1
         driver, io = connecting({**DRAFT_76, 'HTTP_SEC_WEBSOCKET_KEY1': '2 L785 8o% s9Sy9@V. 4<1P5'})
         driver.start()
         assert io.written.startswith(b'HTTP/1.1 400 Bad Request\r\n')
-        assert is_fault(io, 'hides no number')
+        assert is_fault(io, 'the key ', 'number')
         assert driver.ready_state == CLOSED
 
     def test_frame_does_not_write_to_the_socket_and_returns_true(self) -> None:

@@ -263,6 +263,10 @@ class TestClient:
         with pytest.raises(ConnectionClosed):
             ws.send('x')
 
+    def test_takes_https_schemes(self, url: str) -> None:  # M1
+        ws = Client(url.replace('ws:', 'http:'))
+        assert ws.receive() == 'None'
+
     @pytest.mark.parametrize('subprotocols', ['a', ['a', 'b']])
     def test_has_its_subprotocol(self, url: str, subprotocols: Any) -> None:  # M1
         ws = Client(url, subprotocols)

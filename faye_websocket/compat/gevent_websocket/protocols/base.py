@@ -33,13 +33,13 @@ class BaseProtocol:
         return None if handler is None else handler.server
 
     def on_open(self) -> None:
-        """The socket is open."""
+        """Pass on that the socket is open."""
         self.app.on_open()
 
     def on_message(self, message: Any) -> None:
-        """A message has come, or None at the end."""
+        """Pass on a message, or None at the end."""
         self.app.on_message(message)
 
     def on_close(self, reason: Any = None) -> None:
-        """The socket is closed."""
+        """Pass on that the socket is closed."""
         self.app.on_close(reason)

@@ -27,7 +27,7 @@ _NONE: Arguments = ((), {})
 
 
 class Routes(Generic[T]):
-    """Finds what belongs to a path. Raises TypeError or ValueError for a path that cannot be."""
+    """A table of routes. Raises TypeError or ValueError for a path that cannot be."""
 
     def __init__(self, routes: Mapping[Path, T]) -> None:
         self._paths: dict[str, T] = {}
