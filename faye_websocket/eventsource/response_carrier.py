@@ -10,6 +10,7 @@ gevent is only used where this is called in one of its greenlets, which must not
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 from greenlet import getcurrent
 
-from ..driver.base import CLOSED, CLOSING, CONNECTING, OPEN
+from ..driver.base import CLOSED, CLOSING, CONNECTING, OPEN, SharedMessage
 from ..driver.codes import CloseCode
 from ..driver.eventstream import PING, serialize_comment
 from ..events import CloseEvent, Event
@@ -92,6 +93,28 @@ class StreamingConnection(Owner):
                 return False
         self._wake()
         return True
+
+    def send_shared(self, message: SharedMessage) -> bool:
+        """Send an event that goes to many."""
+        return self.send(message.payload)
+
+    def offer(self, message: SharedMessage) -> bool | None:
+        """Send a shared event, unless that would block; None if it would."""
+        if self._limits.overflow == 'block' and not self._overflow.has_room(len(message.payload)):
+            return None
+        return self.send(message.payload)
+
+    def wait_until_caught_up(self) -> bool:
+        """Block until so little waits that any event is taken; False once closing."""
+        while self.ready_state <= OPEN:
+            with self._lock:
+                waiter = None if self._overflow.has_room(sys.maxsize) else self._add_waiter()
+            if waiter is None:
+                return True
+            waiter.wait()
+            if self._reactor.is_inherited():
+                wait_forever()
+        return False
 
     def ping(self, message: str | bytes, callback: object) -> bool:
         """Sends a comment, ahead of what waits."""

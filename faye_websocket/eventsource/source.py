@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..driver import base
+from ..driver.base import SharedMessage
 from ..driver.codes import CloseCode
 from ..driver.eventstream import find_last_event_id, is_eventsource, serialize_event, serialize_retry
 from ..driver.sendable import Number
@@ -23,7 +24,7 @@ from .headers import response_headers
 from .response_carrier import StreamingConnection
 from .socket_carrier import SocketCarrier
 
-__all__ = ['EventSource']
+__all__ = ['EventSource', 'to_event']
 
 StartResponse = Callable[..., Any]
 
@@ -40,6 +41,15 @@ class Carrier(Protocol):
 
     def send(self, data: bytes) -> bool:
         """Sends an event."""
+
+    def send_shared(self, message: SharedMessage) -> bool:
+        """Sends an event that goes to many."""
+
+    def offer(self, message: SharedMessage) -> bool | None:
+        """Send a shared event, unless that would block."""
+
+    def wait_until_caught_up(self) -> bool:
+        """Block until little waits."""
 
     def ping(self, message: str | bytes, callback: None) -> bool:
         """Sends a comment."""
@@ -75,7 +85,7 @@ class EventSource(DeclaredHandlers, EventTarget):
     it.
     """
 
-    __slots__ = ('_carrier', '_headers', 'last_event_id', 'url')
+    __slots__ = ('__weakref__', '_carrier', '_headers', 'last_event_id', 'url')
 
     CONNECTING = base.CONNECTING
     OPEN = base.OPEN
@@ -132,13 +142,7 @@ class EventSource(DeclaredHandlers, EventTarget):
         was sent or queued; False once closing, and for what ``overflow='drop'`` drops. Never blocks, unless
         ``overflow='block'``. Safe in any greenlet and OS thread.
         """
-        return self._carrier.send(
-            serialize_event(
-                _to_text('data', data),
-                None if event is None else _to_text('event', event),
-                None if id is None else _to_text('id', id),
-            )
-        )
+        return self._carrier.send(to_event(data, event, id))
 
     def ping(self) -> bool:
         """Sends a comment, which the client passes over. True if it was sent or queued; False once closing."""
@@ -173,6 +177,17 @@ class EventSource(DeclaredHandlers, EventTarget):
     def __repr__(self) -> str:
         state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]
         return f'<EventSource {state} {self.url}>'
+
+
+def to_event(
+    data: Any, event: str | Number | None = None, id: str | Number | None = None
+) -> bytes:
+    """Return an event as it is sent. Raises TypeError and ValueError as ``EventSource.send`` does."""
+    return serialize_event(
+        _to_text('data', data),
+        None if event is None else _to_text('event', event),
+        None if id is None else _to_text('id', id),
+    )
 
 
 def _to_text(name: str, value: Any) -> str:

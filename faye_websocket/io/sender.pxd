@@ -25,3 +25,4 @@ cdef class Sender(Owner):
     cpdef bint send(self, object data) except -1
     @cython.locals(driver=Driver, stream=Stream)
     cpdef bint send_shared(self, SharedMessage message) except -1
+    cpdef object offer(self, SharedMessage message)

@@ -76,6 +76,11 @@ class Sender(Owner):
         return self._reactor.is_current
 
     @property
+    def reactor(self) -> Reactor:
+        """The reactor of the hub that this connection works on."""
+        return self._reactor
+
+    @property
     def ready_state(self) -> int:
         """CONNECTING, OPEN, CLOSING or CLOSED.
 
@@ -130,6 +135,18 @@ class Sender(Owner):
             # This class's own: one that counts what is sent counts what is shared, too.
             return Sender.send(self, message.data)
         return driver.send_shared(message)
+
+    def offer(self, message: SharedMessage) -> bool | None:
+        """Send a shared message, unless that would block; None if it would."""
+        if self._limits.overflow == 'block' and not self._find_overflow().has_room(len(message.payload)):
+            return None
+        return self.send_shared(message)
+
+    def wait_until_caught_up(self) -> bool:
+        """Block until so little waits that any message is taken; False once closing."""
+        while not self._is_caught_up and self.ready_state <= OPEN:
+            self._wait(None)
+        return self.ready_state <= OPEN
 
     def pong(self, message: str | bytes) -> bool:
         """Sends an unsolicited pong."""

@@ -1,0 +1,319 @@
+"""Followers: each brings one socket, or one callback, up to date in a channel.
+
+A follower sends what it was given, reads what it has missed out of the history, and then what came
+meanwhile, each message once and in order, as fast as its target takes them. A socket that has
+caught up needs none any more; a callback has one for as long as it is subscribed.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..driver.base import CONNECTING, OPEN
+from ..eventsource.source import EventSource
+from .message import Chunk, Message, position_of
+
+if TYPE_CHECKING:
+    from .room import Room
+
+__all__ = ['CallbackFollower', 'Follower', 'SocketFollower']
+
+logger = logging.getLogger('faye_websocket.channels')
+
+# How many bytes of new messages wait for a target that is behind before they are read again from
+# the history; and where there is no history, before they are lost.
+_MOST_WAITING, _MOST_WITHOUT_HISTORY = 2**20, 2**24
+# What a message counts beside its data.
+_OVERHEAD = 200
+# Seconds that one try to read the history may take while the backend is away.
+_PATIENCE = 5.0
+
+
+class Follower:
+    """One target on its way; ``cursor`` is the id of the last message that it has got."""
+
+    __slots__ = (
+        '__weakref__',
+        '_cursor',
+        '_is_behind',
+        '_is_running',
+        '_is_stopped',
+        '_position',
+        '_queue',
+        '_size',
+        'key',
+        'room',
+    )
+
+    def __init__(self, room: Room, key: int, cursor: str = '', queue: Iterable[Message] = ()) -> None:
+        self.room = room
+        self.key = key
+        self._move(cursor)
+        self._queue: deque[Message | _Loss] = deque(queue)
+        self._size = sum(map(_size, self._queue))
+        # Whether there may be more in the history than in the queue.
+        self._is_behind = False
+        self._is_running = False
+        self._is_stopped = False
+
+    def _move(self, cursor: str) -> None:
+        self._cursor = cursor
+        self._position = position_of(cursor)
+
+    @property
+    def target(self) -> Any:
+        """What the messages are for; None when it is gone."""
+        raise NotImplementedError
+
+    def start_at(self, chunk: Chunk, messages: list[Message], cursor: str | None) -> None:
+        """Begin with a part of the history, which was read behind ``cursor`` if that was given.
+
+        The lock is held.
+        """
+        if messages:
+            cursor = messages[0].previous
+        elif chunk.is_lost:
+            cursor = chunk.last
+        self._move(self.room.last if cursor is None else cursor)
+        for message in messages:
+            self._append(message)
+        end = messages[-1].position if messages else self._position
+        self._is_behind = not chunk.is_end or self.room.position > end
+
+    def add(self, message: Message) -> None:
+        """Take note of a new message."""
+        with self.room.desk.lock:
+            # What comes while the history is read is in the history, too.
+            if self._is_behind:
+                return
+            self._append(message)
+            if self._size > self._most_waiting:
+                self._drop_queue(message)
+        self.go()
+
+    def _append(self, message: Message | _Loss) -> None:
+        self._queue.append(message)
+        self._size += _size(message)
+
+    @property
+    def _most_waiting(self) -> int:
+        return _MOST_WAITING if self.room.desk.channels.history else _MOST_WITHOUT_HISTORY
+
+    def _drop_queue(self, message: Message) -> None:
+        """Read later what waits now, if there is a history."""
+        self._queue.clear()
+        self._size = 0
+        if self.room.desk.channels.history:
+            self._is_behind = True
+        else:
+            self._append(_Loss(message.id))
+
+    def lose(self, last: str) -> None:
+        """Messages behind those that were delivered here are gone; those behind ``last`` follow."""
+        with self.room.desk.lock:
+            # Whoever reads the history sees it there.
+            if not self._is_behind:
+                self._append(_Loss(last))
+        self.go()
+
+    def stop(self) -> None:
+        """Send nothing any more."""
+        self._is_stopped = True
+
+    def go(self) -> None:
+        """Work until there is nothing to do."""
+        with self.room.desk.lock:
+            if self._is_running or not self._may_run():
+                return
+            self._is_running = True
+        self.room.desk.start(self._run)
+
+    def _may_run(self) -> bool:
+        return not self._is_stopped
+
+    def _run(self) -> None:
+        try:
+            while not (self._is_stopped or self.room.desk.is_inherited) and self._work():
+                pass
+        except BaseException:
+            self.room.discard(self)
+            raise
+
+    def _work(self) -> bool:
+        """Do one thing; False when there is nothing to do any more."""
+        with self.room.desk.lock:
+            message = self._queue.popleft() if self._queue else None
+            self._size -= _size(message)
+        if message is not None:
+            return self._take(message)
+        return self._read_on() if self._is_behind else self._rest()
+
+    def _take(self, message: Message | _Loss) -> bool:
+        """Send the next message, unless it was sent before."""
+        if isinstance(message, _Loss):
+            self._lost(message.id)
+        elif message.position > self._position:
+            if not self._send(message):
+                return False
+            self._move(message.id)
+        return True
+
+    def _read_on(self) -> bool:
+        """Read a part of the history."""
+        channels, room = self.room.desk.channels, self.room
+        try:
+            chunk = channels.backend.read(room.name, 'after', self._cursor, _PATIENCE)
+        except TimeoutError:
+            return self._is_wanted()
+        if chunk.is_lost:
+            self._lost(chunk.entries[0].previous if chunk.entries else chunk.last)
+        for entry in chunk.entries:
+            if self._is_stopped or not self._take(channels.find_message(room.name, entry)):
+                return False
+        with room.desk.lock:
+            self._is_behind = not chunk.is_end or room.position > self._position
+        return True
+
+    def _lost(self, last: str) -> None:
+        """Some is gone; what is behind ``last`` follows."""
+        self._move(last)
+        self.room.desk.channels.tell_lost(self.target, self.room.name)
+
+    def _send(self, message: Message) -> bool:
+        """Send a message, and block for as long as the target needs; False when it is gone."""
+        raise NotImplementedError
+
+    def _rest(self) -> bool:
+        """There is nothing to do now; False when there will not be any more."""
+        raise NotImplementedError
+
+    def _is_wanted(self) -> bool:
+        """Whether the target is still there."""
+        return not self._is_stopped
+
+
+class SocketFollower(Follower):
+    """For a socket, which it keeps alive only while it works: one may never open."""
+
+    __slots__ = ('_socket',)
+
+    def __init__(
+        self, room: Room, socket: Any, cursor: str = '', queue: Iterable[Message] = ()
+    ) -> None:
+        super().__init__(room, id(socket), cursor, queue)
+        self._socket = weakref.ref(socket, self._forgotten)
+
+    @property
+    def target(self) -> Any:
+        return self._socket()
+
+    def _forgotten(self, reference: object) -> None:
+        """The socket was never opened, and nobody has it any more."""
+        self.room.desk.defer(self.room.discard, self)
+
+    def begin(self) -> None:
+        """Work as soon as the socket is open. Called on the hub."""
+        socket = self.target
+        if socket is None or self._is_stopped:
+            return
+        self.room.watch(socket)
+        if socket.ready_state == CONNECTING:
+            socket.add_event_listener('open', self._opened)
+        elif socket.ready_state > OPEN:
+            self.room.remove(socket)
+        elif not self._is_up_to_date() or not self.room.settle(self, socket):
+            self.go()
+
+    def _opened(self, event: Any) -> None:
+        event.target.remove_event_listener('open', self._opened)
+        if not self._is_up_to_date() or not self.room.settle(self, event.target):
+            self.go()
+
+    def _is_up_to_date(self) -> bool:
+        room = self.room
+        with room.desk.lock:
+            is_busy = self._queue or self._is_behind or self._is_running
+            return not is_busy and room.position >= self._position
+
+    def _may_run(self) -> bool:
+        socket = self.target
+        return super()._may_run() and socket is not None and socket.ready_state == OPEN
+
+    def _send(self, message: Message) -> bool:
+        socket = self.target
+        if socket is None:
+            return False
+        form = (
+            message.for_eventsource()
+            if isinstance(socket, EventSource)
+            else message.for_websocket(self.room.desk.channels.encode_message)
+        )
+        # With so little before it a message is taken whatever its length.
+        carrier = getattr(socket, '_carrier', None) or socket._connection
+        return form is None or bool(
+            carrier.wait_for_room() and not self._is_stopped and carrier.send_shared(form)
+        )
+
+    def _rest(self) -> bool:
+        socket = self.target
+        with self.room.desk.lock:
+            if self._queue or self._is_behind:
+                return True
+            if self.room.position >= self._position:
+                if socket is not None:
+                    self.room.settle(self, socket)
+                return False
+            # The history was ahead of what comes here, which comes now.
+            self._is_running = False
+            return False
+
+    def _is_wanted(self) -> bool:
+        socket = self.target
+        return super()._is_wanted() and socket is not None and socket.ready_state == OPEN
+
+
+class CallbackFollower(Follower):
+    """For a function, which is called for as long as it is subscribed."""
+
+    __slots__ = ('_callback', '_subscription')
+
+    def __init__(self, room: Room, subscription: Any, callback: Callable[..., object]) -> None:
+        super().__init__(room, id(subscription))
+        self._subscription = subscription
+        self._callback = callback
+
+    @property
+    def target(self) -> Any:
+        return self._subscription
+
+    def _send(self, message: Message) -> bool:
+        try:
+            self._callback(message.id, message.channel, message.data)
+        except Exception:
+            logger.exception('the callback of channel %r raised', message.channel)
+        return not self._is_stopped
+
+    def _rest(self) -> bool:
+        with self.room.desk.lock:
+            if not (self._queue or self._is_behind):
+                self._is_running = False
+                return False
+            return True
+
+
+class _Loss:
+    """In a queue of messages: some are missing here; the next one follows this id."""
+
+    __slots__ = ('id',)
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+
+
+def _size(message: Message | _Loss | None) -> int:
+    """Return what a message counts while it waits."""
+    return message.size + _OVERHEAD if isinstance(message, Message) else 0

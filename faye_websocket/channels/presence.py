@@ -1,0 +1,237 @@
+"""Presence: who is in the channels, over all processes.
+
+Each process has its members in a set of each channel, and gives signs of life for all of them at
+once. So it costs a process one command in two seconds, however many they are, and those of a
+process that gives none are not here any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from .runner import remaining
+from .scripts import BEAT, ENTER
+from .store import Script
+
+if TYPE_CHECKING:
+    from .redis import RedisBackend
+
+__all__ = ['BEAT_SECONDS', 'Presence']
+
+#: Seconds between two signs of life.
+BEAT_SECONDS = 2.0
+# Seconds without one after which a process is dead; after which nobody remembers it; for which
+# members are kept; and after which they are written again.
+_DEAD, _FORGOTTEN, _KEPT, _AGAIN = 6.0, 3600, 86400, 3600.0
+# Seconds that what nobody waits for may take.
+_PATIENCE = 5.0
+
+_enter, _beat = Script(ENTER), Script(BEAT)
+
+
+class Presence:
+    """The members of this process, and those that it sees."""
+
+    def __init__(self, backend: RedisBackend, process: str) -> None:
+        self._backend = backend
+        self._store = backend.store
+        self._runner = backend.runner
+        self._process = process
+        self._processes = f'{backend.prefix}workers'
+        self._lock = backend.lock
+        self._mutex = self._runner.make_mutex()
+        self._names: dict[str, Counter[str]] = {}
+        # Names whose presence Redis does not know yet.
+        self._changed: dict[str, set[str]] = {}
+        self._is_known = False
+        self._written = time.monotonic()
+        self._alive: set[str] = set()
+        # What was told last of each channel; and who is being looked at, perhaps once more.
+        self._seen: dict[str, list[str]] = {}
+        self._looking: dict[str, bool] = {}
+        self._began = self._ended = time.monotonic()
+
+    # ---- the members of this process
+
+    def enter(self, channel: str, name: str, timeout: float) -> None:
+        """Add a member."""
+        deadline = time.monotonic() + timeout
+        self._count(channel, name, 1)
+        try:
+            self._runner.call(lambda: self._sync(channel, deadline), timeout, 'join')
+        except BaseException:
+            self.leave(channel, name)
+            raise
+
+    def leave(self, channel: str, name: str) -> None:
+        """Take a member off, soon."""
+        if self._count(channel, name, -1):
+            self._runner.start(self._sync_quietly, channel)
+
+    def _count(self, channel: str, name: str, change: int) -> bool:
+        """Count a name; return whether this process has it now, or not any more, by that."""
+        with self._lock:
+            names = self._names.setdefault(channel, Counter())
+            names[name] += change
+            is_change = names[name] == max(0, change)
+            if is_change:
+                self._changed.setdefault(channel, set()).add(name)
+            if not names[name]:
+                del names[name]
+            if not names:
+                del self._names[channel]
+            return is_change
+
+    def _sync(self, channel: str, deadline: float) -> None:
+        """Have Redis know the members of this process."""
+        if not self._mutex.acquire(True, max(0.001, remaining(deadline))):
+            raise TimeoutError('join: Redis is away')
+        try:
+            if not self._is_known:
+                self._give_sign(deadline)
+            self._write(channel, deadline)
+        finally:
+            self._mutex.release()
+
+    def _write(self, channel: str, deadline: float) -> None:
+        with self._lock:
+            changed = self._changed.pop(channel, set())
+            here = self._names.get(channel, {})
+            added = [self._entry(name) for name in changed if name in here]
+            removed = [self._entry(name) for name in changed if name not in here]
+        if not changed:
+            return
+        backend = self._backend
+        try:
+            self._store.run_script(
+                deadline, 'members', _enter, 1, backend.key(channel, 'here'),
+                _KEPT, backend.key(channel, 'bus'), len(added), *added, *removed,
+            )
+        except BaseException:
+            with self._lock:
+                self._changed.setdefault(channel, set()).update(changed)
+            raise
+
+    def _sync_quietly(self, channel: str) -> None:
+        try:
+            self._sync(channel, time.monotonic() + _PATIENCE)
+        except Exception:
+            # The next sign of life comes with it.
+            pass
+
+    def _entry(self, name: str) -> str:
+        return f'{self._process} {name}'
+
+    # ---- signs of life
+
+    def away(self, seconds: float) -> None:
+        """Redis is back after so long, in which nobody could give a sign of life."""
+        self._ended = time.monotonic()
+        self._began = self._ended - seconds
+
+    def beat(self) -> None:
+        """Give a sign of life, and see whose are missing."""
+        if not (self._names or self._changed or self._backend.channels.onmembers):
+            return
+        deadline = time.monotonic() + _PATIENCE
+        self._give_sign(deadline)
+        if time.monotonic() - self._written > _AGAIN:
+            self._write_all_again()
+        for channel in tuple(self._changed):
+            self._sync(channel, deadline)
+
+    def _give_sign(self, deadline: float) -> None:
+        process = self._process if self._names or self._changed else ''
+        known, now, beats = self._store.run_script(
+            deadline, 'members', _beat, 1, self._processes, process, _FORGOTTEN
+        )
+        if process and not int(known):
+            # Redis has forgotten all that it knew.
+            self._write_all_again()
+        self._is_known = bool(process)
+        alive = self._find_alive(now, beats)
+        if alive != self._alive:
+            self._alive = alive
+            for channel in tuple(self._seen):
+                self.look(channel)
+
+    def _write_all_again(self) -> None:
+        self._written = time.monotonic()
+        with self._lock:
+            for channel, names in self._names.items():
+                self._changed.setdefault(channel, set()).update(names)
+
+    def _find_alive(self, now: bytes, beats: list[Any]) -> set[str]:
+        seconds = _DEAD
+        if time.monotonic() - self._ended < _DEAD:
+            # Some have not given a sign yet since Redis is back.
+            seconds += time.monotonic() - self._began
+        oldest = float(now) - 1000 * seconds
+        pairs = zip(beats[::2], beats[1::2], strict=True)
+        return {process.decode() for process, beat in pairs if float(beat) >= oldest}
+
+    def go(self) -> None:
+        """Say that this process ends."""
+        if self._is_known:
+            self._is_known = False
+            deadline = time.monotonic() + 0.5
+            self._store.run(deadline, 'members', 'ZREM', self._processes, self._process)
+
+    # ---- those of all
+
+    def find(self, channel: str, deadline: float) -> list[str]:
+        """Return the names of all that are here."""
+        key = self._backend.key(channel, 'here')
+        entries = self._store.run(deadline, 'members', 'SMEMBERS', key)
+        if not entries:
+            return []
+        _, now, beats = self._store.run_script(
+            deadline, 'members', _beat, 1, self._processes, '', _FORGOTTEN
+        )
+        alive = self._find_alive(now, beats)
+        known = {process.decode() for process in beats[::2]}
+        pairs = [entry.decode().partition(' ') for entry in entries]
+        gone = [f'{process} {name}' for process, _, name in pairs if process not in known]
+        if gone:
+            self._store.run(deadline, 'members', 'SREM', key, *gone)
+        return sorted({name for process, _, name in pairs if process in alive})
+
+    def begin(self, channel: str) -> None:
+        """See who is here, before anybody is told of a change."""
+        if self._backend.channels.onmembers is not None:
+            self._seen[channel] = self.find(channel, time.monotonic() + _PATIENCE)
+
+    def end(self, channel: str) -> None:
+        """Look no more."""
+        self._seen.pop(channel, None)
+
+    def look(self, channel: str) -> None:
+        """See who is here now, in a while, and tell a change."""
+        with self._lock:
+            is_looking = channel in self._looking
+            self._looking[channel] = is_looking
+        if not is_looking:
+            self._runner.start(self._look, channel)
+
+    def _look(self, channel: str) -> None:
+        is_again = True
+        while is_again:
+            with self._lock:
+                self._looking[channel] = False
+            try:
+                self._compare(channel)
+            except Exception:
+                # It is looked at again when Redis is back.
+                self._alive = set()
+            with self._lock:
+                is_again = self._looking[channel]
+                if not is_again:
+                    del self._looking[channel]
+
+    def _compare(self, channel: str) -> None:
+        names = self.find(channel, time.monotonic() + _PATIENCE)
+        if names != self._seen.get(channel) and self._backend.has(channel):
+            self._seen[channel] = names
+            self._backend.channels.changed_members(channel, names)

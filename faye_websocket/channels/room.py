@@ -1,0 +1,289 @@
+"""Rooms: the sockets of one hub that have joined a channel, and their place in it.
+
+A socket is either up to date, and gets each message as it comes, or there is a ``Follower`` that
+brings it there: at its own pace, and out of the history if need be. Sockets of other hubs are in
+rooms of other desks. What changes here does so under the desk's lock, which nobody holds while he
+waits; what is sent is sent on the hub.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from ..io.connection import Connection
+from ..driver.base import OPEN, SharedMessage
+from ..eventsource.source import Carrier, EventSource
+from ..io.reactor import Reactor
+from .follower import Follower, SocketFollower
+from .message import Message, Position, position_of
+from .runner import make_lock
+
+if TYPE_CHECKING:
+    from .channels import Channels
+
+__all__ = ['Desk', 'Room', 'find_carrier', 'find_reactor']
+
+
+def find_carrier(socket: Any) -> Connection | Carrier:
+    """Return what carries the messages of a socket. Raises TypeError for what is none."""
+    carrier = getattr(socket, '_carrier', None) or getattr(socket, '_connection', None)
+    if carrier is None or not hasattr(socket, 'add_event_listener'):
+        raise TypeError(f'socket: expected a WebSocket or an EventSource, got {socket!r:.80}')
+    return carrier  # type: ignore[no-any-return]
+
+
+def find_reactor(carrier: Any) -> Reactor | None:
+    """Return the reactor of a socket's hub; None where a server pulls the events."""
+    return carrier.reactor if isinstance(carrier, Connection) else None
+
+
+class Desk:
+    """The rooms of one hub, or of all event sources that have none."""
+
+    def __init__(self, channels: Channels, reactor: Reactor | None) -> None:
+        self.channels = channels
+        self.lock = channels.lock
+        self.rooms: dict[str, Room] = {}
+        self.reactor = reactor
+        self._pid = os.getpid()
+        # What is to be run here, in its order, from whatever thread it came.
+        self._work: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._is_working = False
+        # On a hub no other thread runs them.
+        self._turn: Any = make_lock() if reactor is None else nullcontext()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a parent of this process made it."""
+        return self._pid != os.getpid()
+
+    def run(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Run a function, which never blocks, where the sockets are sent to."""
+        self._work.append((function, arguments))
+        if self.reactor is None or self.reactor.is_current:
+            self._run_all()
+        else:
+            self.reactor.post(self._run_all)
+
+    def _run_all(self) -> None:
+        with self._turn:
+            if self._is_working:
+                # What is at work goes on with this.
+                return
+            self._is_working = True
+            try:
+                while self._work:
+                    function, arguments = self._work.popleft()
+                    function(*arguments)
+            finally:
+                self._is_working = False
+
+    def defer(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Run a function soon, and never within this call."""
+        if self.reactor is not None:
+            self.reactor.call_soon(function, *arguments)
+        else:
+            self.channels.runner.start(function, *arguments)
+
+    def start(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Run a function that may block in a greenlet of this hub, or in a thread."""
+        if self.reactor is not None:
+            self.reactor.call_soon(gevent.spawn, function, *arguments)
+        else:
+            self.channels.runner.start(function, *arguments)
+
+    # ---- what a backend calls, in the order of the channel
+
+    def deliver(self, message: Message) -> None:
+        """Give a message to those that have joined its channel."""
+        self.run(self._deliver, message)
+
+    def lose(self, channel: str, last: str) -> None:
+        """Messages behind those that were delivered are gone; the channel is at ``last`` now."""
+        self.run(self._lose, channel, last)
+
+    def _deliver(self, message: Message) -> None:
+        room = self.rooms.get(message.channel)
+        if room is not None:
+            room.deliver(message)
+
+    def _lose(self, channel: str, last: str) -> None:
+        room = self.rooms.get(channel)
+        if room is not None:
+            room.lose(last)
+
+
+class Room:
+    """The sockets of one hub in one channel."""
+
+    __slots__ = (
+        '_gaps',
+        '_left',
+        'desk',
+        'followers',
+        'last',
+        'live',
+        'name',
+        'names',
+        'pins',
+        'position',
+    )
+
+    def __init__(self, desk: Desk, name: str) -> None:
+        self.desk = desk
+        self.name = name
+        # How far the messages have come here.
+        self.begin_at('')
+        # Those that are up to date; and by their identity those that are not.
+        self.live: dict[Any, Connection | Carrier] = {}
+        self.followers: dict[int, Follower] = {}
+        # Of those that are members, by their identity.
+        self.names: dict[int, str] = {}
+        # Of how many calls this room must not go.
+        self.pins = 0
+        # Those for which messages were dropped, and none has passed since.
+        self._gaps: set[Any] = set()
+        # One for all sockets, which keep a reference each.
+        self._left = self._closed
+
+    def begin_at(self, last: str) -> None:
+        """Expect the messages behind this id."""
+        self.last = last
+        self.position: Position = position_of(last)
+
+    def __contains__(self, socket: Any) -> bool:
+        return id(socket) in self.followers or socket in self.live
+
+    def add(self, follower: Follower, name: str | None = None) -> bool:
+        """Have a follower hear of what comes from now on; False if its target was here.
+
+        The lock is held.
+        """
+        if follower.target in self:
+            return False
+        self.followers[follower.key] = follower
+        if name is not None:
+            self.names[follower.key] = name
+        return True
+
+    def discard(self, follower: Follower) -> None:
+        """Forget a follower; it may be another one that has its place."""
+        with self.desk.lock:
+            if self.followers.get(follower.key) is follower:
+                del self.followers[follower.key]
+                self._forget(follower.key)
+
+    def _forget(self, key: int) -> None:
+        """Let go of what there was for a target. The lock is held."""
+        name = self.names.pop(key, None)
+        if name is not None:
+            self.desk.channels.backend.leave(self.name, name)
+        self.drop_if_empty()
+
+    def clear(self) -> None:
+        """Let all go."""
+        for socket in tuple(self.live):
+            self.remove(socket)
+        for follower in tuple(self.followers.values()):
+            follower.stop()
+            self.discard(follower)
+
+    def settle(self, follower: SocketFollower, socket: Any) -> bool:
+        """Have a socket that is up to date get its messages as they come."""
+        with self.desk.lock:
+            if self.followers.get(follower.key) is not follower or socket.ready_state > OPEN:
+                return False
+            del self.followers[follower.key]
+            self.live[socket] = find_carrier(socket)
+            return True
+
+    def watch(self, socket: Any) -> None:
+        """Have a socket leave when it closes."""
+        socket.add_event_listener('close', self._left)
+
+    def _closed(self, event: Any) -> None:
+        self.desk.channels.leave(event.target, self.name)
+
+    def remove(self, socket: Any) -> bool:
+        """Let a socket go; False if it was not here."""
+        with self.desk.lock:
+            was_live = self.live.pop(socket, None) is not None
+            follower = self.followers.pop(id(socket), None)
+            self._gaps.discard(socket)
+            if not was_live and follower is None:
+                return False
+            if follower is not None:
+                follower.stop()
+            self._forget(id(socket))
+        self.desk.run(socket.remove_event_listener, 'close', self._left)
+        return True
+
+    def drop_if_empty(self) -> None:
+        """Let the room go with the last that is in it. The lock is held."""
+        desk = self.desk
+        if not (self.live or self.followers or self.pins) and desk.rooms.get(self.name) is self:
+            del desk.rooms[self.name]
+            desk.channels.backend.detach(self.name, desk)
+            if not desk.rooms:
+                desk.channels.drop_desk(desk)
+
+    # ---- on the hub
+
+    def deliver(self, message: Message) -> None:
+        """Send a message to those that are up to date, and let the others know of it."""
+        with self.desk.lock:
+            self.last, self.position = message.id, message.position
+            live = tuple(self.live.items())
+            followers = tuple(self.followers.values())
+        for follower in followers:
+            follower.add(message)
+        encode = self.desk.channels.encode_message
+        for socket, carrier in live:
+            form = (
+                message.for_eventsource()
+                if isinstance(socket, EventSource)
+                else message.for_websocket(encode)
+            )
+            if form is not None:
+                self._send(socket, carrier, message, form)
+
+    def _send(
+        self, socket: Any, carrier: Connection | Carrier, message: Message, form: SharedMessage
+    ) -> None:
+        was_sent = carrier.offer(form)
+        if was_sent:
+            if self._gaps:
+                self._gaps.discard(socket)
+        elif was_sent is None:
+            self._fall_behind(socket, message)
+        elif socket.ready_state == OPEN and socket not in self._gaps:
+            # What ``overflow='drop'`` drops.
+            self._gaps.add(socket)
+            self.desk.start(self.desk.channels.tell_lost, socket, self.name)
+
+    def _fall_behind(self, socket: Any, message: Message) -> None:
+        """Have a socket that would block, or has lost messages, go on at its own pace."""
+        follower = SocketFollower(self, socket, message.previous, [message])
+        with self.desk.lock:
+            if self.live.pop(socket, None) is None:
+                return
+            self.followers[follower.key] = follower
+        follower.go()
+
+    def lose(self, last: str) -> None:
+        """Tell all that messages are gone, before they get others."""
+        with self.desk.lock:
+            self.begin_at(last)
+            for socket in tuple(self.live):
+                del self.live[socket]
+                follower = SocketFollower(self, socket, last)
+                self.followers[follower.key] = follower
+            followers = tuple(self.followers.values())
+        for follower in followers:
+            follower.lose(last)

@@ -1,0 +1,158 @@
+"""Runner: where work that blocks is done, monkey-patched or not.
+
+A process that is monkey-patched does it in greenlets on one hub, which is the main thread's; any
+other does it in native threads, which never touch gevent. So redis-py is used as it is in both, no
+hub is blocked, and no OS thread gets a hub: that would make a later fork hang, in gevent's
+``reinit``. Whoever waits for the work waits in its own way, a greenlet without blocking its hub.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gevent
+import gevent.event
+import gevent.lock
+from gevent._hub_local import get_hub_if_exists
+from gevent.monkey import get_original, is_module_patched
+
+from ..io.limits import LONGEST, bound_time
+from ..io.reactor import Reactor, current_reactor
+
+__all__ = ['Runner', 'Signal', 'make_lock', 'remaining']
+
+T = TypeVar('T')
+
+_start_new_thread = get_original('_thread', 'start_new_thread')
+_allocate_lock = get_original('_thread', 'allocate_lock')
+_sleep = get_original('time', 'sleep')
+# The longest that a native lock waits: what threads.TIMEOUT_MAX is at least.
+_LONGEST_LOCK = 4_000_000.0
+
+make_lock = get_original('threading', 'RLock')
+
+
+class Signal:
+    """An event that any thread may set, and any thread or greenlet wait for."""
+
+    def __init__(self) -> None:
+        self._lock = _allocate_lock()
+        self._is_set = False
+        self._waiters: list[Callable[[], object]] = []
+
+    @property
+    def is_set(self) -> bool:
+        """Whether ``set`` was called."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Let all go on that wait, now and later."""
+        with self._lock:
+            self._is_set = True
+            waiters, self._waiters = self._waiters, []
+        for wake in waiters:
+            wake()
+
+    def wait(self, timeout: float) -> bool:
+        """Block until it is set; False if ``timeout`` seconds pass before."""
+        if self._is_set:
+            return True
+        if get_hub_if_exists() is not None:
+            reactor, event = current_reactor(), gevent.event.Event()
+            if self._add(lambda: reactor.call_soon(event.set)):
+                # Without a timer a hub that has nothing else to do would raise LoopExit.
+                event.wait(min(timeout, LONGEST))
+        else:
+            lock = _allocate_lock()
+            lock.acquire()
+            if self._add(lock.release):
+                lock.acquire(timeout=min(timeout, _LONGEST_LOCK))
+        return self._is_set
+
+    def _add(self, wake: Callable[[], object]) -> bool:
+        with self._lock:
+            if not self._is_set:
+                self._waiters.append(wake)
+            return not self._is_set
+
+
+class Runner:
+    """Runs functions elsewhere, in one process."""
+
+    def __init__(self, reactor: Reactor | None = None) -> None:
+        self.pid = os.getpid()
+        self._reactor = reactor
+
+    @classmethod
+    def find(cls, reactor: Reactor | None) -> Runner:
+        """Return the one for this process; ``reactor`` is the main thread's, if that is known."""
+        if not is_module_patched('socket'):
+            return cls()
+        if reactor is not None and not reactor.is_inherited():
+            return cls(reactor)
+        return cls(current_reactor())
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a parent of this process made it."""
+        return self.pid != os.getpid()
+
+    def start(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Run a function in a greenlet or a thread of its own."""
+        if self._reactor is None:
+            _start_new_thread(function, arguments)
+        else:
+            self._reactor.call_soon(gevent.spawn, function, *arguments)
+
+    def call(self, function: Callable[[], T], timeout: float, what: str) -> T:
+        """Run a function elsewhere, and return or raise what it does.
+
+        Raises TimeoutError after ``timeout`` seconds; the function knows the time, too.
+        """
+        done, outcome = Signal(), _Outcome()
+
+        def run() -> None:
+            try:
+                outcome.value = function()
+            except Exception as error:
+                outcome.error = error
+            done.set()
+
+        self.start(run)
+        if not done.wait(timeout):
+            raise TimeoutError(f'{what}: not within {timeout:g} seconds')
+        if outcome.error is not None:
+            try:
+                raise outcome.error
+            finally:
+                # No circle: the error has the frame, and the frame the outcome.
+                del outcome
+        value: T = outcome.value
+        return value
+
+    def sleep(self, seconds: float) -> None:
+        """Block what ``start`` or ``call`` runs."""
+        _sleep(seconds) if self._reactor is None else gevent.sleep(seconds)
+
+    def make_mutex(self) -> Any:
+        """Return a lock that may be held while its holder blocks."""
+        return _allocate_lock() if self._reactor is None else gevent.lock.BoundedSemaphore(1)
+
+    def make_semaphore(self, count: int) -> Any:
+        """Return a semaphore."""
+        if self._reactor is None:
+            return get_original('threading', 'BoundedSemaphore')(count)
+        return gevent.lock.BoundedSemaphore(count)
+
+
+class _Outcome:
+    value: Any = None
+    error: Exception | None = None
+
+
+def remaining(deadline: float) -> float:
+    """Return the seconds until a time of ``time.monotonic``."""
+    return max(0.0, bound_time(deadline - time.monotonic()))

@@ -1,0 +1,114 @@
+"""The scripts that run in Redis, each as a whole or not at all.
+
+The keys of one channel are a stream of its messages, the id of the last one, and one for each
+message that is known by a key. A message has in its entry the id of the one before it, and goes
+out to the subscribers with it, so that each can tell whether something is missing.
+"""
+
+from __future__ import annotations
+
+__all__ = ['BEAT', 'ENTER', 'PUBLISH', 'READ']
+
+# Keys: the stream, the last id, the message's key.
+# Arguments: 1 how many are kept, 2 for how many seconds, 3 the oldest in milliseconds or '', 4 how
+# many seconds its key is known, 5 its kind, 6 the event or '', 7 the data, 8 where it is told.
+# XTRIM with a hundred at a time costs each message less than one at a time.
+PUBLISH = """
+local known = redis.call('GET', KEYS[3])
+if known then
+    return known
+end
+local previous = redis.call('GET', KEYS[2]) or ''
+local id = redis.call('XADD', KEYS[1], '*', 'p', previous, 'k', ARGV[5], 'e', ARGV[6], 'd', ARGV[7])
+local history = tonumber(ARGV[1])
+if redis.call('XLEN', KEYS[1]) > history + math.min(100, math.floor(history / 10)) then
+    redis.call('XTRIM', KEYS[1], 'MAXLEN', history)
+end
+if ARGV[3] ~= '' then
+    local oldest = tonumber(string.match(id, '^%d+')) - tonumber(ARGV[3])
+    redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', math.max(0, oldest)))
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[2], id, 'EX', ARGV[2])
+redis.call('SET', KEYS[3], id, 'EX', ARGV[4])
+local head = 'm\\0' .. id .. '\\0' .. previous .. '\\0' .. ARGV[5] .. '\\0' .. ARGV[6] .. '\\0'
+redis.call('PUBLISH', ARGV[8], head .. ARGV[7])
+return id
+"""
+
+# Keys: the stream, the last id.
+# Arguments: 1 'after', 'recent' or 'all', 2 the id or the number, 3 the oldest in milliseconds or
+# '', 4 how many messages at most, 5 how many bytes of them.
+# Returns whether some are lost, the last id, and the entries.
+READ = """
+local last = redis.call('GET', KEYS[2]) or ''
+local oldest, start, lost = 0, '-', 0
+if ARGV[3] ~= '' then
+    local now = redis.call('TIME')
+    oldest = math.max(0, tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) - tonumber(ARGV[3]))
+    start = string.format('%.0f-0', oldest)
+end
+if ARGV[1] == 'recent' then
+    local count = tonumber(ARGV[2])
+    local newest = count > 0 and redis.call('XREVRANGE', KEYS[1], '+', start, 'COUNT', count) or {}
+    if #newest == 0 then
+        return {0, last, {}}
+    end
+    start = newest[#newest][1]
+elseif ARGV[1] == 'after' then
+    local after = ARGV[2]
+    local behind = after == '' and '-' or '(' .. after
+    local next = redis.call('XRANGE', KEYS[1], behind, '+', 'COUNT', 1)
+    if #next == 0 then
+        lost = after ~= last
+    else
+        lost = next[1][2][2] ~= after or tonumber(string.match(next[1][1], '^%d+')) < oldest
+    end
+    if not lost then
+        start = behind
+    end
+    lost = lost and 1 or 0
+else
+    lost = 1
+end
+local entries = redis.call('XRANGE', KEYS[1], start, '+', 'COUNT', ARGV[4])
+local size, count = 0, 0
+local part = {}
+for _, entry in ipairs(entries) do
+    size = size + #entry[2][8]
+    if count > 0 and size > tonumber(ARGV[5]) then
+        break
+    end
+    count = count + 1
+    part[count] = entry
+end
+return {lost, last, part}
+"""
+
+# Keys: the members of a channel.
+# Arguments: 1 for how many seconds they are kept, 2 where it is told, 3 how many are added, then
+# these, then those that are removed.
+ENTER = """
+local added = tonumber(ARGV[3])
+for index = 4, #ARGV do
+    redis.call(index < 4 + added and 'SADD' or 'SREM', KEYS[1], ARGV[index])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('PUBLISH', ARGV[2], 'h')
+"""
+
+# Keys: the processes.
+# Arguments: 1 this process, or '' for none; 2 for how many seconds they are kept.
+# Returns whether this one was known, the time in milliseconds, and each with its last time.
+BEAT = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local known = 1
+if ARGV[1] ~= '' then
+    known = redis.call('ZSCORE', KEYS[1], ARGV[1]) and 1 or 0
+    redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - tonumber(ARGV[2]) * 1000))
+    redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return {known, string.format('%.0f', now), redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}
+"""
