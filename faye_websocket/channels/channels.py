@@ -19,10 +19,10 @@ from gevent.monkey import is_module_patched
 
 from ..api import to_data
 from ..driver.base import OPEN, SharedMessage
+from ..driver.sendable import Number, Sendable
 from ..eventsource.source import EventSource
 from ..io.limits import check_number
 from ..io.reactor import Reactor, current_reactor
-from ..driver.sendable import Number, Sendable
 from .follower import CallbackFollower, Follower, SocketFollower
 from .memory import MemoryBackend
 from .message import (
@@ -233,6 +233,11 @@ class Channels:
         self._begin()
         assert self._runner is not None
         return self._runner
+
+    @property
+    def desk_count(self) -> int:
+        """How many hubs have sockets in channels."""
+        return len(self._all_desks())
 
     @property
     def backend(self) -> Backend:

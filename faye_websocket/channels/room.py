@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from ..io.connection import Connection
 from ..driver.base import OPEN, SharedMessage
 from ..eventsource.source import Carrier, EventSource
+from ..io.connection import Connection
 from ..io.reactor import Reactor
 from .follower import Follower, SocketFollower
 from .message import Message, Position, position_of

@@ -24,8 +24,6 @@ from .headers import response_headers
 from .response_carrier import StreamingConnection
 from .socket_carrier import SocketCarrier
 
-__all__ = ['EventSource', 'to_event']
-
 StartResponse = Callable[..., Any]
 
 class Carrier(Protocol):

@@ -1,0 +1,203 @@
+"""Channels in tests: a Redis of one's own, a wire that can be cut, and sockets with somebody at the other end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent import socket
+from gevent.server import StreamServer
+
+from faye_websocket import EventSource, WebSocket
+from tests.support.eventstream import ACCEPT, EventParser
+from tests.support.local import Response, make_environ, read_frames, settle, tcp_pair, wait_until
+from tests.support.programs import require_module, require_program
+from tests.support.wire import RFC_6455
+
+
+class RedisServer:
+    """A redis-server that keeps everything, on a port of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._program = require_program('redis-server', 'apt-get install redis-server')
+        require_module('redis', 'pip install redis')
+        self.directory = directory
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            self.port = probe.getsockname()[1]
+        self.process: Any = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f'redis://127.0.0.1:{self.port}'
+
+    @property
+    def path(self) -> str:
+        """Its Unix socket."""
+        return str(self.directory / 'redis.sock')
+
+    def start(self) -> None:
+        """Start it, with what it had kept."""
+        command = [self._program, '--port', str(self.port), '--bind', '127.0.0.1', '--unixsocket', self.path,
+                   '--dir', str(self.directory), '--save', '', '--appendonly', 'yes', '--loglevel', 'warning']
+        with (self.directory / 'log').open('ab') as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(self.is_ready, 'redis-server', 30)
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            return bool(self.command('PING'))
+        except Exception:
+            return False
+
+    def command(self, *command: Any) -> Any:
+        """What it answers to a command."""
+        from redis import Redis
+
+        with Redis(port=self.port, decode_responses=True) as client:
+            return client.execute_command(*command)
+
+    def end(self, how: int = signal.SIGTERM) -> None:
+        """End it by a signal."""
+        os.kill(self.process.pid, how)
+        self.process.wait(10)
+
+    def pause(self) -> None:
+        """Have it answer nothing, as behind a network that was cut."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Have it answer again."""
+        os.kill(self.process.pid, signal.SIGCONT)
+
+
+@contextmanager
+def running_redis() -> Iterator[RedisServer]:
+    """A redis-server for this block."""
+    directory = Path(tempfile.mkdtemp(prefix='redis-'))
+    server = RedisServer(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.process.kill()
+            server.process.wait(10)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class Wire:
+    """A TCP proxy that may be cut: then nothing passes, and nobody is told."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.is_cut = False
+        self.bytes_back = 0
+        self._server = StreamServer(('127.0.0.1', 0), self._serve)
+        self._server.start()
+        self._socks: set[Any] = set()
+
+    @property
+    def url(self) -> str:
+        """The Redis behind it."""
+        return f'redis://127.0.0.1:{self._server.server_port}'
+
+    def _serve(self, sock: Any, address: Any) -> None:
+        there = socket.create_connection(('127.0.0.1', self._port))
+        self._socks |= {sock, there}
+        pumps = [gevent.spawn(self._pump, sock, there), gevent.spawn(self._pump, there, sock)]
+        gevent.joinall(pumps)
+        self._socks -= {sock, there}
+        sock.close()
+        there.close()
+
+    def _pump(self, source: Any, sink: Any) -> None:
+        try:
+            while data := source.recv(65536):
+                while self.is_cut:
+                    gevent.sleep(0.01)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._server.stop()
+        for sock in tuple(self._socks):
+            sock.close()
+
+
+class Visitor:
+    """A socket of a server's, and what has come at its other end."""
+
+    def __init__(self, since: str = '', *, source: bool = False, buffer_size: int = 0, reads: bool = True, **options: Any) -> None:
+        self._sock, self.client = tcp_pair(buffer_size)
+        self.is_source = source
+        headers = [*ACCEPT, ('Last-Event-ID', since)] if source else RFC_6455
+        self.environ = make_environ(self._sock, headers)
+        self.socket: Any = (EventSource if source else WebSocket)(self.environ, **options)
+        self.closes: list[Any] = []
+        self.socket.on('close', self.closes.append)
+        self.received = b''
+        self._reader: Any = None
+        if reads:
+            self.read()
+
+    def read(self) -> None:
+        """Begin to read."""
+        self._reader = gevent.spawn(self._read)
+
+    def _read(self) -> None:
+        try:
+            while data := self.client.recv(2**20):
+                self.received += data
+        except OSError:
+            pass
+
+    def open(self) -> Visitor:
+        """Return the socket from a view."""
+        response = Response()
+        assert list(self.socket(self.environ, response)) == []
+        lines = [f'{name}: {value}' for name, value in response.headers]
+        self._sock.sendall('\r\n'.join([f'HTTP/1.1 {response.status}', *lines, '', '']).encode())
+        self._sock.close()
+        return self
+
+    @property
+    def events(self) -> list[Any]:
+        """What an event source has got."""
+        return EventParser().parse(self.received.partition(b'\r\n\r\n')[2]).events
+
+    @property
+    def messages(self) -> list[Any]:
+        """What has come, of either kind."""
+        if self.is_source:
+            return [event.data for event in self.events]
+        frames, _ = read_frames(self.received.partition(b'\r\n\r\n')[2])
+        return [frame.payload.decode() if frame.opcode == 1 else frame.payload
+                for frame in frames if frame.opcode in (1, 2)]
+
+    def wait(self, *messages: Any) -> None:
+        """Wait for just these messages."""
+        wait_until(lambda: len(self.messages) >= len(messages), f'{messages!r:.200}')
+        settle()
+        assert self.messages == list(messages)
+
+    def leave(self) -> None:
+        """Have the client go."""
+        if self._reader is not None:
+            self._reader.kill()
+        self.client.close()
+        self._sock.close()
+        wait_until(lambda: self.closes or self.socket.ready_state == 0, 'the close')

@@ -1,0 +1,64 @@
+"""Each test of channels runs in memory and on Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from faye_websocket.channels import Channels
+from tests.support.channels import RedisServer, Visitor, running_redis
+
+Make = Callable[..., Channels]
+
+
+@pytest.fixture(scope='session')
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis for all tests of this run."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(params=['memory', 'redis'])
+def url(request: pytest.FixtureRequest) -> str:
+    """Where the messages are."""
+    if request.param == 'memory':
+        return 'memory://'
+    server: RedisServer = request.getfixturevalue('redis_server')
+    server.command('FLUSHALL')
+    return server.url
+
+
+@pytest.fixture
+def make(url: str) -> Iterator[Make]:
+    """Make channels of either kind, which are closed at the end."""
+    made: list[Channels] = []
+
+    def make(**options: Any) -> Channels:
+        made.append(Channels(url, **{'timeout': 5, **options}))
+        return made[-1]
+
+    yield make
+    for channels in made:
+        channels.close()
+
+
+@pytest.fixture
+def channels(make: Make) -> Channels:
+    """Channels with the defaults."""
+    return make()
+
+
+@pytest.fixture
+def visit() -> Iterator[Callable[..., Visitor]]:
+    """Make visitors, who leave at the end."""
+    visitors: list[Visitor] = []
+
+    def visit(*arguments: Any, **options: Any) -> Visitor:
+        visitors.append(Visitor(*arguments, **options))
+        return visitors[-1]
+
+    yield visit
+    for visitor in visitors:
+        visitor.leave()
