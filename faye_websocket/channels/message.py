@@ -39,8 +39,8 @@ Encode = Callable[[str, str, Any], Any]
 Position = tuple[int, int]
 
 _ID = re.compile(r'(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})')
-# What the numbers of an id are below.
-_TOO_LARGE = 2**64
+# What the numbers of an id are below; the largest of all can have none behind it.
+_TOO_LARGE = 2**64 - 1
 _LONGEST_NAME = 255
 
 

@@ -62,7 +62,6 @@ class Store:
             decode_responses=False,
             socket_timeout=_ANSWER_TIMEOUT,
             socket_connect_timeout=_CONNECT_TIMEOUT,
-            socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
         )
@@ -117,9 +116,9 @@ class Store:
             except FAULTS as error:
                 if is_refusal(error) or self._runner.is_inherited:
                     raise
-                if remaining(deadline) <= pause:
+                if not remaining(deadline):
                     raise TimeoutError(f'{what}: Redis is away: {error}') from error
-            self._runner.sleep(pause)
+            self._runner.sleep(min(pause, remaining(deadline)))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def run_script(self, deadline: float, what: str, script: Script, *arguments: Any) -> Any:

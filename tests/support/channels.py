@@ -97,45 +97,78 @@ def running_redis() -> Iterator[RedisServer]:
 
 
 class Wire:
-    """A TCP proxy that may be cut: then nothing passes, and nobody is told."""
+    """A TCP proxy in front of a port. Cut, it passes nothing and tells nobody."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.is_cut = False
+        self.drops_answers = False
         self.bytes_back = 0
-        self._server = StreamServer(('127.0.0.1', 0), self._serve)
-        self._server.start()
         self._socks: set[Any] = set()
+        self._server: Any = None
+        self.listen_port = 0
+        self.begin()
 
     @property
     def url(self) -> str:
         """The Redis behind it."""
-        return f'redis://127.0.0.1:{self._server.server_port}'
+        return f'redis://127.0.0.1:{self.listen_port}'
 
-    def _serve(self, sock: Any, address: Any) -> None:
-        there = socket.create_connection(('127.0.0.1', self._port))
-        self._socks |= {sock, there}
-        pumps = [gevent.spawn(self._pump, sock, there), gevent.spawn(self._pump, there, sock)]
-        gevent.joinall(pumps)
-        self._socks -= {sock, there}
-        sock.close()
-        there.close()
+    def begin(self) -> None:
+        """Take connections."""
+        self._server = StreamServer(('127.0.0.1', self.listen_port), self._serve)
+        self._server.start()
+        self.listen_port = self._server.server_port
 
-    def _pump(self, source: Any, sink: Any) -> None:
-        try:
-            while data := source.recv(65536):
-                while self.is_cut:
-                    gevent.sleep(0.01)
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def close(self) -> None:
-        """Let go of it."""
+    def end(self) -> None:
+        """End all connections, and take none."""
         self._server.stop()
         for sock in tuple(self._socks):
             sock.close()
+
+    def heal(self) -> None:
+        """Pass new connections on; those that were cut stay so."""
+        self.is_cut = False
+        for sock in tuple(self._socks):
+            sock.was_cut = True
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.end()
+
+    def _serve(self, sock: Any, address: Any) -> None:
+        there = socket.create_connection(('127.0.0.1', self._port))
+        ends = [_End(sock), _End(there)]
+        self._socks.update(ends)
+        gevent.joinall([gevent.spawn(self._pump, *ends), gevent.spawn(self._pump, *reversed(ends), True)])
+        self._socks.difference_update(ends)
+        for end in ends:
+            end.close()
+
+    def _pump(self, source: _End, sink: _End, is_back: bool = False) -> None:
+        try:
+            while data := source.sock.recv(65536):
+                while self.is_cut or source.was_cut:
+                    gevent.sleep(0.01)
+                if is_back:
+                    self.bytes_back += len(data)
+                if not (is_back and self.drops_answers):
+                    sink.sock.sendall(data)
+            sink.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+class _End:
+    """One side of a connection."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self.was_cut = False
+
+    def close(self) -> None:
+        self.was_cut = False
+        self.sock.close()
 
 
 class Visitor:
@@ -192,7 +225,8 @@ class Visitor:
         """Wait for just these messages."""
         wait_until(lambda: len(self.messages) >= len(messages), f'{messages!r:.200}')
         settle()
-        assert self.messages == list(messages)
+        got = self.messages
+        assert got == list(messages), got
 
     def leave(self) -> None:
         """Have the client go."""

@@ -1,0 +1,395 @@
+"""Channels on Redis: what Redis keeps, what it costs, and what happens when it goes away."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+
+from faye_websocket.channels import Channels
+from tests.support.channels import RedisServer, Visitor, Wire, running_redis
+from tests.support.local import run_threads, settle, wait_until
+from tests.support.processes import ROOT, environment
+
+Visit = Callable[..., Visitor]
+Make = Callable[..., Channels]
+
+
+@pytest.fixture
+def url(redis_server: RedisServer) -> str:
+    """One kind of backend only."""
+    redis_server.command('FLUSHALL')
+    return redis_server.url
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    """A Redis that may be ended."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def own(own_server: RedisServer) -> Iterator[Channels]:
+    """Channels on it."""
+    channels = Channels(own_server.url, timeout=20)
+    yield channels
+    channels.close()
+
+
+class TestKeys:
+    """What there is in Redis."""
+
+    def test_every_key_expires(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # R10
+        channels.join(visit().open().socket, 'room', name='anna')
+        channels.publish('room', 'x')
+        channels.publish('room', 'x', key='k')
+        keys = redis_server.command('KEYS', '*')
+        assert len(keys) >= 5
+        assert all(redis_server.command('TTL', key) > 0 for key in keys)
+        assert 86_000 < redis_server.command('TTL', 'faye:{room}:key:k') <= 86_400
+
+    def test_begin_with_the_prefix(self, make: Make, redis_server: RedisServer, visit: Visit) -> None:  # R10
+        mine, others = make(prefix='a:'), make(prefix='')
+        visitor = visit().open()
+        others.join(visitor.socket, 'room', name='x')
+        mine.publish('room', 'x')
+        keys = redis_server.command('KEYS', '*')
+        assert {key[:2] for key in keys} == {'a:', '{r', 'wo'}
+        settle()
+        visitor.wait()
+
+    @pytest.mark.parametrize(('history', 'most'), [(0, 0), (1, 1), (9, 9), (100, 110), (1000, 1100)])
+    def test_the_history_is_bounded(self, make: Make, redis_server: RedisServer, history: int, most: int) -> None:  # R10
+        channels = make(history=history)
+        for number in range(most + 20):
+            channels.publish('room', str(number))
+        assert history <= redis_server.command('XLEN', 'faye:{room}:log') <= most
+
+    def test_a_client_s_id_is_no_command(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # R9
+        channels.publish('room', 'kept')
+        for since in ['1-1\r\nFLUSHALL\r\n', "1'] redis.call('FLUSHALL') --", '0-0 COUNT 1']:
+            channels.join(visit().open().socket, 'room', since=since)
+        assert redis_server.command('XLEN', 'faye:{room}:log') == 1
+
+
+class TestConnections:
+    """A few for each process."""
+
+    def clients(self, server: RedisServer, kind: str) -> int:
+        return len(server.command('CLIENT', 'LIST', 'TYPE', kind).splitlines())
+
+    def test_one_listens_until_the_last_socket_goes(
+            self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # X1 R11
+        before = self.clients(redis_server, 'pubsub')
+        visitors = [visit().open() for _ in range(20)]
+        for number, visitor in enumerate(visitors):
+            channels.join(visitor.socket, f'room/{number % 7}')
+            channels.join(visitor.socket, 'all')
+        assert self.clients(redis_server, 'pubsub') == before + 1
+        assert self.clients(redis_server, 'normal') <= 6
+        for visitor in visitors:
+            visitor.leave()
+        wait_until(lambda: self.clients(redis_server, 'pubsub') == before)
+
+    def test_each_message_comes_once_to_a_process(self, redis_server: RedisServer, visit: Visit) -> None:  # R11
+        wire = Wire(redis_server.port)
+        channels = Channels(wire.url)
+        visitors = [visit().open() for _ in range(50)]
+        for visitor in visitors:
+            channels.join(visitor.socket, 'room')
+        before = wire.bytes_back
+        Channels(redis_server.url).publish('room', 'x' * 100_000)
+        wait_until(lambda: all(len(visitor.received) > 100_000 for visitor in visitors))
+        assert 100_000 < wire.bytes_back - before < 110_000
+        channels.close()
+        wire.close()
+
+    def test_a_unix_socket(self, redis_server: RedisServer, visit: Visit) -> None:
+        channels = Channels(f'unix://{redis_server.path}')
+        visitor = visit().open()
+        channels.join(visitor.socket, 'unix')
+        channels.publish('unix', 'x')
+        visitor.wait('x')
+        channels.close()
+
+    def test_a_wrong_password_raises_at_once(self, redis_server: RedisServer) -> None:
+        import redis
+
+        channels = Channels(f'redis://user:wrong@127.0.0.1:{redis_server.port}', timeout=20)
+        began = time.monotonic()
+        with pytest.raises(redis.AuthenticationError):
+            channels.publish('room', 'x')
+        assert time.monotonic() - began < 5
+
+
+class TestAway:
+    """Redis is not there."""
+
+    def test_calls_wait_for_their_time(self, visit: Visit) -> None:  # R12
+        channels = Channels('redis://127.0.0.1:1', timeout=0.3)
+        socket = visit().open().socket
+        for call in (lambda: channels.publish('room', 'x'), lambda: channels.members('room'),
+                     lambda: channels.join(socket, 'room'), lambda: channels.publish('room', 'x', timeout=0.3)):
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                call()
+            assert 0.2 < time.monotonic() - began < 3
+        channels.leave(socket, 'room')
+        with pytest.raises(TimeoutError):
+            channels.publish('room', 'x', timeout=0)
+        channels.close()
+
+    @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL])
+    def test_nothing_is_lost_when_it_comes_back(
+            self, own: Channels, own_server: RedisServer, visit: Visit, how: int) -> None:  # X1 R12
+        lost: list[Any] = []
+        own.onlost = lambda *arguments: lost.append(arguments)
+        visitors = [visit(source=number % 2 == 1).open() for number in range(4)]
+        for visitor in visitors:
+            own.join(visitor.socket, 'room')
+        sent = [str(number) for number in range(20)]
+        for text in sent[:10]:
+            own.publish('room', text)
+        own_server.end(how)
+        writers = [gevent.spawn(own.publish, 'room', sent[10])]
+        settle()
+        own_server.start()
+        gevent.joinall(writers, raise_error=True)
+        for text in sent[11:]:
+            own.publish('room', text)
+        for visitor in visitors:
+            visitor.wait(*sent)
+        assert lost == []
+
+    def test_what_others_publish_meanwhile_comes_later(self, own_server: RedisServer, visit: Visit) -> None:  # R12
+        wire = Wire(own_server.port)
+        channels, others = Channels(wire.url, timeout=20), Channels(own_server.url)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        others.publish('room', 'one')
+        visitor.wait('one')
+        wire.end()
+        for text in ('two', 'three'):
+            others.publish('room', text)
+        wire.begin()
+        visitor.wait('one', 'two', 'three')
+        others.publish('room', 'four')
+        visitor.wait('one', 'two', 'three', 'four')
+        channels.close()
+        others.close()
+        wire.close()
+
+    def test_a_cut_network_is_noticed(self, own_server: RedisServer, visit: Visit) -> None:  # R12
+        wire = Wire(own_server.port)
+        channels, others = Channels(wire.url, timeout=1), Channels(own_server.url)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        wire.is_cut = True
+        others.publish('room', 'one')
+        with pytest.raises(TimeoutError):
+            channels.publish('room', 'perhaps')
+        with pytest.raises(TimeoutError):
+            channels.join(visit().open().socket, 'room')
+        # The old connections stay cut; new ones are not.
+        wire.heal()
+        wait_until(lambda: visitor.messages[:1] == ['one'], deadline=30)
+        others.publish('room', 'two')
+        wait_until(lambda: visitor.messages[-1] == 'two')
+        assert visitor.messages in (['one', 'two'], ['one', 'perhaps', 'two'])
+        channels.close()
+        others.close()
+        wire.close()
+
+    def test_an_answer_that_is_lost_is_no_second_message(self, own_server: RedisServer, visit: Visit) -> None:  # R4
+        wire = Wire(own_server.port)
+        channels, others = Channels(wire.url, timeout=20), Channels(own_server.url)
+        visitor = visit().open()
+        others.join(visitor.socket, 'room')
+        channels.publish('room', 'one')
+        wire.drops_answers = True
+        writer = gevent.spawn(channels.publish, 'room', 'two')
+        wait_until(lambda: visitor.messages == ['one', 'two'])
+        wire.drops_answers = False
+        wire.end()
+        wire.begin()
+        id = writer.get(timeout=20)
+        assert others.publish('room', 'three') != id
+        visitor.wait('one', 'two', 'three')
+        channels.close()
+        others.close()
+        wire.close()
+
+    def test_data_that_is_lost_is_told_once(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # R3
+        lost: list[Any] = []
+        channels.onlost = lambda target, channel: lost.append(target)
+        live, source = visit().open(), visit(source=True).open()
+        got: list[Any] = []
+        for visitor in (live, source):
+            channels.join(visitor.socket, 'room')
+        subscription = channels.subscribe('room', lambda *arguments: got.append(arguments[2]))
+        id = channels.publish('room', 'old')
+        live.wait('old')
+        redis_server.command('FLUSHALL')
+        channels.publish('room', 'new')
+        channels.publish('room', 'newer')
+        for visitor in (live, source):
+            visitor.wait('old', 'new', 'newer')
+        wait_until(lambda: got == ['old', 'new', 'newer'])
+        assert sorted(map(id_of, lost)) == sorted(map(id_of, [live.socket, source.socket, subscription]))
+        back = visit().open()
+        channels.join(back.socket, 'room', since=id)
+        back.wait('new', 'newer')
+        assert lost[-1] is back.socket
+        subscription.close()
+
+    def test_members_are_there_again(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # R7
+        channels.join(visit().open().socket, 'room', name='anna')
+        redis_server.command('FLUSHALL')
+        wait_until(lambda: channels.members('room') == ['anna'])
+
+    def test_leave_never_waits(self, own: Channels, own_server: RedisServer, visit: Visit) -> None:  # R12
+        visitor = visit().open()
+        own.join(visitor.socket, 'room', name='anna')
+        own_server.pause()
+        began = time.monotonic()
+        own.leave(visitor.socket, 'room')
+        assert time.monotonic() - began < 1
+        own_server.go_on()
+        wait_until(lambda: own.members('room') == [])
+
+
+class TestPrograms:
+    """Processes of other kinds."""
+
+    SCRIPT = """
+import sys
+{patch}
+from faye_websocket.channels import Channels
+channels = Channels(sys.argv[1])
+{body}
+"""
+
+    def run(self, url: str, body: str, patch: str = '') -> str:
+        script = self.SCRIPT.format(body=body, patch=patch)
+        done = gevent.subprocess.run(
+            [sys.executable, '-c', script, url], cwd=ROOT, env=environment(), timeout=60,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == (0, '')
+        return str(done.stdout)
+
+    @pytest.mark.parametrize('patch', ['', 'from gevent import monkey; monkey.patch_all()'])
+    def test_a_program_without_sockets(self, channels: Channels, visit: Visit, patch: str) -> None:  # R6
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        self.run(channels.url, "print(channels.publish('room', 'from afar'), channels.members('room'))", patch)
+        visitor.wait('from afar')
+
+    @pytest.mark.parametrize('patch', ['', 'from gevent import monkey; monkey.patch_all()'])
+    def test_no_thread_gets_a_hub_and_a_fork_afterwards_works(self, channels: Channels, patch: str) -> None:  # R6
+        body = """
+import gc, os, threading
+import gevent
+from gevent.hub import Hub
+from gevent.monkey import get_original
+pool = gevent.get_hub().threadpool
+assert pool.apply(channels.publish, ('room', 'from the pool'))
+start, lock = get_original('_thread', 'start_new_thread'), get_original('_thread', 'allocate_lock')()
+lock.acquire()
+start(lambda: (channels.publish('room', 'from a thread'), lock.release()), ())
+while not lock.acquire(False):
+    gevent.sleep(0.001)
+got = []
+subscription = channels.subscribe('room', lambda *arguments: got.append(arguments[2]), recent=9)
+while len(got) < 2:
+    gevent.sleep(0.001)
+hubs = [each for each in gc.get_objects() if isinstance(each, Hub)]
+assert len(hubs) == 1, hubs
+pid = os.fork()
+if not pid:
+    channels.publish('room', 'from a child')
+    os._exit(7)
+while True:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if ended:
+        break
+    gevent.sleep(0.001)
+assert os.waitstatus_to_exitcode(status) == 7
+while len(got) < 3:
+    gevent.sleep(0.001)
+print(got)
+"""
+        assert self.run(channels.url, body, patch) == "['from the pool', 'from a thread', 'from a child']\n"
+
+    def test_redis_py_missing_is_said(self) -> None:
+        body = """
+sys.modules['redis'] = None
+try:
+    Channels('redis://localhost')
+except ImportError as error:
+    print(error)
+"""
+        assert self.run('memory://', body) == 'channels on Redis need redis-py: pip install "faye-websocket[redis]"\n'
+
+    def test_members_of_a_killed_process_go_within_ten_seconds(self, channels: Channels, visit: Visit) -> None:  # R7
+        told: list[Any] = []
+        channels.onmembers = lambda channel, names: told.append(names)
+        channels.join(visit().open().socket, 'room', name='anna')
+        script = self.SCRIPT.format(patch='', body="""
+import gevent
+from tests.support.channels import Visitor
+visitor = Visitor().open()
+channels.join(visitor.socket, 'room', name='bob')
+gevent.sleep(60)
+""")
+        process = subprocess.Popen([sys.executable, '-c', script, channels.url], cwd=ROOT, env=environment())
+        try:
+            wait_until(lambda: told and told[-1] == ['anna', 'bob'])
+            assert channels.members('room') == ['anna', 'bob']
+        finally:
+            process.kill()
+            process.wait()
+        began = time.monotonic()
+        wait_until(lambda: told[-1] == ['anna'], deadline=15)
+        assert time.monotonic() - began < 10
+        assert channels.members('room') == ['anna']
+
+    def test_members_of_a_process_that_ends_go_at_once(self, channels: Channels, visit: Visit) -> None:  # R7
+        self.run(channels.url, """
+from tests.support.channels import Visitor
+visitor = Visitor().open()
+channels.join(visitor.socket, 'room', name='bob')
+print(channels.members('room'))
+visitor.client.close()
+visitor._sock.close()
+""")
+        wait_until(lambda: channels.members('room') == [], deadline=3)
+
+
+class TestThreads:
+    """Threads that call at once."""
+
+    def test_join_and_leave_at_once(self, channels: Channels, visit: Visit) -> None:  # R6
+        visitors = [visit().open() for _ in range(8)]
+
+        def come_and_go(visitor: Visitor) -> None:
+            for number in range(10):
+                channels.join(visitor.socket, 'room', name=f'{number}')
+                channels.leave(visitor.socket, 'room')
+            channels.join(visitor.socket, 'room', name='end')
+
+        run_threads(*(lambda visitor=visitor: come_and_go(visitor) for visitor in visitors))  # type: ignore[misc]
+        wait_until(lambda: channels.members('room') == ['end'])
+        channels.publish('room', 'x')
+        for visitor in visitors:
+            visitor.wait('x')
+
+
+def id_of(target: object) -> int:
+    return id(target)
