@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .channels import Channels, Subscription
+from .channels import Channels
 from .message import envelope
+from .visit import Subscription
 
 __all__ = ['Channels', 'Subscription', 'envelope']

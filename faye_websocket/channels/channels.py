@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from gevent.monkey import is_module_patched
@@ -21,69 +20,18 @@ from ..api import to_data
 from ..driver.base import OPEN, SharedMessage
 from ..driver.sendable import Number, Sendable
 from ..eventsource.source import EventSource
-from ..io.limits import check_number
 from ..io.reactor import Reactor, current_reactor
-from .follower import CallbackFollower, Follower, SocketFollower
+from .backend import Backend
+from .checks import check_count, check_event, check_name, check_seconds, check_url, clean_data
 from .memory import MemoryBackend
-from .message import (
-    Cache,
-    Chunk,
-    Encode,
-    Entry,
-    Message,
-    check_event,
-    check_name,
-    check_since,
-    clean_data,
-)
-from .room import Desk, Room, find_carrier, find_reactor
-from .runner import Runner, make_lock, remaining
+from .message import Cache, Encode, Entry, Message
+from .room import Desk, find_carrier, find_reactor
+from .runner import Runner, make_lock
+from .visit import Subscription, Visit
 
-__all__ = ['Backend', 'Channels', 'Subscription']
+__all__ = ['Channels']
 
 logger = logging.getLogger('faye_websocket.channels')
-
-_SCHEMES = ('memory', 'redis', 'rediss', 'unix')
-
-
-class Backend(Protocol):
-    """What keeps the messages, and brings them to desks. Channels and names were checked."""
-
-    def publish(
-        self, channel: str, entry: Entry, key: str | None, timeout: float
-    ) -> str:
-        """Keep a message, whose id is yet to be made, and return its id."""
-
-    def attach(
-        self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
-    ) -> None:
-        """Deliver the messages of a channel at a desk, from the id on that ``begin`` is called with."""
-
-    def detach(self, channel: str, desk: Desk) -> None:
-        """Deliver them no more; never blocks."""
-
-    def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
-        """Return a part of what is kept.
-
-        It is what is ``'after'`` an id, of the so many most ``'recent'`` messages, or of
-        ``'all'``, for whoever has lost his place.
-        """
-
-    def enter(self, channel: str, name: str, timeout: float) -> None:
-        """Add a member of this process."""
-
-    def leave(self, channel: str, name: str) -> None:
-        """Take a member of this process off, soon; never blocks."""
-
-    def members(self, channel: str, timeout: float) -> list[str]:
-        """Return the members of all processes."""
-
-    def close(self) -> None:
-        """Let go of everything."""
-
-    def abandon(self) -> None:
-        """Leave everything to the parent of this process."""
-
 
 class Channels:
     """Rooms and feeds; make one for each process. It connects at first use, and survives ``fork``.
@@ -114,15 +62,16 @@ class Channels:
     ) -> None:
         self.url = check_url(url)
         self.history = check_count('history', history)
-        self.max_age = None if max_age is None else _check_seconds('max_age', max_age)
+        self.max_age = None if max_age is None else check_seconds('max_age', max_age)
         self.prefix = check_name('prefix', prefix) if prefix else ''
         if encode is not None and not callable(encode):
             raise TypeError(f'encode: expected a callable, got {encode!r}')
         self._encode = encode
-        self._timeout = _check_seconds('timeout', timeout)
+        self.timeout = check_seconds('timeout', timeout)
         self.lock = make_lock()
         self._home = self._find_home()
         self._is_begun = False
+        self._is_telling = False
         self._runner: Runner | None = None
         self._backend: Backend | None = None
         if not self._is_memory:
@@ -158,7 +107,7 @@ class Channels:
             since = socket.last_event_id
         if socket.ready_state > OPEN:
             return
-        with _Visit(self, find_reactor(carrier), channel) as visit:
+        with Visit(self, find_reactor(carrier), channel) as visit:
             if socket not in visit.room:
                 visit.join(socket, since, recent, name)
 
@@ -208,12 +157,12 @@ class Channels:
         check_count('recent', recent)
         if not callable(callback):
             raise TypeError(f'callback: expected a callable, got {callback!r:.80}')
-        with _Visit(self, current_reactor(), channel) as visit:
+        with Visit(self, current_reactor(), channel) as visit:
             return visit.subscribe(callback, since, recent)
 
     def members(self, channel: str) -> list[str]:
         """Return the names of all that are here, over all workers, sorted and each once."""
-        return self.backend.members(check_name('channel', channel), self._timeout)
+        return self.backend.members(check_name('channel', channel), self.timeout)
 
     def close(self) -> None:
         """Let go of the backend, and of all sockets; the process does so by itself at its end."""
@@ -350,7 +299,7 @@ class Channels:
         return tuple(self._desks.values()) if self._is_begun else ()
 
     def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else _check_seconds('timeout', timeout)
+        return self.timeout if timeout is None else check_seconds('timeout', timeout)
 
     def forked(self) -> None:
         """Leave all that there is to the parent of this process."""
@@ -361,138 +310,6 @@ class Channels:
 
     def __repr__(self) -> str:
         return f'<Channels {urlsplit(self.url).scheme}>'
-
-
-class Subscription:
-    """What ``subscribe`` returns."""
-
-    __slots__ = ('__weakref__', '_follower', 'channel')
-
-    def __init__(self, channel: str) -> None:
-        self.channel = channel
-        self._follower: Follower | None = None
-
-    def follow(self, follower: Follower) -> None:
-        """Have this follower."""
-        self._follower = follower
-
-    def close(self) -> None:
-        """Have no more calls begin; does nothing when called again."""
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            follower.stop()
-            follower.room.discard(follower)
-
-    def __repr__(self) -> str:
-        return f'<Subscription {self.channel!r}>'
-
-
-class _Visit:
-    """One call's stay in the room of a channel, which gets its messages meanwhile."""
-
-    def __init__(self, channels: Channels, reactor: Reactor | None, channel: str) -> None:
-        self._channels = channels
-        self._channel = channel
-        self._deadline = time.monotonic() + channels._timeout
-        with channels.lock:
-            self._desk = channels.desk(reactor)
-            self.room = self._desk.rooms.get(channel) or Room(self._desk, channel)
-            self._desk.rooms[channel] = self.room
-            self.room.pins += 1
-
-    def __enter__(self) -> _Visit:
-        try:
-            self._backend.attach(self._channel, self._desk, self.room.begin_at, self._left)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        with self._channels.lock:
-            self.room.pins -= 1
-            self.room.drop_if_empty()
-
-    @property
-    def _backend(self) -> Backend:
-        return self._channels.backend
-
-    @property
-    def _left(self) -> float:
-        return remaining(self._deadline)
-
-    def join(self, socket: Any, since: Any, recent: int, name: str | None) -> None:
-        """Have a socket join."""
-        chunk, cursor = self._read(since, recent)
-        if chunk.is_lost:
-            self._channels.tell_lost(socket, self._channel)
-        if name is not None:
-            self._backend.enter(self._channel, name, self._left)
-        follower = SocketFollower(self.room, socket)
-        if self._add(follower, chunk, cursor, name):
-            self._desk.run(follower.begin)
-        elif name is not None:
-            self._backend.leave(self._channel, name)
-
-    def subscribe(
-        self, callback: Callable[[str, str, Any], object], since: Any, recent: int
-    ) -> Subscription:
-        """Have a callback join."""
-        chunk, cursor = self._read(since, recent)
-        subscription = Subscription(self._channel)
-        if chunk.is_lost:
-            self._channels.tell_lost(subscription, self._channel)
-        follower = CallbackFollower(self.room, subscription, callback)
-        subscription.follow(follower)
-        self._add(follower, chunk, cursor)
-        follower.go()
-        return subscription
-
-    def _read(self, since: Any, recent: int) -> tuple[Chunk, str | None]:
-        """Return the first part of what was missed, and the id that it is behind, if one was given."""
-        if since is None or since == '':
-            return self._backend.read(self._channel, 'recent', recent, self._left), None
-        cursor = check_since(since)
-        mode = 'all' if cursor is None else 'after'
-        return self._backend.read(self._channel, mode, cursor or '', self._left), cursor
-
-    def _add(
-        self, follower: Follower, chunk: Chunk, cursor: str | None, name: str | None = None
-    ) -> bool:
-        """Have a follower begin with a part of the history; False if there is another one."""
-        find = self._channels.find_message
-        messages = [find(self._channel, entry) for entry in chunk.entries]
-        with self._channels.lock:
-            if not self.room.add(follower, name):
-                return False
-            follower.start_at(chunk, messages, cursor)
-            return True
-
-
-def check_url(url: Any) -> str:
-    """Return the URL of a backend. Raises TypeError and ValueError for what is none."""
-    if not isinstance(url, str):
-        raise TypeError(f'url: expected a str, got {url!r:.80}')
-    scheme = url.partition(':')[0]
-    if scheme not in _SCHEMES:
-        raise ValueError(f'url: expected one of {", ".join(_SCHEMES)}, got {scheme!r:.80}')
-    return url
-
-
-def check_count(what: str, number: Any) -> int:
-    """Return a number of messages. Raises TypeError and ValueError for what is none."""
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f'{what}: expected an int, got {number!r:.80}')
-    if number < 0:
-        raise ValueError(f'{what}: expected at least 0, got {number!r}')
-    return number
-
-
-def _check_seconds(what: str, seconds: Any) -> float:
-    check_number(what, seconds)
-    if not seconds >= 0:
-        raise ValueError(f'{what}: expected at least 0 seconds, got {seconds!r}')
-    return float(seconds)
 
 
 # All that there are, which a fork copies.

@@ -17,7 +17,8 @@ from .message import Chunk, Entry
 from .runner import make_lock
 
 if TYPE_CHECKING:
-    from .channels import Backend, Channels
+    from .backend import Backend
+    from .channels import Channels
     from .room import Desk
 
 __all__ = ['MemoryBackend']
@@ -40,7 +41,7 @@ class MemoryBackend:
         epoch = time.time_ns() // 1_000_000 * 1000
         if isinstance(old, MemoryBackend):
             epoch = max(epoch, old._epoch + 1)
-        self._epoch = epoch + secrets.randbelow(1000)
+        self._epoch: int = epoch + secrets.randbelow(1000)
         self._count = 0
         # What is yet to be delivered, in the order of the ids.
         self._outbox: deque[tuple[str, Entry]] = deque()

@@ -1,4 +1,4 @@
-"""Messages of channels, their ids, and what names may be.
+"""Messages of channels, and their ids.
 
 An id is two numbers, as in ``1732797000000-0``. Within one channel the ids grow, and each message
 knows the id of the one before it, so that whoever has an id can tell whether anything is missing
@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..api import to_data
 from ..driver.base import SharedMessage
-from ..driver.text import encode_text
 from ..eventsource.source import to_event
 
 __all__ = [
@@ -27,10 +23,7 @@ __all__ = [
     'Entry',
     'Message',
     'Position',
-    'check_event',
-    'check_name',
-    'check_since',
-    'clean_data',
+    'entry_of',
     'envelope',
     'position_of',
 ]
@@ -38,10 +31,6 @@ __all__ = [
 Encode = Callable[[str, str, Any], Any]
 Position = tuple[int, int]
 
-_ID = re.compile(r'(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})')
-# What the numbers of an id are below; the largest of all can have none behind it.
-_TOO_LARGE = 2**64 - 1
-_LONGEST_NAME = 255
 
 
 class Entry(NamedTuple):
@@ -123,58 +112,20 @@ class Cache:
             self._size -= self._messages.popitem(last=False)[1].size
 
 
+def entry_of(id: bytes, previous: bytes, kind: bytes, event: bytes, data: bytes) -> Entry:
+    """Return a message of which Redis has these fields."""
+    return Entry(
+        id.decode(),
+        previous.decode(),
+        event.decode() or None,
+        data.decode() if kind == b't' else data,
+    )
+
+
 def position_of(id: str) -> Position:
     """Return the numbers of an id of ours; those of ``''`` are less than all others."""
     milliseconds, _, number = id.partition('-')
     return (int(milliseconds), int(number)) if id else (-1, 0)
-
-
-def check_since(since: Any) -> str | None:
-    """Return an id that may be ours; None for one that is not, and raise nothing.
-
-    It comes from a client, perhaps a hostile one, in JSON of any shape.
-    """
-    if not isinstance(since, str):
-        return None
-    found = _ID.fullmatch(since)
-    if found is None or max(int(found[1]), int(found[2])) >= _TOO_LARGE:
-        return None
-    return since
-
-
-def check_name(what: str, name: Any) -> str:
-    """Return a name of 1 to 255 characters, of which none is a control character.
-
-    Raises TypeError and ValueError that say ``what`` is wrong.
-    """
-    if not isinstance(name, str):
-        raise TypeError(f'{what}: expected a str, got {name!r:.80}')
-    clean = encode_text(name).decode()
-    if '\ufffd' in clean and clean.count('\ufffd') != name.count('\ufffd'):
-        raise ValueError(f'{what}: expected no lone surrogate, got {name!r:.80}')
-    if not 1 <= len(clean) <= _LONGEST_NAME:
-        raise ValueError(f'{what}: expected 1 to {_LONGEST_NAME} characters, got {len(clean)}')
-    if any(unicodedata.category(character) == 'Cc' for character in clean):
-        raise ValueError(f'{what}: expected no control character, got {name!r:.80}')
-    return clean
-
-
-def check_event(event: Any) -> str | None:
-    """Return the type of an event. Raises TypeError and ValueError for what cannot be one."""
-    if event is None:
-        return None
-    # The event source knows what it could not send.
-    to_event('', event)
-    return encode_text(str(event)).decode()
-
-
-def clean_data(message: Any) -> str | bytes:
-    """Return what is published, with U+FFFD in the place of each lone surrogate.
-
-    Raises TypeError for what no socket could get.
-    """
-    data = to_data(message)
-    return encode_text(data).decode() if isinstance(data, str) else data
 
 
 def envelope(id: str, channel: str, message: str | bytes) -> str:

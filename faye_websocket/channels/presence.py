@@ -98,7 +98,7 @@ class Presence:
     def _write(self, channel: str, deadline: float) -> None:
         with self._lock:
             changed = self._changed.pop(channel, set())
-            here = self._names.get(channel, {})
+            here = self._names.get(channel) or Counter()
             added = [self._entry(name) for name in changed if name in here]
             removed = [self._entry(name) for name in changed if name not in here]
         if not changed:

@@ -282,8 +282,7 @@ class Room:
             self.begin_at(last)
             for socket in tuple(self.live):
                 del self.live[socket]
-                follower = SocketFollower(self, socket, last)
-                self.followers[follower.key] = follower
+                self.followers[id(socket)] = SocketFollower(self, socket, last)
             followers = tuple(self.followers.values())
         for follower in followers:
             follower.lose(last)

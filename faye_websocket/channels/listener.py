@@ -1,0 +1,268 @@
+"""Listener: the one connection to Redis on which a process hears of messages.
+
+It is there as long as the process is in a channel, and comes back whatever fails. What it missed
+is read in the streams: each channel is read on from where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .message import Chunk, Entry, entry_of, position_of
+from .presence import BEAT_SECONDS
+from .runner import Signal
+from .store import FAULTS
+
+if TYPE_CHECKING:
+    from .redis import RedisBackend
+    from .room import Desk
+
+__all__ = ['Listener']
+
+logger = logging.getLogger('faye_websocket.channels')
+
+# Seconds without a word after which the connection is given up.
+_SILENCE = 6.0
+# Seconds between two tries to connect: twice as long each time.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+class _Feed:
+    """A channel that this process listens to: how far it has come, and where its messages go."""
+
+    __slots__ = ('desks', 'last', 'ready')
+
+    def __init__(self) -> None:
+        self.last: str | None = None
+        self.ready = Signal()
+        self.desks: dict[Desk, Callable[[str], object]] = {}
+
+
+class Listener:
+    """What a process hears, and where it goes."""
+
+    def __init__(self, backend: RedisBackend) -> None:
+        self._backend = backend
+        self._channels = backend.channels
+        self._lock = backend.lock
+        self._presence = backend.presence
+        self._runner = backend.runner
+        self._store = backend.store
+        self._feeds: dict[str, _Feed] = {}
+        self._channels_of_bus: dict[bytes, str] = {}
+        self._connection: Any = None
+        self._is_listening = False
+        # What is to be said, and who says it.
+        self._outgoing: deque[tuple[str, ...]] = deque()
+        self._writing = self._runner.make_mutex()
+        self._heard = time.monotonic()
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._feeds
+
+    def attach(
+        self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
+    ) -> None:
+        """Deliver the messages of a channel at a desk."""
+        with self._lock:
+            feed = self._feeds.get(channel)
+            if feed is None:
+                feed = self._feeds[channel] = _Feed()
+                self._channels_of_bus[self._backend.key(channel, 'bus').encode()] = channel
+                self._tell_redis('SUBSCRIBE', channel)
+            if desk not in feed.desks:
+                feed.desks[desk] = begin
+                if feed.last is not None:
+                    begin(feed.last)
+        if not feed.ready.wait(timeout):
+            raise TimeoutError(f'join: Redis is away: not within {timeout:g} seconds')
+
+    def detach(self, channel: str, desk: Desk) -> None:
+        """Deliver them no more."""
+        with self._lock:
+            feed = self._feeds.get(channel)
+            if feed is None or feed.desks.pop(desk, None) is None or feed.desks:
+                return
+            del self._feeds[channel]
+            del self._channels_of_bus[self._backend.key(channel, 'bus').encode()]
+            self._presence.end(channel)
+            self._tell_redis('UNSUBSCRIBE', channel)
+
+    # ---- what is said
+
+    def _tell_redis(self, command: str, channel: str) -> None:
+        """Have the listener's connection say something, soon. The lock is held."""
+        if not self._is_listening:
+            self._is_listening = True
+            self._runner.start(self._listen)
+        if self._connection is not None:
+            self._outgoing.append((command, self._backend.key(channel, 'bus')))
+            self._runner.start(self._flush)
+
+    def _flush(self) -> None:
+        with self._writing:
+            try:
+                while self._outgoing:
+                    self._connection.send_command(*self._outgoing.popleft())
+            except Exception:
+                # The listener sees it, too, and subscribes again.
+                pass
+
+    def _listen(self) -> None:
+        """Listen for as long as there are channels, whatever fails."""
+        pause, lost = _FIRST_PAUSE, 0.0
+        while not self._is_over():
+            connection = None
+            try:
+                connection = self._store.connect()
+                if lost:
+                    logger.warning('Redis is back after %.1f s', time.monotonic() - lost)
+                    self._presence.away(time.monotonic() - lost)
+                pause, lost = _FIRST_PAUSE, 0.0
+                self._serve(connection)
+            except Exception as error:
+                if self._backend.is_closed or self._runner.is_inherited:
+                    return
+                if not lost:
+                    lost = self._heard if connection is not None else time.monotonic()
+                    self._log(error)
+            finally:
+                with self._lock:
+                    self._connection = None
+                if connection is not None:
+                    self._store.drop(connection)
+            if lost:
+                self._runner.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _is_over(self) -> bool:
+        with self._lock:
+            if self._feeds and not self._backend.is_closed and not self._runner.is_inherited:
+                return False
+            self._is_listening = False
+            return True
+
+    def _log(self, error: Exception) -> None:
+        if isinstance(error, FAULTS):
+            logger.warning('Redis is away, and tried again until it is back: %s', error)
+        else:
+            logger.exception('listening to Redis failed')
+
+    def _serve(self, connection: Any) -> None:
+        """Subscribe, and take what comes."""
+        with self._lock:
+            self._connection = connection
+            self._outgoing.clear()
+            self._outgoing.extend(('SUBSCRIBE', self._backend.key(name, 'bus')) for name in self._feeds)
+        self._flush()
+        self._heard = time.monotonic()
+        beat = self._heard
+        while self._feeds and not self._backend.is_closed:
+            if connection.can_read(timeout=max(0.0, beat - time.monotonic())):
+                answer = connection.read_response()
+                self._heard = time.monotonic()
+                self._take(answer)
+            if time.monotonic() >= beat:
+                beat = time.monotonic() + BEAT_SECONDS
+                self._beat()
+
+    def _beat(self) -> None:
+        """Ask for a sign of life, and give one."""
+        if time.monotonic() - self._heard > _SILENCE:
+            raise OSError(f'not a word for {_SILENCE:g} seconds')
+        with self._lock:
+            self._outgoing.append(('PING',))
+        self._flush()
+        try:
+            self._presence.beat()
+        except FAULTS:
+            # The listener's own connection tells when Redis is away.
+            pass
+
+    def _take(self, answer: Any) -> None:
+        kind = answer[0]
+        channel = self._channels_of_bus.get(answer[1])
+        feed = self._feeds.get(channel) if channel is not None else None
+        if channel is None or feed is None:
+            return
+        if kind == b'subscribe':
+            self._subscribed(channel, feed)
+        elif kind == b'message' and answer[2] == b'h':
+            if self._channels.onmembers is not None:
+                self._presence.look(channel)
+        elif kind == b'message' and feed.last is not None:
+            self._told(channel, feed, _told_entry(answer[2]))
+
+    def _subscribed(self, channel: str, feed: _Feed) -> None:
+        """Begin where the channel is, or go on from where it was."""
+        if feed.last is not None:
+            self._read_on(channel, feed)
+            if self._channels.onmembers is not None:
+                self._presence.look(channel)
+            return
+        self._presence.begin(channel)
+        chunk = self._backend.read_now(channel, 'recent', 0)
+        with self._lock:
+            feed.last = chunk.last
+            for begin in feed.desks.values():
+                begin(feed.last)
+        feed.ready.set()
+
+    def _told(self, channel: str, feed: _Feed, entry: Entry) -> None:
+        """A message was published."""
+        last = feed.last or ''
+        if entry.previous == last:
+            self._deliver(channel, feed, entry)
+        elif entry.previous and position_of(entry.id) <= position_of(last):
+            # It was read before.
+            return
+        elif self._channels.history:
+            self._read_on(channel, feed)
+        else:
+            self._lose(channel, feed, entry.previous)
+            self._deliver(channel, feed, entry)
+
+    def _deliver(self, channel: str, feed: _Feed, entry: Entry) -> None:
+        message = self._channels.find_message(channel, entry)
+        with self._lock:
+            feed.last = entry.id
+            desks = tuple(feed.desks)
+        for desk in desks:
+            desk.deliver(message)
+
+    def _lose(self, channel: str, feed: _Feed, last: str) -> None:
+        with self._lock:
+            feed.last = last
+            desks = tuple(feed.desks)
+        for desk in desks:
+            desk.lose(channel, last)
+
+    def _read_on(self, channel: str, feed: _Feed) -> None:
+        """Deliver what is in the stream behind the last that was delivered."""
+        seen = position_of(feed.last or '')
+        while True:
+            chunk = self._backend.read_now(channel, 'after', feed.last or '')
+            # What is kept may begin before what was delivered, if only the end is lost.
+            new = [entry for entry in chunk.entries if position_of(entry.id) > seen]
+            if chunk.is_lost:
+                self._lose(channel, feed, _before(new, chunk))
+            for entry in new:
+                self._deliver(channel, feed, entry)
+            if chunk.is_end:
+                return
+
+
+def _told_entry(told: bytes) -> Entry:
+    _, id, previous, kind, event, data = told.split(b'\0', 5)
+    return entry_of(id, previous, kind, event, data)
+
+
+def _before(new: list[Entry], chunk: Chunk) -> str:
+    """Return the id that what is new in a part of the history follows."""
+    if new:
+        return new[0].previous
+    return chunk.last if chunk.is_end else chunk.entries[-1].id
