@@ -1,22 +1,25 @@
-"""A chat over several processes, on Flask.
-
-Run it with: python examples/chat/run.py
-"""
+"""A chat over several processes, on Flask. Run it with: python examples/chat/run.py"""
 
 import json
 import os
-import re
+import weakref
 from pathlib import Path
 
 from flask import Flask, abort, request
 
-from examples.chat.room import Room
-from faye_websocket import WebSocket
+from faye_websocket import WebSocket, broadcast
+from faye_websocket.channels import Channels
 
 PAGE = Path(__file__).with_name('chat.html').read_text()
 
 app = Flask(__name__)
-room = Room(os.environ.get('CHAT_REDIS', 'redis://127.0.0.1:6379'))
+# The sockets of this process, for what is no message.
+sockets = weakref.WeakSet()
+channels = Channels(
+    os.environ.get('CHAT_REDIS', 'redis://127.0.0.1:6379'), history=10_000, prefix='chat:',
+    # Each client remembers the id of the last message that it has, and comes back with it.
+    encode=lambda id, channel, message: json.dumps({'id': id, **json.loads(message)}))
+channels.onmembers = lambda channel, names: broadcast(sockets, json.dumps({'here': names}))
 
 
 @app.get('/')
@@ -24,21 +27,20 @@ def page():
     return PAGE
 
 
-# With this argument, Werkzeug matches the route for WebSocket requests only.
+# Werkzeug knows two kinds of routes; this kind is for WebSockets.
 @app.get('/chat', websocket=True)
 def chat():
-    """Open a socket.
-
-    ``?name=`` is the name of its user, and ``since=`` the id of the last message seen.
-    """
-    name, since = request.args.get('name', ''), request.args.get('since', '')
-    if not 0 < len(name) <= 40 or not re.fullmatch(r'([0-9]{1,18}-[0-9]{1,18})?', since):
+    """The socket: ``?name=`` says who it is, and ``since=`` the id of the last message that it has."""
+    name, since = request.args.get('name', ''), request.args.get('since')
+    if not 0 < len(name) <= 40 or not name.isprintable():
         abort(400)
     ws = WebSocket(request.environ, ping=25, max_length=4096, allowed_origins='same-origin')
 
-    # Handlers run one after another: each starts when the one before has returned.
-    ws.onopen = lambda event: room.join(ws, name, since)
-    ws.onclose = lambda event: room.leave(ws)
+    @ws.on('open')
+    def join(event):
+        sockets.add(ws)
+        channels.join(ws, 'chat', since=since, recent=50, name=name)
+        ws.send(json.dumps({'here': channels.members('chat'), 'worker': os.getpid()}))
 
     @ws.on('message')
     def post(event):
@@ -48,6 +50,7 @@ def chat():
         except (ValueError, LookupError, TypeError):
             ws.close(1003, 'expected {"key": ..., "text": ...}')
         else:
-            room.post(name, key, text)
+            # What is sent again after a loss has the same key, and is one message.
+            channels.publish('chat', json.dumps({'name': name, 'key': key, 'text': text}), key=key)
 
     return ws

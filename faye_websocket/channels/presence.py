@@ -22,9 +22,9 @@ __all__ = ['BEAT_SECONDS', 'Presence']
 
 #: Seconds between two signs of life.
 BEAT_SECONDS = 2.0
-# Seconds without one after which a process is dead; after which nobody remembers it; for which
-# members are kept; and after which they are written again.
-_DEAD, _FORGOTTEN, _KEPT, _AGAIN = 6.0, 3600, 86400, 3600.0
+# Seconds without one after which a process is dead; after which its members are removed; after
+# which nobody remembers it; for which members are kept; and after which they are written again.
+_DEAD, _GONE, _FORGOTTEN, _KEPT, _AGAIN = 6.0, 300.0, 3600, 86400, 3600.0
 # Seconds that what nobody waits for may take.
 _PATIENCE = 5.0
 
@@ -168,6 +168,10 @@ class Presence:
         if time.monotonic() - self._ended < _DEAD:
             # Some have not given a sign yet since Redis is back.
             seconds += time.monotonic() - self._began
+        return self._find_beating(now, beats, seconds)
+
+    def _find_beating(self, now: bytes, beats: list[Any], seconds: float) -> set[str]:
+        """Return the processes that have given a sign of life in the last so many seconds."""
         oldest = float(now) - 1000 * seconds
         pairs = zip(beats[::2], beats[1::2], strict=True)
         return {process.decode() for process, beat in pairs if float(beat) >= oldest}
@@ -191,7 +195,7 @@ class Presence:
             deadline, 'members', _beat, 1, self._processes, '', _FORGOTTEN
         )
         alive = self._find_alive(now, beats)
-        known = {process.decode() for process in beats[::2]}
+        known = self._find_beating(now, beats, _GONE)
         pairs = [entry.decode().partition(' ') for entry in entries]
         gone = [f'{process} {name}' for process, _, name in pairs if process not in known]
         if gone:

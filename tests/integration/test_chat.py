@@ -98,7 +98,7 @@ class TestMessages:
         wait_until(lambda: len(anna.texts('history')) == 100)
         again = Chatter(chat, 'ben', ben.since)
         stranger = Chatter(chat, 'stranger')
-        wait_until(lambda: again.worker and stranger.worker)
+        wait_until(lambda: len(again.texts()) >= 99 and len(stranger.texts()) >= 50)
         assert again.texts() == [f'history {number}' for number in range(2, 101)]
         assert stranger.texts() == [f'history {number}' for number in range(51, 101)]
         for person in anna, again, stranger:
@@ -185,14 +185,14 @@ class TestSubscriptions:
             person.go()
         wait_until(lambda: chat.subscriptions() == 0)
         wait_until(lambda: chat.subscribers() == 0)
-        wait_until(lambda: chat.redis('ZCARD', 'chat:here') == 0)
+        wait_until(lambda: chat.members() == [])
 
 
 class TestRequests:
     """What is refused."""
 
-    @pytest.mark.parametrize('query', ['', 'name=', f'name={"x" * 41}', 'name=anna&since=%2B', 'name=anna&since=1'])
-    def test_a_name_is_needed_and_an_id_must_be_one(self, chat: Chat, query: str) -> None:
+    @pytest.mark.parametrize('query', ['', 'name=', f'name={"x" * 41}', 'name=a%0Ab'])
+    def test_a_name_is_needed(self, chat: Chat, query: str) -> None:
         with pytest.raises(HandshakeError, match='expected status 101, got 400'), Client(f'{chat.url}/chat?{query}'):
             pytest.fail('there is no connection')
 

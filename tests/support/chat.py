@@ -51,9 +51,20 @@ class Chat:
         with Redis(unix_socket_path=str(path), decode_responses=True) as store:
             return store.execute_command(*command)
 
+    def members(self) -> list[str]:
+        """Who is here, as another program sees it."""
+        from faye_websocket.channels import Channels
+
+        path, = self.process.directory.glob('chat-*/redis.sock')
+        channels = Channels(f'unix://{path}', prefix='chat:')
+        try:
+            return channels.members('chat')
+        finally:
+            channels.close()
+
     def subscriptions(self) -> int:
         """How many connections have subscribed to the chat's channel."""
-        return int(self.redis('PUBSUB', 'NUMSUB', 'chat:bell')[1])
+        return int(self.redis('PUBSUB', 'NUMSUB', 'chat:{chat}:bus')[1])
 
     def subscribers(self) -> int:
         """How many connections to Redis are there for subscriptions, to whatever channels."""
