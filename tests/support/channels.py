@@ -137,7 +137,11 @@ class Wire:
         self.end()
 
     def _serve(self, sock: Any, address: Any) -> None:
-        there = socket.create_connection(('127.0.0.1', self._port))
+        try:
+            there = socket.create_connection(('127.0.0.1', self._port))
+        except OSError:
+            sock.close()
+            return
         ends = [_End(sock), _End(there)]
         self._socks.update(ends)
         gevent.joinall([gevent.spawn(self._pump, *ends), gevent.spawn(self._pump, *reversed(ends), True)])
