@@ -1,72 +1,37 @@
-"""A feed that loses no event when a client reconnects.
+"""A feed of which nobody misses anything. Run it with: faye-websocket serve examples.feed:app
 
-Run it with: faye-websocket serve examples.feed:app
+Over several workers: FEED_URL=redis://localhost gunicorn -k gevent -w 4 examples.feed:app
 
-Follow it, and publish an event:
+Follow it, and give it news:
 
     curl -N -H 'Accept: text/event-stream' http://127.0.0.1:9292/
     curl -d 'It rains' http://127.0.0.1:9292/
 
-A client that reconnects sends the id of the last event that it saw, and gets the events
-after that.
+A client that lost its connection says which event it saw last, as browsers do by themselves, and
+is sent what came after it.
 """
 
-from collections import deque
+import os
 
 from faye_websocket import EventSource
+from faye_websocket.channels import Channels
 
-
-class Feed:
-    """The latest events, numbered from 1, and the sockets that follow them."""
-
-    def __init__(self, length=1000):
-        self.number = 0
-        self.latest = deque(maxlen=length)
-        self.followers = set()
-
-    def publish(self, text):
-        """Send an event to all followers."""
-        self.number += 1
-        self.latest.append((self.number, text))
-        for es in tuple(self.followers):
-            es.send(text, id=self.number)
-
-    def follow(self, es):
-        """Send the events that ``es`` has missed, and add it to the followers.
-
-        Nothing here lets another greenlet run, so that no event is published in
-        between.
-        """
-        # A new client gets no old events. An id above ours is from before a restart:
-        # send that client all events.
-        last = self.number if es.last_event_id == '' else number(es.last_event_id)
-        if last > self.number:
-            last = 0
-        for id, text in self.latest:
-            if id > last:
-                es.send(text, id=id)
-        self.followers.add(es)
-        es.onclose = lambda event: self.followers.discard(es)
-
-
-def number(text):
-    """Return the number of an event. The text is input from the client."""
-    return int(text[:20]) if text.isdecimal() else 0
-
-
-feed = Feed()
+channels = Channels(os.environ.get('FEED_URL', 'memory://'))
+# What is kept does not reach back to the last event that the client saw.
+channels.onlost = lambda es, channel: es.send('you have missed some', event='lost')
 
 
 def app(environ, start_response):
     if EventSource.is_eventsource(environ):
         es = EventSource(environ, ping=15, retry=1)
-        feed.follow(es)
+        channels.join(es, 'news')
         return es(environ, start_response)
 
     if environ['REQUEST_METHOD'] == 'POST':
-        feed.publish(environ['wsgi.input'].read(int(environ.get('CONTENT_LENGTH') or 0)).decode('utf-8', 'replace'))
-        start_response('204 No Content', [])
-        return []
+        body = environ['wsgi.input'].read(int(environ.get('CONTENT_LENGTH') or 0))
+        id = channels.publish('news', body.decode('utf-8', 'replace'))
+        start_response('201 Created', [('Content-Type', 'text/plain')])
+        return [f'{id}\n'.encode()]
 
-    start_response('200 OK', [('Content-Type', 'text/plain; charset=utf-8')])
-    return [f'{id}: {text}\n'.encode() for id, text in feed.latest]
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'There is an event stream here.\n']

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.test_examples import command_of, free_port, running
 from tests.support.eventstream import EventClient, ServerEvent
 from tests.support.processes import Endpoint
-from tests.support.wire import Head, RawClient, http_get
+from tests.support.wire import RawClient, http_get
 
 
 @pytest.fixture
@@ -29,12 +29,13 @@ def feed(tmp_path: Path) -> Iterator[Endpoint]:
         yield endpoint
 
 
-def publish(feed: Endpoint, text: str) -> Head:
-    """Give the feed an event."""
+def publish(feed: Endpoint, text: str) -> str:
+    """Give the feed an event, and return its id."""
     body = text.encode()
     with RawClient(feed) as client:
-        client.send(b'POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
-        return client.receive_head()
+        client.send(b'POST / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+        assert client.receive_head().status == 201
+        return client.read_to_eof().decode().strip()
 
 
 def follower(feed: Endpoint, last_event_id: str = '') -> EventClient:
@@ -73,30 +74,30 @@ class TestFeed:
         with follower(feed) as one, follower(feed) as two:
             one.open().receive_retry()
             two.open().receive_retry()
-            assert publish(feed, 'It rains,\nand rains').status == 204
+            id = publish(feed, 'It rains,\nand rains')
             for client in (one, two):
-                assert client.receive_event() == ServerEvent('It rains,\nand rains', 'message', '1')
+                assert client.receive_event() == ServerEvent('It rains,\nand rains', 'message', id)
 
-    def test_who_comes_back_is_sent_what_he_missed(self, feed: Endpoint) -> None:  # E5
+    def test_who_comes_back_is_sent_what_he_missed(self, feed: Endpoint) -> None:  # E5 R14
         with follower(feed) as client:
             client.open().receive_retry()
-            publish(feed, 'one')
-            assert client.receive_event().last_event_id == '1'
-        for text in ('two', 'three'):
-            publish(feed, text)
-        with follower(feed, '1') as client:
+            first = publish(feed, 'one')
+            assert client.receive_event().last_event_id == first
+        ids = [publish(feed, text) for text in ('two', 'three')]
+        with follower(feed, first) as client:
             client.open()
             assert [client.receive_event() for _ in range(2)] == [
-                ServerEvent('two', 'message', '2'), ServerEvent('three', 'message', '3')]
-            publish(feed, 'four')
-            assert client.receive_event() == ServerEvent('four', 'message', '4')
-        assert http_get(feed)[1] == b'1: one\n2: two\n3: three\n4: four\n'
+                ServerEvent('two', 'message', ids[0]), ServerEvent('three', 'message', ids[1])]
+            id = publish(feed, 'four')
+            assert client.receive_event() == ServerEvent('four', 'message', id)
+        assert http_get(feed)[1] == b'There is an event stream here.\n'
 
     @pytest.mark.parametrize('last_event_id', ['x', '7', '9' * 5000])
-    def test_an_id_of_another_feed_is_sent_all_there_is(self, feed: Endpoint, last_event_id: str) -> None:
-        publish(feed, 'one')
+    def test_an_id_of_another_feed_is_told_so_and_sent_all_there_is(self, feed: Endpoint, last_event_id: str) -> None:
+        id = publish(feed, 'one')
         with follower(feed, last_event_id) as client:
-            assert client.open().receive_event() == ServerEvent('one', 'message', '1')
+            assert client.open().receive_event() == ServerEvent('you have missed some', 'lost', last_event_id[:0])
+            assert client.receive_event() == ServerEvent('one', 'message', id)
 
     def test_who_is_new_is_told_nothing_old(self, feed: Endpoint) -> None:
         publish(feed, 'one')
