@@ -111,6 +111,20 @@ REQUIREMENTS = {
     'R1': 'the cases of the Ruby libraries\' specs',
     'R2': 'names that a Rubyist would type',
     'X1': 'four workers behind a proxy with Redis between them: a message reaches all',
+    'R1': 'whoever has joined a channel gets every message, once, in the order of all',
+    'R2': 'what was missed since an id comes first, at the pace of the reader',
+    'R3': 'messages that are gone are told, once for each gap, before what is kept',
+    'R4': 'a publication gives one message, however often it is tried, and one for each key',
+    'R5': 'a callback is called with each message, one after the other',
+    'R6': 'channels work from any thread, without sockets, patched or not, and after a fork',
+    'R7': 'members are those of all processes, and go with a process within ten seconds',
+    'R8': 'a message is encoded once for each process',
+    'R9': 'what is no name, no message or no id of ours is refused, or counts as lost',
+    'R10': 'keys in Redis are bounded, expire, and have a prefix',
+    'R11': 'a process has one subscription, and gets each message once',
+    'R12': 'while Redis is away calls wait for their time, and nothing is lost',
+    'R13': 'behind four workers no fault loses, repeats or disorders a message',
+    'R14': 'a feed is resumed by its ids, and tells what was committed',
 }
 
 #: The commands that measure the P ids, in ``benchmarks``.
