@@ -255,7 +255,7 @@ class SocketFollower(Follower):
         # With so little before it a message is taken whatever its length.
         carrier = getattr(socket, '_carrier', None) or socket._connection
         return form is None or bool(
-            carrier.wait_for_room() and not self._is_stopped and carrier.send_shared(form)
+            carrier.wait_until_caught_up() and not self._is_stopped and carrier.send_shared(form)
         )
 
     def _rest(self) -> bool:
