@@ -1,4 +1,4 @@
-"""The command: see the package."""
+"""The command that fuzzes; see the package."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from pathlib import Path
 
 from tests.fuzz import CORPUS
 
-#: What a search finds, by target: inputs that reached something new, and those that broke a rule.
+#: By target: the inputs found by searches, which reached new code or broke a rule.
 FOUND = Path('.fuzz')
 
-#: An input that takes longer, or needs more, has broken a rule, too: everything is linear, and bounded.
+#: The limits of one input. Exceeding them breaks a rule, since everything must be
+#: linear and limited.
 LIMITS = ('-timeout=10', '-rss_limit_mb=1024', '-max_len=8192')
 
 
 def main() -> int:
-    """Fuzzes one target in this process, or all of them in turn, in processes of their own."""
+    """Fuzz one target in this process, or all of them in turn, each in its own process.
+    """
     names = sorted(folder.name for folder in CORPUS.iterdir())
     parser = argparse.ArgumentParser(
-        prog='python -m tests.fuzz', description="Fuzz what reads a peer's bytes.",
-        epilog="Further arguments are libFuzzer's: its options, or files with inputs to run once.")
-    parser.add_argument('target', nargs='?', choices=names, help='all of them without one')
+        prog='python -m tests.fuzz', description="Fuzz everything that parses a peer's bytes.",
+        epilog='Further arguments are passed to libFuzzer: options, or files of inputs to run.')
+    parser.add_argument('target', nargs='?', choices=names, help='the target; default: all of them in turn')
     length = parser.add_mutually_exclusive_group()
-    length.add_argument('--seconds', type=int, default=60, help='for each target (60)')
-    length.add_argument('--hours', type=float, help='for each target')
+    length.add_argument('--seconds', type=int, default=60, help='the time for each target; default 60')
+    length.add_argument('--hours', type=float, help='the time for each target')
     options, rest = parser.parse_known_args()
     seconds = options.seconds if options.hours is None else round(options.hours * 3600)
     if options.target is None:
@@ -36,13 +38,16 @@ def main() -> int:
 
 
 def fuzz(name: str, seconds: int, rest: list[str]) -> int:
-    """Searches until the time is over or a rule is broken; libFuzzer then ends the process."""
+    """Search until the time is over or a rule is broken. libFuzzer then ends the
+    process.
+    """
     try:
         import atheris
     except ImportError:
         print('fuzzing needs atheris: pip install atheris', file=sys.stderr)
         return 2
-    # Of the compiled codec a search sees nothing; the target "frames" compares it with the pure one.
+    # A search cannot see into the compiled codec. The target "frames" compares it with
+    # the pure one.
     os.environ['FAYE_WEBSOCKET_PURE'] = '1'
     with atheris.instrument_imports(include=['faye_websocket']):
         from tests.fuzz.targets import TARGETS

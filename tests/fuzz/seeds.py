@@ -1,6 +1,9 @@
-"""The corpus that fuzzing begins with, made from the tests' tables of vectors: ``python -m tests.fuzz.seeds`` writes it.
+"""The corpus with which fuzzing begins, made from the tables of vectors.
 
-REGRESSIONS has the inputs that once broke a rule; they are part of the corpus.
+    python -m tests.fuzz.seeds
+
+writes it into the repository. REGRESSIONS has the inputs that once broke a rule; they
+are a part of the corpus.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from tests.unit.driver.test_server import HIXIE_75_HEAD, HIXIE_76_HEAD
 
 Seeds = dict[str, dict[str, bytes]]
 
-#: By target: what an input showed, and the input.
+#: By target: a description of the fault, and the input.
 REGRESSIONS: Seeds = {
-    # While it was written, the compiled codec told another story of this than the pure one.
+    # While the compiled codec was written, it parsed this differently from the pure
+    # one.
     'frames': {
         'length of 62 bits': b'\1\7\1\xff' + bytes.fromhex(
             '37fa213d07ca11ff008437fa213db738a1ff008437fa213db70ab1bd808137fa213db7'),
@@ -42,7 +46,8 @@ _FINAL = bytes.fromhex('f3 48 cd c9 c9 07 00 00')
 
 
 def _frames() -> dict[str, bytes]:
-    # The first byte of an input says whether frames are masked, and which reserved bits are legal.
+    # The first byte of an input says whether frames are masked, and which reserved bits
+    # are legal.
     seeds = {
         vector.name: bytes(((vector.masking_key is not None) | (6 if vector.rsv else 0), 7)) + vector.wire
         for vector in VECTORS
@@ -233,7 +238,7 @@ def _inflater() -> dict[str, bytes]:
         for name, messages in payloads.items()
         for context in (0, 1)
     }
-    # The end of a piece lies four octets behind the final block before each of these.
+    # A piece ends four bytes after the final block before each of these.
     across = b'\0\0\xff\xff\0'
     seeds['block across two pieces'] = bytes((64, 4 << 3 | 7, len(_STORED))) + _STORED
     seeds['block that begins like the tail'] = bytes((64, 4 << 3 | 7, 250)) + across + bytes(245)
@@ -241,7 +246,7 @@ def _inflater() -> dict[str, bytes]:
 
 
 def _stored(data: bytes) -> bytes:
-    """One block that is not compressed, and the octet of the next one."""
+    """Return one block that is not compressed, and the first byte of the next one."""
     return b'\0' + len(data).to_bytes(2, 'little') + (len(data) ^ 0xFFFF).to_bytes(2, 'little') + data + b'\0'
 
 
@@ -289,7 +294,7 @@ def _eventsource() -> dict[str, bytes]:
 
 
 def make() -> Seeds:
-    """The corpus: by target and name, the inputs."""
+    """Return the corpus: by target and name, the inputs."""
     seeds = {
         'frames': _frames(),
         'hybi': _hybi(),
@@ -309,12 +314,12 @@ def make() -> Seeds:
 
 
 def _slug(name: str) -> str:
-    """A name as a file's."""
+    """Return a name in the form of a file name."""
     return re.sub(r'[^\w.=]+', '-', name, flags=re.ASCII).strip('-')[:100] or 'empty'
 
 
 def read() -> Seeds:
-    """The corpus as it is in the repository."""
+    """Return the corpus of the repository."""
     return {
         folder.name: {path.name: path.read_bytes() for path in folder.iterdir()}
         for folder in CORPUS.iterdir()
@@ -323,7 +328,7 @@ def read() -> Seeds:
 
 
 def write() -> None:
-    """Writes the corpus into the repository, in the place of the one that is there."""
+    """Replace the corpus of the repository by a new one."""
     shutil.rmtree(CORPUS, ignore_errors=True)
     for target, inputs in make().items():
         (CORPUS / target).mkdir(parents=True)

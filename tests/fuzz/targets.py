@@ -1,8 +1,9 @@
-"""What is fuzzed: TARGETS, functions that feed an input to the library and raise for whatever should not have come of it.
+"""The targets of fuzzing: functions that feed an input to the library.
 
-The rule for all: an input is accepted, or rejected with a documented error; nothing else is raised. Beyond it each target
-states what must hold whichever happened. The first bytes of an input choose options, and how the rest is cut; the rest is
-the peer's.
+They raise if the library does not keep its rules. The rule for all is that an input is
+accepted, or rejected with a documented error; nothing else is raised. Each target adds
+rules of its own. The first bytes of an input choose the options and how the rest is
+cut. The rest comes from the peer.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ from tests.unit.driver import test_client
 
 __all__ = ['TARGETS']
 
-#: Small, so that a short input can exceed them.
+#: Limits so small that a short input can exceed them.
 LIMITS = {'max_length': 200, 'max_fragments': 5}
-#: What a driver may hold of the wire beyond a message: a header, a control frame, the bookkeeping of strings.
+#: The number of bytes that a driver may hold beside a message: a header, a control
+#: frame, the overhead of strings.
 SLACK = 1024
 
-#: What stands before a response that a client has to pass over, and a number of
-#: responses that is no more than it may.
+#: A response that a client must skip, and a number of such responses that it accepts.
 _INTERIM = b'HTTP/1.1 103 Early Hints\r\nLink: </a>;\r\n rel=preload\r\n\r\n'
 _FEW = 15
-#: How much zlib is given at a time, what is put behind a message, and how many final
-#: blocks one may have.
+#: The length of the pieces that zlib is given, the tail of a message, and the greatest
+#: number of final blocks in one.
 _PIECE = 2**16
 _TAIL = b'\0\0\xff\xff'
 _MAX_FINAL_BLOCKS = 64
@@ -49,17 +50,20 @@ _DOCUMENTED = ('ProtocolError', 'InvalidData', 'MessageTooBig', 'HandshakeError'
 _RESERVED = (0x00, 0x40, 0x60, 0x70)
 
 
-#: The codec, in each form that is installed.
+#: The codec in each form that is installed.
 CODECS = [module for module in map(find_codec, FORMS) if module is not None]
 
 
 def cut(wire: bytes, size: int) -> list[bytes]:
-    """The wire in parts of this size, or whole for 0."""
+    """Return the wire in parts of this size, or whole for 0."""
     return [wire[start:start + size] for start in range(0, len(wire), size)] if size else [wire]
 
 
 def frames(data: bytes) -> None:
-    """The frame parser: what RFC 6455 says plainly, in each form of the codec, however the wire is cut."""
+    """Compare the frame parser with a plain implementation of RFC 6455.
+
+    Each form of the codec is fed the wire whole and in parts.
+    """
     if len(data) < 2:
         return
     masked, reserved, size, wire = bool(data[0] & 1), _RESERVED[data[0] >> 1 & 3], data[1], data[2:]
@@ -70,8 +74,11 @@ def frames(data: bytes) -> None:
 
 
 def _parsed_frames(module: ModuleType, parts: Iterable[bytes], masked: bool, reserved: int) -> Iterator[Any]:
-    """The frames that a codec makes of the parts, put together and serialized again; then the payload of the last one that
-    is not whole, and whether the rest was refused."""
+    """Yield the frames that a codec makes of the parts, joined and serialized again.
+
+    Then yield the payload of the last one, if it is incomplete, and whether the rest
+    was refused.
+    """
     parser = module.FrameParser(masked=masked)
     parser.reserve(reserved)
     payload = b''
@@ -93,7 +100,9 @@ def _parsed_frames(module: ModuleType, parts: Iterable[bytes], masked: bool, res
 
 
 def _plain_frames(wire: bytes, masked: bool, reserved: int) -> Iterator[Any]:
-    """The same by RFC 6455 section 5.2, read slowly."""
+    """Yield the result of ``_parsed_frames`` from a plain parser of RFC 6455 section
+    5.2.
+    """
     while len(wire) >= 2:
         fin, rsv, opcode, length = wire[0] & 0x80, wire[0] & 0x70, wire[0] & 0x0F, wire[1] & 0x7F
         is_control = opcode in (8, 9, 10)
@@ -126,9 +135,10 @@ def _plain_frames(wire: bytes, masked: bool, reserved: int) -> Iterator[Any]:
 
 
 def hybi(data: bytes) -> None:
-    """RFC 6455's messages at either end, with and without an extension, open or closing.
+    """Feed messages of RFC 6455 to either end, with and without an extension.
 
-    One story, and a bounded memory, however it is cut; every ping before the peer's close is answered.
+    The end is open or closing. The events and the memory must not depend on how the
+    wire is cut, and every ping before the peer's close must get a pong.
     """
     if len(data) < 2:
         return
@@ -158,7 +168,9 @@ def _open_client(has_extension: bool, is_closing: bool) -> tuple[Any, Recorder]:
 
 
 def hixie(data: bytes) -> None:
-    """The two drafts' messages, likewise, and what Ruby's driver makes of them."""
+    """Feed messages of the two drafts, and compare with what the Ruby driver makes of
+    them.
+    """
     if len(data) < 2:
         return
     environ = HIXIE_76 if data[0] & 1 else HIXIE_75
@@ -170,7 +182,9 @@ def hixie(data: bytes) -> None:
 
 
 def _plain_hixie(wire: bytes, has_close: bool) -> Iterator[str]:
-    """The texts, read slowly, and what ends them: an error, or the peer's close."""
+    """Yield the texts, as a plain parser reads them, and the end: an error, or the
+    close.
+    """
     while wire:
         if wire[0] < 0x80:
             text, end, rest = wire[1:].partition(b'\xff')
@@ -202,7 +216,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def _assert_one_story(open: Callable[[], tuple[Any, Recorder]], size: int, wire: bytes) -> list[list[Any]]:
-    """Returns the log of each way to cut the wire."""
+    """Return the log for each way to cut the wire; they must agree."""
     stories, logs = [], []
     for parts in (cut(wire, 0), cut(wire, size)):
         driver, io = open()
@@ -217,14 +231,16 @@ def _assert_one_story(open: Callable[[], tuple[Any, Recorder]], size: int, wire:
         assert driver.ready_state == CLOSED
         _assert_story(driver, io)
         assert driver.was_clean or not is_closed or io.events[-2][0] == 'error'
-        # A client's masking keys differ from run to run; what they mask is in the events.
+        # The masking keys of a client differ from run to run. The events show the
+        # masked data.
         stories.append((is_closed, driver.was_clean, io.events, [entry[0] for entry in io.log]))
     assert stories[0] == stories[1]
     return logs
 
 
 def _assert_story(driver: Any, io: Recorder) -> None:
-    """One close at most, and nothing after it; before it at most one error, a documented one."""
+    """Assert that close comes once and last, after at most one error, a documented one.
+    """
     types = [entry[0] for entry in io.log]
     errors = [entry for entry in io.log if entry[0] == 'error']
     assert types.count('close') == (driver.ready_state == CLOSED)
@@ -238,7 +254,9 @@ def _assert_story(driver: Any, io: Recorder) -> None:
 
 
 def _held(thing: object, depth: int = 3) -> int:
-    """The bytes and characters that a driver holds in its attributes, and in those of its parts."""
+    """Return the number of bytes and characters in the attributes of a driver and its
+    parts.
+    """
     if isinstance(thing, (bytes, bytearray, str)):
         return len(thing)
     if not type(thing).__module__.startswith('faye_websocket') or not depth:
@@ -248,9 +266,9 @@ def _held(thing: object, depth: int = 3) -> int:
 
 
 def request(data: bytes) -> None:
-    """A raw connection from its first byte: any request, and what follows it in any version.
+    """Feed a raw connection any request, and the bytes after it in any version.
 
-    An empty line before it counts for nothing.
+    An empty line before the request must have no effect.
     """
     if len(data) < 2:
         return
@@ -273,9 +291,10 @@ def request(data: bytes) -> None:
 
 
 def _assert_answer(driver: Any, io: Recorder) -> None:
-    """A request is accepted, refused by a whole response that ends the connection, or waited for."""
+    """Assert that a request is accepted, refused by a complete response, or incomplete.
+    """
     if driver.ready_state == CONNECTING:
-        # In hixie-76 the head goes out before the proof.
+        # hixie-76 sends the head before the proof.
         assert io.written == b'' or driver.version == 'hixie-76'
         return
     head, _, rest = io.written.partition(b'\r\n\r\n')
@@ -292,7 +311,10 @@ def _assert_answer(driver: Any, io: Recorder) -> None:
 
 
 def _assert_head(driver: Any, wire: bytes) -> None:
-    """A head that was accepted has no folded line, and one host, in the target or else in the Host header."""
+    """Assert that an accepted head has no folded line, and one host.
+
+    The host is in the target, or else in the Host header.
+    """
     if driver.ready_state != OPEN:
         return
     line, *lines = wire.partition(b'\r\n\r\n')[0].split(b'\r\n')
@@ -313,7 +335,7 @@ def _assert_head(driver: Any, wire: bytes) -> None:
 
 
 def _assert_environ(environ: Any) -> None:
-    """Whoever looks at an environ gets an answer."""
+    """Assert that all functions of an environ return a value."""
     assert is_websocket(environ) in (True, False)
     assert is_eventsource(environ) in (True, False)
     assert isinstance(find_last_event_id(environ), str)
@@ -327,7 +349,10 @@ def _assert_environ(environ: Any) -> None:
 
 
 def response(data: bytes) -> None:
-    """A client's handshake: any response, and what follows it. An interim response before it counts for nothing."""
+    """Feed a client any response, and the bytes after it.
+
+    An interim response before it must have no effect.
+    """
     if len(data) < 2:
         return
     stories, protocols = [], ['chat', 'superchat'] if data[0] & 1 else []
@@ -346,18 +371,18 @@ def response(data: bytes) -> None:
         _assert_story(driver, io)
         assert is_open or [entry[0] for entry in io.log] == ['error', 'close']
         stories.append((driver.status, driver.headers, driver.protocol, driver.extensions, is_open, io.events))
-    # How much of a refusal's body comes with the head is up to the network.
+    # The network decides how much of a refusal's body arrives together with the head.
     assert stories[0] == stories[1] or data.count(b'HTTP/1.') > _FEW
 
 
 def _is_followed(location: str) -> bool:
-    """What becomes of a redirect is up to the client above; that it can be judged is not."""
+    """Return False, after parsing the location: any redirect can be judged."""
     url([location.encode('latin-1')][0])
     return False
 
 
 def proxy(data: bytes) -> None:
-    """A proxy's answer to CONNECT: a tunnel, or one error."""
+    """Feed a tunnel any response of a proxy: it must open, or emit one error."""
     if not data:
         return
     stories = []
@@ -382,7 +407,11 @@ def _feed(tunnel: Proxy, io: Recorder, part: bytes) -> bool:
 
 
 def extensions(data: bytes) -> None:
-    """Sec-WebSocket-Extensions: what is read can be written, and reads the same; empty elements count for nothing."""
+    """Parse Sec-WebSocket-Extensions: serialized again, it must parse to an equal
+    value.
+
+    Empty elements must have no effect.
+    """
     header = data.decode('latin-1')
     offers = _parse_extensions(header)
     assert _parse_extensions(f' ,\t,{header}, ,') == offers
@@ -402,7 +431,11 @@ def _parse_extensions(header: str) -> list[Any] | None:
 
 
 def negotiation(data: bytes) -> None:
-    """permessage-deflate at both ends: no offer raises, what a server answers its own client takes, and messages then pass."""
+    """Negotiate permessage-deflate at both ends.
+
+    No offer raises, the client accepts the response to its own offer, and messages then
+    pass.
+    """
     if not data:
         return
     options = _deflate_options(data[0])
@@ -437,27 +470,28 @@ def _deflate_options(byte: int) -> dict[str, Any]:
 
 
 def _assert_within(agreed: Any, offers: list[Any]) -> None:
-    """Nothing is agreed on that RFC 7692 does not know, or that goes beyond an offer."""
+    """Assert that the agreement has only parameters of RFC 7692, within the offer."""
     assert set(agreed) <= {
         'server_no_context_takeover', 'client_no_context_takeover', 'server_max_window_bits', 'client_max_window_bits'}
     mine = [parameters for name, parameters in offers if name == 'permessage-deflate']
     for name in ('server_max_window_bits', 'client_max_window_bits'):
         assert agreed.get(name) is None or agreed[name] in [str(bits) for bits in range(8, 16)]
-    # 7.1.2.2: not in the answer unless it is in the offer
+    # 7.1.2.2: not in the response unless it is in the offer
     assert 'client_max_window_bits' not in agreed or any('client_max_window_bits' in parameters for parameters in mine)
 
 
 def _assert_sends(pipeline: Pipeline) -> None:
-    """What is compressed for the peer any inflater reads."""
+    """Assert that zlib can inflate a compressed message."""
     message = pipeline.process_outgoing_message(Message(1, b'hello hello hello', 0))
     data = zlib.decompressobj(-15).decompress(message.data + b'\0\0\xff\xff') if message.rsv else message.data
     assert data == b'hello hello hello'
 
 
 def inflater(data: bytes) -> None:
-    """Compressed messages, one after the other: never longer than allowed, and what zlib itself makes of them.
+    """Inflate messages one after another, and compare with zlib.
 
-    In some inputs a block stands before each that has them cross the border between two pieces of what zlib is given.
+    No message may become longer than allowed. In some inputs a block precedes each
+    message which moves it across the border between two pieces of the input.
     """
     if len(data) < 2:
         return
@@ -485,19 +519,22 @@ def inflater(data: bytes) -> None:
 
 
 def _stored(data: bytes) -> bytes:
-    """A block that is not compressed."""
+    """Return a block that is not compressed."""
     return b'\0' + len(data).to_bytes(2, 'little') + (len(data) ^ 0xFFFF).to_bytes(2, 'little') + data
 
 
 def _messages(data: bytes) -> Iterator[bytes]:
-    """Payloads, each behind a byte with its length."""
+    """Yield payloads, each after a byte with its length."""
     while data:
         yield data[1:1 + data[0]]
         data = data[1 + data[0]:]
 
 
 def _inflated(oracle: Any, compressed: bytes, max_length: int) -> tuple[Any, bytes | None]:
-    """What zlib makes of a message, unless it is too long or no DEFLATE, and what goes on with the next one."""
+    """Return the inflater for the next message, and the data of this one.
+
+    The data is None if it is too long, or is not DEFLATE.
+    """
     rest, data, final_blocks = compressed + _TAIL, b'', 0
     try:
         while final_blocks <= _MAX_FINAL_BLOCKS:
@@ -517,9 +554,11 @@ def _inflated(oracle: Any, compressed: bytes, max_length: int) -> tuple[Any, byt
 
 
 def url(data: bytes) -> None:
-    """A URL, as a redirect names it: refused with a ValueError, or fit for a request line and a Host header.
+    """Parse a URL from a redirect.
 
-    And an entry of ``allowed_origins``: refused, or there is an origin that matches.
+    It is refused with a ValueError, or fit for a request line and a Host header. Also
+    parse it as an entry of ``allowed_origins``: it is refused, or there is an origin
+    that matches.
     """
     text = data.decode('latin-1')
     _assert_matches(text)
@@ -533,7 +572,8 @@ def url(data: bytes) -> None:
         assert part.isascii()
         assert not set(part) & set(map(chr, [*range(33), 127]))
     assert '#' not in parsed.target
-    # K11: no program sees another host in it, and it stays what it is.
+    # K11: no other program reads another host from it, and it does not change when it
+    # is parsed again.
     assert urlsplit(f'http://{parsed.authority}/').hostname == parsed.host
     again = parse_url(f'{parsed.scheme}://{parsed.authority}{parsed.target}')
     assert again == parsed._replace(username=None, password=None)
@@ -559,7 +599,10 @@ def _as_browsers_write(origin: str) -> str:
 
 
 def eventsource(data: bytes) -> None:
-    """An event stream's request, whatever its headers; and what is sent is what a client reads."""
+    """Parse a request for an event stream with any headers, and send an event.
+
+    A client must read the event that was sent.
+    """
     accept, _, rest = data.decode('latin-1').partition('\n')
     last_event_id, _, text = rest.partition('\n')
     environ = {
@@ -574,13 +617,13 @@ def eventsource(data: bytes) -> None:
         event = serialize_event(text)
         accept = last_event_id = ''
     assert _read_event(event) == (text.replace('\r\n', '\n').replace('\r', '\n'), accept, last_event_id)
-    # To many a client every empty line is an event.
+    # Many clients make an event of every empty line.
     assert (serialize_retry(5) + PING + event + PING).split(b'\r\n\r\n') == [
         serialize_retry(5) + PING + event.removesuffix(b'\r\n\r\n'), PING]
 
 
 def _read_event(stream: bytes) -> tuple[str, str, str]:
-    """WHATWG HTML section 9.2.6 for a single event: its data, type and id."""
+    """Return the data, type and id of a single event (WHATWG HTML section 9.2.6)."""
     fields: dict[str, list[str]] = {'data': [], 'event': [''], 'id': ['']}
     *lines, empty, end = stream.decode().replace('\r\n', '\n').replace('\r', '\n').split('\n')
     assert empty == end == ''

@@ -1,4 +1,7 @@
-"""Cost is linear in what the peer sends, whatever it sends. Eight times the size must not cost forty times as much."""
+"""The cost of parsing is linear in the length of the peer's bytes.
+
+Eight times the length must not take forty times as long.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.support.vectors import BINARY, CONTINUATION, PING, TEXT
 
 
 def feed(environ: dict[str, str], parts: list[bytes], **options: Any) -> list[tuple[Any, ...]]:
-    """What happens when an open driver is fed these parts."""
+    """Return the log of an open driver that is fed these parts."""
     driver, io = opened(environ, **options)
     for part in parts:
         driver.parse(part)
@@ -57,5 +60,6 @@ def test_unmasking_in_pure_python(cost: Cost) -> None:  # P9
     payload, table = bytes(range(256)) * 4096, bytes(reversed(range(256)))
     costs = [(cost(lambda: mask.cut(payload, 0, len(payload), b'abcd', 1)), cost(lambda: payload.translate(table)))
              for _ in range(5)]
-    # Where this takes 0.7 ms, seven times it are the 5 ms that are allowed. Unmasking takes as long as four.
+    # Where this takes 0.7 ms, seven times that are the 5 ms allowed. Unmasking takes as
+    # long as four.
     assert min(each for each, _ in costs) < 7 * min(unit for _, unit in costs)

@@ -1,6 +1,8 @@
-"""A second opinion: the same bytes to our drivers and to wsproto, which has another author; the same messages and close codes.
+"""A second opinion: our drivers and wsproto are fed equal bytes, and must agree.
 
-Where the two differ, DIFFERENCES says how and who is right by RFC 6455, and asserts that it is still so.
+They must return equal messages and close codes. wsproto is by another author. Each of
+DIFFERENCES describes a case in which they differ, with the one that follows RFC 6455,
+and asserts that they still do.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ from tests.unit.driver import test_client
 
 Story = list[tuple[Any, ...]]
 
-#: Enough bytes of zero to complete whatever header or character an input ends in.
+#: Enough zeros to complete any header or character at the end of an input.
 FILLER = bytes(32)
 
 
 def ours(parts: Iterable[bytes], *, is_client: bool = False) -> Story:
-    """What our driver tells: messages, pings, pongs, and the code that ends the connection."""
+    """Return the events of our driver: messages, pings, pongs, and the close code."""
     driver, io = test_client.opened() if is_client else opened(HYBI)
     for part in parts:
         driver.parse(part)
@@ -38,7 +40,7 @@ def ours(parts: Iterable[bytes], *, is_client: bool = False) -> Story:
 
 
 def theirs(parts: Iterable[bytes], *, is_client: bool = False, extension: PerMessageDeflate | None = None) -> Story:
-    """The same of wsproto."""
+    """Return the events of wsproto in that form."""
     connection = Connection(CLIENT if is_client else SERVER, [extension] if extension else [])
     story: Story = []
     message: list[Any] = []
@@ -61,7 +63,7 @@ def theirs(parts: Iterable[bytes], *, is_client: bool = False, extension: PerMes
 
 
 def mutated(wire: bytes, changes: list[tuple[int, int]]) -> bytes:
-    """The wire with some of its bytes changed."""
+    """Return the wire with some of its bytes changed."""
     changed = bytearray(wire)
     for index, byte in changes:
         if changed:
@@ -77,21 +79,25 @@ from_a_server = st.builds(lambda frames, rest: b''.join(frames) + rest, st.lists
 
 
 def is_sooner(wire: bytes, *, is_client: bool = False) -> bool:
-    """Whether all there is between the two stories is that ours ends sooner, at what no further byte could mend."""
+    """Return whether the two agree, or differ only in that ours ends sooner.
+
+    Ours may end at a byte after which no further byte could make the input valid.
+    """
     mine, other = ours([wire], is_client=is_client), theirs([wire], is_client=is_client)
     if mine == other:
         return True
     if mine[-1] == ('close', 1009):
-        # wsproto has no limit, so that another fault may come of what is behind it, or nothing.
+        # wsproto has no limit, so that it may find another fault in the following
+        # bytes, or none.
         return mine[:-1] == [entry for entry in other[:len(mine) - 1] if entry[0] != 'close']
     assert mine[:-1] == other
     assert mine[-1] in [('close', 1002), ('close', 1007)]
-    # What they wait for is no message: it only takes them longer.
+    # wsproto waits for more bytes, of which no message can come.
     return theirs([wire + FILLER], is_client=is_client)[-1][0] == 'close'
 
 
 def _needs_a_second_opinion(story: Story) -> bool:
-    """Close codes are in a table of their own."""
+    """Return whether the close code of the story is not one of DIFFERENCES."""
     return not story or story[-1] not in [('close', 1014), ('close', 1004)]
 
 
@@ -134,7 +140,7 @@ def test_on_close_codes() -> None:  # L4, S5
 
 
 class Difference(NamedTuple):
-    """Bytes of a client's that the two do not see alike, and why."""
+    """Bytes from a client that the two do not treat alike, and the reason."""
 
     name: str
     wire: bytes
@@ -143,21 +149,26 @@ class Difference(NamedTuple):
 
 
 DIFFERENCES = [
-    # IANA registered 1014 after RFC 6455; wsproto does not know it. Autobahn's cases neither send nor expect it.
+    # IANA registered 1014 after RFC 6455, and wsproto does not know it. Autobahn's
+    # cases neither send nor expect it.
     Difference('close code 1014', sent_close(1014), [('close', 1014)], [('close', 1002)]),
-    # 8.1 fails a peer for bytes that are no UTF-8. ED A0 begins a surrogate, which no third byte makes valid; Python's
-    # incremental decoder, and so wsproto, waits for it.
+    # 8.1 fails a peer for bytes that are not UTF-8. ED A0 begins a surrogate, which no
+    # third byte makes valid. Python's incremental decoder, and so wsproto, waits for
+    # it.
     Difference('half a surrogate', sent(TEXT, b'\xed\xa0', fin=False), [('close', 1007)], []),
-    # 5.1: a frame is unmasked from its second byte on; wsproto looks at the length first.
+    # 5.1: the second byte shows that a frame is not masked. wsproto reads the length
+    # first.
     Difference('unmasked, length to come', b'\x82\x7e', [('close', 1002)], []),
-    # 5.2: so with the reserved bits, of the first byte.
+    # 5.2: the first byte has the reserved bits. wsproto reads the length first.
     Difference('reserved bit, length to come', b'\xc2\xfe', [('close', 1002)], []),
-    # 5.4: a continuation of nothing is known by its header; wsproto waits for the first byte of its payload.
+    # 5.4: the header shows that there is nothing to continue. wsproto waits for the
+    # first byte of the payload.
     Difference('nothing to continue, payload to come', head(0x80, 5, masked=True) + MASKING_KEY, [('close', 1002)], []),
-    # 5.4: likewise a new message in the midst of another.
+    # 5.4: so does the header of a new message in the midst of another.
     Difference('interleaved, payload to come', sent(TEXT, b'a', fin=False) + head(0x81, 5, masked=True) + MASKING_KEY,
                [('close', 1002)], []),
-    # 10.4: implementations should limit the size of what they put together; wsproto leaves it to its user.
+    # 10.4: implementations should limit the size of messages. wsproto leaves that to
+    # its user.
     Difference('a message of 1 TiB', head(0x82, 2**40, masked=True) + MASKING_KEY, [('close', 1009)], []),
     Difference('a message of 1 TiB that is no text', head(0x81, 2**40, masked=True) + bytes(4) + b'\xff',
                [('close', 1009)], [('close', 1007)]),
@@ -177,7 +188,7 @@ _bits = st.sampled_from([9, 12, 15])
 
 @given(
     texts=_texts, own=_bits, peer=_bits, own_context=st.booleans(), peer_context=st.booleans(), sizes=sizes)
-def test_on_what_is_compressed(
+def test_on_compressed_messages(
         texts: list[str], own: int, peer: int, own_context: bool, peer_context: bool, sizes: list[int]) -> None:  # D2
     extension = PerMessageDeflate(
         client_max_window_bits=peer, server_max_window_bits=own, client_no_context_takeover=not peer_context,
@@ -199,7 +210,11 @@ def test_on_what_is_compressed(
 
 
 def test_a_ping_between_compressed_fragments_is_still_different() -> None:
-    """6.1 of RFC 7692: rsv1 of the first frame holds for its message; wsproto forgets it at the ping."""
+    """Send a ping between the fragments of a compressed message.
+
+    RFC 7692 section 6.1: RSV1 of the first frame holds for its message. wsproto forgets
+    it at the ping.
+    """
     deflater = zlib.compressobj(wbits=-15)
     data = (deflater.compress(b'hello hello hello') + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
     wire = sent(TEXT, data[:4], fin=False, rsv=RSV1) + sent(PING) + sent(CONTINUATION, data[4:])

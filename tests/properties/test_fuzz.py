@@ -1,4 +1,7 @@
-"""The fuzzers' targets on their corpus, without atheris: in every run, so that neither rots."""
+"""The targets of the fuzzers on their corpus, without atheris.
+
+They run with all other tests, so that neither gets out of date.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,11 @@ def test_keeps_the_rules(target: str, data: bytes) -> None:  # S4, S5, S9, D2
 
 @pytest.mark.parametrize('target', TARGETS)
 @pytest.mark.parametrize('data', [b'', b'\0', b'\xff' * 3, bytes(64)])
-def test_takes_inputs_that_hold_next_to_nothing(target: str, data: bytes) -> None:
+def test_accepts_inputs_of_any_length(target: str, data: bytes) -> None:
     TARGETS[target](data)
 
 
-def test_the_corpus_is_what_its_script_writes() -> None:
+def test_the_corpus_is_up_to_date() -> None:
     assert seeds.read() == seeds.make()
     assert sum(len(data) for *_, data in INPUTS) < 200 * 1024
 
@@ -56,12 +59,12 @@ def _unbounded(self: Any, data: bytes, max_length: int) -> bytes:
 
 
 def _halved(data: bytes) -> list[bytes]:
-    """Pieces of half the size, so that the last one seems to have come too early."""
+    """Return pieces of half the size, so that the tail is added too early."""
     pieces = [data[start:start + 2**15] for start in range(0, len(data) or 1, 2**15)]
     return [*pieces[:-1], pieces[-1] + b'\0\0\xff\xff']
 
 
-#: By target: what is broken, and how.
+#: By target: the object to break, and the fault.
 FAULTS = [
     ('frames', codec.FrameParser, 'next_frame', lambda self: None),
     ('frames', codec, 'ProtocolError', KeyError),

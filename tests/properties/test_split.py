@@ -1,4 +1,4 @@
-"""The main property: any split of the wire tells the same story, byte for byte and event for event."""
+"""The main property: any split of the wire makes equal events and bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ hixies = pytest.mark.parametrize('environ', [HIXIE_75, HIXIE_76], ids=['hixie-75
 
 
 def story(environ: dict[str, str], parts: Iterable[bytes], **options: Any) -> list[tuple[Any, ...]]:
-    """The log of an open driver that echoes, and is fed these parts."""
+    """Return the log of an open driver that echoes, and is fed these parts."""
     driver, io = opened(environ, **options)
     driver.on('message', lambda data: driver.text(data) if isinstance(data, str) else driver.binary(data))
     for part in parts:
@@ -28,7 +28,7 @@ def story(environ: dict[str, str], parts: Iterable[bytes], **options: Any) -> li
 
 
 def server_story(parts: Iterable[bytes]) -> list[tuple[Any, ...]]:
-    """The log of a raw connection that is fed these parts."""
+    """Return the log of a raw connection that is fed these parts."""
     io = Recorder({})
     driver = server(io)
     io.watch(driver)

@@ -1,7 +1,9 @@
-"""Both ends of this library, joined by a network that hypothesis runs: any sequence of calls and of mishaps keeps the promises.
+"""Both ends of this library, on a network that hypothesis controls.
 
-The network is two Unix sockets and the machine between them, which hands bytes on when a rule says so: few or many, or none, or
-the end. Nothing depends on time, so every run with the same steps is the same.
+Any sequence of calls and failures must keep the promises. The network consists of two
+Unix sockets and the state machine between them. It forwards bytes when a rule says so:
+few, many, none, or the end. Nothing depends on time, so that every run with equal steps
+has equal results.
 """
 
 from __future__ import annotations
@@ -20,26 +22,27 @@ from faye_websocket.io.shutdown import registry
 from tests.support.local import Response, hub_errors, make_environ, settle, wait_until
 from tests.support.wire import parse_head
 
-#: Longer than any run takes: no timer fires.
+#: A time longer than any run, so that no timer fires.
 LONG = 600
 MAX_BUFFERED = 150_000
 LARGEST = 70_000
-#: What may wait: a message is taken whatever its length while no more than a quarter of MAX_BUFFERED does, and as UTF-8 the
-#: largest has twice its length; beyond messages there are frames' headers, control frames, the handshake.
+#: The limit of buffered bytes. A message is accepted, whatever its length, while no
+#: more than a quarter of MAX_BUFFERED is buffered; the largest has twice its length as
+#: UTF-8. Beside messages there are frame headers, control frames and the handshake.
 MOST_BUFFERED = max(MAX_BUFFERED, MAX_BUFFERED // 4 + 2 * LARGEST) + 16_384
 
 ends = st.sampled_from(['client', 'server'])
 sizes = st.sampled_from([0, 1, 100, 126, 5000, LARGEST])
-#: For what ends everything, after which there is little to see.
+#: For steps that end everything, after which there is little to test.
 seldom = st.sampled_from([False] * 7 + [True])
 
 
 class Fault(Exception):
-    """What a handler raises on purpose."""
+    """The exception that a handler raises on purpose."""
 
 
 class End:
-    """One of the two sockets: what was sent and received, and what its user has done to it."""
+    """One of the two sockets, with a record of what was done with it."""
 
     def __init__(self, ws: Any, has_handlers: bool) -> None:
         self.ws = ws
@@ -54,17 +57,17 @@ class End:
         self.before = (0, 0, 0)
         self.gate = gevent.event.Event()
         self.gate.set()
-        # Somebody asks for messages: else some would be dropped after a time.
+        # A first call: without any, messages would be dropped after some time.
         assert ws._connection._dispatcher.take_message() is None
 
     def listen(self) -> None:
-        """Sets the handlers, once."""
+        """Set the handlers, once."""
         types = ['open', 'error', 'close', 'drain'] + ['message'] * self.has_handlers
         for type in types:
             self.ws.on(type, self.handle)
 
     def handle(self, event: Any) -> None:
-        """The handler of all events: writes down, and blocks or raises."""
+        """Handle any event: record it, and block or raise."""
         self.events.append(event)
         if event.type == 'message':
             self.received.append(event.data)
@@ -74,24 +77,27 @@ class End:
             raise Fault
 
     def receive(self) -> None:
-        """Takes the messages that are there, in greenlet style."""
+        """Receive the messages that are ready, in greenlet style."""
         try:
             while (message := self.ws.receive(timeout=0)) is not None:
                 self.received.append(message)
         except (TimeoutError, WebSocketError):
-            # There is none now, there will be none, or there never was a connection.
+            # There is no message now, or none will come, or the connection never
+            # opened.
             pass
 
     @property
     def waiting(self) -> int:
-        """How many messages have come that no handler had yet."""
+        """The number of messages that no handler has had yet."""
         dispatcher = self.ws._connection._dispatcher
         lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
         return sum(isinstance(each, (str, bytes)) for waiting in lists for each in waiting or ())
 
     @property
     def room(self) -> tuple[int, int]:
-        """How many bytes more may wait, as the dispatcher counts, and how many do."""
+        """The bytes that may still be queued, as the dispatcher counts, and those
+        queued.
+        """
         dispatcher = self.ws._connection._dispatcher
         lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
         messages = [each for waiting in lists for each in waiting or () if isinstance(each, (str, bytes))]
@@ -104,7 +110,8 @@ class End:
 
 
 class Wire:
-    """One direction of the network: from one socket to the other, with what the other does not take yet."""
+    """One direction of the network, with the bytes that the target does not accept yet.
+    """
 
     def __init__(self, source: Any, target: Any) -> None:
         self.source = source
@@ -113,7 +120,8 @@ class Wire:
         self.has_ended = False
 
     def carry(self, size: int) -> bool:
-        """Hands on up to this many bytes, or the end; True if there was anything."""
+        """Forward up to this many bytes, or the end; return whether there was anything.
+        """
         if self.has_ended:
             return False
         try:
@@ -126,14 +134,14 @@ class Wire:
         except BlockingIOError:
             return False
         except OSError:
-            # The one has reset, or the other is gone.
+            # The source has reset the connection, or the target is gone.
             self.finish()
             return True
         self.waiting = self.waiting[sent:]
         return True
 
     def finish(self) -> None:
-        """The end of this direction."""
+        """End this direction."""
         self.has_ended = True
         try:
             self.target.shutdown(socket.SHUT_WR)
@@ -142,7 +150,9 @@ class Wire:
 
 
 class TwoEnds(RuleBasedStateMachine):
-    """Rules are what users and networks do; invariants what the library promises."""
+    """The state machine: rules are acts of users and networks, invariants are the
+    promises.
+    """
 
     @initialize(
         overflow=st.sampled_from(['close', 'drop']), compresses=st.booleans(), max_queue=st.integers(1, 5),
@@ -152,7 +162,9 @@ class TwoEnds(RuleBasedStateMachine):
         self, overflow: str, compresses: bool, max_queue: int, max_queued: int, has_handlers: tuple[bool, bool],
         ends_well: bool, is_open: bool
     ) -> None:
-        """The client's request comes in; it may be answered at once, or later, when much was done before."""
+        """Receive the client's request. It may be answered at once, or after other
+        rules.
+        """
         self.hub_errors = hub_errors()
         self.errors = self.hub_errors.__enter__()
         self.ends_well = ends_well
@@ -184,12 +196,12 @@ class TwoEnds(RuleBasedStateMachine):
             self.accept()
             self.flow_out()
 
-    # ---- what users do
+    # ---- acts of the users
 
     @precondition(lambda self: not self.is_accepted)
     @rule()
     def accept(self) -> None:
-        """The WSGI application returns the socket."""
+        """Return the socket from the WSGI application."""
         self.is_accepted = True
         response = Response()
         assert list(self.server.ws(self.environ, response)) == []
@@ -198,7 +210,7 @@ class TwoEnds(RuleBasedStateMachine):
     @precondition(lambda self: self.silent)
     @rule(data=st.data())
     def set_handlers(self, data: st.DataObject) -> None:
-        """Late, perhaps."""
+        """Set the handlers of an end, perhaps late."""
         name = data.draw(st.sampled_from(sorted(self.silent)))
         self.silent.remove(name)
         self.ends[name].listen()
@@ -210,7 +222,7 @@ class TwoEnds(RuleBasedStateMachine):
 
     @rule(name=ends, is_text=st.booleans(), size=sizes, count=st.sampled_from([1, 1, 3, 10, 30]))
     def send(self, name: str, is_text: bool, size: int, count: int) -> None:
-        """One message or a burst."""
+        """Send one message, or a burst."""
         end = self.ends[name]
         for number in range(count):
             text = f'{len(end.sent)}.{number}'.ljust(size, '\xe9' if number % 2 else 'x')[:size]
@@ -239,7 +251,7 @@ class TwoEnds(RuleBasedStateMachine):
         self.ends[name].ws.pong('unasked')
 
     def do_close(self, end: End, code: int) -> None:
-        """A client that closes before it is open fails its connection."""
+        """Close an end. A client that is not open yet fails its connection."""
         if end is self.client and end.ws.ready_state == end.ws.CONNECTING:
             self.was_cut = True
         if end.ws.ready_state <= end.ws.OPEN:
@@ -258,11 +270,11 @@ class TwoEnds(RuleBasedStateMachine):
         if self.is_accepted and not self.ends[name].has_handlers:
             self.ends[name].receive()
 
-    # ---- what the network does
+    # ---- acts of the network
 
     @rule(name=ends, size=st.sampled_from([1, 2, 7, 200, 65536]), times=st.sampled_from([1, 5, 50]))
     def carry(self, name: str, size: int, times: int) -> None:
-        """Drips, or flows."""
+        """Forward some bytes, once or several times."""
         for _ in range(times):
             if not self.wires[name].carry(size):
                 break
@@ -270,18 +282,21 @@ class TwoEnds(RuleBasedStateMachine):
 
     @rule()
     def flow(self) -> None:
-        """Everything arrives, both ways."""
+        """Forward everything in both directions."""
         self.flow_out()
 
     def flow_out(self) -> None:
         settle()
-        # Not any(), which would have the one direction wait for the other.
+        # Not any(), with which one direction would wait for the other.
         while sum([wire.carry(65536) for wire in self.wires.values()]):
             settle()
 
     @rule(name=ends, what=st.sampled_from(['close', 'raise', 'half close', 'cut']), is_sure=seldom)
     def end(self, name: str, what: str, is_sure: bool) -> None:
-        """What ends the connection, sooner or later; not too often, or little else would happen."""
+        """End the connection in one of several ways.
+
+        It happens seldom, since other rules have no effect after it.
+        """
         if not is_sure:
             return
         if what == 'close':
@@ -295,14 +310,16 @@ class TwoEnds(RuleBasedStateMachine):
             self.do_cut()
 
     def do_cut(self) -> None:
-        """The connection breaks: with RST where something was on its way, with EOF where not."""
+        """Break the connection: with RST if bytes were on their way, and with EOF
+        otherwise.
+        """
         self.was_cut = True
         for wire in self.wires.values():
             wire.has_ended = True
         self.near.close()
         self.far.close()
 
-    # ---- what is promised
+    # ---- the promises
 
     @invariant()
     def the_hub_is_well(self) -> None:
@@ -321,7 +338,8 @@ class TwoEnds(RuleBasedStateMachine):
     def buffers_are_bounded(self) -> None:  # B3, B4
         for end in self.ends.values():
             assert 0 <= end.ws.buffered_amount <= MOST_BUFFERED
-            # What one read brought is all that may exceed max_queue: from there nothing is added until something is taken away.
+            # Only the messages of one read may exceed max_queue. After that, none are
+            # added until one is taken.
             now = (len(end.events), len(end.received), end.waiting)
             if now[:2] == end.before[:2] and end.before[2] > self.max_queue:
                 assert now[2] <= end.before[2]
@@ -329,7 +347,7 @@ class TwoEnds(RuleBasedStateMachine):
             room, queued = end.room
             assert room <= self.max_queued - queued
             assert room == self.max_queued - queued or not end.ws._connection._dispatcher.is_full
-            # One message may always wait.
+            # One message may always be queued.
             assert end.waiting <= 1 or queued <= self.max_queued + sys.getsizeof('\0' * LARGEST) + 4 * LARGEST
 
     @invariant()
@@ -351,14 +369,16 @@ class TwoEnds(RuleBasedStateMachine):
                 continue
             assert event.code in (1006, 1011, 1013, 3000, 4999)
             assert event.was_clean is False or event.code != 1006
-            # Before its handshake is over an end that has too much to send cannot say so.
+            # An end that has too much to send cannot report that before its handshake
+            # is over.
             assert event.code != 1006 or self.was_cut or not peer.was_open
-            # 1011 and 1013 are said by the end that has a fault, or a peer that does not keep up; others by who closes.
+            # 1011 and 1013 come from the end that has a fault or a slow peer; other
+            # codes from the end that closes.
             assert event.code not in (3000, 4999) or end.has_closed or peer.has_closed
             assert event.code != 1011 or end.has_raised or peer.has_raised
 
     def teardown(self) -> None:
-        """The end: everybody listens, and the connection closes well, or breaks."""
+        """Set all handlers, and close the connection well, or break it."""
         if not hasattr(self, 'ends'):
             return
         try:
@@ -379,7 +399,8 @@ class TwoEnds(RuleBasedStateMachine):
             self.close_well()
         self.do_cut()
         for end in self.ends.values():
-            # Whoever receives nothing while the queue is full does not hear of the end, which is behind what waits.
+            # An end that receives nothing while its queue is full does not see the end,
+            # which comes after the queue.
             wait_until(lambda end=end: self.read_out(end) or end.the_close, 'the close event')
             self.read_out(end)
         self.messages_arrive_in_order()
@@ -392,7 +413,10 @@ class TwoEnds(RuleBasedStateMachine):
         wait_until(lambda: len(registry) <= self.registered, 'the registry empty')
 
     def close_well(self) -> None:
-        """All arrives, and then the client closes: unless something went wrong before, it is clean, and nothing is lost."""
+        """Forward everything, and close the client.
+
+        Unless something went wrong before, the close is clean, and nothing is lost.
+        """
         before = None
         while before != (before := [len(end.received) for end in self.ends.values()]):
             self.flow_out()
@@ -403,7 +427,8 @@ class TwoEnds(RuleBasedStateMachine):
         if not is_well:
             return
         assert [end.received for end in self.ends.values()] == [self.server.sent, self.client.sent]
-        # Of waiting pings with one payload one goes out, and of waiting pongs the last; but none alone stays unanswered.
+        # Of buffered pings with equal payloads one is sent, and of buffered pongs the
+        # last. But each ping that was sent gets a pong.
         for name, end in self.ends.items():
             pongs = end.pongs
             self.ping(name, 'alone')
@@ -414,7 +439,7 @@ class TwoEnds(RuleBasedStateMachine):
         for end in self.ends.values():
             event = wait_until(lambda end=end: end.the_close, 'the close event')
             assert (event.code, event.was_clean) == (3000, True)
-        # And nobody waits for the other to end the connection.
+        # Neither end waits for the other to end the connection.
         wait_until(lambda: self.flow_out() or all(wire.has_ended for wire in self.wires.values()), 'the end of the connection')
 
     def read_out(self, end: End) -> None:
@@ -423,6 +448,7 @@ class TwoEnds(RuleBasedStateMachine):
 
 
 TestTwoEnds = TwoEnds.TestCase
-# Not shrunk: a run that waits for what never comes is slow, and many of them would take longer than a test may.
+# Not shrunk: a run that waits for an event that never comes is slow, and many of them
+# would take longer than a test may.
 TestTwoEnds.settings = settings(
     max_examples=150, stateful_step_count=40, deadline=None, phases=[Phase.reuse, Phase.generate])
