@@ -1,7 +1,8 @@
-"""One message to everybody: a server sends each message it gets to all of its connections, and the load generator sends the
-next one when the one before has come to all.
+"""Broadcasts: a server sends every message that it receives to all of its connections.
 
-Servers that have a function for it are measured with the function and with a loop of sends.
+The load generator sends the next message when the one before has arrived at all
+connections. A server that has a function for broadcasts is measured with this function,
+and with a loop of sends.
 """
 
 from __future__ import annotations

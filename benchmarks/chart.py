@@ -1,6 +1,7 @@
-"""Draws the ratios as an SVG file: a panel for each scenario, a bar for each peer.
+"""Draw the ratios as an SVG file: a panel for each scenario, a bar for each peer.
 
-``run.py --chart FILE`` draws what it has measured; ``chart.py result.json FILE`` what ``run.py --json`` has written.
+``run.py --chart FILE`` draws what it has measured. ``chart.py result.json FILE`` draws
+a file that ``run.py --json`` has written.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tables import BASELINES, Result
 
 __all__ = ['draw']
 
-# What a reader of the README wants to know.
+# The scenarios that readers of the README want to compare.
 SCENARIOS = ('64x1x125', '64x16x125', '64x1x64K:binary', '4x1x1M:binary', '64x1x1K:deflate', 'handshakes:64')
 THEIRS = '#8fa9c4'
 COLOURS = {'faye': '#1f6f4a', 'faye-pure': '#1f6f4a', 'raw': '#b9b9b9'}
@@ -28,13 +29,19 @@ Summaries = dict[str, dict[str, Result | None]]
 
 
 def bars(summaries: dict[str, Result | None], titles: dict[str, str]) -> list[tuple[str, str, float]]:
-    """Name, title and ratio of those who have one, the slowest first: the lowest bar is drawn first."""
+    """Return name, title and ratio of the peers that have one.
+
+    The slowest comes first, since the first bar is drawn at the bottom.
+    """
     ratios = [(name, titles[name], summary['ratio']) for name, summary in summaries.items() if summary and summary['ratio']]
     return sorted(ratios, key=lambda bar: bar[2])
 
 
 def end_of_axis(panel: list[tuple[str, str, float]]) -> float:
-    """Where the axis ends: the limit in C, which may be far ahead, runs out of the picture."""
+    """Return the end of the axis.
+
+    The limit in C may be far ahead; its bar is cut.
+    """
     return 1.25 * max([ratio for name, _, ratio in panel if name != 'raw'], default=1)
 
 

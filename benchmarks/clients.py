@@ -1,7 +1,8 @@
-"""Client programs side by side: the echo rate of each against one echo server in C, as a table.
+"""Client programs side by side: the echo rate of each, against one echo server in C.
 
-The server, ``servers/raw_epoll.c``, has one core and the client another.  A round measures every client in every scenario once,
-and the rounds follow each other, so that what else the machine does meanwhile meets all clients alike.
+The server, ``servers/raw_epoll.c``, has one core and the client another. A round
+measures every client in every scenario once, and the rounds follow each other, so that
+other load on the machine affects all clients equally.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ GRACE_SECONDS = 20
 
 
 def measure(peer: Peer, server: Server, scenario: Scenario, seconds: float, warmup: float) -> Result:
-    """Run one client once.  What it does wrong is a result too: ``{'failure': why}``."""
+    """Run one client once. A failure is a result, too: ``{'failure': reason}``."""
     url = f'ws://127.0.0.1:{server.port}/'
     command = peer.command(url, scenario.connections, scenario.in_flight, scenario.size, scenario.opcode, seconds, warmup)
     server_cpu = server.cpu_seconds()
@@ -33,7 +34,8 @@ def measure(peer: Peer, server: Server, scenario: Scenario, seconds: float, warm
     if run.returncode or not run.stdout:
         return {'failure': run.stderr[-2000:].strip() or f'exit code {run.returncode}'}
     result: Result = json.loads(run.stdout)
-    # The warm-up is in it: it shows whether the server was the bottleneck, and no more than that.
+    # It includes the warm-up. It shows whether the server was the bottleneck, and
+    # nothing else.
     return {**result, 'server_cpu': (server.cpu_seconds() - server_cpu) / (seconds + warmup)}
 
 

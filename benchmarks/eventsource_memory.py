@@ -1,9 +1,11 @@
-"""Idle event sources: how much the resident memory of a server grows for each.
+"""Idle event sources: the growth of a server's resident memory for each of them.
 
-As in memory.py, some are opened and closed first, so that what is allocated once is not counted; then many are opened and
-held, and the growth of VmRSS is divided by their number.  Under the servers on gevent the stream leaves the server with its
-socket; beside that stands the same server with the socket out of reach, where the stream is the iterable of the response and
-keeps the server's greenlet, and gunicorn's threads.
+As in memory.py, some are opened and closed first, so that one-time allocations are not
+counted. Then many are opened and held, and the growth of VmRSS is divided by their
+number. Under the servers on gevent the stream leaves the server with its socket. For
+comparison, each server is also measured with the socket hidden, so that the stream is
+the iterable of the response and keeps the server's greenlet. Another row has gunicorn's
+threads.
 """
 
 from __future__ import annotations
@@ -127,7 +129,9 @@ def held_open(server: Server, count: int) -> Iterator[None]:
 
 
 def measure(setting: Setting, wanted: int) -> tuple[int, float, int, int]:
-    """Return the number of streams, KiB for each, and the resident memory before and with them."""
+    """Return the number of streams, the KiB for each, and the memory before and with
+    them.
+    """
     count = min(wanted, setting.limit)
     server = Server(setting)
     try:

@@ -1,7 +1,8 @@
-"""Idle connections that are kept alive: the share of a core that a server uses for its pings.
+"""Idle connections with keep-alive: the share of a core that a server's pings take.
 
-All connections are opened and nothing is sent on them but the server's pings, which the load generator answers.  The measured
-time begins after the first round of pings, and is a whole number of rounds, so that each connection has the same number in it.
+All connections are opened. Nothing is sent but the server's pings, which the load
+generator answers. The measured time begins after the first round of pings, and is a
+whole number of rounds, so that each connection has an equal number of pings in it.
 """
 
 from __future__ import annotations

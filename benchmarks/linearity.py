@@ -1,8 +1,11 @@
-"""Does the cost grow with the bytes and no faster?  The time a byte takes through the driver, with both codecs, as a table.
+"""The growth of the cost with the number of bytes: time per byte in the driver, as a
+table.
 
-A server's driver is fed masked binary messages of 1 KiB to 64 MiB, in reads of 64 bytes, 1 KiB and 64 KiB, and messages of 1 to
-16,384 fragments of 64 bytes each.  There is no socket: what is measured is the parsing, in processor time.  In a row the time
-should not depend on the size; that a small read costs more a byte than a large one is the price of a call.
+A server's driver is fed masked binary messages of 1 KiB to 64 MiB, in reads of 64
+bytes, 1 KiB and 64 KiB, and messages of 1 to 16,384 fragments of 64 bytes each, with
+both codecs. There is no socket: the processor time of the parsing is measured. In a
+row, the time should not depend on the size. A small read takes more time per byte than
+a large one, because each read is a call.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ READS = ('64', '1K', '64K')
 FRAGMENTS = (1, 16, 256, 4096, 16384)
 FRAGMENT = 64
 
-# A measurement is repeated until it has taken this long, and the fastest repetition counts.
+# The least time of a measurement. It is repeated so long; the fastest one counts.
 SECONDS = 0.2
 KEY = bytes.fromhex('37fa213d')
 ENVIRON = {
@@ -45,16 +48,16 @@ def parse_size(text: str) -> int:
 
 
 class IO:
-    """Where the driver writes its handshake."""
+    """The output of the driver."""
 
     environ = ENVIRON
 
     def write(self, data: bytes) -> None:
-        """Nobody reads it."""
+        """Discard the handshake."""
 
 
 def masked_message(size: int, fragments: int) -> bytes:
-    """A binary message on the wire."""
+    """Return the frames of a binary message."""
     from faye_websocket.driver.codec import serialize_frame
 
     payload = bytes(range(256)) * (size // 256 + 1)
@@ -67,7 +70,7 @@ def masked_message(size: int, fragments: int) -> bytes:
 
 
 def nanoseconds_a_byte(size: int, read: int, fragments: int = 1) -> float:
-    """The fastest of a few times that a message takes, for each of its bytes."""
+    """Return the time per byte of a message, the least of several runs."""
     from faye_websocket import driver
 
     wire = masked_message(size, fragments)

@@ -1,11 +1,13 @@
-"""Idle connections: how much the resident memory of a server grows for each.
+"""Idle connections: the growth of a server's resident memory for each of them.
 
-A server first opens and closes a few connections, so that what it allocates once, lazily, is not counted.  Then many are
-opened and held, and the growth of VmRSS is divided by their number.  The kernel's socket buffers are not in it: they are the
-same for every peer.
+A server first opens and closes a few connections, so that one-time allocations are not
+counted. Then many are opened and held, and the growth of VmRSS is divided by their
+number. The kernel's socket buffers are not included; they are equal for all peers.
 
-With --deflate the connections agree on permessage-deflate, but nothing is sent; those without are measured beside them.  With
---zlib nothing is connected: it is what zlib adds to a connection of ours once messages went both ways, for several settings.
+With --deflate the connections agree on permessage-deflate, but nothing is sent; they
+are measured beside connections without it. With --zlib nothing is connected: the memory
+that zlib adds to a connection of this library, after messages in both directions, is
+measured for several settings.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ WARMUP_CONNECTIONS = 200
 SETTLE_SECONDS = 0.5
 SETTLE_ATTEMPTS = 20
 
-# max_window_bits and mem_level, of both ends; and so many messages of 1 KiB of JSON, each another, both ways.
+# max_window_bits and mem_level of both ends; and the number of different messages, of 1
+# KiB of JSON, that are sent in each direction.
 ZLIB_SETTINGS = ((15, 9), (15, 8), (15, 5), (12, 8), (12, 5), (12, 1), (10, 4), (9, 1))
 ZLIB_SESSIONS = 200
 MEASURE_ZLIB = """
@@ -83,7 +86,10 @@ def held_open(server: Server, count: int, *words: str) -> Iterator[None]:
 
 
 def settled_rss_kib(server: Server) -> int:
-    """Read the resident memory once two readings in a row agree: closing and collecting take their time."""
+    """Read the resident memory once two readings in a row agree.
+
+    Closing connections and collecting garbage take some time.
+    """
     before = server.rss_kib()
     for _ in range(SETTLE_ATTEMPTS):
         time.sleep(SETTLE_SECONDS)
@@ -107,7 +113,9 @@ def measure(peer: Peer, count: int, deflate: bool = False) -> tuple[float, int, 
 
 
 def zlib_table() -> list[list[str]]:
-    """Measure each setting in a process of its own, so that it finds no memory that another has left."""
+    """Measure each setting in its own process, so that it cannot reuse memory of
+    another.
+    """
     rows = [['window bits, mem_level', 'KiB each', 'bytes of the first KiB', 'on average']]
     for bits, level, context in [*((*setting, 1) for setting in ZLIB_SETTINGS), (15, 8, 0)]:
         command = [sys.executable, '-c', MEASURE_ZLIB, str(HERE.parent), *map(str, (ZLIB_SESSIONS, bits, level, context))]

@@ -1,7 +1,8 @@
-"""The programs that are compared, and how a server is started and ended.
+"""The programs that are compared, and the start and end of a server.
 
-A new server is a file in ``servers/`` that takes a port, serves an echo at ``/`` on 127.0.0.1 and prints nothing, and one line
-in :data:`PEERS`.  A new client is a file in ``clients/`` that uses ``echoes.py``, and one line in :data:`CLIENTS`.
+A new server is a file in ``servers/`` that takes a port, serves an echo at ``/`` on
+127.0.0.1 and prints nothing, and one line in :data:`PEERS`. A new client is a file in
+``clients/`` that uses ``echoes.py``, and one line in :data:`CLIENTS`.
 """
 
 from __future__ import annotations
@@ -40,16 +41,17 @@ INSTALL = {
 
 
 class BenchmarkError(Exception):
-    """What a user of the benchmark must read: no traceback is of any use beside it."""
+    """A message for the user of the benchmark, which is printed without traceback."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A program: its title, its file in ``folder``, the libraries it needs, and what it can do besides an echo.
+    """A program: its title, its file in ``folder``, its libraries, and its features.
 
-    ``features`` are words that the program takes behind its port: ``deflate`` agrees on permessage-deflate, ``ping=30`` sends
-    keep-alive pings, ``broadcast`` and ``loop`` send each message to everybody, with the library's function or one by one.
-    ``words`` are those that this peer is always given.
+    ``features`` are words of the command line, after the port, that the program
+    supports: ``deflate`` agrees on permessage-deflate, ``ping=30`` sends keep-alive
+    pings, ``broadcast`` and ``loop`` send each message to all connections, with the
+    library's function or one by one. ``words`` are always passed to this peer.
     """
 
     title: str
@@ -66,7 +68,11 @@ class Peer:
         return HERE / self.folder / self.file
 
     def missing(self) -> str:
-        """Name what this machine lacks to run the peer, and how to install it; nothing when all is there."""
+        """Return what is missing on this machine to run the peer, and how to install
+        it.
+
+        Return an empty string if nothing is missing.
+        """
         kind = self.path.suffix
         program = (INTERPRETERS.get(kind) or COMPILER)[0]
         if shutil.which(program):
@@ -83,7 +89,9 @@ class Peer:
         return [*INTERPRETERS[self.path.suffix], str(self.path), *words]
 
     def environment(self) -> dict[str, str]:
-        """Let the program import this checkout; only the peer decides about the pure codec."""
+        """Return the environment: it imports this checkout, and the peer selects the
+        codec.
+        """
         environ = {name: value for name, value in os.environ.items() if name not in PURE}
         paths = [str(HERE.parent), environ.get('PYTHONPATH', '')]
         return {**environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)), **self.environ}
@@ -125,7 +133,8 @@ CLIENTS = {
 
 
 def _version(kind: str, library: str) -> str | None:
-    """Look up the version of a library without loading it; None if it is not installed."""
+    """Return the version of a library without loading it; None if it is not installed.
+    """
     if kind == '.py':
         try:
             return importlib.metadata.version(library)
@@ -140,7 +149,10 @@ def _version(kind: str, library: str) -> str | None:
 
 
 def choose(names: str | None, peers: Mapping[str, Peer] = PEERS) -> dict[str, Peer]:
-    """Turn ``--peers`` into peers.  By default all that are installed; a peer asked for by name must be."""
+    """Return the peers for ``--peers``, by default all that are installed.
+
+    Raise BenchmarkError for a peer that is named, but not installed.
+    """
     chosen = {name.strip(): _named(name.strip(), peers) for name in names.split(',')} if names else peers
     available = {}
     for name, peer in chosen.items():
@@ -178,7 +190,9 @@ def compile_c(source: Path) -> Path:
 
 
 def cores() -> tuple[int, int]:
-    """Choose a core for what is measured and another for the other side, if there are two."""
+    """Return a core for the measured program and another for the other side, if there
+    are two.
+    """
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
 
@@ -203,9 +217,12 @@ def free_port() -> int:
 
 
 class Server:
-    """A peer running as a process of its own on a core of its own: ``with Server(peer) as server: server.port``.
+    """A peer that runs as a process on a core of its own.
 
-    ``features`` are the words behind its port.
+        with Server(peer) as server:
+            print(server.port)
+
+    ``features`` are the words after the port.
     """
 
     def __init__(self, peer: Peer, *features: str, core: int | None = None) -> None:
@@ -238,7 +255,9 @@ class Server:
         self.stop()
 
     def _shakes_hands(self) -> bool:
-        """Try once.  That a port is open is not enough: gunicorn listens before it has a worker."""
+        """Try one handshake. An open port is not enough: gunicorn listens before it has
+        a worker.
+        """
         with socket.socket() as probe:
             probe.settimeout(START_SECONDS)
             try:
@@ -249,7 +268,7 @@ class Server:
                 return False
 
     def worker_pid(self) -> int:
-        """Find the process that does the work: the last of a chain, for servers that fork one worker."""
+        """Return the process that does the work: the last of a chain of forked ones."""
         pid = self.process.pid
         while children := Path(f'/proc/{pid}/task/{pid}/children').read_text().split():
             pid = int(children[-1])
@@ -263,7 +282,7 @@ class Server:
         raise BenchmarkError(f'{self.peer.title} has ended: {self.complaint() or "no message"}')
 
     def cpu_seconds(self) -> float:
-        """Read the processor time that the working process has used, in user and system mode."""
+        """Return the processor time of the working process, in user and system mode."""
         fields = Path(f'/proc/{self.worker_pid()}/stat').read_text().rpartition(')')[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 

@@ -1,10 +1,11 @@
-"""Echo servers side by side: messages per second, latency and CPU time of each, as a table.
+"""Echo servers side by side: messages per second, latency and CPU time, as a table.
 
-Every measurement starts a fresh server on one core and the load generator on another.  A round measures every peer in every
-scenario once, and the rounds follow each other, so that what else the machine does meanwhile meets all peers alike.
+Every measurement starts a fresh server on one core and the load generator on another. A
+round measures every peer in every scenario once, and the rounds follow each other, so
+that other load on the machine affects all peers equally.
 
-``--all`` measures all scenarios, and then runs the other benchmarks too; ``--quick`` does the same in a few minutes, for a
-first look.
+``--all`` measures all scenarios, and then runs the other benchmarks, too. ``--quick``
+does so in a few minutes, for a first look.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ OTHERS = {
 
 
 def run_generator(server: Server, scenario: Scenario, seconds: float, warmup: float) -> Result:
-    """Put one server under load.  What the server does wrong is a result too: ``{'failure': why}``."""
+    """Put one server under load. A failure is a result, too: ``{'failure': reason}``.
+    """
     command = [str(HERE / 'build' / 'load'), f'--port={server.port}', f'--server-pid={server.worker_pid()}']
     timing = [f'--seconds={seconds}', f'--warmup={warmup}']
     run = subprocess.run(
@@ -72,12 +74,15 @@ def measure(peer: Peer, scenario: Scenario, seconds: float, warmup: float) -> Re
 
 
 def can_run(peer: Peer, scenario: Scenario) -> bool:
-    """Has the peer what the scenario needs?"""
+    """Return whether the peer has the features that the scenario needs."""
     return not scenario.is_deflated or 'deflate' in peer.features
 
 
 def measure_rounds(peers: dict[str, Peer], scenarios: list[Scenario], arguments: argparse.Namespace) -> Results:
-    """Measure every peer in every scenario, round by round; each round begins with another peer."""
+    """Measure every peer in every scenario, round by round.
+
+    Each round begins with another peer.
+    """
     compile_c(HERE / 'load.c')
     raise_descriptor_limit()
     if len(set(cores())) < 2:
@@ -115,7 +120,9 @@ def _own_version() -> str:
 
 
 def report(arguments: argparse.Namespace, peers: dict[str, Peer], scenarios: list[Scenario], results: Results) -> bool:
-    """Print the tables, write the JSON file, draw the chart.  Returns whether no run failed."""
+    """Print the tables, write the JSON file, draw the chart; return whether no run
+    failed.
+    """
     titles = {name: peer.title for name, peer in peers.items()}
     date = datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
     print(f'\n{date}: {", ".join(versions(peers))}')

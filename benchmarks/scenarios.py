@@ -1,8 +1,10 @@
-"""What can be measured: scenarios and groups of them, and how a user spells them.
+"""The scenarios that can be measured, their groups, and their notation.
 
-An echo is written *connections* x *in flight* x *size*, with ``K`` or ``M`` for the size and what the messages are behind a
-colon: ``64x16x125``, ``4x1x1M:binary``, ``64x1x1K:deflate``.  ``handshakes:64`` connects, closes and begins again.
-``broadcast:1000x1K`` sends a message of 1 KiB to one server, which sends it to all of its 1,000 connections.
+An echo is written *connections* x *in flight* x *size*, with ``K`` or ``M`` for the
+size, and the type of the messages behind a colon: ``64x16x125``, ``4x1x1M:binary``,
+``64x1x1K:deflate``. ``handshakes:64`` connects, closes and begins again.
+``broadcast:1000x1K`` sends a message of 1 KiB to a server, which sends it to all of its
+1,000 connections.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Scenario:
 
     @property
     def opcode(self) -> str:
-        """What the messages are on the wire; the deflated ones are JSON."""
+        """The type of the messages on the wire; deflated ones are JSON."""
         return 'binary' if self.payload == 'binary' else 'text'
 
     @property
@@ -85,7 +87,10 @@ def parse_scenario(name: str) -> Scenario:
 
 
 def parse_scenarios(names: str) -> list[Scenario]:
-    """Read ``--scenarios``: names of scenarios and groups, separated by commas.  Raises ValueError."""
+    """Return the scenarios and groups of ``--scenarios``, separated by commas.
+
+    Raise ValueError for an unknown name.
+    """
     parts = [part.strip() for part in names.split(',')]
     expanded = [name for part in parts for name in GROUPS.get(part, (part,))]
     return [parse_scenario(name) for name in dict.fromkeys(expanded)]

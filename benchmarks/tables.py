@@ -1,6 +1,7 @@
-"""From the runs to the tables: medians, ratios, aligned columns.
+"""Tables of the runs: medians, ratios, aligned columns.
 
-A run is what one measurement of one peer said: ``{'messages_per_second': ..., ...}``, or ``{'failure': why}``.
+A run is the result of one measurement of one peer: ``{'messages_per_second': ...,
+...}`` or ``{'failure': reason}``.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ __all__ = ['BASELINES', 'Result', 'baseline_of', 'render', 'render_ratios', 'sum
 
 Result = dict[str, Any]
 
-# Ratios are multiples of the first of these that was measured, or of the first peer: picows has no permessage-deflate.
+# A ratio is a multiple of the first of these that was measured, or of the first peer:
+# picows has no permessage-deflate.
 BASELINES = ('picows', 'websockets', 'websockets broadcast', 'faye')
 
-# 1.0 is a whole core.  A program that used less had to wait: for the other side, or for its core.
+# 1.0 is a whole core. A program that used less had to wait for the other side, or for
+# its core.
 IS_BUSY = 0.9
 
 
 def table(rows: list[list[str]]) -> str:
-    """Align rows, the first column to the left, the figures to the right: a simple table of reStructuredText.
+    """Return a simple table of reStructuredText, with the first column aligned to the
+    left.
 
-    There the first cell of a row must not be empty, which would join the row to the one before.
+    The first cell of a row must not be empty, which would join the row to the one
+    before.
     """
     rows = [[row[0] or '\\', *row[1:]] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -43,9 +48,10 @@ def baseline_of(runs: dict[str, list[Result]]) -> str | None:
 
 
 def summarize(runs: list[Result], baseline: list[Result], unit: str) -> Result | None:
-    """Take the medians of a peer's runs.  None when a run failed: a half-measured peer is not compared.
+    """Return the medians of a peer's runs, or None if a run failed.
 
-    The ratio is the median of each round's ratio: its two figures were measured within seconds of each other.
+    The ratio is the median of the ratios of each round, whose two figures were measured
+    within seconds of each other.
     """
     rate = f'{unit}_per_second'
     if not runs or any('failure' in run for run in runs):
@@ -65,7 +71,9 @@ def summarize(runs: list[Result], baseline: list[Result], unit: str) -> Result |
 
 
 def render_row(title: str, summary: Result | None, width: int) -> list[str]:
-    """Write one peer's line; the mark after a rate says that it could have done more."""
+    """Return the line of one peer. The mark after a rate says that it could have been
+    higher.
+    """
     if summary is None:
         return [title, 'failed', *[''] * (width - 2)]
     mark = '+' if summary['cpu'] < IS_BUSY else ''
@@ -100,7 +108,8 @@ def render(scenario: Scenario, titles: dict[str, str], runs: dict[str, list[Resu
 
 
 def render_ratios(scenarios: list[Scenario], titles: dict[str, str], results: dict[str, dict[str, list[Result]]]) -> str:
-    """Write one table of all ratios: a row for each peer, a column for each scenario."""
+    """Return one table of all ratios: a row for each peer, a column for each scenario.
+    """
     summaries = {scenario.name: summarize_all(scenario, results[scenario.name]) for scenario in scenarios}
     columns = [(scenario.name, baseline_of(results[scenario.name])) for scenario in scenarios]
     head = ['peer', *(name if baseline in (BASELINES[0], None) else f'{name} (x {baseline})' for name, baseline in columns)]

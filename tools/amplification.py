@@ -1,12 +1,17 @@
-"""How many bytes a peer can make a process of ours hold for each byte that it sends.
+"""Measure how many bytes a peer can make a process hold for each byte that it sends.
 
-For every way in which a peer can make us keep something, a process of its own is started, a server
-or a client; this program is the peer, which sends a little, some and much, keeps the connections
-open, and sees how much the process has grown. The worst of the three is told. What the kernel
-holds is not counted: it is the same for every program. The handshake is counted on both sides, but
-for a client's own objects, which no peer can make it have. ``--most 20`` fails if anything is held
-more than twenty times over, but for what is compressed, which has bounds of its own, and for what
-an idle connection takes, which ``benchmarks/memory.py`` measures.
+    python tools/amplification.py
+
+For every way in which a peer can make the library keep data, a process is started, a
+server or a client. This program is the peer: it sends a little, some and much data,
+keeps the connections open, and measures the growth of the process. The worst of the
+three is reported. Memory of the kernel is not counted; it is equal for all programs.
+The handshake is counted on both sides, except for a client's own objects, which no peer
+can make it create.
+
+``--most 20`` fails if more than twenty times the bytes are held. It does not apply to
+compressed messages, which have limits of their own, nor to idle connections, which
+``benchmarks/memory.py`` measures.
 """
 
 from __future__ import annotations
@@ -34,15 +39,18 @@ GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 MIB = 2**20
 
-# Seconds without a byte taken, until a peer says that the other side has stopped reading.
+# The seconds without progress after which a peer decides that the process has stopped
+# reading.
 STALL = 0.3
 
 
-# ---- what is measured: a process of ours
+# ---- the process that is measured
 
 
 class Keep:
-    """Holds what an application may hold: its sockets, and handlers that never return."""
+    """The objects that an application may hold: sockets, and handlers that never
+    return.
+    """
 
     def __init__(self) -> None:
         import gevent.event
@@ -87,7 +95,7 @@ def run_server() -> None:
 
 
 def run_client(url: str, options: dict[str, Any]) -> None:
-    """Connect clients as the questions ask for them."""
+    """Connect clients as the lines of stdin ask for."""
     from faye_websocket import Client, PermessageDeflate
 
     keep = Keep()
@@ -101,7 +109,10 @@ def run_client(url: str, options: dict[str, Any]) -> None:
 
 
 def answer_questions(port: int, connect: Callable[[str], None] | None = None) -> None:
-    """Print the port; answer each line with the resident bytes, after connecting if it names a style."""
+    """Print the port, then the resident memory for each line of stdin.
+
+    If the line names a style, connect first.
+    """
     import gevent
     from gevent.fileobject import FileObjectPosix
 
@@ -117,7 +128,7 @@ def answer_questions(port: int, connect: Callable[[str], None] | None = None) ->
 
 
 class Victim:
-    """A process of ours."""
+    """The process that is measured."""
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, __file__, *arguments]
@@ -132,7 +143,7 @@ class Victim:
         return int(self.process.stdout.readline())
 
     def ask(self, style: str = '') -> int:
-        """Return the resident bytes, after connecting with this style if there is one."""
+        """Return the resident bytes. If a style is given, connect with it first."""
         assert self.process.stdin is not None
         print(style, file=self.process.stdin, flush=True)
         return self._answer()
@@ -155,7 +166,7 @@ class Victim:
 
 
 class Peer:
-    """One connection to the process, and how many bytes were sent on it."""
+    """One connection to the process, with the number of bytes that were sent on it."""
 
     def __init__(self, sock: socket.socket, is_client: bool) -> None:
         self.sock = sock
@@ -163,7 +174,8 @@ class Peer:
         self.sent = 0
 
     def send(self, data: bytes) -> bool:
-        """Send what is taken; False if that is not all."""
+        """Send the data until the process stops reading; return whether all was sent.
+        """
         self.sock.settimeout(STALL)
         view = memoryview(data)
         with suppress(TimeoutError, ConnectionError):
@@ -174,7 +186,7 @@ class Peer:
         return not view
 
     def frame(self, opcode: int, payload: bytes, first: int = 0x80) -> bytes:
-        """Return a frame as this side sends it; the masking key is zero."""
+        """Return a frame of this side. The masking key is zero."""
         length, mask = len(payload), 0x80 if self.is_client else 0
         code = length if length < 126 else 126 if length < 65536 else 127
         size = {126: 2, 127: 8}.get(code, 0)
@@ -182,7 +194,9 @@ class Peer:
         return head + bytes(4 if self.is_client else 0) + payload
 
     def flood(self, data: bytes, most: int) -> None:
-        """Send this again and again, up to so many bytes, or until it is not taken any more."""
+        """Send the data repeatedly, up to this many bytes or until the process stops
+        reading.
+        """
         block = data * max(1, min(most, 2**16) // len(data))
         for _ in range(max(1, most // len(block))):
             if not self.send(block):
@@ -201,12 +215,12 @@ class Peer:
 
 
 def headers(count: int, name: int, value: int) -> str:
-    """Return so many header lines, all of different names of this length."""
+    """Return this many header lines, with different names of this length."""
     return ''.join(f'{index:02x}'.ljust(name, 'x') + ':' + 'v' * value + '\r\n' for index in range(count))
 
 
 def request(path: str, more: str = '', version: str = 'hybi') -> bytes:
-    """Return the shortest request there is."""
+    """Return the shortest possible request."""
     upgrade = {
         'hybi': 'Upgrade:websocket\r\nConnection:Upgrade\r\nSec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\n'
                 'Sec-WebSocket-Version:13\r\n',
@@ -240,7 +254,10 @@ def bombs(peer: Peer) -> bytes:
 
 
 class Way(NamedTuple):
-    """Something that a peer can make us keep: how, what the application does, and on how many connections."""
+    """A way in which a peer can make the library keep data.
+
+    It includes the style of the application and the number of connections.
+    """
 
     title: str
     send: Callable[[Peer, int], object]
@@ -255,7 +272,7 @@ class Way(NamedTuple):
 
 
 def nothing(peer: Peer, most: int) -> None:
-    """Send no more than the handshake."""
+    """Send nothing but the handshake."""
 
 
 def flood(opcode: int, payload: bytes) -> Callable[[Peer, int], None]:
@@ -264,12 +281,12 @@ def flood(opcode: int, payload: bytes) -> Callable[[Peer, int], None]:
 
 
 def fragments(payload: bytes) -> Callable[[Peer, int], None]:
-    """Send a message in as many frames as it may have, but for the last."""
+    """Send a message in the greatest number of frames, except for the last one."""
     return lambda peer, most: peer.send(peer.frame(TEXT, payload, 0) + peer.frame(0, payload, 0) * 16_382)
 
 
 def declare(peer: Peer, most: int) -> None:
-    """Send the head of a frame of 64 MiB, less one byte, and one byte of it."""
+    """Send the header of a frame of 64 MiB, less one byte, and one byte of it."""
     mask = 0x80 if peer.is_client else 0
     length = (2**26 - 1).to_bytes(8, 'big')
     peer.send(bytes((0x80 | BINARY, mask | 127)) + length + bytes(4 if peer.is_client else 0) + b'x')
@@ -305,7 +322,7 @@ def close(peer: Peer, most: int) -> None:
 
 
 def hixie(data: bytes) -> Callable[[Peer, int], None]:
-    """Send what is no whole frame of the hixie drafts."""
+    """Send an incomplete frame of the hixie drafts."""
     return lambda peer, most: peer.send(data)
 
 
@@ -313,7 +330,8 @@ OFFERS = 'Sec-WebSocket-Extensions:permessage-deflate' + ',permessage-deflate' *
 OFFER = 'Sec-WebSocket-Extensions:permessage-deflate\r\n'
 SHORT, LONG = headers(90, 2, 0), headers(90, 8000, 0)
 VALUES = headers(90, 2, 8000)
-# What a socket that was idle reads at once; what one that was not does; and much more than either.
+# The bytes that an idle socket reads at once, those that a busy one reads, and many
+# more than either.
 VOLUMES = (2**14, 2**16, 2**23)
 DEFLATE = {'is_compressed': True, 'request': OFFER}
 
@@ -374,7 +392,7 @@ CLIENT_WAYS = [
 
 
 class Held(NamedTuple):
-    """What came of a way: bytes sent and held, on so many connections."""
+    """The result of a way: the bytes sent and held, on this number of connections."""
 
     sent: int
     held: int
@@ -382,12 +400,12 @@ class Held(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """How many bytes are held for each that was sent."""
+        """The number of bytes held for each byte sent."""
         return self.held / self.sent
 
 
 def measure_server(way: Way, count: int, most: int) -> Held:
-    """Have peers do this to a server."""
+    """Measure a way against a server."""
     with ExitStack() as stack:
         victim = Victim('--victim', 'server')
         stack.callback(victim.close)
@@ -411,7 +429,7 @@ def measure_server(way: Way, count: int, most: int) -> Held:
 
 
 def measure_client(way: Way, count: int, most: int) -> Held:
-    """Have a server do this to clients, and leave out what they take by themselves."""
+    """Measure a way against clients, without the memory that idle clients take."""
     held = measure_clients(way, count, most)
     by_themselves = int(count * measure_idle_clients(way.style, way.is_compressed))
     return held._replace(held=max(0, held.held - by_themselves))
@@ -419,14 +437,14 @@ def measure_client(way: Way, count: int, most: int) -> Held:
 
 @cache
 def measure_idle_clients(style: str, is_compressed: bool) -> float:
-    """Return what a client takes that only is there."""
+    """Return the bytes that an idle client takes."""
     way = Way('', nothing, style, request=OFFER if is_compressed else '', is_compressed=is_compressed)
     held = measure_clients(way, 200, 0)
     return held.held / held.connections
 
 
 def measure_clients(way: Way, count: int, most: int) -> Held:
-    """Have a server do this to clients."""
+    """Measure a way against clients."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(('127.0.0.1', 0), backlog=1024))
         port = listener.getsockname()[1]
@@ -480,7 +498,7 @@ def table(title: str, rows: list[tuple[Way, Held]]) -> str:
 
 @contextmanager
 def more_descriptors() -> Iterator[None]:
-    """Allow this process, and those that it starts, as many as may be."""
+    """Allow this process and its children as many descriptors as possible."""
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -493,10 +511,10 @@ def more_descriptors() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command, and return the process's exit status."""
-    parser = argparse.ArgumentParser(description='How many bytes we hold for each byte that a peer sends.')
-    parser.add_argument('--quick', action='store_true', help='fewer connections, and fewer ways')
-    parser.add_argument('--only', action='append', metavar='TEXT', help='only the ways with this in their titles')
-    parser.add_argument('--most', type=float, metavar='FACTOR', help='fail beyond this')
+    parser = argparse.ArgumentParser(description='Measure the bytes that are held for each byte that a peer sends.')
+    parser.add_argument('--quick', action='store_true', help='measure fewer connections and ways')
+    parser.add_argument('--only', action='append', metavar='TEXT', help='measure only the ways with this in their titles')
+    parser.add_argument('--most', type=float, metavar='FACTOR', help='fail if a factor exceeds this')
     parser.add_argument('--victim', choices=['server', 'client'], help=argparse.SUPPRESS)
     parser.add_argument('--url', help=argparse.SUPPRESS)
     parser.add_argument('--options', type=json.loads, help=argparse.SUPPRESS)
@@ -512,9 +530,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def is_too_much(way: Way, held: Held, most: float) -> bool:
-    """Whether more is held than may be."""
+    """Return whether more is held than is allowed."""
     if way.is_compressed:
-        # As much as may wait, one message more, and the one that is being handled.
+        # The bytes that may be queued, one message more, and the one that is being
+        # handled.
         return held.held > held.connections * (16 + 3) * MIB
     return held.factor > most and not way.is_idle
 

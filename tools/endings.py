@@ -1,7 +1,10 @@
-"""`python -m tools.endings [REPORT.xml]`: the matrix of endings as a table in reStructuredText.
+"""Print the matrix of endings as a table in reStructuredText.
 
-The report is one that `pytest --junitxml` has written of tests/integration/test_endings.py; without one, the tests are run now.
-The exit status is 0 if every cell is green.
+    python -m tools.endings [REPORT.xml]
+
+The report is one that ``pytest --junitxml`` has written of
+tests/integration/test_endings.py. Without one, the tests are run now. The exit status
+is 0 if every cell is green.
 """
 
 from __future__ import annotations
@@ -22,14 +25,14 @@ Cell = tuple[str, str]
 
 
 def read_report(path: Path) -> set[str]:
-    """The ids of the cells whose test has passed."""
+    """Return the ids of the cells whose test has passed."""
     cases = ElementTree.parse(path).iter('testcase')
     return {str(case.get('name')).partition('[')[2][:-1] for case in cases
             if not any(case.find(tag) is not None for tag in ('failure', 'error', 'skipped'))}
 
 
 def run_tests() -> set[str]:
-    """The same, of a run made now."""
+    """Run the tests, and return the ids of the cells whose test has passed."""
     with TemporaryDirectory() as directory:
         report = Path(directory, 'report.xml')
         command = [sys.executable, '-m', 'pytest', '-q', 'tests/integration/test_endings.py', f'--junitxml={report}']
@@ -38,7 +41,9 @@ def run_tests() -> set[str]:
 
 
 def describe(told: Told | None, passed: int, total: int) -> str:
-    """One cell: what the application is told, and under how many servers it was."""
+    """Return the text of one cell: the events of the application, and the servers that
+    pass.
+    """
     if told is None:
         return ''
     reason = f' {told.reason}' if told.reason else ''
@@ -46,7 +51,7 @@ def describe(told: Told | None, passed: int, total: int) -> str:
 
 
 def table(passed: set[str]) -> str:
-    """The matrix."""
+    """Return the matrix."""
     total = Counter((kind, name) for _, kind, name in CELLS)
     green = Counter((kind, name) for setting, kind, name in CELLS if f'{setting}-{kind}-{name}' in passed)
     rows = [['ending', *(HEADS[kind] for kind in KINDS)]]

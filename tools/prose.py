@@ -27,6 +27,19 @@ MAX_COLUMNS = 88
 
 # Files and folders whose prose has been rewritten.
 CLEAN = (
+    'benchmarks/broadcast.py',
+    'benchmarks/chart.py',
+    'benchmarks/clients',
+    'benchmarks/clients.py',
+    'benchmarks/eventsource_memory.py',
+    'benchmarks/idle_cpu.py',
+    'benchmarks/linearity.py',
+    'benchmarks/memory.py',
+    'benchmarks/peers.py',
+    'benchmarks/run.py',
+    'benchmarks/scenarios.py',
+    'benchmarks/servers',
+    'benchmarks/tables.py',
     'examples',
     'faye_websocket/__init__.py',
     'faye_websocket/__main__.py',
@@ -63,7 +76,11 @@ CLEAN = (
     'tests/unit/test_events.py',
     'tests/unit/test_security.py',
     'tests/unit/test_testing.py',
+    'tools/amplification.py',
+    'tools/endings.py',
     'tools/prose.py',
+    'tools/release.py',
+    'tools/sanitize.py',
 )
 
 # Beginnings that no docstring may have, because the sentence after them is a clause

@@ -1,8 +1,11 @@
-"""Builds what is released, the same bytes from the same sources: ``python -m tools.release dist``.
+"""Build the archives of a release: equal sources make equal bytes.
 
-Needs the packages ``build``, ``setuptools``, ``wheel`` and ``cython``. All times in the archives are SOURCE_DATE_EPOCH,
-which is by default that of the last commit; who built it, where and when leaves no trace. A wheel's bytes depend on the
-compiler, too.
+    python -m tools.release dist
+
+It needs the packages ``build``, ``setuptools``, ``wheel`` and ``cython``. All times in
+the archives are SOURCE_DATE_EPOCH, by default the time of the last commit. The archives
+contain no trace of the builder, the machine or the time. The bytes of a wheel also
+depend on the compiler.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def build(source: Path, directory: Path, epoch: int) -> list[Path]:
-    """The sdist of ``source`` and the wheel of that sdist, in ``directory``."""
+    """Build the sdist of ``source`` and the wheel of that sdist; return their paths."""
     variables = {'SOURCE_DATE_EPOCH': str(epoch), 'FAYE_WEBSOCKET_BUILD': 'require', 'PYTHONHASHSEED': '0'}
     command = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(directory)]
     subprocess.run([*command, '--sdist', str(source)], env={**os.environ, **variables}, check=True)
@@ -34,7 +37,9 @@ def build(source: Path, directory: Path, epoch: int) -> list[Path]:
 
 
 def repack(sdist: Path, epoch: int) -> None:
-    """Writes an sdist anew without what setuptools puts there of its builder: order, times, owners, permissions."""
+    """Rewrite an sdist without traces of its builder: order, times, owners,
+    permissions.
+    """
     with tarfile.open(sdist) as archive:
         files = [(member.name, archive.extractfile(member)) for member in archive]
         contents = {name: file.read() for name, file in files if file is not None}
@@ -54,7 +59,7 @@ def last_commit() -> int:
 
 
 def main() -> None:
-    """Prints the archives' hashes as ``sha256sum`` does."""
+    """Build the archives, and print their hashes as ``sha256sum`` does."""
     directory = Path(sys.argv[1])
     directory.mkdir()
     for path in build(ROOT, directory, int(os.environ.get('SOURCE_DATE_EPOCH') or last_commit())):

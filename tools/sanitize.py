@@ -1,8 +1,11 @@
-"""The tests of the compiled modules under AddressSanitizer and UndefinedBehaviorSanitizer.
+"""Run the tests of the compiled modules under gcc's sanitizers.
 
-``python tools/sanitize.py`` compiles a copy of the checkout with gcc's sanitizers, twice, and runs the
-tests with it. The protocol's run with stacks that are watched, too; greenlets move their stacks, so
-that those of all else run without. Any report ends the run and fails it. Arguments go to pytest.
+    python tools/sanitize.py [PYTEST ARGUMENT ...]
+
+It compiles a copy of the checkout with AddressSanitizer and UndefinedBehaviorSanitizer,
+twice, and runs the tests with it. The tests of the protocol run with checks of the
+stack, too. Greenlets move their stacks, so that all other tests run without these. Any
+report ends the run and fails it.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ ROUNDS = ((SANITIZERS, PROTOCOL), (f'{SANITIZERS} --param=asan-stack=0', REST))
 
 
 def find_library(name: str) -> str:
-    """Return the path of one of gcc's libraries, which must be loaded before Python's."""
+    """Return the path of one of gcc's libraries, to be loaded before Python's."""
     path = subprocess.run(['gcc', f'-print-file-name={name}'], check=True, capture_output=True, text=True).stdout.strip()
     if not os.path.isabs(path):
         raise SystemExit(f'{name} is missing: apt-get install gcc')
@@ -55,7 +58,8 @@ def run_tests(directory: Path, tests: tuple[str, ...], arguments: list[str]) -> 
     environment = {
         **os.environ,
         'LD_PRELOAD': ' '.join(map(find_library, ('libasan.so', 'libubsan.so'))),
-        # CPython itself never frees some things; and its own allocator would hide what is wrong with ours.
+        # CPython itself does not free all of its memory, and its own allocator would
+        # hide faults of ours.
         'ASAN_OPTIONS': 'detect_leaks=0',
         'PYTHONMALLOC': 'malloc',
         'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1',

@@ -1,12 +1,13 @@
-"""What every client program does besides its library's part: the messages, the check of every reply, the clock.
+"""The parts that all client programs share: messages, the check of replies, the clock.
 
-In:  on the command line, where the server is and what to send.  Out: one line of JSON on stdout.  A wrong reply, or none in
-the measured time, ends the program with exit code 1 and says why on stderr.  It waits for its connections for as long as
-whoever started it lets it.
+A program gets the server's address and the messages to send from the command line, and
+prints one line of JSON. It fails with exit code 1 and a text on stderr if a reply is
+wrong, or none arrives within the measured time. It waits for its connections without a
+limit; the program that has started it sets one.
 
-A program makes one :class:`Echo` for each connection.  It sends ``echo.first()`` when the connection is open and, for each
-reply, what ``echo.next(reply)`` returns.  So all programs pay the same for counting and checking: one call and one
-comparison a message.
+A program makes one :class:`Echo` for each connection. It sends ``echo.first()`` when
+the connection is open and, for each reply, the return value of ``echo.next(reply)``. So
+counting and checking cost all programs equally: one call and one comparison a message.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from typing import NoReturn
 
 __all__ = ['Echo', 'Meter', 'Plan', 'are_open', 'fail', 'read_plan']
 
-# As many different messages as a connection may have in flight, or it would not be seen that two replies were swapped.
+# The number of different messages: as many as a connection may have in flight, so that
+# two replies that were swapped are detected.
 MAX_VARIANTS = 17
 CACHED_BYTES = 2**16
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in the order of the command line."""
+    """The measurement to make, in the order of the command line."""
 
     url: str
     connections: int
@@ -40,7 +42,9 @@ class Plan:
 
     @property
     def messages(self) -> list[str] | list[bytes]:
-        """A few messages of the same size that differ in every byte, from their neighbours and from each other."""
+        """Some messages of equal length. They differ in every byte, also from their
+        neighbours.
+        """
         count = max(2, min(MAX_VARIANTS, CACHED_BYTES // max(self.size, 1)))
         if self.opcode == 'text':
             letters = ''.join(map(chr, range(ord(' '), ord('~') + 1)))
@@ -73,7 +77,7 @@ class Echo:
         self._expected = cycle(plan.messages)
 
     def first(self) -> list[str | bytes]:
-        """The messages to send when the connection is open."""
+        """Return the messages to send when the connection is open."""
         return [next(self._outgoing) for _ in range(self._in_flight)]
 
     def next(self, reply: object) -> str | bytes:
@@ -85,7 +89,9 @@ class Echo:
 
 
 def are_open(echoes: list[Echo]) -> bool:
-    """Has every connection had its first reply?  The warm-up begins then."""
+    """Return whether every connection has had its first reply, so that the warm-up
+    begins.
+    """
     return all(echo.replies for echo in echoes)
 
 

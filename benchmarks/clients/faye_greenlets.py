@@ -1,4 +1,6 @@
-"""This library's Client in greenlet style: ``receive`` in a loop, one greenlet for each connection."""
+"""This library's Client in greenlet style: ``receive`` in a loop, a greenlet for each
+connection.
+"""
 
 from __future__ import annotations
 

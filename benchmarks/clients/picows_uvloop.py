@@ -15,7 +15,10 @@ OPCODE = WSMsgType.TEXT if plan.opcode == 'text' else WSMsgType.BINARY
 
 
 class Client(WSListener):
-    """Sends a message for each reply, which it takes as the str or bytes that a user works with."""
+    """A listener that sends a message for each reply.
+
+    It reads the reply as the str or bytes that a user needs.
+    """
 
     def __init__(self, echo: Echo) -> None:
         super().__init__()

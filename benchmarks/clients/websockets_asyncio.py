@@ -1,4 +1,7 @@
-"""websockets on asyncio's own loop: ``async for`` in a task for each connection, without compression and keepalive."""
+"""websockets on asyncio's own loop: ``async for`` in a task for each connection.
+
+Compression and keepalive are off.
+"""
 
 from __future__ import annotations
 

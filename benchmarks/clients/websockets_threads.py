@@ -1,4 +1,7 @@
-"""The threading client of websockets: a thread for each connection, without compression and keepalive."""
+"""The threading client of websockets: a thread for each connection.
+
+Compression and keepalive are off.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The echo server of this library, as its documentation shows it: an application under ``gevent.pywsgi``."""
+"""The echo server of this library's documentation, under ``gevent.pywsgi``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ deflate = PermessageDeflate(
     level=DEFLATE['level'],
     max_window_bits=DEFLATE['window_bits'],
     mem_level=DEFLATE['mem_level'],
-    # What is compressed without the messages before can be the same for everybody.
+    # Without context, a compressed message can be equal for all connections.
     no_context_takeover=options.broadcast or options.loop,
 )
 sockets: dict[WebSocket, None] = {}

@@ -1,7 +1,8 @@
-"""gevent-websocket under ``gevent.pywsgi``: a loop in the handler's greenlet, as its documentation shows it.
+"""gevent-websocket under ``gevent.pywsgi``: a loop in the handler's greenlet.
 
-It does not set TCP_NODELAY.  On Linux an accepted socket inherits the option from its listener, so it is set there: the
-benchmark is to compare the libraries, not Nagle's algorithm.
+The program is that of its documentation. It does not set TCP_NODELAY. On Linux an
+accepted socket inherits the option from its listener, so that it is set there: the
+benchmark should compare the libraries, and not Nagle's algorithm.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The command line of the servers in Python: a port, and behind it the words of a peer's features."""
+"""The command line of the servers in Python: a port, then the words for a peer's
+features.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from dataclasses import dataclass
 
 __all__ = ['DEFLATE', 'MAX_SIZE', 'Options', 'read_options']
 
-# The same for all: aiohttp has no other level than 1, and 15 bits and 8 are zlib's usual window and memory.
+# Equal for all peers: aiohttp has no other level than 1, and 15 bits and level 8 are
+# zlib's defaults for window and memory.
 DEFLATE = {'level': 1, 'window_bits': 15, 'mem_level': 8}
 
 # Above all that is sent here.
@@ -16,7 +19,7 @@ MAX_SIZE = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Options:
-    """What a server shall do besides its echo; ``ping`` is in seconds."""
+    """The features of a server besides its echo; ``ping`` is in seconds."""
 
     port: int
     deflate: bool

@@ -1,6 +1,7 @@
-"""simple-websocket under one gunicorn worker of class gevent: a loop in the view, as its documentation shows it.
+"""simple-websocket under one gunicorn worker of class gevent: a loop in the view.
 
-gunicorn's listener sets TCP_NODELAY for the sockets that it accepts.
+The program is that of its documentation. gunicorn's listener sets TCP_NODELAY for the
+sockets that it accepts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def app(environ: dict[str, Any], start_response: Any) -> Any:
         while True:
             ws.send(ws.receive())
     except ConnectionClosed:
-        # gunicorn: the socket is not its own any more.
+        # Tell gunicorn that the socket is not its own any more.
         raise StopIteration from None
 
 
@@ -37,7 +38,7 @@ class Gunicorn(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The application."""
+        """Return the application."""
         return app
 
 

@@ -32,7 +32,7 @@ class Echo(WebSocketHandler):
             handler.write_message(message, isinstance(message, bytes))
 
     def get_compression_options(self) -> dict[str, Any] | None:
-        """What permessage-deflate uses, if it is asked for."""
+        """Return the settings of permessage-deflate, or None if it is not requested."""
         return {'compression_level': DEFLATE['level'], 'mem_level': DEFLATE['mem_level']} if options.deflate else None
 
 

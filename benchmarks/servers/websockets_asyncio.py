@@ -1,6 +1,7 @@
 """websockets on asyncio's own loop: the echo handler of its documentation.
 
-Compression and the pings of its keepalive are off unless they are asked for, as they are in every other server here.
+As in every other server here, compression and keepalive pings are off unless they are
+requested.
 """
 
 from __future__ import annotations
