@@ -112,7 +112,7 @@ class StreamingConnection(Owner):
             if waiter is None:
                 return True
             waiter.wait()
-            if self._reactor.is_inherited():
+            if self._scheduler.is_inherited():
                 wait_forever()
         return False
 

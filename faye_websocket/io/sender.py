@@ -142,30 +142,21 @@ class Sender(Owner):
             return None
         return self.send_shared(message)
 
-    def wait_until_caught_up(self) -> bool:
-        """Block until so little waits that any message is taken; False once closing."""
-        while not self._is_caught_up and self.ready_state <= OPEN:
-            self._wait(None)
-        return self.ready_state <= OPEN
-
     def pong(self, message: str | bytes) -> bool:
         """Sends an unsolicited pong."""
         return self.ready_state <= OPEN and self._command(self._driver.pong, message)
 
     def wait_until_caught_up(self) -> bool:
-        """Wait until little waits for the peer, where the caller may wait.
+        """Block until so little waits that any message is taken; False once closing.
 
-        Returns False if the connection closes before that.
+        Returns at once where the caller must not block.
         """
         current, overflow = gevent.getcurrent(), self._overflow
         is_room_maker = overflow is not None and overflow.room_maker is current
-        if not self.is_at_home or current is self._reactor.hub or is_room_maker:
-            return True
-        while not self._is_caught_up:
-            self._wait(None)
-            if self.ready_state > OPEN:
-                return False
-        return True
+        if self.is_at_home and current is not self._reactor.hub and not is_room_maker:
+            while not self._is_caught_up and self.ready_state <= OPEN:
+                self._wait(None)
+        return self.ready_state <= OPEN
 
     # ---- room for what is sent
 

@@ -1,1 +1,2 @@
-"""What tests share: real servers and proxies as processes, a raw client, small applications."""
+"""Helpers of the tests: servers and proxies as processes, a raw client, applications.
+"""

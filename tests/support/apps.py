@@ -1,8 +1,9 @@
 """WSGI applications for the tests.
 
-`echo` is the example of the documentation, and prints nothing. `control` echoes too, obeys a few messages, and records
-the events of its sockets as lines of JSON in the file that the environment variable FAYE_TEST_EVENTS names. The others
-are `control` inside the kinds of middleware that real applications have around them.
+``echo`` is the example of the documentation, and prints nothing. ``control`` echoes,
+too, obeys a few messages, and appends the events of its sockets as lines of JSON to the
+file in the environment variable FAYE_TEST_EVENTS. The others are ``control`` in the
+kinds of middleware that real applications use.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 def echo_with(**options: Any) -> Application:
-    """An application that sends every message back, on a WebSocket with these options."""
+    """Return an application that echoes on a WebSocket with these options."""
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         from faye_websocket import WebSocket
 
@@ -34,7 +35,9 @@ def echo_with(**options: Any) -> Application:
 
 
 def control(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Send every message back, but obey `close CODE REASON` and `raise TEXT`; record every event."""
+    """Echo every message, but obey ``close CODE REASON`` and ``raise TEXT``; record
+    events.
+    """
     from faye_websocket import WebSocket
 
     if not WebSocket.is_websocket(environ):
@@ -61,13 +64,13 @@ def where(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def hello(start_response: StartResponse) -> Iterable[bytes]:
-    """The answer to plain HTTP."""
+    """Respond to plain HTTP."""
     start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '5')])
     return [b'Hello']
 
 
 def obey(ws: Any, data: str | bytes) -> None:
-    """Do what a message says; echo one that says nothing."""
+    """Obey a message; echo any other."""
     verb, _, rest = data.partition(' ') if isinstance(data, str) else ('', '', '')
     if verb == 'close':
         code, _, reason = rest.partition(' ')
@@ -79,7 +82,7 @@ def obey(ws: Any, data: str | bytes) -> None:
 
 
 def record_events(ws: Any, path: str, types: tuple[str, ...] = ('open', 'message', 'error', 'close')) -> None:
-    """Append each event of this socket, of these types, to the file of events, if there is one."""
+    """Append each event of these types to the file of events, if there is one."""
     filename = os.environ.get(EVENTS)
     if not filename:
         return
@@ -88,7 +91,7 @@ def record_events(ws: Any, path: str, types: tuple[str, ...] = ('open', 'message
 
 
 def describe(event: Any) -> dict[str, Any]:
-    """What JSON can hold of an event."""
+    """Return the attributes of an event in the form of JSON."""
     known = ('code', 'reason', 'was_clean', 'message', 'data')
     values = {name: getattr(event, name) for name in known if hasattr(event, name)}
     return {'type': event.type, 'pid': os.getpid(),
@@ -96,7 +99,7 @@ def describe(event: Any) -> dict[str, Any]:
 
 
 def append_line(filename: str, value: dict[str, Any]) -> None:
-    """Append one line in one write, so that lines of several processes never mix."""
+    """Append a line in one write, so that lines of several processes do not mix."""
     descriptor = os.open(filename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, (json.dumps(value) + '\n').encode())
@@ -105,7 +108,10 @@ def append_line(filename: str, value: dict[str, Any]) -> None:
 
 
 def in_generator(app: Application) -> Application:
-    """Middleware that is a generator function: it calls `app` when the server asks for the first chunk."""
+    """Return a middleware that is a generator function.
+
+    It calls ``app`` when the server asks for the first chunk.
+    """
     def middleware(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         response = app(environ, start_response)
         try:
@@ -117,7 +123,10 @@ def in_generator(app: Application) -> Application:
 
 
 class ClosingIterator:
-    """The response of a middleware that wants to know when it ends, like Werkzeug's and Sentry's: no length, no list."""
+    """A middleware's response that detects its end, as those of Werkzeug and Sentry do.
+
+    It has no length, and is not a list.
+    """
 
     def __init__(self, response: Iterable[bytes]) -> None:
         self.response = response
@@ -130,25 +139,26 @@ class ClosingIterator:
         return next(self.chunks)
 
     def close(self) -> None:
-        """PEP 3333: the server calls this, and we pass it on."""
+        """Close the inner response. PEP 3333: the server calls this."""
         close_response(self.response)
 
 
 def close_response(response: Iterable[bytes]) -> None:
-    """PEP 3333: middleware that wraps a response passes `close()` on, if the response has it."""
+    """Close a response that has ``close()``, as PEP 3333 demands of middleware."""
     close = getattr(response, 'close', None)
     if close is not None:
         close()
 
 
 def in_iterator(app: Application) -> Application:
-    """Middleware that wraps the response in an iterator with `close()`."""
+    """Return a middleware that wraps the response in an iterator with ``close()``."""
     return lambda environ, start_response: ClosingIterator(app(environ, start_response))
 
 
 echo = echo_with()
 
-#: Autobahn's cases 9.3.1 and 9.4.1 send one message in 65,536 fragments, four times as many as we take by default.
+#: Autobahn's cases 9.3.1 and 9.4.1 send a message in 65,536 fragments, four times the
+#: default limit.
 echo_in_fragments = echo_with(max_fragments=2**17)
 
 wrapped_by_generator = in_generator(control)

@@ -1,7 +1,7 @@
-"""An echo application that can be asked what it holds.
+"""An echo application that reports the memory that it holds.
 
-A GET for anything answers how many greenlets, open sockets and blocks of Python's memory there are, after all that can be
-given back to the system was given back.
+A GET returns the numbers of greenlets, of open sockets and of blocks of Python's
+memory, after collecting garbage and returning free memory to the system.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tests.support.apps import Environ, StartResponse, echo
 
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The application."""
+    """Echo on a WebSocket, and report the numbers to any other request."""
     from faye_websocket import WebSocket
 
     return echo(environ, start_response) if WebSocket.is_websocket(environ) else census(start_response)
 
 
 def census(start_response: StartResponse) -> Iterable[bytes]:
-    """The numbers, as JSON."""
+    """Respond with the numbers, as JSON."""
     from faye_websocket.io.shutdown import registry
 
     gc.collect()

@@ -1,4 +1,4 @@
-"""A certificate authority and a server certificate for localhost, made by the `openssl` program."""
+"""A certificate authority, and a certificate for localhost, made with ``openssl``."""
 
 from __future__ import annotations
 
@@ -25,27 +25,33 @@ NEW_KEY = ('-newkey', 'rsa:2048', '-nodes', '-sha256')
 
 @dataclass(frozen=True)
 class Certificate:
-    """Paths of PEM files: the authority a client trusts, the server's certificate and its key."""
+    """Paths of PEM files: the authority that a client trusts, and a certificate with
+    its key.
+    """
 
     authority: str
     certfile: str
     keyfile: str
 
     def client_context(self) -> ssl.SSLContext:
-        """What a client needs that checks the server's certificate and name."""
+        """Return the context of a client that verifies the server's certificate and
+        name.
+        """
         return ssl.create_default_context(cafile=self.authority)
 
 
 @cache
 def session_certificate() -> Certificate:
-    """The certificate of this test run; its files go when the process ends."""
+    """Return the certificate of this test run. Its files are removed when the process
+    ends.
+    """
     directory = mkdtemp(prefix='faye-websocket-tls-')
     atexit.register(rmtree, directory, ignore_errors=True)
     return make_certificate(Path(directory))
 
 
 def make_certificate(directory: Path) -> Certificate:
-    """Make an authority, and a certificate that it signed, in `directory`."""
+    """Make an authority, and a certificate that it has signed, in ``directory``."""
     certificate = Certificate(*(str(directory / name) for name in ('ca.pem', 'server.pem', 'server.key')))
     make_authority(directory, certificate)
     sign_server(directory, certificate)
@@ -53,13 +59,15 @@ def make_certificate(directory: Path) -> Certificate:
 
 
 def make_authority(directory: Path, certificate: Certificate) -> None:
-    """A self-signed authority that lives for a day."""
+    """Make a self-signed authority that is valid for a day."""
     openssl(directory, 'req', '-x509', *NEW_KEY, '-days', '1', '-subj', '/CN=faye_websocket test authority',
             '-addext', 'keyUsage = critical, keyCertSign, cRLSign', '-keyout', 'ca.key', '-out', certificate.authority)
 
 
 def sign_server(directory: Path, certificate: Certificate) -> None:
-    """A key and a certificate for localhost and 127.0.0.1, signed by the authority."""
+    """Make a key and a certificate for localhost and 127.0.0.1, signed by the
+    authority.
+    """
     (directory / 'extensions').write_text(EXTENSIONS)
     openssl(directory, 'req', *NEW_KEY, '-subj', '/CN=localhost', '-keyout', certificate.keyfile, '-out', 'request')
     openssl(directory, 'x509', '-req', '-in', 'request', '-CA', certificate.authority, '-CAkey', 'ca.key',
@@ -67,7 +75,7 @@ def sign_server(directory: Path, certificate: Certificate) -> None:
 
 
 def openssl(directory: Path, *arguments: str) -> None:
-    """Run one openssl command in `directory`."""
+    """Run one openssl command in ``directory``."""
     program = require_program('openssl', 'apt-get install openssl')
     subprocess.run([program, *arguments], cwd=directory, check=True, capture_output=True, timeout=60)
 
@@ -78,7 +86,7 @@ WRONG = ('expired', 'self-signed', 'wrong host', 'unknown authority')
 
 @cache
 def wrong_certificate(kind: str) -> Certificate:
-    """One of WRONG, to be checked against the authority of this test run."""
+    """Return one of WRONG, to be checked against the authority of this test run."""
     certificate = session_certificate()
     directory = Path(mkdtemp(prefix='wrong-', dir=Path(certificate.authority).parent))
     if kind == 'unknown authority':
@@ -96,13 +104,13 @@ def wrong_certificate(kind: str) -> Certificate:
 
 @cache
 def client_certificate() -> Certificate:
-    """A certificate for a client, signed by the authority of this test run."""
+    """Return a certificate for a client, signed by the authority of this test run."""
     directory = Path(mkdtemp(prefix='client-', dir=Path(session_certificate().authority).parent))
     return sign_another(directory, EXTENSIONS.replace('serverAuth', 'clientAuth'), '-days', '1')
 
 
 def sign_another(directory: Path, extensions: str, *validity: str) -> Certificate:
-    """A key and a certificate signed by the authority of this test run."""
+    """Return a key and a certificate, signed by the authority of this test run."""
     authority = Path(session_certificate().authority)
     (directory / 'extensions').write_text(extensions)
     openssl(directory, 'req', *NEW_KEY, '-subj', '/CN=localhost', '-keyout', 'server.key', '-out', 'request')

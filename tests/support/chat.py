@@ -1,4 +1,6 @@
-"""The chat of the examples as real processes, and people who chat in it: each comes back when its connection is lost."""
+"""The chat of the examples as real processes, and users who reconnect when they are
+lost.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from tests.support.programs import require_module, require_program
 
 RUN = ROOT / 'examples' / 'chat' / 'run.py'
 
-#: The longest that somebody waits until the next attempt to connect.
+#: The longest time until the next attempt to connect.
 JITTER = 0.5
 
 
@@ -35,16 +37,16 @@ class Chat:
         self.url = f'ws://127.0.0.1:{port}'
 
     def pid(self, name: str) -> int:
-        """The process of one of the programs, which was started for the last time."""
+        """Return the process of a program, as it was last started."""
         return int(re.findall(rf'^{name} is process (\d+)', read_text(self.process.stdout), re.MULTILINE)[-1])
 
     def workers(self) -> set[int]:
-        """The processes of gunicorn's workers."""
+        """Return the processes of gunicorn's workers."""
         master = self.pid('gunicorn')
         return set(map(int, Path(f'/proc/{master}/task/{master}/children').read_text().split()))
 
     def redis(self, *command: str) -> Any:
-        """What Redis answers to a command."""
+        """Return the response of Redis to a command."""
         from redis import Redis
 
         path, = self.process.directory.glob('chat-*/redis.sock')
@@ -63,17 +65,17 @@ class Chat:
             channels.close()
 
     def subscriptions(self) -> int:
-        """How many connections have subscribed to the chat's channel."""
+        """Count the connections that have subscribed to the chat's channel."""
         return int(self.redis('PUBSUB', 'NUMSUB', 'chat:{chat}:bus')[1])
 
     def subscribers(self) -> int:
-        """How many connections to Redis are there for subscriptions, to whatever channels."""
+        """Count the connections to Redis that have subscribed to any channel."""
         return len(self.redis('CLIENT', 'LIST', 'TYPE', 'PUBSUB').splitlines())
 
 
 @contextmanager
 def running_chat(tmp_path: Path, port: int) -> Iterator[Chat]:
-    """The chat at work; it must end cleanly on Ctrl-C, with all of its programs."""
+    """Run the chat. It must end cleanly on Ctrl-C, with all of its programs."""
     for program in 'redis-server', 'haproxy':
         require_program(program, f'apt-get install {program}')
     for module in 'flask', 'redis':
@@ -94,7 +96,7 @@ def running_chat(tmp_path: Path, port: int) -> Iterator[Chat]:
 
 
 class Chatter:
-    """Somebody in the chat, who behaves as its page does."""
+    """A user of the chat, who behaves as its page does."""
 
     def __init__(self, chat: Chat, name: str, since: str = '') -> None:
         self.url = chat.url
@@ -109,13 +111,13 @@ class Chatter:
         self._greenlet = gevent.spawn(self._stay)
 
     def say(self, text: str) -> None:
-        """Send a message, and again after every loss until it is seen in the chat."""
+        """Send a message, and again after every loss until it appears in the chat."""
         key = f'{self.name}-{text}'
         self.unseen[key] = text
         self._send(key)
 
     def texts(self, start: str = '') -> list[str]:
-        """What was heard, of all that begins so."""
+        """Return the texts received that begin with ``start``."""
         return [message['text'] for message in self.heard if message['text'].startswith(start)]
 
     def go(self) -> None:

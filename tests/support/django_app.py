@@ -1,6 +1,7 @@
-"""A Django project in one file, with everything that `startproject` puts around a view: sessions, users, CSRF, and more.
+"""A Django project in one file, with all the middleware of ``startproject``.
 
-`FAYE_TEST_DATABASE` names the file of its database, which is made here; with `FAYE_TEST_DEBUG` it tells its faults.
+``FAYE_TEST_DATABASE`` is the file of its database, which is created here. With
+``FAYE_TEST_DEBUG`` it shows exceptions.
 """
 
 from __future__ import annotations
@@ -48,19 +49,19 @@ from faye_websocket.django import SocketResponse  # noqa: E402
 
 
 def index(request: Any) -> HttpResponse:
-    """Gives a token for what is posted, in a cookie and as its body."""
+    """Return a CSRF token, in a cookie and as the body."""
     return HttpResponse(get_token(request))
 
 
 def enter_as(request: Any, name: str) -> HttpResponse:
-    """Logs in, by POST, without asking for a password."""
+    """Log in, by POST, without a password."""
     user, _ = User.objects.get_or_create(username=name)
     login(request, user)
     return HttpResponse('welcome')
 
 
 def room(request: Any, name: str, number: int) -> HttpResponse:
-    """Counts visits in the session, and echoes behind the room's name."""
+    """Count visits in the session, and echo with the room's name as a prefix."""
     request.session['visits'] = request.session.get('visits', 0) + 1
     ws = WebSocket(request.META, ['chat'])
     ws.send(f'{name} {number} {request.session["visits"]}')
@@ -70,14 +71,14 @@ def room(request: Any, name: str, number: int) -> HttpResponse:
 
 @login_required(login_url='/login')
 def private(request: Any) -> HttpResponse:
-    """For users."""
+    """Greet a user who is logged in."""
     ws = WebSocket(request.META)
     ws.send(f'hello, {request.user.username}')
     return SocketResponse(ws)
 
 
 def fault(request: Any) -> HttpResponse:
-    """Fails after it has made its response."""
+    """Raise an exception after the response was made."""
     SocketResponse(WebSocket(request.META))
     raise RuntimeError('a fault')
 
@@ -86,7 +87,7 @@ held: list[Event] = []
 
 
 async def hold(request: Any) -> HttpResponse:
-    """Blocks in the gevent way, until it is let go."""
+    """Block the greenlet until it is released."""
     event = Event()
     held.append(event)
     event.wait()
@@ -94,12 +95,12 @@ async def hold(request: Any) -> HttpResponse:
 
 
 def hold_by_hand(request: Any) -> HttpResponse:
-    """The same in an event loop of its own, as a library may have one in a plain view."""
+    """Run ``hold`` in an event loop, as a library may do in a plain view."""
     return asyncio.run(hold(request))
 
 
 def let_go(request: Any) -> HttpResponse:
-    """Ends one that blocks, if there is one."""
+    """Release a view that blocks, if there is one."""
     if not held:
         return HttpResponse(status=409)
     held.pop().set()
@@ -107,14 +108,17 @@ def let_go(request: Any) -> HttpResponse:
 
 
 def plain(request: Any) -> HttpResponse:
-    """Echoes, and asks no database, which Django forbids while the thread has an event loop."""
+    """Echo, without the database.
+
+    Django forbids using it while the thread has an event loop.
+    """
     ws = WebSocket(request.META)
     ws.onmessage = lambda event: ws.send(event.data)
     return SocketResponse(ws)
 
 
 def has_held(request: Any) -> HttpResponse:
-    """Whether one blocks, and the thread has an event loop meanwhile."""
+    """Report whether a view blocks, and the thread has an event loop meanwhile."""
     return HttpResponse(status=200 if held and asyncio.current_task() else 409)
 
 
@@ -136,7 +140,7 @@ app = get_wsgi_application()
 
 
 def echo(ws: WebSocket) -> None:
-    """A handler of the middleware."""
+    """Echo, as a handler of the middleware."""
     with ws:
         for message in ws:
             ws.send(message)

@@ -1,8 +1,10 @@
-"""The application of the matrix of endings: its sockets end in the way that the path names.
+"""The application of the matrix of endings.
 
-`/websocket/EOF/7` makes a WebSocket, `/greenlet/EOF/8` one in greenlet style, `/eventsource/EOF/9` an EventSource;
-`/client/EOF/10?url=...&authority=...` makes a Client, which lives in this process like the others, and answers at once. Each
-records its events. `/-/census` tells what the process holds.
+Its sockets end in the way that the path names. ``/websocket/EOF/7`` makes a WebSocket,
+``/greenlet/EOF/8`` one in greenlet style, and ``/eventsource/EOF/9`` an EventSource.
+``/client/EOF/10?url=...&authority=...`` makes a Client, which lives in this process
+like the others, and responds at once. Each records its events. ``/-/census`` reports
+the objects that the process holds.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from faye_websocket import Client, EventSource, WebSocket
 from tests.support.apps import Environ, StartResponse, hello, record_events
 from tests.support.holdings import take_census
 
-#: What a socket is given, beside the defaults, when its ending is this.
+#: By ending: the options of the socket, beside the defaults.
 OPTIONS: dict[str, dict[str, Any]] = {'ping timeout': {'ping': 0.1, 'ping_timeout': 0.1}}
 
-#: What waits for a peer that reads nothing, so that there is something to write when it is gone.
+#: Data that is buffered for a peer that does not read, so that there is something to
+#: write when the peer is gone.
 MUCH = bytes(8_000_000)
 
 
@@ -56,7 +59,7 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def prepare(socket: Any, ending: str, path: str) -> None:
-    """Has this socket come to its end."""
+    """Prepare this socket for its ending."""
     record_events(socket, path)
     PREPARE.get(ending, lambda socket: None)(socket)
 
@@ -69,13 +72,13 @@ def converse(ws: WebSocket, react: Callable[[WebSocket], object] = lambda ws: No
 
 
 def close_before(ws: WebSocket) -> None:
-    """Close before there was a handshake."""
+    """Close before the handshake."""
     close(ws)
     assert ws.receive() is None
 
 
 def wait(socket: Any) -> None:
-    """Wait for the end in a greenlet of its own, and close what has closed a second time."""
+    """Wait for the end in a greenlet, and then close a second time."""
     def run() -> None:
         assert socket.wait_closed(timeout=10) is True
         close(socket)
@@ -84,17 +87,20 @@ def wait(socket: Any) -> None:
 
 
 def on(type: str, handle: Callable[[Any], object]) -> Callable[[Any], None]:
-    """Adds a listener that does something with the socket."""
+    """Return a function that adds a listener, which handles the socket."""
     return lambda socket: socket.on(type, lambda event: handle(socket))
 
 
 def either(handle: Callable[[Any], object]) -> Callable[[Any], None]:
-    """The same for the first message, or for the open event of a socket that has no messages."""
+    """Return a function that adds a listener for the first message.
+
+    For an EventSource, which has no messages, the listener is for the open event.
+    """
     return lambda socket: on('open' if isinstance(socket, EventSource) else 'message', handle)(socket)
 
 
 def close(socket: Any, code: int = 3000, reason: str = 'enough') -> None:
-    """An event source's close has no code."""
+    """Close a socket. That of an event source has no code."""
     if isinstance(socket, EventSource):
         socket.close()
     else:
@@ -102,36 +108,40 @@ def close(socket: Any, code: int = 3000, reason: str = 'enough') -> None:
 
 
 def close_twice(socket: Any) -> None:
-    """The second close changes nothing."""
+    """Close twice: the second call has no effect."""
     close(socket)
     close(socket, 3001, 'more than enough')
 
 
 def close_at_once(ws: WebSocket, close: Callable[[WebSocket], object] = close) -> None:
-    """Close within the block, and ask for messages up to the end."""
+    """Close within the block, and receive until the end."""
     with ws:
         close(ws)
         assert ws.receive() is None
 
 
 def raise_error(socket: Any) -> None:
-    """A fault of a handler's."""
+    """Raise an exception in a handler."""
     raise RuntimeError('on purpose')
 
 
 def be_killed(socket: Any) -> None:
-    """A handler whose greenlet is killed while it waits."""
+    """Kill the greenlet of a handler while it waits."""
     gevent.spawn(gevent.kill, gevent.getcurrent())
     gevent.sleep(60)
 
 
 def send_much(socket: Any) -> None:
-    """More than the kernel takes."""
+    """Send more than the kernel accepts."""
     socket.send('x' * len(MUCH) if isinstance(socket, EventSource) else MUCH)
 
 
 def fork(socket: Any) -> None:
-    """Makes a child that has a copy of everything for longer than the socket lives, and says so."""
+    """Fork a child that keeps copies of all descriptors for longer than the socket
+    lives.
+
+    Report that to the peer.
+    """
     if not monkey.get_original('os', 'fork')():
         monkey.get_original('time', 'sleep')(10)
         os._exit(0)
@@ -150,7 +160,7 @@ PREPARE: dict[str, Callable[[Any], object]] = {
     'write failure': either(send_much),
     'wait_closed()': wait}
 
-#: The same in greenlet style.
+#: The endings of sockets in greenlet style.
 CONVERSE: dict[str, Callable[[WebSocket], object]] = {
     'close() by us': close_at_once,
     'close() twice': lambda ws: close_at_once(ws, close_twice),

@@ -1,4 +1,7 @@
-"""Every way in which a connection to `tests.support.apps:control` can end, as actions of a raw client."""
+"""Every way in which a connection can end, as actions of a raw client.
+
+The server is ``tests.support.apps:control``.
+"""
 
 from __future__ import annotations
 
@@ -16,37 +19,40 @@ GARBAGE = bytes(range(256)) * 4
 
 
 class Ending(NamedTuple):
-    """An action that ends the connection, and the codes our close frame may have; with none, we may send one or not."""
+    """An action that ends the connection, with the codes that our close frame may have.
+
+    Without codes, a close frame may be sent or not.
+    """
 
     act: Callable[[RawClient, Endpoint], None]
     codes: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
-        """The action's name."""
+        """The name of the action."""
         return self.act.__name__
 
 
 def busy(server: Endpoint) -> None:
-    """Let the server do other things for a while: it serves three requests."""
+    """Keep the server busy for a while: it serves three requests."""
     for _ in range(3):
         assert http_get(server)[0].status == 200
 
 
 def client_closes(client: RawClient, server: Endpoint) -> None:
-    """The client starts the closing handshake."""
+    """Close: the client starts the closing handshake."""
     client.send(CLOSE_FRAME)
 
 
 def server_closes(client: RawClient, server: Endpoint) -> None:
-    """The server starts it, and the client answers at once."""
+    """Let the server close, and respond at once."""
     client.send_frame(TEXT, b'close 3001 enough')
     assert client.receive_frame().code == 3001
     client.send_close(3001)
 
 
 def client_answers_late(client: RawClient, server: Endpoint) -> None:
-    """The client goes on sending frames after the server's close frame, and answers it much later."""
+    """Let the server close, go on sending frames, and respond much later."""
     client.send_frame(TEXT, b'close 3001 enough')
     assert client.receive_frame().code == 3001
     client.send_frame(TEXT, b'I have not seen it yet')
@@ -56,39 +62,40 @@ def client_answers_late(client: RawClient, server: Endpoint) -> None:
 
 
 def both_close_at_once(client: RawClient, server: Endpoint) -> None:
-    """The two close frames cross on the wire."""
+    """Send close frames from both sides, so that they cross."""
     client.send(serialize_frame(TEXT, b'close 3001 enough') + CLOSE_FRAME)
 
 
 def newlines_behind_the_close_frame(client: RawClient, server: Endpoint) -> None:
-    """Some clients end everything with an empty line."""
+    """Close, and send an empty line, as some clients do after everything."""
     client.send(CLOSE_FRAME + b'\r\n\r\n')
 
 
 def garbage_behind_the_close_frame(client: RawClient, server: Endpoint) -> None:
-    """Bytes that are neither frames nor HTTP, in the same segment."""
+    """Close, and send bytes in the same segment that are neither frames nor HTTP."""
     client.send(CLOSE_FRAME + GARBAGE)
 
 
 def request_behind_the_close_frame(client: RawClient, server: Endpoint) -> None:
-    """An HTTP request in the same segment as the close frame."""
+    """Close, and send an HTTP request in the same segment."""
     client.send(CLOSE_FRAME + SMUGGLED_REQUEST)
 
 
 def frames_behind_the_close_frame(client: RawClient, server: Endpoint) -> None:
-    """Frames that come too late."""
+    """Close, and send frames that come too late."""
     client.send(CLOSE_FRAME + serialize_frame(TEXT, b'late') + serialize_frame(PING, b'late') + CLOSE_FRAME)
 
 
 def request_after_the_closing_handshake(client: RawClient, server: Endpoint) -> None:
-    """An HTTP request once the server's close frame is there, as if the connection were kept alive."""
+    """Send an HTTP request after the server's close frame, as if with keep-alive."""
     client.send(CLOSE_FRAME)
     assert client.receive_frame().opcode == CLOSE
     send_if_possible(client, SMUGGLED_REQUEST)
 
 
 def newlines_and_a_late_answer(client: RawClient, server: Endpoint) -> None:
-    """Newlines where the answer to the server's close frame should be, and a request behind them."""
+    """Send newlines instead of the response to the server's close, and then a request.
+    """
     client.send_frame(TEXT, b'close 3001 enough')
     assert client.receive_frame().code == 3001
     send_if_possible(client, b'\r\n\r\n')
@@ -97,28 +104,28 @@ def newlines_and_a_late_answer(client: RawClient, server: Endpoint) -> None:
 
 
 def request_in_place_of_a_frame(client: RawClient, server: Endpoint) -> None:
-    """An HTTP request on an open socket is a frame with reserved bits."""
+    """Send an HTTP request on an open socket, which is a frame with reserved bits."""
     client.send(SMUGGLED_REQUEST)
 
 
 def unmasked_frame(client: RawClient, server: Endpoint) -> None:
-    """A protocol error in the middle of valid frames."""
+    """Send an unmasked frame among valid ones."""
     client.send(serialize_frame(TEXT, b'not masked', masked=False) + CLOSE_FRAME)
 
 
 def end_of_stream(client: RawClient, server: Endpoint) -> None:
-    """The client ends its half of the connection without a close frame."""
+    """End the client's half of the connection without a close frame."""
     client.finish_sending()
 
 
 def end_of_stream_within_a_frame(client: RawClient, server: Endpoint) -> None:
-    """The same after half a frame."""
+    """End the client's half of the connection after half a frame."""
     client.send(serialize_frame(TEXT, b'hello')[:-2])
     client.finish_sending()
 
 
 def handler_raises(client: RawClient, server: Endpoint) -> None:
-    """The application's handler fails, and the client answers the close frame."""
+    """Make the application's handler raise, and respond to the close frame."""
     client.send_frame(TEXT, b'raise on purpose')
     assert client.receive_frame().code == 1011
     client.send_close(1011)
@@ -131,17 +138,18 @@ def send_if_possible(client: RawClient, data: bytes) -> None:
 
 
 def reset(client: RawClient, server: Endpoint) -> None:
-    """The client's kernel sends RST."""
+    """Reset the connection: the client's kernel sends RST."""
     client.reset()
 
 
 def reset_with_an_unread_echo(client: RawClient, server: Endpoint) -> None:
-    """The client sends something, and is gone before the answer."""
+    """Send a message, and reset the connection before the echo."""
     client.send_frame(TEXT, b'x' * 100_000)
     client.reset()
 
 
-#: Endings in which the client reads to the end of the stream, and in which nothing but time is between it and FIN.
+#: Endings in which the client reads to the end of the stream, and sends nothing between
+#: the close and FIN.
 POLITE = [
     Ending(client_closes, (1000,)),
     Ending(server_closes, (3001,)),
@@ -150,7 +158,8 @@ POLITE = [
     Ending(end_of_stream),
 ]
 
-#: Endings in which it sends more than it should; whether it sees FIN or RST then, is up to the kernel.
+#: Endings in which the client sends more than it should. The kernel decides whether it
+#: gets FIN or RST.
 RUDE = [
     Ending(newlines_behind_the_close_frame, (1000,)),
     Ending(garbage_behind_the_close_frame, (1000,)),
@@ -163,7 +172,7 @@ RUDE = [
     Ending(end_of_stream_within_a_frame),
 ]
 
-#: Endings that the error log tells of.
+#: Endings that the error log reports.
 FAULTY = [
     Ending(handler_raises, (1011,)),
 ]

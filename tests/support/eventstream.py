@@ -1,4 +1,7 @@
-"""A client of event streams: the parser of WHATWG HTML, 9.2.6, written from its text, and a connection that is fed to it."""
+"""A client of event streams.
+
+The parser follows the text of WHATWG HTML, 9.2.6.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ ACCEPT = (('Accept', 'text/event-stream'),)
 
 
 class ServerEvent(NamedTuple):
-    """What an event listener of a page gets."""
+    """An event, as a listener of a page gets it."""
 
     data: str
     type: str = 'message'
@@ -22,7 +25,11 @@ class ServerEvent(NamedTuple):
 
 
 class EventParser:
-    """9.2.6: "Interpreting an event stream": `events` were dispatched, `retry` is in milliseconds, `comments` are texts."""
+    """9.2.6: "Interpreting an event stream".
+
+    ``events`` are those dispatched, ``retry`` is in milliseconds, ``comments`` are
+    texts.
+    """
 
     def __init__(self) -> None:
         self.events: list[ServerEvent] = []
@@ -32,10 +39,12 @@ class EventParser:
         self._data = self._type = self._id = ''
 
     def parse(self, stream: bytes) -> EventParser:
-        """Take a stream from its beginning to its end, or as far as it has come."""
-        # "Streams must be decoded using the UTF-8 decode algorithm", which "strips one leading UTF-8 Byte Order Mark (BOM)".
+        """Parse a stream from its beginning, as far as it has arrived."""
+        # "Streams must be decoded using the UTF-8 decode algorithm", which "strips one
+        # leading UTF-8 Byte Order Mark (BOM)".
         text = stream.decode('utf-8', 'replace').removeprefix('\ufeff')
-        # "lines must be separated by either a U+000D U+000A CRLF pair, a single U+000A LF, or a single U+000D CR"
+        # "lines must be separated by either a U+000D U+000A CRLF pair, a single U+000A
+        # LF, or a single U+000D CR"
         *lines, _ = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
         for line in lines:
             self._take_line(line)
@@ -64,7 +73,7 @@ class EventParser:
             self.retry = int(value)
 
     def _dispatch(self) -> None:
-        """"Dispatch the event": "If the data buffer is an empty string", it is none."""
+        """"Dispatch the event", unless "the data buffer is an empty string"."""
         self.last_event_id = self._id
         if self._data:
             self.events.append(ServerEvent(self._data.removesuffix('\n'), self._type or 'message', self.last_event_id))
@@ -72,7 +81,7 @@ class EventParser:
 
 
 class EventClient(RawClient):
-    """A raw client that asks for an event stream, and shows the events."""
+    """A raw client that requests an event stream and parses it."""
 
     def __init__(self, server: Endpoint, path: str = '/', headers: Headers = (), **options: object) -> None:
         super().__init__(server, path, [*ACCEPT, *headers], **options)  # type: ignore[arg-type]
@@ -87,19 +96,21 @@ class EventClient(RawClient):
 
     @property
     def stream(self) -> EventParser:
-        """What a browser has made of everything that came."""
+        """The parser, fed with everything that has arrived."""
         assert self.head is not None
         is_chunked = self.head.get('Transfer-Encoding') == 'chunked'
         return EventParser().parse(unchunked(self.transcript) if is_chunked else self.transcript)
 
     def receive_event(self) -> ServerEvent:
-        """The next event, waiting for it."""
+        """Wait for the next event, and return it."""
         self._read_until(lambda: len(self.stream.events) > self._seen)
         self._seen += 1
         return self.stream.events[self._seen - 1]
 
     def record_arrivals(self, count: int) -> list[tuple[float, ServerEvent]]:
-        """So many events of one line, each with the time at which the bytes came that completed it."""
+        """Return this many events of one line, each with the time at which it was
+        complete.
+        """
         reads = [(time.monotonic(), len(self.transcript))]
         while self.transcript.count(b'data: ') < count or not self.transcript.endswith(b'\r\n\r\n'):
             assert self._read(time.monotonic() + self.deadline), 'the connection ended'
@@ -111,19 +122,21 @@ class EventClient(RawClient):
         return arrivals
 
     def receive_comment(self, count: int = 1) -> str:
-        """The first of so many comments, waiting for it."""
+        """Wait for this many comments, and return the last."""
         self._read_until(lambda: len(self.stream.comments) >= count)
         return self.stream.comments[count - 1]
 
     def receive_retry(self) -> int:
-        """The milliseconds that the server asks for, waiting for them."""
+        """Wait for the server's reconnection time, in milliseconds."""
         self._read_until(lambda: self.stream.retry is not None)
         assert self.stream.retry is not None
         return self.stream.retry
 
 
 def unchunked(body: bytes) -> bytes:
-    """What has come of a body in Transfer-Encoding: chunked."""
+    """Return the data of a body in Transfer-Encoding: chunked, as far as it has
+    arrived.
+    """
     data = b''
     while b'\r\n' in body:
         size, _, body = body.partition(b'\r\n')
@@ -133,7 +146,11 @@ def unchunked(body: bytes) -> bytes:
 
 
 def main(port: str, path: str, authority: str = '') -> None:
-    """Be a client for a test to kill: `python -m tests.support.eventstream PORT PATH [AUTHORITY]` prints `open`, and waits."""
+    """Run a client for a test to kill.
+
+    ``python -m tests.support.eventstream PORT PATH [AUTHORITY]`` prints ``open``, and
+    waits.
+    """
     certificate = Certificate(authority, '', '') if authority else None
     with EventClient(Endpoint(('127.0.0.1', int(port)), certificate), path) as client:
         client.open().receive_retry()

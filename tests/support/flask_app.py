@@ -1,6 +1,8 @@
-"""A Flask application as people write them: a blueprint, URL arguments, a session, Flask-Login and SQLAlchemy.
+"""A Flask application with a blueprint, URL arguments, a session, Flask-Login,
+SQLAlchemy.
 
-The pool has five connections, and each request gives its own back at its end. `FAYE_TEST_DATABASE` names the file.
+The pool has five connections, and each request returns its own at its end.
+``FAYE_TEST_DATABASE`` is the file of the database.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ database = scoped_session(sessionmaker(engine), scopefunc=lambda: id(app_ctx._ge
 
 @app.teardown_appcontext
 def give_back(error: BaseException | None) -> None:
-    """As Flask-SQLAlchemy does."""
+    """Return the connection, as Flask-SQLAlchemy does."""
     database.remove()
 
 
@@ -36,7 +38,7 @@ logins = LoginManager(app)
 
 
 class User(UserMixin):
-    """Anybody."""
+    """A user with any name."""
 
     def __init__(self, name: str) -> None:
         self.id = name
@@ -44,26 +46,26 @@ class User(UserMixin):
 
 @logins.user_loader
 def load_user(name: str) -> User:
-    """By name."""
+    """Return the user with this name."""
     return User(name)
 
 
 @app.get('/login/<name>')
 def login(name: str) -> Any:
-    """Logs in, without asking for a password."""
+    """Log in without a password."""
     login_user(User(name))
     return redirect('/')
 
 
 @app.get('/')
 def index() -> str:
-    """Needs the database."""
+    """Use the database."""
     return f'the answer is {database.execute(text("select 6 * 7")).scalar()}'
 
 
 @rooms.route('/<name>/<int:number>', websocket=True)
 def enter(name: str, number: int) -> WebSocket:
-    """Counts visits in the session, and echoes behind the room's name."""
+    """Count visits in the session, and echo with the room's name as a prefix."""
     session['visits'] = session.get('visits', 0) + 1
     ws = WebSocket(request.environ, ['chat'])
     ws.send(f'{name} {number} {session["visits"]}')
@@ -74,7 +76,7 @@ def enter(name: str, number: int) -> WebSocket:
 @app.route('/private', websocket=True)
 @login_required
 def private() -> WebSocket:
-    """For users."""
+    """Greet a user who is logged in."""
     ws = WebSocket(request.environ)
     ws.send(f'hello, {current_user.id}')
     return ws
@@ -82,7 +84,7 @@ def private() -> WebSocket:
 
 @app.route('/stored', websocket=True)
 def stored() -> WebSocket:
-    """Uses the database before the handshake, and the request ends with it."""
+    """Use the database before the handshake, after which the request ends."""
     answer = database.execute(text('select 6 * 7')).scalar()
     ws = WebSocket(request.environ)
     ws.send(str(answer))
@@ -91,7 +93,8 @@ def stored() -> WebSocket:
 
 @app.route('/kept', websocket=True)
 def kept() -> WebSocket:
-    """Greenlet style: the request, and its database connection with it, lasts as long as the socket."""
+    """Echo in greenlet style: the request keeps its database connection until the end.
+    """
     answer = database.execute(text('select 6 * 7')).scalar()
     with WebSocket(request.environ) as ws:
         ws.send(str(answer))
@@ -102,7 +105,7 @@ def kept() -> WebSocket:
 
 @app.route('/fault', websocket=True)
 def fault() -> WebSocket:
-    """Fails after it has made its socket."""
+    """Raise an exception after the socket was made."""
     ws = WebSocket(request.environ)
     ws.send('never')
     raise RuntimeError('a fault')
@@ -112,7 +115,7 @@ app.register_blueprint(rooms)
 
 
 def echo(ws: WebSocket) -> None:
-    """A handler of the middleware."""
+    """Echo, as a handler of the middleware."""
     with ws:
         for message in ws:
             ws.send(message)

@@ -1,9 +1,11 @@
-"""The application of the tests of forks, which has what OpenTelemetry's BatchSpanProcessor has: an at-fork handler that yields.
+"""The application of the tests of forks.
 
-A WebSocket sends back what comes, with the pid of the process that does; an event source counts, with the same pid. `/run`
-runs 150 programs, `/fork` forks 150 times in the view, both with gevent at work in the child; `/hold` makes a child that does
-nothing for a minute, with a copy of all descriptors. `?ping=0.1` is an option of WebSocket's. `/-/census` tells what the
-process holds. To import this module patches the process.
+Like OpenTelemetry's BatchSpanProcessor, it has an at-fork handler that lets other
+greenlets run. A WebSocket echoes with the pid of the process; an event source counts
+with the pid. ``/run`` runs 150 programs, and ``/fork`` forks 150 times in the view,
+both with gevent active in the child. ``/hold`` makes a child that sleeps for a minute,
+with a copy of all descriptors. ``?ping=0.1`` is an option of WebSocket. ``/-/census``
+reports the objects that the process holds. Importing this module patches the process.
 """
 
 from __future__ import annotations
@@ -20,16 +22,16 @@ import gevent
 from gevent import monkey
 
 if not monkey.is_module_patched('subprocess'):
-    # gunicorn's workers have done so.
+    # gunicorn's workers are patched already.
     monkey.patch_all()
-# Registered before ours: the hub of a child runs before any handler of ours has.
+# Registered before our handlers, so that the hub of a child runs before them.
 os.register_at_fork(after_in_child=lambda: gevent.sleep(0.003))
 
 from faye_websocket import EventSource, WebSocket  # noqa: E402
 from tests.support.apps import Environ, StartResponse, record_events  # noqa: E402
 from tests.support.holdings import take_census  # noqa: E402
 
-#: How many children a request makes.
+#: The number of children for each request.
 FORKS = 150
 
 
@@ -53,7 +55,7 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def tick(es: Any) -> None:
-    """Events until the end; a child has a copy of this greenlet."""
+    """Send events until the end. A child has a copy of this greenlet."""
     for number in count():
         if es.ready_state > EventSource.OPEN:
             break
@@ -62,14 +64,14 @@ def tick(es: Any) -> None:
 
 
 def run_programs() -> int:
-    """Programs, each of which is a forked child before it is itself."""
+    """Run programs; each of them is a forked child first."""
     for _ in range(FORKS):
         subprocess.run(['true'], check=True)
     return os.getpid()
 
 
 def fork_in_the_view() -> int:
-    """Children in which gevent goes on for a moment."""
+    """Fork children in which gevent runs for a moment."""
     for _ in range(FORKS):
         pid = os.fork()
         if not pid:
@@ -80,7 +82,9 @@ def fork_in_the_view() -> int:
 
 
 def hold() -> int:
-    """A child that holds a copy of every descriptor, and does nothing, not even for gevent; its pid."""
+    """Fork a child that keeps copies of all descriptors and never runs gevent; return
+    its pid.
+    """
     pid = monkey.get_original('os', 'fork')()
     if not pid:
         monkey.get_original('time', 'sleep')(60)

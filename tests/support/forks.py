@@ -1,4 +1,4 @@
-"""Forked children, in a test: a real one, or this process taken for one."""
+"""Forked children in a test: a real one, or this process in the role of one."""
 
 from __future__ import annotations
 
@@ -23,22 +23,28 @@ from tests.support.waiting import DEADLINE
 
 @contextmanager
 def as_forked_child() -> Iterator[None]:
-    """Takes this process for a child of the one that has made all there is. What it stops meanwhile stays stopped."""
+    """Make this process believe that it is a forked child.
+
+    The objects that it stops meanwhile remain stopped.
+    """
     ours = SimpleNamespace(**{**vars(os), 'getpid': lambda: -1})
     with pytest.MonkeyPatch.context() as patch:
-        # Not for gevent, which would take its threads for lost.
+        # Not for gevent, which would believe that its threads are lost.
         for module in (connect, scheduler, registry, uwsgi):
             patch.setattr(module, 'os', ours)
         scheduler._after_fork_in_child()
         try:
             yield
         finally:
-            # What was made meanwhile belongs to no process that there is.
+            # The objects that were made meanwhile belong to no existing process.
             scheduler._after_fork_in_child()
 
 
 def in_forked_child(function: Callable[[], Any]) -> Any:
-    """What ``function`` returns in a forked child, in which gevent goes on; the child does nothing else, and ends."""
+    """Return the result of ``function`` in a forked child in which gevent runs.
+
+    The child does nothing else, and ends.
+    """
     reader, writer = os.pipe()
     pid = gevent.os.fork_gevent()
     if pid == 0:
@@ -51,7 +57,7 @@ def in_forked_child(function: Callable[[], Any]) -> Any:
 
 
 def _answer(writer: int, function: Callable[[], Any]) -> None:
-    """The child's part."""
+    """Run the function in the child, and write its result."""
     signal.alarm(int(DEADLINE))
     try:
         answer = function()

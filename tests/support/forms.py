@@ -1,4 +1,7 @@
-"""The two forms of the codec, pure and compiled: the one that the package has imported, and the other one beside it."""
+"""The two forms of the codec, pure and compiled.
+
+The package has imported one of them. The other is loaded beside it.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,23 @@ from faye_websocket.driver import accel, codec
 
 __all__ = ['FORMS', 'find_codec']
 
-#: By the form's name: what finds a module in it.
+#: By the name of the form: the loader of a module.
 FORMS = {'pure': (SourceFileLoader, SOURCE_SUFFIXES), 'compiled': (ExtensionFileLoader, EXTENSION_SUFFIXES)}
 
 
 @cache
 def find_codec(form: str) -> ModuleType | None:
-    """The codec in this form; ``None`` if it was not compiled."""
+    """Return the codec in this form, or None if it was not compiled."""
     if form == ('compiled' if accel.IS_COMPILED else 'pure'):
         return codec
     if form == 'compiled':
-        # Which a process that is told to be pure does not find by itself.
+        # A process in the pure form does not find this module by itself.
         sys.modules.setdefault('faye_websocket.driver._mask', _load('_mask', form))
     return _load('codec', form)
 
 
 def _load(name: str, form: str) -> ModuleType | None:
-    """A module of the drivers', not put among those that are imported."""
+    """Return a module of the drivers, without adding it to the imported ones."""
     spec = FileFinder(str(Path(accel.__file__).parent), FORMS[form]).find_spec(f'faye_websocket.driver.{name}')
     if spec is None or spec.loader is None:
         return None

@@ -1,6 +1,6 @@
-"""Applications in greenlet style whose sockets end in the way that the path names.
+"""Applications in greenlet style, whose sockets end in the way that the path names.
 
-Each socket records its events, under its path, as those of `tests.support.apps` do.
+Like those of ``tests.support.apps``, the sockets record their events under their path.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import gevent
 from faye_websocket import SocketMiddleware, WebSocket
 from tests.support.apps import EVENTS, Environ, StartResponse, append_line, hello, record_events
 
-#: A message that a listener takes does not come to `receive`.
+#: ``receive`` would not return a message that a listener gets.
 TYPES = ('open', 'error', 'close')
 
 
 def converse(environ: Environ) -> WebSocket:
-    """Echo one message, and then do what the path says."""
+    """Echo one message, and end as the path says."""
     ws = WebSocket(environ)
     record_events(ws, environ['PATH_INFO'], TYPES)
     ws.send(ws.receive(timeout=10))
@@ -28,7 +28,7 @@ def converse(environ: Environ) -> WebSocket:
 
 
 def plain(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """A view without a framework."""
+    """Serve as a view without a framework."""
     if not WebSocket.is_websocket(environ):
         return hello(start_response)
     ws = converse(environ)
@@ -36,12 +36,12 @@ def plain(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def note(ws: WebSocket, what: str) -> None:
-    """Write this down with the socket's events."""
+    """Append this to the socket's events."""
     append_line(os.environ[EVENTS], {'path': ws.environ['PATH_INFO'], 'type': what})
 
 
 def never_leave(ws: WebSocket) -> None:
-    """Ask for messages for ever, as a program with a fault does."""
+    """Receive for ever, as a program with a bug does."""
     while True:
         if ws.receive() is None:
             note(ws, 'end')
@@ -49,7 +49,7 @@ def never_leave(ws: WebSocket) -> None:
 
 
 def never_raise(ws: WebSocket) -> None:
-    """Ask for messages for ever, whatever happens."""
+    """Receive for ever, whatever happens."""
     while True:
         try:
             if ws.receive() is None:
@@ -59,14 +59,14 @@ def never_raise(ws: WebSocket) -> None:
 
 
 def time_out(ws: WebSocket) -> None:
-    """Leave the block by a timeout of gevent's."""
+    """Leave the block by a timeout of gevent."""
     record_events(ws, ws.environ['PATH_INFO'], TYPES)
     with gevent.Timeout(0.05), ws:
         ws.receive()
 
 
 def be_killed(ws: WebSocket) -> None:
-    """Leave the block because somebody kills this greenlet."""
+    """Leave the block because the greenlet is killed."""
     record_events(ws, ws.environ['PATH_INFO'], TYPES)
     gevent.spawn(gevent.kill, gevent.getcurrent())
     with ws:

@@ -1,4 +1,4 @@
-"""The views of `greenlet_app` in Flask and in Django."""
+"""The views of ``greenlet_app`` in Flask and in Django."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ flask = Flask(__name__)
 @flask.get('/', defaults={'path': ''})
 @flask.get('/<path:path>')
 def page(path: str) -> str:
-    """Answer plain HTTP."""
+    """Respond to plain HTTP."""
     return 'Hello'
 
 
 @flask.get('/<path:path>', websocket=True)
 def flask_view(path: str) -> Any:
-    """Return the socket, or something else."""
+    """Return the socket, or another response."""
     ws = converse(request.environ)
     return 'Hello' if '/answer' in request.path else ws
 
 
 def django_view(request: Any) -> HttpResponse:
-    """Return the socket's response, or something else."""
+    """Return the response of the socket, or another response."""
     if not WebSocket.is_websocket(request.META):
         return HttpResponse('Hello')
     from faye_websocket.django import SocketResponse

@@ -1,7 +1,8 @@
-"""What a process holds that belongs to connections: descriptors, greenlets, gevent's watchers and timers, and objects of ours.
+"""The objects of a process that belong to connections.
 
-Nothing is counted by those who are watched: descriptors are those that the kernel lists, everything else is what the garbage
-collector finds alive, whoever refers to it.
+They are descriptors, greenlets, watchers and timers of gevent, and objects of this
+library. The counts do not rely on the code under test: descriptors are those that the
+kernel lists, and everything else is found alive by the garbage collector.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from collections import Counter
 import gevent
 from greenlet import greenlet
 
-#: The classes of the package of which there is at least one for each connection.
+#: The classes of the package with at least one instance for each connection.
 OURS = ('Connection', 'Stream', 'Keepalive', 'Dispatcher', 'WebSocket', 'Client', 'EventSource')
 
 Census = dict[str, int]
 
 
 def take_census() -> Census:
-    """How many of everything there are now, dead or alive, but for garbage, which is collected before."""
+    """Count all objects, dead or alive, after collecting garbage."""
     gc.collect()
     counts = {'descriptors': count_descriptors(), 'greenlets': 0, 'timers': 0, 'watchers': 0, **dict.fromkeys(OURS, 0)}
     timer, watcher = watcher_classes()
@@ -37,7 +38,10 @@ def take_census() -> Census:
 
 
 def count_living() -> Census:
-    """The descriptors, the greenlets that are not dead, and the timers and watchers that are active. Collects nothing."""
+    """Count descriptors, living greenlets, and active timers and watchers.
+
+    No garbage is collected.
+    """
     timer, watcher = watcher_classes()
     things = gc.get_objects()
     greenlets = {kind for kind in set(map(type, things)) if issubclass(kind, greenlet)}
@@ -50,18 +54,18 @@ def count_living() -> Census:
 
 
 def count_descriptors() -> int:
-    """How many descriptors the kernel lists for this process."""
+    """Count the descriptors that the kernel lists for this process."""
     return len(os.listdir('/proc/self/fd'))
 
 
 def watcher_classes() -> tuple[type, type]:
-    """gevent's class of timers, and the class of all watchers."""
+    """Return gevent's class of timers, and the class of all watchers."""
     timer = gevent.get_hub().loop.timer(0)
-    # libuv goes on to use the memory of one that was not closed.
+    # libuv would go on using the memory of a timer that is not closed.
     timer.close()
     return type(timer), type(timer).__mro__[-2]
 
 
 def difference(before: Census, after: Census) -> Census:
-    """What there is more of, or less of."""
+    """Return the counts that differ, with the difference."""
     return {name: count - before[name] for name, count in after.items() if count != before[name]}

@@ -1,6 +1,8 @@
-"""`python -m tests.support.interrupted`: an echo under gevent.pywsgi whose main greenlet survives Ctrl-C.
+"""An echo server under gevent.pywsgi whose main greenlet survives Ctrl-C.
 
-It prints its port, and `ready` at the beginning and after each KeyboardInterrupt.
+    python -m tests.support.interrupted
+
+prints its port, and ``ready`` at the beginning and after each KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ def main() -> None:
     print(f'port {server.server_port}', flush=True)
     while True:
         try:
-            # The next signal is sent when this was read, and raises in this block.
+            # The next signal is sent after this line was read, and raises in this
+            # block.
             os.write(1, b'ready\n')
             gevent.sleep(3600)
         except KeyboardInterrupt:
@@ -30,7 +33,7 @@ def main() -> None:
 
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The WSGI application."""
+    """Echo."""
     ws = WebSocket(environ)
     ws.onmessage = lambda event: ws.send(event.data)
     return ws(environ, start_response)

@@ -1,4 +1,4 @@
-"""Sockets inside the test's own process: a server and its clients on one hub, and a record of every event.
+"""Sockets in the test's own process: a server and its clients on one hub.
 
     with serve(lambda ws: ws.on('message', lambda event: ws.send(event.data))) as server:
         client = server.open()
@@ -6,7 +6,8 @@
         assert client.receive_frame() == Frame(TEXT, b'hello')
         server.record.wait('open')
 
-The clients are those of `wire`, on gevent's sockets: while one waits, the hub serves.
+Every event is recorded. The clients are those of ``wire``, on gevent's sockets: while
+one waits, the hub serves.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ TYPES = ('open', 'message', 'error', 'close', 'drain')
 
 
 def wait_until(condition: Callable[[], T], what: str = 'the condition', deadline: float = DEADLINE) -> T:
-    """The first true value of `condition()`, while the hub runs; an AssertionError when it does not come in time."""
+    """Return the first true value of ``condition()``, while the hub runs.
+
+    Raise AssertionError if there is none in time.
+    """
     end = time.monotonic() + deadline
     while not (value := condition()):
         if time.monotonic() > end:
@@ -48,7 +52,7 @@ def wait_until(condition: Callable[[], T], what: str = 'the condition', deadline
 
 
 def settle() -> None:
-    """Lets the hub do all that it can do now."""
+    """Let the hub do everything that it can do now."""
     for _ in range(5):
         gevent.idle()
 
@@ -67,11 +71,11 @@ class Record:
 
     @property
     def types(self) -> list[str]:
-        """Their types."""
+        """The types of the events."""
         return [event.type for event in self.events]
 
     def of(self, type: str) -> list[Any]:
-        """Those of one type."""
+        """Return the events of one type."""
         return [event for event in self.events if event.type == type]
 
     @property
@@ -80,12 +84,14 @@ class Record:
         return [event.data for event in self.of('message')]
 
     def wait(self, type: str, count: int = 1) -> Any:
-        """The last of the first `count` events of a type, once it is there."""
+        """Wait for ``count`` events of a type, and return the last of them."""
         wait_until(lambda: len(self.of(type)) >= count, f'{count} x {type} in {self!r}')
         return self.of(type)[count - 1]
 
     def the_close(self) -> Any:
-        """The close event, which must be the only one, and the last of all events."""
+        """Return the close event, which must be the only one, and the last of all
+        events.
+        """
         self.wait('close')
         settle()
         assert self.types.index('close') == len(self.events) - 1, self
@@ -93,25 +99,28 @@ class Record:
 
 
 class Client(RawClient):
-    """`wire`'s client on one of gevent's sockets."""
+    """A client of ``wire`` on one of gevent's sockets."""
 
     def finish_sending(self) -> None:
-        """Sends FIN, and keeps on reading."""
+        """Send FIN, and keep on reading."""
         self.socket._sock.shutdown(std_socket.SHUT_WR)
 
     def open(self, extra_bytes: bytes = b'') -> Client:
-        """Makes the handshake, which must succeed."""
+        """Make the handshake, which must succeed."""
         assert self.handshake(extra_bytes).status == 101
         return self
 
     def receive_frames(self) -> list[Frame]:
-        """All frames up to the end of the connection, behind which there must be nothing."""
+        """Return all frames up to the end of the connection. No other bytes may follow
+        them.
+        """
         frames, rest = read_frames(self.read_to_eof())
         assert rest == b''
         return frames
 
     def receive_messages(self, count: int) -> list[bytes]:
-        """The payloads of the next `count` frames, which may be many or large."""
+        """Return the payloads of the next ``count`` frames, which may be many or large.
+        """
         data, frames = bytearray(self._unread), []
         self._unread = b''
         while len(frames) < count:
@@ -124,14 +133,16 @@ class Client(RawClient):
 
 
 def wait_for_data(sock: Any) -> bytes:
-    """What comes next on a socket, before its deadline."""
+    """Return the next bytes of a socket, before its deadline."""
     data = sock.recv(2**20)
     assert data, 'the connection ended'
     return bytes(data)
 
 
 def read_frames(data: bytes | bytearray) -> tuple[list[Frame], bytes]:
-    """All whole frames that a server sent, in linear time, and what is left behind them."""
+    """Return all complete frames from a server, and the bytes after them, in linear
+    time.
+    """
     frames, position = [], 0
     while position + 2 <= len(data):
         first, length = data[position], data[position + 1]
@@ -147,7 +158,9 @@ def read_frames(data: bytes | bytearray) -> tuple[list[Frame], bytes]:
 
 
 def run_threads(*functions: Callable[[], object]) -> None:
-    """Runs each function in an OS thread of its own, while the hub of this one goes on; what they raise is raised here."""
+    """Run each function in an OS thread, while this hub goes on; raise their exceptions
+    here.
+    """
     errors: list[BaseException] = []
 
     def run(function: Callable[[], object]) -> None:
@@ -165,28 +178,31 @@ def run_threads(*functions: Callable[[], object]) -> None:
 
 
 def run_beside(command: list[str]) -> Any:
-    """Runs a program in a process of its own, while the hub goes on, and returns what `subprocess.run` does.
+    """Run a program while the hub goes on, and return the result of ``subprocess.run``.
 
-    By gevent's: where a hub watches child processes, it takes the exit status from anybody else who waits for it.
+    It uses gevent's subprocess: a hub that watches child processes takes the exit
+    status from anything else that waits for it.
     """
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 class Connected:
-    """A connected socket in the place of a server's address."""
+    """A connected socket in place of a server's address."""
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
 
     def connect(self, timeout: float) -> Any:
-        """The socket."""
+        """Return the socket."""
         return self.sock
 
 
 class LocalServer:
-    """gevent.pywsgi in this process: its sockets are set up by `setup`; whatever is no WebSocket gets `Hello`.
+    """gevent.pywsgi in this process.
 
-    `paths` are those of all requests that reached the application, `errors` what the server and the hub logged.
+    ``setup`` is called with each of its sockets; a request for no WebSocket gets
+    ``Hello``. ``paths`` are those of all requests that have reached the application.
+    ``errors`` holds the log of the server and the hub.
     """
 
     def __init__(self, setup: Setup, tls: bool, options: dict[str, Any]) -> None:
@@ -201,7 +217,7 @@ class LocalServer:
         self.wsgi = WSGIServer(('127.0.0.1', 0), self.app, log=self.access_log, error_log=self.errors, **self._ssl_options())
 
     def app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        """The WSGI application."""
+        """Serve a request, as the WSGI application."""
         self.paths.append(environ['PATH_INFO'])
         if 'HTTP_UPGRADE' not in environ:
             start_response('200 OK', [('Content-Length', '5')])
@@ -229,7 +245,7 @@ class LocalServer:
         return self.record.ws
 
     def connect(self, timeout: float = DEADLINE) -> Any:
-        """A connected gevent socket."""
+        """Return a connected gevent socket."""
         connected = socket.create_connection(('127.0.0.1', self.wsgi.server_port), timeout)
         if self.certificate is None:
             return connected
@@ -238,18 +254,19 @@ class LocalServer:
         return context.wrap_socket(connected, server_hostname='127.0.0.1')
 
     def client(self, path: str = '/', headers: Headers = RFC_6455) -> Client:
-        """A client that has sent nothing yet."""
+        """Return a client that has sent nothing yet."""
         self.clients.append(Client(self, path, headers))  # type: ignore[arg-type]
         return self.clients[-1]
 
     def open(self, path: str = '/', headers: Headers = RFC_6455, extra_bytes: bytes = b'') -> Client:
-        """A client that has made its handshake."""
+        """Return a client that has made its handshake."""
         return self.client(path, headers).open(extra_bytes)
 
 
 @contextmanager
 def serve(setup: Setup = lambda ws: None, *, tls: bool = False, **options: Any) -> Iterator[LocalServer]:
-    """A server for this block. The options are WebSocket's. Nothing may be logged as an error meanwhile."""
+    """Run a server for this block, with options of WebSocket. No error may be logged.
+    """
     server = LocalServer(setup, tls, options)
     server.wsgi.start()
     try:
@@ -266,7 +283,7 @@ def serve(setup: Setup = lambda ws: None, *, tls: bool = False, **options: Any) 
 
 @contextmanager
 def hub_errors() -> Iterator[io.StringIO]:
-    """What the hub prints about greenlets and callbacks that failed."""
+    """Yield the errors of greenlets and callbacks that the hub prints."""
     attributes, errors = vars(gevent.get_hub()), io.StringIO()
     before = attributes.get('exception_stream')
     attributes['exception_stream'] = errors
@@ -279,7 +296,10 @@ def hub_errors() -> Iterator[io.StringIO]:
 
 
 def tcp_pair(buffer_size: int = 0) -> tuple[Any, Any]:
-    """Two gevent sockets joined by TCP; with a `buffer_size`, the kernel holds little between them."""
+    """Return two gevent sockets connected by TCP.
+
+    With a ``buffer_size``, the kernel holds little data between them.
+    """
     listener = socket.socket()
     for level, name in [(socket.SOL_SOCKET, socket.SO_SNDBUF), (socket.SOL_SOCKET, socket.SO_RCVBUF)] if buffer_size else ():
         listener.setsockopt(level, name, buffer_size)
@@ -296,7 +316,9 @@ def tcp_pair(buffer_size: int = 0) -> tuple[Any, Any]:
 
 @contextmanager
 def full_listener(host: str = '127.0.0.1', port: int = 0) -> Iterator[int]:
-    """The port of a listener that takes no more connections, so that connecting hangs."""
+    """Yield the port of a listener that accepts no more connections, so that connecting
+    hangs.
+    """
     with std_socket.socket() as listener:
         listener.bind((host, port))
         listener.listen(0)
@@ -313,7 +335,9 @@ def full_listener(host: str = '127.0.0.1', port: int = 0) -> Iterator[int]:
 
 
 def make_environ(sock: Any = None, headers: Headers = RFC_6455, **others: Any) -> dict[str, Any]:
-    """What gunicorn's gevent worker would make of a request on `sock`."""
+    """Return the environ that gunicorn's gevent worker would make of a request on
+    ``sock``.
+    """
     environ = {
         'REQUEST_METHOD': 'GET', 'SERVER_PROTOCOL': 'HTTP/1.1', 'SCRIPT_NAME': '', 'PATH_INFO': '/', 'QUERY_STRING': '',
         'HTTP_HOST': 'example.com', 'wsgi.url_scheme': 'http', **others}
@@ -325,7 +349,7 @@ def make_environ(sock: Any = None, headers: Headers = RFC_6455, **others: Any) -
 
 
 class Response:
-    """A `start_response` that keeps what it is given."""
+    """A ``start_response`` that keeps its arguments."""
 
     def __init__(self) -> None:
         self.status = ''
@@ -337,7 +361,7 @@ class Response:
 
 
 class Pair:
-    """A server's socket that is not started yet, on one end of a connection, and a raw client on the other."""
+    """A server's socket that is not started yet, and a raw client at the other end."""
 
     def __init__(self, sock: Any, client_sock: Any, headers: Headers, options: dict[str, Any]) -> None:
         self.sock = sock
@@ -347,22 +371,24 @@ class Pair:
         self.response = Response()
 
     def start(self) -> WebSocket:
-        """Makes the handshake, as when a view returns the socket, and its server writes the response."""
+        """Make the handshake, as if a view returned the socket and its server wrote the
+        response.
+        """
         assert list(self.ws(self.environ, self.response)) == []
         self.respond(f'HTTP/1.1 {self.response.status}\r\n\r\n')
         return self.ws
 
     def respond(self, text: str) -> None:
-        """Writes what a server does, which has the stub of a socket."""
+        """Write what a server writes, which has the stub of a socket."""
         self.sock.sendall(text.encode())
 
     def start_refused(self) -> WebSocket:
-        """The same, for a handshake that is refused."""
+        """Make a handshake that is refused."""
         assert list(self.ws(self.environ, self.response)) != []
         return self.ws
 
     def open(self) -> tuple[WebSocket, Client]:
-        """Makes the handshake, and reads the response."""
+        """Make the handshake, and read the response."""
         self.start()
         assert self.client.receive_head().status == 101
         return self.ws, self.client
@@ -372,9 +398,11 @@ class Pair:
 def joined(
         headers: Headers = RFC_6455, *, family: int = socket.AF_INET, buffer_size: int = 0, options_headers: Any = None,
         **options: Any) -> Iterator[Pair]:
-    """A pair for this block, joined by TCP unless `family` says otherwise. The hub may report no errors meanwhile.
+    """Yield a pair for this block, during which the hub may report no errors.
 
-    `headers` are the client's; the options are WebSocket's, with `options_headers` for its `headers`.
+    It is connected by TCP, unless ``family`` is another one. ``headers`` are those of
+    the client. The options are those of WebSocket, with ``options_headers`` for its
+    ``headers``.
     """
     options['headers'] = options_headers
     socks = tcp_pair(buffer_size) if family == socket.AF_INET else socket.socketpair()
@@ -390,11 +418,11 @@ def joined(
 
 
 def reset(client: Client) -> None:
-    """Ends the client's connection with RST."""
+    """End the client's connection with RST."""
     reset_socket(client.socket)
 
 
 def reset_socket(sock: Any) -> None:
-    """Ends a connection with RST."""
+    """End a connection with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     sock.close()

@@ -1,4 +1,4 @@
-"""A network that fails on demand: two hosts, which are namespaces of the kernel's, and between them a wire in our hands.
+"""A network that fails on demand: two hosts, and a wire that the test controls.
 
     with Network() as network:
         with network.here:
@@ -8,9 +8,11 @@
         network.loss, network.delay, network.jitter = 0.1, 0.02, 0.02
         network.is_cut = True
 
-Each namespace has a TUN device, and a thread of ours carries the packets from one to the other: late, in another order, or not
-at all. That needs root and /dev/net/tun, and no module of the kernel beyond (`tc netem` is missing from many). The sockets are
-ordinary ones of this process: a socket belongs to the namespace in which it was made.
+The hosts are network namespaces of the kernel. Each has a TUN device, and a thread
+carries the packets from one to the other: late, in another order, or not at all. That
+needs root and /dev/net/tun, but no further module of the kernel (``tc netem`` is
+missing from many). The sockets are ordinary ones of this process: a socket belongs to
+the namespace in which it was made.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 CLONE_NEWNET = 0x40000000
 
-#: How many bytes the devices carry in one packet, and how many a read takes.
+#: The greatest number of bytes in a packet of the devices, and the number read at once.
 MTU, PACKET = 1500, 2048
 
 _numbers = itertools.count()
@@ -64,22 +66,22 @@ class Host:
         self.set_link('up')
 
     def set_link(self, state: str) -> None:
-        """Takes the device `up` or `down`; the other host is told nothing."""
+        """Set the device ``up`` or ``down``, without any notice to the other host."""
         self._run('-n', self.name, 'link', 'set', self.device, state)
 
     def command(self, *command: str) -> list[str]:
-        """The command that runs a program on this host."""
+        """Return the command that runs a program on this host."""
         return [self._ip, 'netns', 'exec', self.name, *command]
 
     def set_option(self, name: str, value: int) -> None:
-        """Sets an option of the kernel's for this host's network, as sysctl does."""
+        """Set an option of the kernel for this host's network, as sysctl does."""
         # The kernel shows each thread the options of its own namespace.
         with self, open(f'/proc/sys/net/{name}', 'w') as file:
             file.write(str(value))
 
 
     def __enter__(self) -> None:
-        """What this thread opens until the end of the block, it opens on this host."""
+        """Enter the namespace: sockets that this thread opens belong to the host."""
         self._outside = os.open('/proc/thread-self/ns/net', os.O_RDONLY)
         inside = os.open(f'/run/netns/{self.name}', os.O_RDONLY)
         try:
@@ -96,10 +98,12 @@ class Host:
 
 
 class Network:
-    """The two hosts, `here` and `there`, and the wire; its properties may be set at any time.
+    """The two hosts, ``here`` and ``there``, and the wire.
 
-    `loss` is the part of the packets that are lost, `delay` the seconds that a packet takes, `jitter` how many more it may
-    take: with jitter packets overtake each other. `is_cut` loses them all. Chance is the same in every run.
+    These attributes may be set at any time. ``loss`` is the share of packets that are
+    lost, ``delay`` the seconds that a packet takes, and ``jitter`` the greatest number
+    of seconds added to it: with jitter, packets overtake each other. ``is_cut`` loses
+    all packets. The random numbers are equal in every run.
     """
 
     def __init__(self) -> None:
@@ -130,7 +134,7 @@ class Network:
         self._stack.close()
 
     def _carry(self) -> None:
-        """Takes packets from one device to the other, each when it is due."""
+        """Carry packets from one device to the other, each when it is due."""
         to = {self.here.tun: self.there.tun, self.there.tun: self.here.tun}
         due: list[tuple[float, int, int, bytes]] = []
         order = itertools.count()
@@ -151,20 +155,20 @@ class Network:
                 self.carried += 1
                 self.overtaken += number < last
                 last = max(number, last)
-                # A device that is down takes nothing, and a wire does not mind.
+                # A device that is down accepts nothing; the packet is lost.
                 with suppress(OSError):
                     os.write(tun, packet)
 
 
 def read_packets(tun: int) -> Iterator[bytes]:
-    """The packets that a device has to send."""
+    """Yield the packets that a device has to send."""
     with suppress(OSError):
         for _ in range(64):
             yield os.read(tun, PACKET)
 
 
 def _set_namespace(descriptor: int) -> None:
-    """Moves this thread to another namespace."""
+    """Move this thread to another namespace."""
     if _libc.setns(descriptor, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), 'setns')
 

@@ -1,7 +1,7 @@
-"""Applications, and middleware around them, that make the hand-over of the socket hard.
+"""Applications and middleware that make the hand-over of the socket difficult.
 
-A path is `/MIDDLEWARE/APPLICATION`, with whatever may follow: see `MIDDLEWARE` and
-`APPLICATIONS`.
+A path is ``/MIDDLEWARE/APPLICATION``, followed by anything: see ``MIDDLEWARE`` and
+``APPLICATIONS``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.support.apps import (
     in_generator,
 )
 
-#: What the early hints of a request say.
+#: The early hints of a request.
 HINTS = [('Link', '</style.css>; rel=preload; as=style')]
 
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The application."""
+    """Run the application and the middleware that the path names."""
     names = [*environ['PATH_INFO'].split('/'), '', ''][1:3]
     if names[0] not in MIDDLEWARE or names[1] not in APPLICATIONS:
         return hello(start_response)
@@ -43,7 +43,7 @@ def greenlet(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
 
 
 def source(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Three events."""
+    """Send three events."""
     from faye_websocket import EventSource
 
     es = EventSource(environ)
@@ -54,7 +54,7 @@ def source(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def two_sockets(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """A WebSocket, and another one in its place."""
+    """Start a WebSocket, and return another one."""
     from faye_websocket import WebSocket
 
     first, second = WebSocket(environ), WebSocket(environ)
@@ -65,7 +65,7 @@ def two_sockets(environ: Environ, start_response: StartResponse) -> Iterable[byt
 def two_in_greenlet_style(
     environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """A WebSocket that is open, and another one behind it."""
+    """Receive on a second WebSocket while the first is open."""
     from faye_websocket import WebSocket
 
     first, second = WebSocket(environ), WebSocket(environ)
@@ -80,7 +80,7 @@ def two_in_greenlet_style(
 def socket_and_source(
     environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """A WebSocket, and an event source in its place."""
+    """Start a WebSocket, and return an event source."""
     from faye_websocket import EventSource, WebSocket
 
     ws, es = WebSocket(environ), EventSource(environ)
@@ -91,7 +91,7 @@ def socket_and_source(
 def source_and_socket(
     environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """An event source, and a WebSocket in its place."""
+    """Start an event source, and return a WebSocket."""
     from faye_websocket import EventSource, WebSocket
 
     ws, es = WebSocket(environ), EventSource(environ)
@@ -100,7 +100,7 @@ def source_and_socket(
 
 
 def two_sources(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """An event source, and another one in its place."""
+    """Start an event source, and return another one."""
     from faye_websocket import EventSource
 
     first, second = EventSource(environ), EventSource(environ)
@@ -109,7 +109,7 @@ def two_sources(environ: Environ, start_response: StartResponse) -> Iterable[byt
 
 
 def source_twice(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """An event source that is asked for its response twice."""
+    """Return the response of an event source a second time."""
     from faye_websocket import EventSource
 
     es = EventSource(environ)
@@ -123,7 +123,7 @@ def source_twice(environ: Environ, start_response: StartResponse) -> Iterable[by
 def behind_a_refusal(
     environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """A WebSocket that is refused, and another one in its place."""
+    """Refuse a WebSocket, and return another one."""
     from faye_websocket import WebSocket
 
     first, second = (
@@ -135,7 +135,7 @@ def behind_a_refusal(
 
 
 def refused(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """A WebSocket that is refused."""
+    """Refuse a WebSocket."""
     from faye_websocket import WebSocket
 
     return WebSocket(environ, allowed_origins=lambda origin, environ: False)(
@@ -144,14 +144,16 @@ def refused(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def hidden(inner: Application) -> Application:
-    """Replaces `wsgi.input` by an empty file."""
+    """Replace ``wsgi.input`` by an empty file."""
     return lambda environ, start_response: inner(
         {**environ, 'wsgi.input': io.BytesIO()}, start_response
     )
 
 
 def in_a_greenlet(inner: Application) -> Application:
-    """Replaces it, and runs the application in another greenlet than the server."""
+    """Replace ``wsgi.input``, and run the application in another greenlet than the
+    server's.
+    """
 
     def middleware(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         import gevent
@@ -165,10 +167,10 @@ def in_a_greenlet(inner: Application) -> Application:
 
 
 def hinting(inner: Application) -> Application:
-    """Sends early hints behind the application, where the server has them."""
+    """Send early hints after the application, if the server supports them."""
 
     def middleware(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        # A closure around start_response, so that the server writes a head.
+        # Wrapped, so that the server writes a head.
         response = inner(environ, lambda *arguments: start_response(*arguments))
         environ.get('wsgi.early_hints', lambda hints: None)(HINTS)
         return response
@@ -177,7 +179,7 @@ def hinting(inner: Application) -> Application:
 
 
 def hinting_first(inner: Application) -> Application:
-    """Sends them before it."""
+    """Send early hints before the application."""
 
     def middleware(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ['wsgi.early_hints'](HINTS)
@@ -187,7 +189,7 @@ def hinting_first(inner: Application) -> Application:
 
 
 def linted(inner: Application) -> Application:
-    """Werkzeug's lint, whose warnings are errors."""
+    """Wrap it in Werkzeug's lint, with warnings as errors."""
 
     def middleware(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         from werkzeug.middleware.lint import HTTPWarning, LintMiddleware, WSGIWarning
@@ -200,7 +202,7 @@ def linted(inner: Application) -> Application:
 
 
 def linted_by_webtest(inner: Application) -> Application:
-    """WebTest's lint."""
+    """Wrap it in WebTest's lint."""
 
     def middleware(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         import webtest.lint

@@ -1,6 +1,8 @@
-"""WSGI servers with threads, started as real processes: `python -m tests.support.plain_servers KIND MODULE:APP`.
+"""WSGI servers with threads, started as processes.
 
-They print where they listen. gunicorn's are in `tests.support.servers`.
+    python -m tests.support.plain_servers KIND MODULE:APP
+
+prints the address. The servers of gunicorn are in ``tests.support.servers``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ LISTENING = re.compile(r'Listening on 127\.0\.0\.1:(\d+)\n')
 
 @contextmanager
 def serve_plain(kind: str, app: str, tmp_path: Path) -> Iterator[Endpoint]:
-    """Run `app` under one of KINDS until the block ends."""
+    """Run ``app`` under one of KINDS until the block ends."""
     if kind != 'wsgiref':
         require_module(kind, f'pip install {kind}')
     process = Process([sys.executable, '-m', __name__, kind, app], own_directory(tmp_path, kind))
@@ -39,13 +41,13 @@ def serve_plain(kind: str, app: str, tmp_path: Path) -> Iterator[Endpoint]:
 
 
 def with_wsgiref(app: Any) -> tuple[int, Callable[[], object]]:
-    """One request after the other."""
+    """Return wsgiref's server, which serves one request after another."""
     server = make_server('127.0.0.1', 0, app)
     return server.server_port, server.serve_forever
 
 
 def with_waitress(app: Any) -> tuple[int, Callable[[], object]]:
-    """Its four threads."""
+    """Return waitress, with its four threads."""
     import waitress
 
     server = waitress.create_server(app, host='127.0.0.1', port=0)
@@ -53,7 +55,7 @@ def with_waitress(app: Any) -> tuple[int, Callable[[], object]]:
 
 
 def with_werkzeug(app: Any) -> tuple[int, Callable[[], object]]:
-    """The development server, with a thread for each request."""
+    """Return the development server, with a thread for each request."""
     from werkzeug.serving import make_server as make_development_server
 
     server = make_development_server('127.0.0.1', 0, app, threaded=True)
@@ -61,7 +63,7 @@ def with_werkzeug(app: Any) -> tuple[int, Callable[[], object]]:
 
 
 def main(kind: str, app: str) -> None:
-    """Serve until somebody ends it."""
+    """Serve until the process is ended."""
     module, _, name = app.partition(':')
     port, run = globals()[f'with_{kind}'](getattr(import_module(module), name))
     print(f'Listening on 127.0.0.1:{port}', flush=True)

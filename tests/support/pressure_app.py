@@ -1,7 +1,8 @@
 """The application of the tests of backpressure.
 
-`/feed` is a socket that gets what is broadcast, and `/broadcast?count=N` broadcasts so many messages, as fast as all but one of
-the sockets take them. `/slow` is a socket whose handler takes its time for each message. `/-/progress` tells how far they are.
+``/feed`` is a socket that gets the broadcasts. ``/broadcast?count=N`` broadcasts this
+many messages, as fast as all but one of the sockets accept them. ``/slow`` is a socket
+whose handler is slow. ``/-/progress`` reports how far they are.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ import gevent
 from faye_websocket import WebSocket, broadcast
 from tests.support.apps import Environ, StartResponse, hello
 
-#: The bytes of each message, of which the first eight are its number.
+#: The length of each message in bytes; the first eight are its number.
 SIZE = 65536
 FILL = bytes(range(256)) * (SIZE // 256)
 
-#: What may wait for a socket until the next message is broadcast, and what may wait at all.
+#: The bytes that may be buffered for a socket until the next broadcast, and at most.
 BEHIND = 2**20
 MAX_BUFFERED = 2**23
 
-#: How many seconds the slow handler takes for a message.
+#: The seconds that the slow handler takes for a message.
 SLOWNESS = 0.0005
 
 feed: list[WebSocket] = []
@@ -33,12 +34,12 @@ progress = {'broadcast': 0, 'handled': 0, 'in order': True, 'highest buffered': 
 
 
 def message(number: int) -> bytes:
-    """The message with this number."""
+    """Return the message with this number."""
     return number.to_bytes(8, 'big') + FILL[8:]
 
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The WSGI application."""
+    """Serve a request."""
     path = environ['PATH_INFO']
     if path == '/feed':
         return join(WebSocket(environ, max_buffered=MAX_BUFFERED))(environ, start_response)
@@ -56,7 +57,7 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def join(ws: WebSocket) -> WebSocket:
-    """A socket that gets what is broadcast."""
+    """Add a socket to those that get the broadcasts."""
     feed.append(ws)
 
     @ws.on('close')
@@ -68,7 +69,7 @@ def join(ws: WebSocket) -> WebSocket:
 
 
 def broadcast_all(count: int) -> None:
-    """Broadcasts messages, each when all but one reader have nearly caught up."""
+    """Broadcast messages, each when all but one reader have nearly caught up."""
     for number in range(count):
         broadcast(feed, message(number))
         gevent.sleep(0)
@@ -79,7 +80,7 @@ def broadcast_all(count: int) -> None:
 
 
 def handle_slowly(data: bytes) -> None:
-    """Looks at a message, and takes a while."""
+    """Check a message, slowly."""
     progress['in order'] = progress['in order'] and data == message(progress['handled'])
     progress['handled'] += 1
     gevent.sleep(SLOWNESS)

@@ -1,4 +1,6 @@
-"""One program running as a process of its own, with its output in files; ended by its own pid."""
+"""A program that runs as a process, with its output in files; it is ended by its own
+pid.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ Address = tuple[str, int] | str
 
 
 class Endpoint:
-    """Something a client can connect to: a TCP address or a Unix socket's path, with or without TLS."""
+    """An address of a server: TCP or the path of a Unix socket, with or without TLS."""
 
     def __init__(self, address: Address, certificate: Certificate | None = None) -> None:
         self.address = address
@@ -32,15 +34,15 @@ class Endpoint:
 
     @property
     def http_url(self) -> str:
-        """The origin for HTTP requests, without a slash at the end."""
+        """The origin of HTTP requests, without a slash at the end."""
         return f'{"https" if self.certificate else "http"}://127.0.0.1:{self.port}'
 
     def ws_url(self, path: str = '/') -> str:
-        """The URL of a WebSocket at `path`."""
+        """Return the URL of a WebSocket at ``path``."""
         return f'{"wss" if self.certificate else "ws"}://127.0.0.1:{self.port}{path}'
 
     def connect(self, timeout: float = DEADLINE) -> socket.socket:
-        """A connected socket; with TLS, after the TLS handshake."""
+        """Return a connected socket; with TLS, after the TLS handshake."""
         connected = self._connect(timeout)
         if self.certificate is None:
             return connected
@@ -56,7 +58,7 @@ class Endpoint:
 
 
 class Process:
-    """A running program whose standard output and error go to files in `directory`."""
+    """A running program whose output goes to files in ``directory``."""
 
     def __init__(self, command: Sequence[str], directory: Path, env: Mapping[str, str] | None = None) -> None:
         self.directory = directory
@@ -77,27 +79,30 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The pid of the program we started."""
+        """The pid of the program."""
         return self.popen.pid
 
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Return whether it has not ended yet."""
         return self.popen.poll() is None
 
     def output(self) -> str:
-        """Everything it has printed so far, on both channels."""
+        """Return all text that it has printed so far, on both channels."""
         return read_text(self.stdout) + read_text(self.stderr)
 
     def wait(self, deadline: float = DEADLINE) -> int:
-        """Its return code, once it has ended by itself."""
+        """Wait until it has ended by itself, and return its exit status."""
         return self.popen.wait(deadline)
 
     def terminate(self) -> None:
-        """SIGTERM."""
+        """Send SIGTERM."""
         self.popen.terminate()
 
     def stop(self, deadline: float = DEADLINE) -> int:
-        """SIGTERM, then its return code; a program that is not gone by the deadline is killed and is a failure."""
+        """Send SIGTERM, and return the exit status.
+
+        Kill a program that does not end before the deadline, and raise AssertionError.
+        """
         self.terminate()
         try:
             return self.popen.wait(deadline)
@@ -107,7 +112,8 @@ class Process:
             raise AssertionError(f'not gone within {deadline} s of SIGTERM: {self.command}\n{self.output()}') from None
 
     def wait_for_start(self, is_ready: Callable[[], object], deadline: float = 30.0) -> None:
-        """Wait until it is ready; when it ends or does not come up, the error shows what it printed."""
+        """Wait until it is ready. If it is not in time, raise an error with its output.
+        """
         try:
             wait_until(lambda: not self.is_running() or is_ready(), 'ready', deadline)
             assert self.is_running(), f'ended with {self.popen.returncode}'
@@ -118,16 +124,20 @@ class Process:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Our environment, with the project importable and nothing buffered, and `extra` on top."""
+    """Return this environment with the project importable, no buffering, and ``extra``.
+    """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
     return {**os.environ, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1', **(extra or {})}
 
 
 def own_directory(parent: Path, name: str) -> Path:
-    """A new directory in `parent`, with a short name (a Unix socket's path has at most 107 bytes)."""
+    """Make a directory in ``parent``.
+
+    Its name is short, since the path of a Unix socket has 107 bytes at most.
+    """
     return Path(mkdtemp(prefix=f'{name}-', dir=parent))
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; nothing if it does not exist yet."""
+    """Return the text of a file, or '' if it does not exist yet."""
     return path.read_text(errors='replace') if path.exists() else ''

@@ -1,4 +1,7 @@
-"""Programs of the system that some tests need: a missing one skips the test, or fails it where all are required."""
+"""Programs of the system that some tests need.
+
+A test is skipped if its program is missing, or fails if all programs are required.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,33 @@ from typing import NoReturn
 
 import pytest
 
-#: Set to 1 (as CI does), a missing program is a failure and not a skip.
+#: If this is 1, as in CI, a missing program makes a test fail.
 REQUIRE_ALL = 'FAYE_WEBSOCKET_REQUIRE_ALL'
 
-#: Where things that take long to make are kept between runs.
+#: The directory for files that take long to make, kept between runs.
 CACHE = 'FAYE_WEBSOCKET_CACHE'
 
-#: Where Debian keeps daemons; not on every user's PATH.
+#: The directories of Debian's daemons, which are not in every PATH.
 SYSTEM_PATHS = ('/usr/local/sbin', '/usr/sbin', '/sbin')
 
 
 def find_program(*names: str) -> str | None:
-    """The path of the first of these programs that is installed."""
+    """Return the path of the first of these programs that is installed."""
     path = os.pathsep.join([os.environ.get('PATH', os.defpath), *SYSTEM_PATHS])
     return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
 
 
 def require_program(name: str, install: str, *others: str) -> str:
-    """The path of a program; without it, this test is skipped or fails, with the command that installs it."""
+    """Return the path of a program. If it is missing, skip the test, or let it fail.
+
+    The reason has the command that installs it.
+    """
     path = find_program(name, *others)
     return path if path is not None else give_up(f'{name} is missing: {install}')
 
 
 def require_module(name: str, install: str) -> None:
-    """As `require_program`, for a Python module."""
+    """Import a Python module. If it is missing, skip the test, or let it fail."""
     try:
         __import__(name)
     except ImportError:
@@ -40,14 +46,14 @@ def require_module(name: str, install: str) -> None:
 
 
 def give_up(reason: str) -> NoReturn:
-    """Skip this test; fail it where everything is required."""
+    """Skip this test; let it fail if all programs are required."""
     if os.environ.get(REQUIRE_ALL) == '1':
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
 def cache_directory(name: str) -> Path:
-    """A directory that outlives this run, outside the project."""
+    """Return a directory that outlives this run, outside the project."""
     root = os.environ.get(CACHE) or Path.home() / '.cache' / 'faye_websocket'
     directory = Path(root, name)
     directory.mkdir(parents=True, exist_ok=True)

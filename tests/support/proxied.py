@@ -1,7 +1,8 @@
-"""An application to put behind a proxy: `control` with `ws.url` and pings, and a stream of events that waits in between.
+"""An application behind a proxy: WebSockets, and events with a pause between them.
 
-A WebSocket obeys what `tests.support.apps.control` obeys; `url` asks for its URL, and `?ping=SECONDS` is its option. A GET for
-`/events` is answered with one event, and with a second one after a GET for `/go`.
+A WebSocket obeys the messages of ``tests.support.apps.control``; ``url`` asks for its
+URL, and ``?ping=SECONDS`` is its option. A GET of ``/events`` returns one event, and a
+second one after a GET of ``/go``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ may_go_on = Event()
 
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The application."""
+    """Serve a request."""
     from faye_websocket import WebSocket
 
     if environ['PATH_INFO'] == '/events':
@@ -37,7 +38,7 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def events() -> Iterator[bytes]:
-    """Two events."""
+    """Yield two events."""
     yield b'data: first\n\n'
     may_go_on.wait()
     may_go_on.clear()

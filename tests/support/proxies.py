@@ -1,4 +1,5 @@
-"""HAProxy and nginx in front of a server, each as a process with a port and a configuration of its own."""
+"""HAProxy and nginx in front of a server, each as a process with its own configuration.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ http {{
 }}
 """
 
-#: The last Debian release whose HAProxy passes hixie-76 on; `old_haproxy` says why.
+#: The last Debian release whose HAProxy forwards hixie-76; see ``old_haproxy``.
 OLD_SUITE = 'bullseye'
 OLD_PACKAGES = ('haproxy', 'libssl1.1')
 
@@ -58,7 +59,9 @@ APT::Sandbox::User "{user}";
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
-    """A free TCP port that nobody else gets while the block runs, except a program that binds it with SO_REUSEPORT."""
+    """Yield a free TCP port that no other program gets, unless it binds with
+    SO_REUSEPORT.
+    """
     with socket.socket() as reservation:
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reservation.bind(('127.0.0.1', 0))
@@ -68,7 +71,9 @@ def reserved_port() -> Iterator[int]:
 @contextmanager
 def haproxy(server: Endpoint, tmp_path: Path, program: str | None = None,
             configuration: Path = HAPROXY_CONFIGURATION) -> Iterator[Endpoint]:
-    """HAProxy in front of a server on a TCP port, with the configuration of our examples."""
+    """Run HAProxy in front of a server on a TCP port, with the configuration of the
+    examples.
+    """
     program = program or require_program('haproxy', 'apt-get install haproxy')
     directory = own_directory(tmp_path, 'haproxy')
     with reserved_port() as port:
@@ -79,7 +84,7 @@ def haproxy(server: Endpoint, tmp_path: Path, program: str | None = None,
 
 @contextmanager
 def nginx(server: Endpoint, tmp_path: Path) -> Iterator[Endpoint]:
-    """nginx in front of a server on a TCP port or a Unix socket."""
+    """Run nginx in front of a server on a TCP port or a Unix socket."""
     program = require_program('nginx', 'apt-get install nginx')
     directory = own_directory(tmp_path, 'nginx')
     upstream = f'127.0.0.1:{server.port}' if isinstance(server.address, tuple) else f'unix:{server.address}:'
@@ -93,7 +98,7 @@ def nginx(server: Endpoint, tmp_path: Path) -> Iterator[Endpoint]:
 
 @contextmanager
 def running(process: Process, port: int) -> Iterator[Endpoint]:
-    """A proxy's endpoint, from the time it answers until the block ends."""
+    """Yield the endpoint of a proxy, once it responds, until the block ends."""
     endpoint = Endpoint(('127.0.0.1', port))
     try:
         process.wait_for_start(lambda: answers(endpoint))
@@ -104,10 +109,12 @@ def running(process: Process, port: int) -> Iterator[Endpoint]:
 
 
 def old_haproxy() -> str:
-    """HAProxy 2.2, which apt fetches from Debian bullseye once and which is unpacked, not installed, in our cache.
+    """Return the path of HAProxy 2.2, unpacked in the cache.
 
-    Since 2.4 HAProxy answers a WebSocket handshake without Sec-WebSocket-Key with 400 itself ("MINOR: h1: reject
-    websocket handshake if missing key", haproxy#1642, works as designed), so no hixie-76 request gets past it.
+    apt fetches it from Debian bullseye once; it is not installed. Since 2.4, HAProxy
+    itself responds with 400 to a WebSocket handshake without Sec-WebSocket-Key ("MINOR:
+    h1: reject websocket handshake if missing key", haproxy#1642, works as designed), so
+    that no hixie-76 request passes it.
     """
     directory = cache_directory(f'haproxy-{OLD_SUITE}')
     program = directory / 'root' / 'usr' / 'sbin' / 'haproxy'
@@ -117,7 +124,7 @@ def old_haproxy() -> str:
 
 
 def fetch_packages(directory: Path) -> None:
-    """Download and unpack the old packages with an apt configuration of our own; nothing is installed."""
+    """Download and unpack the old packages, with a separate apt configuration."""
     apt = require_program('apt-get', 'the test of hixie-76 through HAProxy needs Debian')
     (directory / 'lists' / 'partial').mkdir(parents=True, exist_ok=True)
     (directory / 'cache' / 'archives' / 'partial').mkdir(parents=True, exist_ok=True)
@@ -134,18 +141,19 @@ def fetch_packages(directory: Path) -> None:
 
 
 def run_in(directory: Path, *command: str) -> None:
-    """Run a command in `directory`, with the apt configuration that is there."""
+    """Run a command in ``directory``, with the apt configuration that is there."""
     env = {**os.environ, 'APT_CONFIG': str(directory / 'apt.conf')}
     subprocess.run(command, cwd=directory, env=env, check=True, capture_output=True, timeout=300)
 
 
 def user_name() -> str:
-    """The user we are: apt must write where only we may."""
+    """Return the name of this user: apt must write where only this user may."""
     return pwd.getpwuid(os.getuid()).pw_name
 
 
 def library_path(program: str) -> dict[str, str]:
-    """Where an unpacked program finds the libraries that were unpacked beside it."""
+    """Return the variables with which an unpacked program finds its unpacked libraries.
+    """
     root = Path(program).parents[2]
     if root == Path('/') or root.name != 'root':
         return {}

@@ -1,4 +1,6 @@
-"""An in-memory io that writes down what a driver writes and emits, in one log of plain tuples."""
+"""An ``io`` in memory that records the writes and events of a driver in one log of
+tuples.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ MASKING_KEY = b'\x37\xfa\x21\x3d'
 
 
 class Recorder:
-    """``log`` holds ``('write', data)`` and events such as ``('message', 'hi')``; an error is there as its type and text."""
+    """A recorder whose ``log`` holds ``('write', data)`` and events such as
+    ``('message', 'hi')``.
+
+    An error is recorded as its type and text.
+    """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self.environ = environ
@@ -26,7 +32,7 @@ class Recorder:
         self.log.append(('write', data))
 
     def watch(self, driver: Any) -> None:
-        """Write down every event of this driver."""
+        """Record every event of this driver."""
         for type in EVENTS:
             driver.on(type, partial(self._emitted, type))
 
@@ -36,17 +42,17 @@ class Recorder:
 
     @property
     def events(self) -> list[tuple[Any, ...]]:
-        """What was emitted."""
+        """The events that were emitted."""
         return [entry for entry in self.log if entry[0] in EVENTS]
 
     @property
     def written(self) -> bytes:
-        """What was written."""
+        """The bytes that were written."""
         return b''.join(entry[1] for entry in self.log if entry[0] not in EVENTS)
 
 
 class BufferedRecorder(Recorder, Writer):
-    """An io with a buffer, whose two more verbs are in the log by their names."""
+    """A recorder with a buffer. Its further methods are in the log by their names."""
 
     def write_urgent(self, data: bytes, tag: str) -> None:
         self.log.append(('write_urgent', data, tag))
@@ -60,7 +66,7 @@ def _plain(argument: Any) -> tuple[Any, ...]:
 
 
 def connecting(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder, **options: Any) -> tuple[Driver, Recorder]:
-    """A driver that was not started, and its recorder."""
+    """Return a driver that was not started, and its recorder."""
     recorder = io(environ)
     driver = wsgi(recorder, **options)
     recorder.watch(driver)

@@ -89,7 +89,7 @@ both_drafts = pytest.mark.parametrize('environ', [DRAFT_75, DRAFT_76], ids=['dra
 
 
 @both_drafts
-class TestDraft75ProtocolInTheOpenStateParse:  # R1
+class TestDraft75ProtocolInTheOpenStateParse:  # Y1
     @pytest.mark.parametrize(('case', 'chunks', 'expected'), [
         ('parses text frames', [b'\0Hello\xff'], ['Hello']),
         ('parses multiple frames from the same packet', [b'\0Hello\xff\0Hello\xff'], ['Hello', 'Hello']),
@@ -126,7 +126,7 @@ def fail(*_: object) -> None:
 
 
 @both_drafts
-class TestDraft75ProtocolInTheOpenState:  # R1
+class TestDraft75ProtocolInTheOpenState:  # Y1
     def test_frame_formats_the_given_string_as_a_websocket_frame(self, environ: dict[str, str]) -> None:
         driver, io = started(environ)
         driver.text('Hello')
@@ -161,7 +161,7 @@ class TestDraft75ProtocolInTheOpenState:  # R1
         assert (driver.close(), driver.ready_state, io.log) == (False, CLOSED, [])
 
 
-class TestDraft75InTheConnectingState:  # R1
+class TestDraft75InTheConnectingState:  # Y1
     def test_starts_in_the_connecting_state(self) -> None:
         assert connecting(DRAFT_75)[0].ready_state == CONNECTING
 
@@ -186,7 +186,7 @@ class TestDraft75InTheConnectingState:  # R1
         assert io.written == HEAD_75 + b'\0Hi\xff'
 
 
-class TestDraft76InTheConnectingState:  # R1
+class TestDraft76InTheConnectingState:  # Y1
     def test_starts_in_the_connecting_state(self) -> None:
         assert connecting(DRAFT_76)[0].ready_state == CONNECTING
 
@@ -222,7 +222,7 @@ class TestDraft76InTheConnectingState:  # R1
         assert io.written == HEAD_76 + PROOF + b'\0Hi\xff'
 
 
-class TestDraft76WithNoRequestBody:  # R1
+class TestDraft76WithNoRequestBody:  # Y1
     def test_start_writes_the_handshake_response_with_no_body(self) -> None:
         driver, io = connecting(DRAFT_76)
         driver.start()
@@ -243,7 +243,7 @@ class TestDraft76WithNoRequestBody:  # R1
         assert (io.written, driver.ready_state, io.events) == (PROOF + b'\0hello\xff', OPEN, [('open',)])
 
 
-class TestDraft76InTheOpenState:  # R1
+class TestDraft76InTheOpenState:  # Y1
     def test_parse_closes_the_socket_if_a_close_frame_is_received(self) -> None:
         driver, io = started(DRAFT_76)
         driver.parse(b'\xff\0')
@@ -255,7 +255,7 @@ class TestDraft76InTheOpenState:  # R1
         assert io.written == b'\xff\0'
 
 
-class TestHybiInTheConnectingState:  # R1
+class TestHybiInTheConnectingState:  # Y1
     def test_starts_in_the_connecting_state(self) -> None:
         assert connecting(HYBI)[0].ready_state == CONNECTING
 
@@ -325,7 +325,7 @@ MASKED = [
 ]
 
 
-class TestHybiInTheOpenStateParse:  # R1
+class TestHybiInTheOpenStateParse:  # Y1
     @pytest.mark.parametrize(('case', 'chunks', 'expected'), UNMASKED)
     def test_unmasked(self, case: str, chunks: list[bytes], expected: list[Any]) -> None:
         # By the client's driver: the server's requires masking, as Ruby's does in a server.
@@ -381,7 +381,7 @@ class TestHybiInTheOpenStateParse:  # R1
         assert messages(io) == ['Hello', 'World']
 
 
-class TestHybiInTheOpenState:  # R1
+class TestHybiInTheOpenState:  # Y1
     @pytest.mark.parametrize(('case', 'command', 'arguments', 'wire'), [
         ('formats the given string as a WebSocket frame', 'text', ['Hello'], b'\x81\x05Hello'),
         ('formats a binary string as a binary WebSocket frame', 'binary', [b'Hel'], b'\x82\x03Hel'),
@@ -428,7 +428,7 @@ class TestHybiInTheOpenState:  # R1
 
 
 @pytest.mark.parametrize('state', ['closing', 'closed'])
-class TestHybiInTheClosingAndTheClosedState:  # R1
+class TestHybiInTheClosingAndTheClosedState:  # Y1
     @pytest.mark.parametrize('command', ['text', 'ping', 'pong', 'close'])
     def test_does_not_write_to_the_socket_and_returns_false(self, state: str, command: str) -> None:
         driver, io = started(HYBI)
@@ -441,7 +441,7 @@ class TestHybiInTheClosingAndTheClosedState:  # R1
         assert (getattr(driver, command)(*arguments), io.log, driver.ready_state) == (False, [], before)
 
 
-class TestHybiInTheClosingState:  # R1
+class TestHybiInTheClosingState:  # Y1
     def receive(self, *payloads: bytes) -> State:
         driver, io = started(HYBI)
         driver.close()
@@ -500,7 +500,7 @@ def opened_client(*arguments: Any, response: bytes = RESPONSE) -> tuple[Any, Wit
     return driver, io
 
 
-class TestClientInTheBeginningState:  # R1
+class TestClientInTheBeginningState:  # Y1
     def test_starts_in_no_state(self) -> None:
         # There are four states, as in the DOM.
         assert new_client()[0].ready_state == CONNECTING
@@ -531,7 +531,7 @@ class TestClientInTheBeginningState:  # R1
             new_client('stream.wikimedia.org/rc')
 
 
-class TestClientUsingAProxy:  # R1
+class TestClientUsingAProxy:  # Y1
     # The request has neither Connection nor Proxy-Connection, and names the port in Host, as RFC 9110 has it. Credentials
     # in the proxy's URL become a header in ``Client``: test_client.py.
     def test_sends_a_connect_request(self) -> None:
@@ -552,7 +552,7 @@ class TestClientUsingAProxy:  # R1
         assert [entry[0] for entry in io.log] == [event]
 
 
-class TestClientInTheConnectingState:  # R1
+class TestClientInTheConnectingState:  # Y1
     def test_with_a_valid_response(self) -> None:
         driver, io = opened_client()
         assert (io.events, driver.ready_state, driver.status) == ([('open',)], OPEN, 101)
