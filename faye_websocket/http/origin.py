@@ -10,11 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from typing import Any
-from urllib.parse import urlsplit
 
 from .head import is_host
 from .host import to_ascii_host
-from .url import find_host, is_secure
+from .url import find_host, is_secure, split_url
 
 __all__ = ['AllowedOrigins', 'OriginCheck', 'make_origin_check']
 
@@ -22,6 +21,7 @@ OriginCheck = Callable[[str, Mapping[str, Any]], bool]
 AllowedOrigins = str | Iterable[str] | OriginCheck | None
 Origin = tuple[str, str, int | None]
 
+_NOT_BRACKETS = 'its host is not just an address in brackets'
 # A host name has 253 characters at most; and urlsplit caches its results.
 _LONGEST = 512
 _DEFAULT_PORTS = {'http': 80, 'https': 443, 'ws': 80, 'wss': 443}
@@ -141,7 +141,7 @@ def _split(text: str) -> Origin:
     """Return scheme, host and port of an origin. Raise ValueError, with the reason."""
     if _BLANK.search(text):
         raise ValueError('it has blanks or control characters')
-    url = urlsplit(text)
+    url = split_url(text, _NOT_BRACKETS)
     port, host = url.port, url.hostname
     if not url.scheme or not host:
         raise ValueError('it names no scheme' if not url.scheme else 'it names no host')
@@ -152,7 +152,7 @@ def _split(text: str) -> Origin:
     if '[' in url.netloc:
         # urlsplit() ignores text beside the brackets.
         if not is_host(url.netloc):
-            raise ValueError('its host is not just an address in brackets')
+            raise ValueError(_NOT_BRACKETS)
         # An IPv6 address has many forms. Browsers use the compressed one.
         host = IPv6Address(host).compressed
     return url.scheme, host, _DEFAULT_PORTS.get(url.scheme) if port is None else port

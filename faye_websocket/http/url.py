@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from .head import is_host, split_target
 from .host import parse_host
 
-__all__ = ['URL', 'determine_url', 'find_host', 'is_secure', 'parse_url']
+__all__ = ['URL', 'determine_url', 'find_host', 'is_secure', 'parse_url', 'split_url']
 
 _DEFAULT_PORTS = {'ws': 80, 'wss': 443, 'http': 80, 'https': 443}
 # Characters that are not quoted in a path or a query. "%" is among them, so that
 # percent-encoded ones are left unchanged.
 _URL_CHARACTERS = "%/:@!$&'()*+,;=~-._?[]"
+_NO_AUTHORITY = 'its authority is not [user[:password]@]host[:port]'
 # RFC 3986 section 3.2. A backslash, which browsers treat as a slash, or a bracket is
 # not allowed where two programs could read two different hosts.
 _AUTHORITY = re.compile(
@@ -131,7 +132,7 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
         raise ValueError(f'url: {url!r} has blanks or control characters')
     try:
         url.encode()
-        parts = urlsplit(url)
+        parts = split_url(url, _NO_AUTHORITY)
         username, password, host, port = _parse_authority(parts.netloc)
     except ValueError as error:
         raise ValueError(f'url: {url!r} is not a URL: {error}') from None
@@ -156,11 +157,22 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
     )
 
 
+def split_url(url: str, no_authority: str) -> SplitResult:
+    """Return the parts of a URL. Raise ValueError, with ``no_authority`` for stray brackets.
+
+    Which brackets ``urlsplit`` refuses, and its message, depend on the version of Python.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ValueError(no_authority if '[' in url or ']' in url else str(error)) from None
+
+
 def _parse_authority(text: str) -> tuple[str | None, str | None, str, int | None]:
     """Return the user, password, host and port of an authority. Raise ValueError."""
     match = _AUTHORITY.fullmatch(text)
     if match is None:
-        raise ValueError('its authority is not [user[:password]@]host[:port]')
+        raise ValueError(_NO_AUTHORITY)
     username, password = _parse_userinfo(match['userinfo'] or '')
     port = int(match['port']) if match['port'] else None
     if port is not None and port > 65535:

@@ -143,7 +143,7 @@ class TestList:
         ('https://a.example, https://b.example', BLANKS),
         ('https://example.com:port', "Port could not be cast to integer value as 'port'"),
         ('https://example.com:*', "Port could not be cast to integer value as '*'"),
-        ('https://example.com:65536', 'Port out of range 0-65535'), ('https://[::1', 'Invalid IPv6 URL'),
+        ('https://example.com:65536', 'Port out of range 0-65535'), ('https://[::1', BRACKETS),
         ('https://ex%61mple.com', "'ex%61mple.com' has characters that are not allowed in a host"),
         ('https://exa"mple.com', "'exa\"mple.com' has characters that are not allowed in a host"),
         ('https://exa\\mple.com', r"'exa\\mple.com' has characters that are not allowed in a host"),

@@ -136,6 +136,7 @@ class TestParseURL:
         ('ws://h/#[', "url: 'ws://h/#[' has a fragment"),
         ('ws://a b/', "url: 'ws://a b/' has blanks or control characters"),
         ('ws://x[::1]/', "url: 'ws://x[::1]/' is not a URL: its authority is not [user[:password]@]host[:port]"),
+        ('ws://[::1/', "url: 'ws://[::1/' is not a URL: its authority is not [user[:password]@]host[:port]"),
         ('ws://h:65536/', "url: 'ws://h:65536/' is not a URL: port 65536 is out of range"),
         ('ws://[::1%25eth0]/',
          "url: 'ws://[::1%25eth0]/' is not a URL: '::1%25eth0' has a zone, which is not allowed in a URL"),
