@@ -1,23 +1,19 @@
 """``interpreter`` for the compiled modules: CPython's own names, and no logic."""
 
-from cpython.object cimport PyObject
-
-cdef extern from "Python.h":
-    unsigned long get_ident "PyThread_get_thread_ident"() noexcept
-    Py_ssize_t count_references "Py_REFCNT"(object thing) noexcept
-    ctypedef struct PyThreadState:
-        PyObject *context
-    PyThreadState *_thread_state "PyThreadState_Get"() noexcept
-    PyObject **_list_of_weak_references "PyObject_GET_WEAKREFS_LISTPTR"(PyObject *thing) noexcept
-
-cdef inline bint has_context(object current) noexcept:
-    return _thread_state().context != NULL
-
-cdef inline bint has_weak_references(object thing) noexcept:
-    return _list_of_weak_references(<PyObject *>thing)[0] != NULL
-
 cdef extern from *:
     """
+    #if PY_VERSION_HEX < 0x03100000 && !defined(Py_GIL_DISABLED) && !defined(FWS_UNKNOWN_INTERPRETER)
+
+    static CYTHON_INLINE Py_ssize_t fws_count_references(PyObject *thing) {
+        return Py_REFCNT(thing);
+    }
+    static CYTHON_INLINE int fws_has_weak_references(PyObject *thing) {
+        return *PyObject_GET_WEAKREFS_LISTPTR(thing) != NULL;
+    }
+    static CYTHON_INLINE int fws_has_context(PyObject *current) {
+        (void)current;
+        return PyThreadState_Get()->context != NULL;
+    }
     /* What sys.getsizeof says of bytes, and of a str whose UTF-8 form nobody has asked for. */
     static CYTHON_INLINE Py_ssize_t fws_get_size(PyObject *data) {
         if (PyBytes_Check(data))
@@ -27,5 +23,37 @@ cdef extern from *:
         return (Py_ssize_t)sizeof(PyCompactUnicodeObject)
             + (PyUnicode_GET_LENGTH(data) + 1) * (Py_ssize_t)PyUnicode_KIND(data);
     }
+
+    #else
+
+    /* An interpreter that no test has seen may count otherwise: interpreter.never_twice says why
+       that costs speed only. No structure of its is looked into. */
+    static CYTHON_INLINE Py_ssize_t fws_count_references(PyObject *thing) {
+        static Py_ssize_t number;
+        (void)thing;
+        return ++number;
+    }
+    static CYTHON_INLINE int fws_has_weak_references(PyObject *thing) {
+        (void)thing;
+        return 1;
+    }
+    static CYTHON_INLINE int fws_has_context(PyObject *current) {
+        (void)current;
+        return 1;
+    }
+    static CYTHON_INLINE Py_ssize_t fws_get_size(PyObject *data) {
+        PyObject *size = PyObject_CallMethod(data, "__sizeof__", NULL);
+        Py_ssize_t result = size ? PyLong_AsSsize_t(size) : -1;
+        Py_XDECREF(size);
+        if (result < 0)
+            PyErr_Clear();
+        return result < 0 ? 0 : result;
+    }
+
+    #endif
     """
+    unsigned long get_ident "PyThread_get_thread_ident"() noexcept
+    Py_ssize_t count_references "fws_count_references"(object thing) noexcept
+    bint has_weak_references "fws_has_weak_references"(object thing) noexcept
+    bint has_context "fws_has_context"(object current) noexcept
     Py_ssize_t get_size "fws_get_size"(object data) noexcept

@@ -16,6 +16,7 @@ import gevent.local
 import pytest
 from greenlet import greenlet
 
+from faye_websocket.io import interpreter
 from faye_websocket.io.reactor import TURN, Reactor, current_job, current_reactor
 from faye_websocket.io.scheduler import BATCH, Job
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.threads
 
 MESSAGE = serialize_frame(TEXT, b'hello')
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar('VARIABLE', default='nothing')
+reuses = pytest.mark.skipif(not interpreter.COUNTS_REFERENCES, reason='this interpreter counts no references')
 
 
 def handle_in_turn(*handlers: Callable[[], Any]) -> list[Any]:
@@ -52,10 +54,12 @@ def parked_workers() -> list[Any]:
 class TestWorker:
     """What one connection's handler leaves behind does not reach the handler of another."""
 
+    @reuses
     def test_is_used_again(self) -> None:
         first, second = handle_in_turn(*[lambda: id(gevent.getcurrent())] * 2)
         assert first == second
 
+    @reuses
     def test_is_used_again_for_each_of_many_messages(self) -> None:
         with joined() as pair:
             workers: list[int] = []
@@ -82,6 +86,7 @@ class TestWorker:
             handle_in_turn(leave_timeout, wait)
         assert fired == []
 
+    @reuses
     def test_a_cancelled_timeout_is_no_reason_for_a_new_one(self) -> None:
         def use_timeout() -> int:
             with gevent.Timeout(5):
