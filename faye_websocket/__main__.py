@@ -24,6 +24,7 @@ from gevent.pywsgi import WSGIServer
 
 from .cli import connect as terminal
 from .cli.connect import UsageError
+from .cli.version import describe_versions
 
 __all__ = ['main']
 
@@ -31,6 +32,7 @@ __all__ = ['main']
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return the exit status of the process."""
     parser = argparse.ArgumentParser(prog='faye-websocket', description='WebSockets on gevent.')
+    parser.add_argument('--version', action='version', version=describe_versions())
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     serve_parser = commands.add_parser('serve', help='serve a WSGI application under gevent.pywsgi')
     serve_parser.add_argument('app', metavar='MODULE:APP', help='the application to serve, such as examples.app:app')
@@ -64,7 +66,7 @@ def _serve(options: argparse.Namespace) -> int:
     stopping = gevent.event.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, stopping.set)
-    print(f'Listening on {_address(server, options)}', file=sys.stderr, flush=True)
+    print(f'Listening on {_address(server, options)}\n{describe_versions()}', file=sys.stderr, flush=True)
     try:
         stopping.wait()
     finally:

@@ -8,6 +8,7 @@ folders of this package.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.machinery import SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
@@ -15,6 +16,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 __all__ = ['IS_COMPILED']
+
+_SLOW = (
+    'faye_websocket runs in pure Python, several times slower than when it is compiled: there was no '
+    "C compiler, or no header of Python's, when it was installed. Install them (Debian and Ubuntu: "
+    'apt-get install gcc python3-dev), then: pip install --force-reinstall --no-deps --no-cache-dir '
+    'faye-websocket. FAYE_WEBSOCKET_PURE=1 says that pure Python is meant.')
 
 
 def _look_for_sources_only() -> None:
@@ -25,8 +32,17 @@ def _look_for_sources_only() -> None:
         sys.path_importer_cache[str(folder)] = FileFinder(str(folder), (SourceFileLoader, SOURCE_SUFFIXES))
 
 
-if os.environ.get('FAYE_WEBSOCKET_PURE', '') not in ('', '0'):
+_is_pure_wanted = os.environ.get('FAYE_WEBSOCKET_PURE', '') not in ('', '0')
+if _is_pure_wanted:
     _look_for_sources_only()
+
+
+def warn_if_slow(is_compiled: bool, is_pure_wanted: bool, implementation: str) -> None:
+    """Log a warning where pure Python runs although nobody has asked for it, and C could."""
+    if not is_compiled and not is_pure_wanted and implementation == 'cpython':
+        logging.getLogger('faye_websocket').warning(_SLOW)
+
 
 _events = find_spec(f'{__package__}.events')
 IS_COMPILED = _events is not None and isinstance(_events.loader, ExtensionFileLoader)
+warn_if_slow(IS_COMPILED, _is_pure_wanted, sys.implementation.name)

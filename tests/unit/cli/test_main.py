@@ -16,6 +16,7 @@ import pytest
 from gevent import socket
 
 from faye_websocket.__main__ import main
+from faye_websocket.cli.version import describe_versions
 from tests.support.certificates import session_certificate
 from tests.support.local import Client, Connected, settle, wait_until
 from tests.support.processes import ROOT
@@ -46,8 +47,10 @@ class Command:
         self.greenlet = gevent.spawn(main, ['serve', *arguments])
         wait_until(lambda: len(self.handlers) == 2 or self.greenlet.dead)
         text = self.capsys.readouterr().err
-        assert text.startswith('Listening on ')
-        return text.removeprefix('Listening on ').rstrip('\n')
+        address, versions = text.splitlines()
+        assert address.startswith('Listening on ')
+        assert versions == describe_versions()
+        return address.removeprefix('Listening on ')
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the command a signal, and return its exit status."""
@@ -184,4 +187,4 @@ def test_a_real_signal_ends_the_process_with_status_0(number: int) -> None:
         assert process.stderr.readline().startswith('Listening on http://127.0.0.1:')
         os.kill(process.pid, number)
         assert process.wait(10) == 0
-        assert process.stderr.read() == ''
+        assert process.stderr.read() == describe_versions() + '\n'
