@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
@@ -43,7 +44,7 @@ class BuildModules(build_ext):
             self.warn(f'the modules are not compiled, and work in pure Python: {error}')
             for each in self.extensions:
                 Path(self.get_ext_fullpath(each.name)).unlink(missing_ok=True)
-            self.extensions = []
+            self.extensions = self.distribution.ext_modules = []
 
     def build_extensions(self) -> None:
         """Has Cython translate the sources first."""
@@ -61,6 +62,16 @@ class BuildModules(build_ext):
         super().build_extensions()
 
 
+class BuildWheel(bdist_wheel):
+    """A wheel whose tag says what is in it: pure if nothing could be compiled."""
+
+    def run(self) -> None:
+        """Compile first, since the directories in the wheel depend on it, too."""
+        self.run_command('build_ext')
+        self.root_is_pure = self.distribution.is_pure()
+        super().run()
+
+
 def extension(source: Path) -> Extension:
     """A compiled module, of the name of its source."""
     # Only the loop over a payload's bytes is quicker for -O3; the rest is compiled in half the time.
@@ -71,4 +82,4 @@ def extension(source: Path) -> Extension:
 
 
 extensions = [] if mode == 'skip' else [extension(source) for source in SOURCES]
-setup(ext_modules=extensions, cmdclass={'build_ext': BuildModules})
+setup(ext_modules=extensions, cmdclass={'build_ext': BuildModules, 'bdist_wheel': BuildWheel})
