@@ -21,7 +21,7 @@ from .extensions.pipeline import Pipeline
 from .http.head import HeaderList, check_headers
 from .http.origin import make_origin_check
 from .http.routes import Path, Routes
-from .io.limits import make_limits
+from .io.limits import OPTIONS, make_limits
 from .io.shutdown import registry
 from .io.transport import Transport
 from .websocket import StartResponse, WebSocket
@@ -118,7 +118,7 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     What can be read only once is read.
     """
     signature(WebSocket).bind({}, **options)
-    make_limits(**{name: options[name] for name in signature(make_limits).parameters if name in options})
+    make_limits(**{name: options[name] for name in OPTIONS if name in options})
     extensions = tuple(options.get('extensions', ()))
     Pipeline(extensions)
     return {
