@@ -179,6 +179,19 @@ class TestLowLevel:
             assert client.handshake().status == 400
 
 
+def test_a_program_that_imports_the_package(tmp_path: Path) -> None:  # M1
+    with serve_old('gevent_server', 'program', tmp_path) as server:
+        assert b'0.10.1' in http_get(server, '/version')[1]
+        with open_client(server, '/') as client:
+            client.send_frame(TEXT, b'hello')
+            assert client.receive_frame() == Frame(TEXT, b'hello')
+            client.send_frame(CLOSE, BYE)
+            assert client.receive_frame().opcode == CLOSE
+        wait_for_output(server, 'WebSocketError ')
+        if not ORIGINALS:
+            assert has_no_traceback(server)
+
+
 @only_ours
 @pytest.mark.parametrize('kind', ['gevent_websocket', 'gevent'])
 def test_a_worker_that_stops_closes_with_1001(kind: str, tmp_path: Path) -> None:  # M1

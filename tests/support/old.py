@@ -44,7 +44,7 @@ only_ours = pytest.mark.skipif(bool(ORIGINALS), reason='the original does someth
 
 def ported(source: str) -> str:
     """A program's text with its import lines changed."""
-    source = _IMPORT.sub(lambda match: f'{match[1]}from faye_websocket.compat import {HOMES[match[2]]}', source)
+    source = _IMPORT.sub(lambda match: f'{match[1]}import faye_websocket.compat.{HOMES[match[2]]} as {match[2]}', source)
     return _FROM.sub(lambda match: f'{match[1]}faye_websocket.compat.{HOMES[match[2]]}', source)
 
 

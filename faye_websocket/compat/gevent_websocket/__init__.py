@@ -29,6 +29,7 @@ from .server import WebSocketServer
 from .websocket import WebSocket
 
 __all__ = [
+    'VERSION',
     'Client',
     'FrameTooLargeException',
     'ProtocolError',
@@ -39,7 +40,16 @@ __all__ = [
     'WebSocketHandler',
     'WebSocketMiddleware',
     'WebSocketServer',
+    'get_version',
 ]
+
+#: The version of gevent-websocket whose names these are.
+VERSION = (0, 10, 1, 'final', 0)
+
+
+def get_version() -> str:
+    """Return VERSION as a text."""
+    return '.'.join(map(str, VERSION[:3]))
 
 
 def __getattr__(name: str) -> Any:

@@ -29,20 +29,14 @@ class WebSocketApplication:
 
     def handle(self) -> None:
         """Call the methods below for everything that happens to the socket."""
-        self.protocol.on_open()
-        message: Any = ''
-        while True:
-            try:
-                message = self.ws.receive()
-            except WebSocketError:
-                break
-            try:
-                self.protocol.on_message(message)
-            except WebSocketError:
-                # An application that answers the None, too, has still to hear the end.
-                if not self.ws.closed:
-                    raise
-                break
+        try:
+            self.protocol.on_open()
+            while True:
+                self.protocol.on_message(self.ws.receive())
+        except WebSocketError:
+            # It is the end, also for an application that would still send.
+            if not self.ws.closed:
+                raise
         self.protocol.on_close()
 
     def on_open(self, *arguments: Any, **options: Any) -> None:

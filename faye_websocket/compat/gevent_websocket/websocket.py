@@ -136,8 +136,9 @@ class WebSocket:
 
     def _send_whole(self, data: str | bytes) -> None:
         """Send a message, and wait until nearly all of it is with the kernel."""
-        was_sent = self.stream.send(data)
-        if was_sent and not self.stream._connection.wait_until_caught_up():
+        if not self.stream.send(data):
+            return
+        if not self.stream._connection.wait_until_caught_up() and self.closed:
             raise WebSocketError(_DEAD)
 
     @property

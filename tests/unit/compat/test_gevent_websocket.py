@@ -510,6 +510,19 @@ class TestResource:
                 assert client.receive() == 'a'
             wait_until(lambda: Recorder.seen)
 
+    def test_an_application_that_only_sends_hears_of_the_end(self) -> None:  # M1
+        class Ticker(Recorder):
+            def on_open(self) -> None:
+                while True:
+                    self.ws.send('tick')
+                    gevent.sleep(0.001)
+
+        with running(Resource([('/', Ticker)])) as server:
+            with server.connect() as client:
+                client.receive()
+            wait_until(lambda: Recorder.seen)
+        assert Recorder.seen == [('close', None)]
+
     def test_an_error_of_another_socket_passes(self) -> None:  # M1
         class Failing(WebSocketApplication):
             def on_message(self, message: Any) -> None:
@@ -615,6 +628,9 @@ class TestOtherServers:
 
 
 class TestNames:
+    def test_has_the_version_of_the_original(self) -> None:  # M1
+        assert gevent_websocket.get_version() == '0.10.1'
+
     def test_has_the_worker_where_it_is_looked_for(self) -> None:  # M1
         assert gevent_websocket.GeventWebSocketWorker is GeventWebSocketWorker
         with pytest.raises(AttributeError, match='has no attribute'):
