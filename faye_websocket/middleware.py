@@ -89,8 +89,8 @@ class HandledSocket(WebSocket):
     def _accepted(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
         super()._accepted(transport, received, headers)
         handler, self._handler = self._handler, None
-        if handler is not None:
-            registry.add_greenlet(gevent.spawn(self._handle, handler), self._connection)
+        assert handler is not None
+        registry.add_greenlet(gevent.spawn(self._handle, handler), self._connection)
 
     def _handle(self, handler: Handler) -> None:
         """Run the handler, whose fault ends this connection only (7.4.1: 1011)."""
