@@ -64,6 +64,8 @@ CLEAN = (
     'tests/fuzz',
     'tests/properties',
     'tests/repository/test_prose.py',
+    'tests/soak',
+    'tests/support',
     'tests/unit/cli',
     'tests/unit/driver',
     'tests/unit/extensions',

@@ -1,1 +1,4 @@
-"""A soak: thousands of connections that come and go for as long as you like, with every feature on and faults injected."""
+"""A soak: thousands of connections that come and go, for as long as desired.
+
+Every feature is used, and faults are injected.
+"""

@@ -1,10 +1,14 @@
-"""`python -m tests.soak --minutes 30 --connections 2000 --out DIR`: the soak, its samples and its verdict.
+"""Run the soak, sample it, and judge it.
 
-One process serves (`tests.soak.server`); this one holds the connections. Every second both are sampled: resident memory, the
-blocks that Python has allocated, descriptors, greenlets, gevent's watchers and timers. Then all connections are brought to an
-end, and the server must hold no more than it held when the first one, which was there for that, was gone.
+    python -m tests.soak --minutes 30 --connections 2000 --out DIR
 
-DIR gets `soak.json` and `soak.svg`. The exit status is 0 if every check holds.
+One process serves (``tests.soak.server``); this one holds the connections. Every second
+both are sampled: resident memory, the blocks that Python has allocated, descriptors,
+greenlets, gevent's watchers and timers. At the end all connections are closed. The
+server must then hold no more than after its first connection, which was made for this
+comparison.
+
+DIR gets ``soak.json`` and ``soak.svg``. The exit status is 0 if every check passes.
 """
 
 from __future__ import annotations
@@ -37,22 +41,26 @@ from tests.support.holdings import count_living, difference
 from tests.support.processes import ROOT, Endpoint, environment
 from tests.support.wire import RawClient
 
-#: What is sampled of both processes and must be flat: by how much of its mean it may have grown at the end.
+#: By sample: the share of its mean by which it may have grown at the end. All samples
+#: must be flat.
 BOUNDS = {'rss': 0.05, 'blocks': 0.05, 'descriptors': 0.05, 'greenlets': 0.05, 'watchers': 0.05, 'timers': 0.05}
 
-#: The same for a run of fewer seconds than SHORT, in which chance moves the figures: it shows faults and gross leaks.
+#: The limits for a run of fewer seconds than SHORT, in which chance has an influence:
+#: it shows faults and large leaks.
 SHORT_BOUNDS = dict.fromkeys(BOUNDS, 0.25)
 SHORT = 600.0
 
-#: The part of a run before which nothing is judged: connections are still being opened, and the allocator's pools filled.
+#: The share of a run that is not judged: connections are still opened, and the pools of
+#: the allocator filled.
 WARM_UP, SHORT_WARM_UP = 0.33, 0.5
 
-#: Seconds at the end for everything to be gone: a server needs a ping, its timeout and a close to give a peer up.
+#: The seconds at the end for everything to be closed: a server gives a peer up after a
+#: ping, its timeout and a close.
 AFTERMATH = 90.0
 
 
 class Soak:
-    """The run: its users, and its samples."""
+    """A run with its users and its samples."""
 
     def __init__(self, servers: list[Endpoint], pid: int, options: argparse.Namespace) -> None:
         self.servers = servers
@@ -68,7 +76,7 @@ class Soak:
         self.is_over = False
 
     def run(self) -> None:
-        """Have all the users connect and disconnect, and look at it every second."""
+        """Let all users connect and disconnect, and take a sample every second."""
         pace = min(self.options.connections / 50, self.seconds * WARM_UP / 2)
         users = [gevent.spawn_later(pace * number / self.options.connections, self.be_a_user, number)
                  for number in range(self.options.connections)]
@@ -80,12 +88,13 @@ class Soak:
         gevent.killall(users)
 
     def be_a_user(self, number: int) -> None:
-        """One session after the other."""
+        """Run one session after another."""
         user = User(self.servers, self.ledger, number, self.options.lifetime)
         while not self.is_over:
             [session] = user.random.choices([*SESSIONS], [*SESSIONS.values()])
             self.sessions[session] += 1
-            # At the end everybody leaves at once, wherever they are: that is part of the test.
+            # At the end all sessions are killed at once, wherever they are; this is
+            # part of the test.
             worker = gevent.spawn(self.attempt, session, user)
             while not worker.ready():
                 worker.join(1)
@@ -93,7 +102,7 @@ class Soak:
                     worker.kill()
 
     def attempt(self, session: Session, user: User) -> None:
-        """One session; what is wrong is kept."""
+        """Run one session, and record its failure."""
         try:
             session(user)
         except Exception as error:
@@ -102,7 +111,7 @@ class Soak:
                 self.failures.append(f'{session.__name__}: {error!r}')
 
     def sample(self) -> None:
-        """One look at both processes."""
+        """Take a sample of both processes."""
         stats = fetch_stats(self.servers[0])
         server = {'rss': read_rss(self.pid), 'blocks': stats['blocks'], **stats['census']}
         load = {'rss': read_rss(os.getpid()), 'blocks': sys.getallocatedblocks(), **count_living()}
@@ -112,19 +121,19 @@ class Soak:
 
 
 def fetch_stats(server: Endpoint, query: str = '') -> dict[str, Any]:
-    """What the server tells of itself."""
+    """Return the server's report."""
     with RawClient(server, f'/-/stats{query}', [('Connection', 'close')], deadline=PATIENCE) as client:
         client.handshake()
         return json.loads(client.read_to_eof())
 
 
 def read_rss(pid: int) -> int:
-    """The resident memory of a process in bytes."""
+    """Return the resident memory of a process in bytes."""
     return int(re.findall(r'VmRSS:\s+(\d+) kB', Path(f'/proc/{pid}/status').read_text())[0]) * 1024
 
 
 def find_trends(samples: list[dict[str, Any]], warm_up: float) -> dict[str, Trend]:
-    """The trend of every figure after the warm-up."""
+    """Return the trend of every figure after the warm-up."""
     judged = [sample for sample in samples if sample['second'] >= warm_up]
     seconds = [sample['second'] for sample in judged]
     return {f'{process} {name}': find_trend(seconds, [sample[process][name] for sample in judged])
@@ -132,7 +141,7 @@ def find_trends(samples: list[dict[str, Any]], warm_up: float) -> dict[str, Tren
 
 
 def judge(soak: Soak, before: dict[str, Any], after: dict[str, Any], stderr: str) -> dict[str, Any]:
-    """Every check and its figures."""
+    """Return all checks with their figures."""
     is_short = soak.seconds < SHORT
     bounds = SHORT_BOUNDS if is_short else BOUNDS
     trends = find_trends(soak.samples, soak.seconds * (SHORT_WARM_UP if is_short else WARM_UP))
@@ -157,17 +166,17 @@ def judge(soak: Soak, before: dict[str, Any], after: dict[str, Any], stderr: str
 
 
 def find_rest(before: dict[str, Any], after: dict[str, Any]) -> dict[str, int]:
-    """What the server holds more of than before."""
+    """Return the objects of which the server holds more than before."""
     return {name: count for name, count in difference(before['census'], after['census']).items() if count > 0}
 
 
 def count_errors(served: dict[str, Any]) -> int:
-    """The error events that are a peer's fault: one for each of these codes."""
+    """Count the errors that are faults of peers: one for each of these close codes."""
     return sum(served['codes'].get(code, 0) for code in ('1002', '1007', '1009'))
 
 
 def write(soak: Soak, result: dict[str, Any], directory: Path) -> None:
-    """The samples, the verdict and the chart."""
+    """Write the samples, the result and the chart."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / 'soak.json').write_text(json.dumps({**result, 'samples': soak.samples}, indent=1))
     seconds = [sample['second'] for sample in soak.samples]
@@ -186,7 +195,8 @@ def write(soak: Soak, result: dict[str, Any], directory: Path) -> None:
 
 
 def wait_for_nothing(server: Endpoint, before: dict[str, Any]) -> dict[str, Any]:
-    """What the server tells once nothing is left, or when its time is over."""
+    """Return the server's report once it holds nothing more, or when the time is over.
+    """
     end = time.monotonic() + AFTERMATH
     while True:
         stats = fetch_stats(server, '?census')
@@ -196,12 +206,14 @@ def wait_for_nothing(server: Endpoint, before: dict[str, Any]) -> dict[str, Any]
 
 
 def main() -> int:
-    """Run it."""
+    """Run the soak, and return the exit status."""
     parser = argparse.ArgumentParser(prog='python -m tests.soak', description=__doc__.partition('\n')[0])
     parser.add_argument('--minutes', type=float, default=30)
     parser.add_argument('--connections', type=int, default=2000)
-    parser.add_argument('--lifetime', type=float, default=60, help='mean seconds of a connection; %(default)s')
-    parser.add_argument('--loop', help="the server's loop: libev-cext (gevent's choice) or libuv-cffi")
+    parser.add_argument(
+        '--lifetime', type=float, default=60,
+        help='the mean duration of a connection in seconds; default %(default)s')
+    parser.add_argument('--loop', help="the server's event loop: libev-cext (gevent's default) or libuv-cffi")
     parser.add_argument('--out', type=Path, default=Path('soak'))
     options = parser.parse_args()
     certificate = session_certificate()
@@ -216,7 +228,8 @@ def main() -> int:
             plain, secure = json.loads(popen.stdout.readline())
             servers = [Endpoint(('127.0.0.1', plain)), Endpoint(('127.0.0.1', secure), certificate)]
             fetch_stats(servers[1], '?census')
-            # The first socket has a reactor made, with a watcher of its own, which stays for all that follow.
+            # The first socket makes a reactor, with a watcher that stays for all later
+            # ones.
             with Client(f'ws://127.0.0.1:{plain}/') as first:
                 first.send('hello')
                 first.receive(timeout=10)

@@ -1,4 +1,4 @@
-"""A chart as SVG: panels one below the other, each with its own scale, over one axis of time."""
+"""A chart as SVG: panels with their own scales, above one axis of time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Panel(NamedTuple):
 
 
 def draw(heading: str, seconds: Sequence[float], panels: Sequence[Panel]) -> str:
-    """The chart."""
+    """Return the chart."""
     height = TOP + len(panels) * (HEIGHT + GAP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 20} {height}" font-family="sans-serif" '
@@ -29,7 +29,7 @@ def draw(heading: str, seconds: Sequence[float], panels: Sequence[Panel]) -> str
 
 
 def draw_panel(panel: Panel, seconds: Sequence[float], top: int) -> list[str]:
-    """One panel, whose scale begins at 0: what is flat looks flat."""
+    """Return one panel. Its scale begins at 0, so that a flat line looks flat."""
     highest = max(max(values, default=0) for values in panel.lines.values()) or 1
     end = max(seconds[-1], 1)
     parts = [f'<text x="{LEFT}" y="{top - 4}" font-weight="bold">{escape(panel.title)}</text>']

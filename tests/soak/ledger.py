@@ -1,4 +1,4 @@
-"""The ledger: every socket that was made, and whether its close event came once."""
+"""A record of all sockets, and of their close events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 
 class Ledger:
-    """Counts the events of sockets; it remembers a socket, by a number, only until its close event."""
+    """A counter of the events of sockets.
+
+    It keeps the number of a socket only until its close event.
+    """
 
     def __init__(self) -> None:
         self.made = 0
@@ -18,7 +21,7 @@ class Ledger:
         self._open: set[int] = set()
 
     def enter(self, socket: Any) -> None:
-        """Counts this socket, and the events that it has from now on."""
+        """Count this socket and its later events."""
         self.made += 1
         number = self.made
         self._open.add(number)
@@ -27,7 +30,9 @@ class Ledger:
         socket.on('close', lambda event: self._close(number, event))
 
     def enter_silent(self, socket: Any) -> None:
-        """The same for a socket that is received from, whose messages must have no handler."""
+        """Count a socket without a handler for messages, because the test receives
+        them.
+        """
         self.made += 1
         number = self.made
         self._open.add(number)
@@ -46,7 +51,7 @@ class Ledger:
             self.closed_again += 1
 
     def summary(self) -> dict[str, Any]:
-        """The counts so far."""
+        """Return the counts so far."""
         return {
             'made': self.made, 'closed': self.closed, 'closed_again': self.closed_again, 'open': len(self._open),
             'events': dict(self.events), 'codes': {str(code): count for code, count in sorted(self.codes.items())}}

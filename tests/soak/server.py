@@ -1,7 +1,10 @@
-"""The server of a soak: `python -m tests.soak.server CERTFILE KEYFILE`.
+"""The server of a soak.
 
-One process with two ports, plain and TLS, which it prints as JSON. Each path has another way to use a socket; `/-/stats` tells
-what the process holds and what its sockets have seen. SIGTERM ends it.
+    python -m tests.soak.server CERTFILE KEYFILE
+
+It is one process with a plain port and a TLS port, which it prints as JSON. Each path
+uses its socket in another way; ``/-/stats`` reports the objects that the process holds,
+and the events of its sockets. SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -26,24 +29,24 @@ from faye_websocket import EventSource, PermessageDeflate, SocketMiddleware, Web
 from tests.soak.ledger import Ledger
 from tests.support.holdings import count_living, take_census
 
-#: What the handlers raise, and what the log may hold.
+#: The text of the exceptions that handlers raise, which may be in the log.
 ON_PURPOSE = 'on purpose'
 
-#: What the log says of a socket that nobody asks for messages.
+#: The log line for a socket whose messages are never received.
 DROPPED = 'its messages are dropped'
 
 OPTIONS: dict[str, Any] = {
     'ping': 10, 'ping_timeout': 50, 'close_timeout': 5, 'max_buffered': 2**21, 'max_length': 2**22,
     'max_queued': 2**21}
 
-#: Seconds between two broadcasts, and their bytes.
+#: The seconds between two broadcasts, and the text of one.
 BROADCAST_EVERY = 2.0
 BROADCAST = 'x' * 500
 
-#: Seconds for which a forked child holds its copies.
+#: The seconds for which a forked child holds its copies.
 COPIES_LAST = 0.3
 
-#: How much a flood sends at a time.
+#: The data that a flood sends at a time.
 FLOOD = bytes(65536)
 
 Environ = dict[str, Any]
@@ -51,16 +54,21 @@ StartResponse = Callable[..., Any]
 
 
 class Server(WSGIServer):
-    """gevent's server, without its traceback for a peer that leaves within the TLS handshake."""
+    """gevent's server, without its traceback for a peer that leaves during the TLS
+    handshake.
+    """
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
-        """Makes the TLS handshake, and serves."""
+        """Make the TLS handshake, and serve."""
         with suppress(ssl.SSLEOFError, ConnectionResetError):
             return super().wrap_socket_and_handle(client_socket, address)
 
 
 class Log(logging.Handler):
-    """Counts the faults that were injected, and keeps the beginning of whatever else is logged."""
+    """A handler that counts the injected faults.
+
+    It keeps the first of all other records.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +77,7 @@ class Log(logging.Handler):
         self.unexpected: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Looks at one record."""
+        """Count or keep one record."""
         error = record.exc_info[1] if record.exc_info else None
         if str(error) == ON_PURPOSE:
             self.on_purpose += 1
@@ -94,7 +102,7 @@ class Application:
         return self.paths.get(environ['PATH_INFO'], self.callbacks)(environ, start_response)
 
     def callbacks(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """A socket with handlers, which depend on the path."""
+        """Open a socket with handlers, which depend on the path."""
         ws = self.socket(environ)
         path = environ['PATH_INFO']
         if path == '/ignore':
@@ -120,7 +128,7 @@ class Application:
         return ws(environ, start_response)
 
     def greenlet(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """A socket that a greenlet receives from."""
+        """Echo on a socket in greenlet style."""
         ws = self.socket(environ)
         self.ledger.enter_silent(ws)
         with ws:
@@ -129,7 +137,7 @@ class Application:
         return ws(environ, start_response)
 
     def fail(self, ws: WebSocket) -> None:
-        """A handler in greenlet style that raises, or runs out of time."""
+        """Raise, or time out, in a handler in greenlet style."""
         self.ledger.enter_silent(ws)
         with gevent.Timeout(60, RuntimeError(ON_PURPOSE)), ws:
             if ws.receive() == 'raise':
@@ -137,14 +145,17 @@ class Application:
             ws.wait_closed()
 
     def events(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """A stream of events."""
+        """Open an event stream."""
         es = EventSource(environ, ping=10, max_buffered=2**21)
         self.ledger.enter(es)
         self.join(self.streams, es)
         return es(environ, start_response)
 
     def stats(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """What there is, as JSON; of what is alive, or of all objects if the query says `census`."""
+        """Report the objects of the process as JSON.
+
+        Living objects are counted, or all objects if the query is ``census``.
+        """
         census = take_census() if environ['QUERY_STRING'] == 'census' else count_living()
         body = json.dumps({
             'census': census, 'blocks': sys.getallocatedblocks(), 'ledger': self.ledger.summary(),
@@ -153,17 +164,20 @@ class Application:
         return [body]
 
     def socket(self, environ: Environ) -> WebSocket:
-        """A socket with our limits, and with compression if the query asks for it."""
+        """Return a socket with the limits of the soak.
+
+        It has compression if the query asks for it.
+        """
         extensions = [PermessageDeflate()] if environ['QUERY_STRING'] == 'deflate' else []
         return WebSocket(environ, extensions=extensions, **OPTIONS)
 
     def join(self, group: set[Any], socket: Any) -> None:
-        """Has the socket get what is broadcast, until it is closed."""
+        """Add the socket to a group that gets broadcasts, until it is closed."""
         group.add(socket)
         socket.on('close', lambda event: group.discard(socket))
 
     def broadcast(self) -> None:
-        """Sends to the room and to the streams, for ever."""
+        """Broadcast to the room and to the streams, for ever."""
         broadcast = getattr(faye_websocket, 'broadcast', one_by_one)
         while True:
             gevent.sleep(BROADCAST_EVERY)
@@ -172,19 +186,22 @@ class Application:
 
 
 def one_by_one(sockets: Iterable[Any], message: str) -> None:
-    """A broadcast to event sources."""
+    """Broadcast to event sources."""
     for socket in sockets:
         socket.send(message)
 
 
 def flood(ws: Any) -> None:
-    """Sends until the peer, which does not read, is given up."""
+    """Send until the peer, which does not read, is given up."""
     while ws.send(FLOOD):
         gevent.sleep(0.01)
 
 
 def fork() -> None:
-    """Makes a child that holds a copy of every descriptor for a moment; those before it that have ended are let go."""
+    """Fork a child that holds copies of all descriptors for a moment.
+
+    Reap the children that have ended.
+    """
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -194,7 +211,7 @@ def fork() -> None:
 
 
 def raise_on_purpose(event: Any) -> None:
-    """A handler with a fault."""
+    """Raise an exception in a handler."""
     raise RuntimeError(ON_PURPOSE)
 
 

@@ -1,7 +1,7 @@
-"""What the connections of a soak do: each session is one connection's life, from the handshake to an end, good or bad.
+"""Sessions of a soak: each is the life of one connection, with a good or a bad end.
 
-A session is a function of a `User`; it raises when something is not as it must be. Half of them use the library's own client,
-the others write bytes.
+A session is a function of a ``User``, which raises if something is wrong. Half of them
+use the library's own client; the others write raw bytes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from tests.support.wire import (
     serialize_frame,
 )
 
-#: Seconds that anything a session waits for may take, on a machine that does other things too.
+#: The longest time in seconds for anything that a session waits for, on a busy machine.
 PATIENCE = 120.0
 
-#: Seconds between two messages of a session.
+#: The seconds between two messages of a session.
 PAUSE = (2.0, 10.0)
 
 DEFLATE = (*RFC_6455, ('Sec-WebSocket-Extensions', 'permessage-deflate'))
@@ -41,7 +41,10 @@ EVENT_STREAM = (('Accept', 'text/event-stream'),)
 
 
 class User:
-    """One connection after the other: where to, for how long, and the randomness of it all."""
+    """A user that makes one connection after another.
+
+    It selects the server, the duration and all other random values.
+    """
 
     def __init__(self, servers: Sequence[Endpoint], ledger: Ledger, seed: int, lifetime: float) -> None:
         self.servers = servers
@@ -50,28 +53,28 @@ class User:
         self.lifetime = lifetime
 
     def server(self) -> Endpoint:
-        """The plain port, or every third time the one with TLS."""
+        """Return the plain port, or in a third of the cases the one with TLS."""
         return self.servers[self.random.random() < 0.33]
 
     def query(self) -> str:
-        """With compression, or without."""
+        """Return a query that selects compression, or none."""
         return self.random.choice(['', '?deflate'])
 
     def messages(self) -> range:
-        """How many messages this life has."""
+        """Return a range with the number of messages in this connection."""
         life = min(self.random.expovariate(1 / self.lifetime), 4 * self.lifetime)
         return range(1 + int(life / (sum(PAUSE) / 2)))
 
     def pause(self) -> None:
-        """Between two messages."""
+        """Wait until the next message."""
         gevent.sleep(self.random.uniform(*PAUSE))
 
     def text(self) -> str:
-        """A message that compresses somewhat."""
+        """Return a message that can be compressed somewhat."""
         return f'{self.random.random()} ' * self.random.choice([1, 5, 50])
 
     def client(self, path: str, servers: Sequence[Endpoint] = (), **options: Any) -> Client:
-        """The library's client, whose close event is counted."""
+        """Return a client of the library, whose close event is counted."""
         server = servers[0] if servers else self.server()
         if server.certificate is not None:
             options['tls'] = {'root_cert_file': server.certificate.authority}
@@ -82,20 +85,23 @@ class User:
         return client
 
     def raw(self, path: str) -> RawClient:
-        """A client of bytes, with an open socket; on the plain port, where FIN and RST are what they seem."""
+        """Return a raw client with an open socket.
+
+        It uses the plain port, where FIN and RST are sent unchanged.
+        """
         client = RawClient(self.servers[0], path, deadline=PATIENCE)
         check(client.handshake().status, 101)
         return client
 
 
 def check(seen: object, expected: object) -> None:
-    """Raises when a session sees something else."""
+    """Raise AssertionError unless the values are equal."""
     if seen != expected:
         raise AssertionError(f'expected {expected!r:.80}, got {seen!r:.80}')
 
 
 def converse(user: User, path: str) -> None:
-    """Texts, and their echoes; this side closes."""
+    """Exchange texts and their echoes, and close."""
     with user.client(path, ping=10) as ws:
         for _ in user.messages():
             text = user.text()
@@ -105,27 +111,27 @@ def converse(user: User, path: str) -> None:
 
 
 def text_echo(user: User) -> None:
-    """Texts, answered by a handler."""
+    """Exchange texts with a handler."""
     converse(user, '/echo' + user.query())
 
 
 def greenlet_echo(user: User) -> None:
-    """Texts, answered by a greenlet that receives."""
+    """Exchange texts with a greenlet that receives."""
     converse(user, '/greenlet' + user.query())
 
 
 def slow_echo(user: User) -> None:
-    """Texts, answered by a handler that takes its time."""
+    """Exchange texts with a slow handler."""
     converse(user, '/slow' + user.query())
 
 
 def forking_echo(user: User) -> None:
-    """Texts, answered by a handler whose child holds copies of everybody's sockets for a while."""
+    """Exchange texts with a handler that forks a child with copies of all sockets."""
     converse(user, '/fork' + user.query())
 
 
 def binary_echo(user: User) -> None:
-    """Bytes of every length form."""
+    """Exchange binary messages with each encoding of the length."""
     with user.client('/echo' + user.query()) as ws:
         for _ in user.messages():
             data = user.random.randbytes(user.random.choice([0, 1, 125, 126, 5000, 65535, 65536]))
@@ -135,7 +141,7 @@ def binary_echo(user: User) -> None:
 
 
 def large_echo(user: User) -> None:
-    """A message of a megabyte."""
+    """Exchange a message of a megabyte."""
     with user.client('/echo' + user.query(), ping=10) as ws:
         data = user.random.randbytes(2**18) * 4
         ws.send(data)
@@ -144,7 +150,7 @@ def large_echo(user: User) -> None:
 
 
 def listener(user: User) -> None:
-    """A member of the room, with a handler, that says nothing."""
+    """Listen in the room, with a handler, and send nothing."""
     with user.client('/room' + user.query()) as ws:
         ws.onmessage = lambda event: None
         for _ in user.messages():
@@ -152,7 +158,7 @@ def listener(user: User) -> None:
 
 
 def fragments(user: User) -> None:
-    """A message in fragments, with pings between them."""
+    """Send messages in fragments, with pings between them."""
     with user.raw('/echo') as client:
         for _ in user.messages():
             parts = [b'%d ' % number * 50 for number in range(5)]
@@ -170,7 +176,7 @@ def fragments(user: User) -> None:
 
 
 def server_closes(user: User) -> None:
-    """The server ends it."""
+    """Let the server close."""
     with user.client('/close') as ws:
         user.pause()
         ws.send('enough?')
@@ -178,7 +184,7 @@ def server_closes(user: User) -> None:
 
 
 def close_at_once(user: User) -> None:
-    """Ends before it is open, or right after."""
+    """Close before the connection is open, or right after."""
     # Not over TLS: gevent's server logs a handshake that its peer has left.
     ws = user.client('/echo', servers=user.servers[:1])
     gevent.sleep(user.random.choice([0, 0.001, 0.01, 0.1]))
@@ -186,7 +192,7 @@ def close_at_once(user: User) -> None:
 
 
 def event_stream(user: User) -> None:
-    """A browser that listens for a while, and goes away; now and then with a reset."""
+    """Read an event stream for a while, and leave, sometimes with a reset."""
     server = user.server()
     with RawClient(server, '/events', EVENT_STREAM, deadline=PATIENCE) as client:
         check(client.handshake().status, 200)
@@ -200,7 +206,7 @@ def event_stream(user: User) -> None:
 
 
 def handler_raises(user: User) -> None:
-    """A fault of a handler."""
+    """Make a handler raise."""
     with user.raw('/raise') as client:
         user.pause()
         client.send_frame(TEXT, b'do it')
@@ -210,7 +216,7 @@ def handler_raises(user: User) -> None:
 
 
 def greenlet_raises(user: User) -> None:
-    """A fault in greenlet style."""
+    """Make a handler in greenlet style raise."""
     with user.client('/fail') as ws:
         user.pause()
         ws.send('raise')
@@ -219,14 +225,14 @@ def greenlet_raises(user: User) -> None:
 
 
 def greenlet_waits(user: User) -> None:
-    """A greenlet that waits for the end, which this side brings or a timeout does."""
+    """Let a greenlet wait for the end, by this side or by a timeout."""
     with user.client('/fail') as ws:
         ws.send('wait')
         user.pause()
 
 
 def reset(user: User) -> None:
-    """RST, with an echo on the way."""
+    """Reset the connection while an echo is on its way."""
     with user.raw('/echo') as client:
         user.pause()
         client.send_frame(TEXT, b'x' * 20_000)
@@ -234,14 +240,14 @@ def reset(user: User) -> None:
 
 
 def end_within_a_frame(user: User) -> None:
-    """EOF, where half a frame is missing."""
+    """End the connection in the middle of a frame."""
     with user.raw('/echo') as client:
         user.pause()
         client.send(serialize_frame(TEXT, b'hello' * 20)[:-20])
 
 
 def garbage(user: User) -> None:
-    """Bytes that are no frames."""
+    """Send bytes that are not frames."""
     with user.raw('/echo' + user.query()) as client:
         user.pause()
         client.send(b'\xff' + user.random.randbytes(1000))
@@ -249,7 +255,8 @@ def garbage(user: User) -> None:
 
 
 def faulty_frame(user: User) -> None:
-    """A frame that is against the rules, in one of many ways; the close frame says which."""
+    """Send an invalid frame, one of many kinds, and check the code of the close frame.
+    """
     frame, code = user.random.choice([
         (serialize_frame(TEXT, b'not masked', masked=False), 1002),
         (serialize_frame(TEXT, b'\xff\xfe'), 1007),
@@ -267,7 +274,7 @@ def faulty_frame(user: User) -> None:
 
 
 def slow_reader(user: User) -> None:
-    """Reads nothing of a flood, until the server has given it up."""
+    """Read nothing of a flood, until the server gives the connection up."""
     with user.raw('/flood') as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         for _ in range(4):
@@ -275,7 +282,10 @@ def slow_reader(user: User) -> None:
 
 
 def compressed_flood(user: User) -> None:
-    """Twenty megabytes in twenty kilobytes, to a handler that takes its time; a ping behind them has its pong."""
+    """Send twenty megabytes, compressed to twenty kilobytes, to a slow handler.
+
+    A ping after them must get its pong.
+    """
     with RawClient(user.servers[0], '/busy?deflate', DEFLATE, deadline=PATIENCE) as client:
         check(client.handshake().status, 101)
         deflater = zlib.compressobj(wbits=-15)
@@ -289,7 +299,10 @@ def compressed_flood(user: User) -> None:
 
 
 def nobody_asks(user: User) -> None:
-    """Messages that no handler is there for, nor a receive: pings are answered all the same, and so is the close."""
+    """Send messages for which there is no handler and no receive.
+
+    Pings and the close frame must be answered even so.
+    """
     with user.raw('/ignore') as client:
         for _ in range(2):
             client.send(serialize_frame(TEXT, b'to nobody') * 200)
@@ -300,41 +313,41 @@ def nobody_asks(user: User) -> None:
 
 
 def silent_peer(user: User) -> None:
-    """Answers no ping, so that the server gives it up."""
+    """Answer no ping, so that the server gives the connection up."""
     with user.raw('/echo'):
         gevent.sleep(65)
 
 
 def idle(user: User) -> None:
-    """Does nothing but answer pings."""
+    """Do nothing but answer pings."""
     with user.client('/echo' + user.query()):
         for _ in user.messages():
             user.pause()
 
 
 def receive(client: RawClient) -> Any:
-    """The next frame that is no ping of the keep-alive's, which is answered."""
+    """Return the next frame that is not a ping of the keep-alive. Answer those."""
     while (frame := client.receive_frame()).opcode == PING:
         client.send_frame(PONG, frame.payload)
     return frame
 
 
 def expect(client: RawClient, opcode: int) -> Any:
-    """The next frame with this opcode."""
+    """Return the next frame with this opcode."""
     while (frame := receive(client)).opcode != opcode:
         pass
     return frame
 
 
 def say_goodbye(client: RawClient) -> None:
-    """The closing handshake."""
+    """Make the closing handshake."""
     client.send_close(1000)
     check(expect(client, CLOSE).code, 1000)
 
 
 Session = Callable[[User], None]
 
-#: What a user does next, and how likely.
+#: The sessions of a user, and their weights.
 SESSIONS: dict[Session, int] = {
     text_echo: 16, greenlet_echo: 8, slow_echo: 4, forking_echo: 1, binary_echo: 10, large_echo: 2, listener: 12, fragments: 6,
     server_closes: 3,

@@ -31,7 +31,7 @@ MUCH = bytes(8_000_000)
 
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The WSGI application."""
+    """Make the socket that the path names."""
     kind, _, ending = environ['PATH_INFO'].strip('/').partition('/')
     ending = ending.rpartition('/')[0].replace('-', ' ')
     if kind == 'websocket':

@@ -36,7 +36,7 @@ FORKS = 150
 
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The WSGI application."""
+    """Serve a request."""
     path = environ['PATH_INFO']
     if WebSocket.is_websocket(environ):
         ws = WebSocket(environ, **{name: float(value) for name, value in parse_qsl(environ['QUERY_STRING'])})

@@ -1,6 +1,9 @@
 """Sockets in the test's own process: a server and its clients on one hub.
 
-    with serve(lambda ws: ws.on('message', lambda event: ws.send(event.data))) as server:
+    def echo(ws):
+        ws.onmessage = lambda event: ws.send(event.data)
+
+    with serve(echo) as server:
         client = server.open()
         client.send_frame(TEXT, b'hello')
         assert client.receive_frame() == Frame(TEXT, b'hello')

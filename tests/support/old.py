@@ -1,7 +1,8 @@
-"""Programs of other libraries' users, run with nothing but their import lines changed.
+"""Programs for other libraries, run with only their import lines changed.
 
-With FAYE_TEST_ORIGINALS=/path/to/python, an interpreter that has the libraries themselves (gevent-websocket 0.10,
-flask-sock 0.7), the programs run on these, unchanged: so it was seen that each test describes the original.
+FAYE_TEST_ORIGINALS=/path/to/python may name an interpreter that has these libraries
+(gevent-websocket 0.10, flask-sock 0.7). The programs then run on the originals,
+unchanged. This shows that the tests describe the originals.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ HOMES = {
 _NAMES = '|'.join(HOMES)
 _IMPORT = re.compile(rf'^(\s*)import ({_NAMES})$', re.MULTILINE)
 _FROM = re.compile(rf'^(\s*from )({_NAMES})\b', re.MULTILINE)
-#: gunicorn's worker classes.
+#: The worker classes of gunicorn.
 WORKERS = {
     'gevent_websocket': 'geventwebsocket.gunicorn.workers.GeventWebSocketWorker',
     'flask_sockets': 'flask_sockets.worker',
@@ -43,13 +44,14 @@ only_ours = pytest.mark.skipif(bool(ORIGINALS), reason='the original does someth
 
 
 def ported(source: str) -> str:
-    """A program's text with its import lines changed."""
+    """Return the text of a program with its import lines changed."""
     source = _IMPORT.sub(lambda match: f'{match[1]}import faye_websocket.compat.{HOMES[match[2]]} as {match[2]}', source)
     return _FROM.sub(lambda match: f'{match[1]}faye_websocket.compat.{HOMES[match[2]]}', source)
 
 
 def write_program(name: str, directory: Path) -> Path:
-    """The program, ported unless it is to run on the originals."""
+    """Write the program, ported unless it is to run on the originals; return its path.
+    """
     source = (PROGRAMS / f'{name}.py').read_text()
     path = directory / f'{name}.py'
     path.write_text(source if ORIGINALS else ported(source))
@@ -57,13 +59,13 @@ def write_program(name: str, directory: Path) -> Path:
 
 
 def interpreter() -> str:
-    """The interpreter that has what the programs import."""
+    """Return the interpreter that has the modules of the programs."""
     return ORIGINALS or sys.executable
 
 
 @contextmanager
 def serve_old(name: str, kind: str, tmp_path: Path, options: Sequence[str] = ()) -> Iterator[Server]:
-    """Run a program as it is (``program``), or its ``app`` under gunicorn's worker of this name."""
+    """Run a program (``program``), or its ``app`` under this worker of gunicorn."""
     directory = own_directory(tmp_path, name)
     path = write_program(name, directory)
     if kind == 'program':
@@ -84,7 +86,7 @@ def serve_old(name: str, kind: str, tmp_path: Path, options: Sequence[str] = ())
 
 
 def server_fixture(program: str, kinds: list[str]) -> Any:
-    """A fixture: the program, under each of these servers."""
+    """Return a fixture that runs the program under each of these servers."""
 
     @pytest.fixture(scope='module', params=kinds)
     def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -95,17 +97,17 @@ def server_fixture(program: str, kinds: list[str]) -> Any:
 
 
 def open_client(server: Server, path: str, *headers: tuple[str, str]) -> RawClient:
-    """A client whose handshake was accepted."""
+    """Return a client whose handshake was accepted."""
     client = RawClient(server, path, [*RFC_6455, *headers])
     assert client.handshake().status == 101
     return client
 
 
 def wait_for_output(server: Server, text: str) -> None:
-    """Wait until the program has printed this."""
+    """Wait until the program has printed this text."""
     wait_until(lambda: text in server.process.output(), repr(text))
 
 
 def has_no_traceback(server: Server) -> bool:
-    """Whether nothing was logged that an operator should see."""
+    """Return whether no error was logged."""
     return 'Traceback' not in server.process.output() and ' failed' not in server.process.output()

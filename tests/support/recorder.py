@@ -74,7 +74,7 @@ def connecting(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder,
 
 
 def opened(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder, **options: Any) -> tuple[Driver, Recorder]:
-    """An open driver, and its recorder with an empty log."""
+    """Return an open driver, and its recorder with an empty log."""
     driver, recorder = connecting(environ, io, **options)
     driver.start()
     if environ is HIXIE_76:
@@ -84,7 +84,10 @@ def opened(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder, **o
 
 
 def closing(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder, **options: Any) -> tuple[Driver, Recorder]:
-    """A driver that waits for the answer to its close, and its recorder with an empty log."""
+    """Return a driver that waits for the response to its close, and its recorder.
+
+    The recorder's log is empty.
+    """
     driver, recorder = opened(environ, io, **options)
     driver.close(1000, 'done')
     recorder.log.clear()
@@ -92,7 +95,7 @@ def closing(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder, **
 
 
 def closed(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder, **options: Any) -> tuple[Driver, Recorder]:
-    """A driver whose connection is gone, and its recorder with an empty log."""
+    """Return a driver whose connection is gone, and its recorder with an empty log."""
     driver, recorder = opened(environ, io, **options)
     driver.end()
     recorder.log.clear()
@@ -100,21 +103,21 @@ def closed(environ: Mapping[str, Any] = HYBI, io: type[Recorder] = Recorder, **o
 
 
 def sent(opcode: int, payload: bytes = b'', *, fin: bool = True, rsv: int = 0) -> bytes:
-    """A client's frame."""
+    """Return a frame of a client."""
     return frame(opcode, payload, fin=fin, rsv=rsv, masking_key=MASKING_KEY)
 
 
 def close_frame(code: int, reason: str = '') -> bytes:
-    """A close frame of the server's."""
+    """Return a close frame of a server."""
     return frame(CLOSE, code.to_bytes(2, 'big') + reason.encode())
 
 
 def sent_close(code: int, reason: bytes = b'') -> bytes:
-    """A close frame of the client's."""
+    """Return a close frame of a client."""
     return sent(CLOSE, code.to_bytes(2, 'big') + reason)
 
 
 def failure(code: int, text: str) -> list[tuple[Any, ...]]:
-    """The log of a connection that fails because of what the peer sent."""
+    """Return the log of a connection that fails because of the peer's bytes."""
     name = {1002: 'ProtocolError', 1007: 'InvalidData', 1009: 'MessageTooBig'}[code]
     return [('error', name, text), ('write', close_frame(code, text)), ('close', code, text)]

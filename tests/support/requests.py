@@ -1,4 +1,5 @@
-"""WSGI requests that open a WebSocket in each version, from the standards' own examples."""
+"""WSGI requests for each version of the protocol, from the examples of the standards.
+"""
 
 from __future__ import annotations
 
@@ -31,5 +32,5 @@ HYBI_HEAD = (
 
 
 def without(environ: dict[str, str], name: str) -> dict[str, str]:
-    """The request less one header."""
+    """Return the request without one header."""
     return {key: value for key, value in environ.items() if key != name}

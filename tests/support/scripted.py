@@ -1,4 +1,4 @@
-"""Peers of a client in the test's own process, which say exactly what a test has them say: servers and proxies.
+"""Servers and proxies in the test's own process that follow a script.
 
     with scripted(accept) as server:
         ws = Client(server.url)
@@ -28,9 +28,10 @@ GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
 
 class Scripted:
-    """A server whose every connection reads a request's head, keeps it in `heads`, and does what the script says.
+    """A server that reads the head of each request, and then runs the script.
 
-    With `reads_head=False` the script begins at once, with an empty head.
+    The heads are kept in ``heads``. With ``reads_head=False`` the script begins at
+    once, with an empty head.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Scripted:
         self.server = StreamServer(listener, self.handle, spawn=Pool())
 
     def handle(self, sock: Any, address: Any) -> None:
-        """One connection."""
+        """Handle one connection."""
         with suppress(OSError, EOFError):
             if self.context is not None:
                 sock = self.context.wrap_socket(sock, server_side=True)
@@ -71,37 +72,37 @@ class Scripted:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port."""
         return int(self.server.server_port)
 
     @property
     def authority(self) -> str:
-        """Its host and port."""
+        """The host and the port."""
         return f'127.0.0.1:{self.port}'
 
     @property
     def url(self) -> str:
-        """Its URL, for a client of WebSockets."""
+        """The URL for a WebSocket client."""
         return f'{"ws" if self.context is None else "wss"}://{self.authority}/'
 
     @property
     def origin(self) -> str:
-        """Its URL, as a proxy."""
+        """The URL as a proxy."""
         return f'{"http" if self.context is None else "https"}://{self.authority}'
 
     def headers(self, index: int = -1) -> dict[str, str]:
-        """The headers of a request, by their names in lower case."""
+        """Return the headers of a request, by their names in lower case."""
         lines = self.heads[index].decode('latin-1').split('\r\n')[1:-2]
         return {name.lower(): value.strip() for name, _, value in (line.partition(':') for line in lines)}
 
     def line(self, index: int = -1) -> str:
-        """The first line of a request."""
+        """Return the first line of a request."""
         return self.heads[index].decode('latin-1').split('\r\n')[0]
 
 
 @contextmanager
 def scripted(script: Script, **options: Any) -> Iterator[Scripted]:
-    """A scripted server for this block."""
+    """Run a scripted server for this block."""
     server = Scripted(script, **options)
     server.server.start()
     try:
@@ -111,7 +112,7 @@ def scripted(script: Script, **options: Any) -> Iterator[Scripted]:
 
 
 def read_head(sock: Any) -> bytes:
-    """Up to the empty line, and not a byte more."""
+    """Read up to the empty line, and not a byte more."""
     head = b''
     while not head.endswith(b'\r\n\r\n'):
         byte = sock.recv(1)
@@ -122,7 +123,7 @@ def read_head(sock: Any) -> bytes:
 
 
 def read_to_eof(sock: Any) -> bytes:
-    """What comes up to the end."""
+    """Read all bytes up to the end."""
     data = b''
     while chunk := sock.recv(65536):
         data += chunk
@@ -130,7 +131,7 @@ def read_to_eof(sock: Any) -> bytes:
 
 
 def acceptance(head: bytes, *lines: str) -> bytes:
-    """The response that accepts this request."""
+    """Return the response that accepts this request."""
     key = parse_head(b'HTTP/1.1 000\r\n' + head.partition(b'\r\n')[2]).get('Sec-WebSocket-Key')
     accept = base64.b64encode(hashlib.sha1(f'{key}{GUID}'.encode()).digest()).decode()
     head_lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade',
@@ -139,7 +140,10 @@ def acceptance(head: bytes, *lines: str) -> bytes:
 
 
 def accepting(behind: bytes = b'', *lines: str) -> Script:
-    """Accepts, says more in the same segment, and answers a client's close frame."""
+    """Return a script that accepts, and responds to the client's close frame.
+
+    It sends the bytes ``behind`` in the segment of the response.
+    """
     def script(sock: Any, head: bytes) -> None:
         sock.sendall(acceptance(head, *lines) + behind)
         answer_close(sock)
@@ -147,7 +151,7 @@ def accepting(behind: bytes = b'', *lines: str) -> Script:
 
 
 def answer_close(sock: Any) -> None:
-    """Answers the client's close frame, reads to the end, and is done."""
+    """Respond to the client's close frame, and read to the end."""
     data = b''
     while chunk := sock.recv(65536):
         data += chunk
@@ -160,7 +164,9 @@ def answer_close(sock: Any) -> None:
 
 
 def answering(response: bytes, *, closes: bool = False) -> Script:
-    """Answers, and closes or waits for the client to close."""
+    """Return a script that sends a response, and closes or waits for the client to
+    close.
+    """
     def script(sock: Any, head: bytes) -> None:
         sock.sendall(response)
         if not closes:
@@ -169,21 +175,21 @@ def answering(response: bytes, *, closes: bool = False) -> Script:
 
 
 def silent(sock: Any, head: bytes) -> None:
-    """Says nothing."""
+    """Send nothing."""
     read_to_eof(sock)
 
 
 def closing(sock: Any, head: bytes) -> None:
-    """Closes."""
+    """Close."""
 
 
 def resetting(sock: Any, head: bytes) -> None:
-    """Closes with RST."""
+    """Close with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
 
 
 def tunnelling(sock: Any, head: bytes, interim: bytes = b'') -> None:
-    """What a proxy does for CONNECT, behind ``interim`` responses."""
+    """Open a tunnel for CONNECT, after ``interim`` responses."""
     host, _, port = head.split(b' ')[1].decode().rpartition(':')
     there = socket.create_connection((host, int(port)))
     try:
@@ -194,7 +200,7 @@ def tunnelling(sock: Any, head: bytes, interim: bytes = b'') -> None:
 
 
 def pump(source: Any, target: Any) -> None:
-    """Copies to the end."""
+    """Copy all bytes up to the end."""
     # gevent raises ValueError for a TLS socket that the other direction has closed.
     with suppress(OSError, ValueError):
         while data := source.recv(65536):

@@ -1,10 +1,10 @@
-"""The WSGI servers that faye_websocket supports, started as real processes on a port of their own.
+"""The supported WSGI servers, started as processes on their own ports.
 
-    with serve('gevent', 'tests.support.apps:echo', tls=True, tmp_path=tmp_path) as server:
+    with serve('gevent', 'tests.support.apps:echo', tmp_path=tmp_path) as server:
         client = RawClient(server, '/chat')
 
-What a server logs is in `access_log()` and `error_log()`. An application from `tests.support.apps` that records its
-sockets' events does so in a file of this server's own: see `events`.
+``access_log()`` and ``error_log()`` return what a server logs. The events that sockets
+of an application from ``tests.support.apps`` record are in ``events``.
 """
 
 from __future__ import annotations
@@ -26,19 +26,23 @@ from tests.support.wire import http_get
 
 SERVERS = ('pywsgi', 'gevent', 'gevent_pywsgi')
 
-#: What each server prints on its standard error once it listens.
+#: The line that each server prints on standard error when it listens.
 LISTENING = re.compile(r'Listening (?:on|at):? (?:https?://127\.0\.0\.1:(?P<port>\d+)|unix:(?P<path>[^\s?]+))')
 
 BOOTING = re.compile(r'Booting worker with pid: (\d+)')
 
-#: One line of an access log: the method, the path and the status.
+#: A line of an access log: the method, the path and the status.
 REQUEST = re.compile(r'"(?P<method>\S+) (?P<path>\S+) HTTP/\d\.\d" (?P<status>\S+)')
 
 READY_PATH = '/-/ready'
 
 
 class Server(Endpoint):
-    """A running server. `pid` is the process we started; under gunicorn the application runs in `worker_pid()`."""
+    """A running server.
+
+    ``pid`` is the process that was started. Under gunicorn the application runs in
+    ``worker_pid()``.
+    """
 
     def __init__(self, kind: str, process: Process, address: Address, certificate: Certificate | None) -> None:
         super().__init__(address, certificate)
@@ -47,48 +51,55 @@ class Server(Endpoint):
 
     @property
     def pid(self) -> int:
-        """The process that we started and that a signal goes to."""
+        """The process that was started, and to which signals are sent."""
         return self.process.pid
 
     def worker_pid(self) -> int:
-        """The process that runs the application: gunicorn's newest worker, or the server itself."""
+        """Return the process of the application: gunicorn's newest worker, or the
+        server itself.
+        """
         booted = BOOTING.findall(self.error_log())
         return int(booted[-1]) if booted else self.pid
 
     def access_log(self) -> str:
-        """The access log so far."""
+        """Return the access log so far."""
         return read_text(access_path(self.kind, self.process.directory))
 
     def error_log(self) -> str:
-        """The error log so far, with whatever else went to standard error."""
+        """Return the error log so far, with all other output on standard error."""
         return read_text(self.process.stderr)
 
     def requests(self, path: str | None = None) -> list[tuple[str, str]]:
-        """(path, status) of each line of the access log, or of those for one path."""
+        """Return (path, status) of each line of the access log, or of those for one
+        path.
+        """
         found = [(match['path'], match['status']) for match in REQUEST.finditer(self.access_log())]
         return [request for request in found if path in (None, request[0])]
 
     def events(self, path: str | None = None, type: str | None = None) -> list[dict[str, Any]]:
-        """What the application's sockets have recorded, of one path and of one event type if given."""
+        """Return the events that sockets have recorded, or those of one path or type.
+        """
         lines = read_text(self.process.directory / 'events').split('\n')
         found = [json.loads(line) for line in lines[:-1]]
         return [event for event in found if path in (None, event['path']) and type in (None, event['type'])]
 
     def wait_for_event(self, path: str, type: str, deadline: float = DEADLINE) -> dict[str, Any]:
-        """The first event of this type of the socket at `path`, waiting for it."""
+        """Wait for an event of this type of the socket at ``path``, and return the
+        first.
+        """
         return wait_until(lambda: self.events(path, type), f'{type} of {path}', deadline)[0]
 
     def rss(self) -> int:
-        """The resident memory of the application's process in bytes."""
+        """Return the resident memory of the application's process in bytes."""
         status = Path(f'/proc/{self.worker_pid()}/status').read_text()
         return int(re.findall(r'VmRSS:\s+(\d+) kB', status)[0]) * 1024
 
     def descriptors(self) -> int:
-        """How many files and sockets the application's process has open."""
+        """Count the files and sockets that the application's process has open."""
         return len(os.listdir(f'/proc/{self.worker_pid()}/fd'))
 
     def is_gone(self, pid: int) -> bool:
-        """Whether this process of the server has ended."""
+        """Return whether this process of the server has ended."""
         if pid == self.pid:
             return not self.process.is_running()
         try:
@@ -98,14 +109,14 @@ class Server(Endpoint):
         return False
 
     def stop(self, deadline: float = DEADLINE) -> int:
-        """SIGTERM, and the return code."""
+        """Send SIGTERM, and return the exit status."""
         return self.process.stop(deadline)
 
 
 @contextmanager
 def serve(kind: str, app: str, *, tmp_path: Path, tls: bool = False, unix_socket: Path | None = None,
           options: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Run `app` ('module:name') under a server of this kind, from the time it answers until the block ends."""
+    """Run ``app`` ('module:name') under a server of this kind until the block ends."""
     directory = own_directory(tmp_path, kind)
     certificate = session_certificate() if tls else None
     bind = f'unix:{unix_socket}' if unix_socket else '127.0.0.1:0'
@@ -119,24 +130,25 @@ def serve(kind: str, app: str, *, tmp_path: Path, tls: bool = False, unix_socket
 
 
 def server_command(kind: str, app: str, bind: str, certificate: Certificate | None, directory: Path) -> list[str]:
-    """The command line of a server; its application comes before the further options."""
+    """Return the command of a server. Its application comes before the further options.
+    """
     tls = ['--certfile', certificate.certfile, '--keyfile', certificate.keyfile] if certificate else []
     if kind == 'pywsgi':
         return [sys.executable, '-m', 'faye_websocket', 'serve', app, '--bind', bind, *tls]
     if kind == 'pool':
-        # The module is a program, and further options the size of its pool.
+        # The module is a program, and the further option is the size of its pool.
         return [sys.executable, '-m', app.partition(':')[0]]
     logs = ['--access-logfile', str(access_path(kind, directory)), '--error-logfile', '-', '--no-control-socket']
     return [sys.executable, '-m', 'gunicorn', app, '-k', kind, '-w', '1', '--bind', bind, *logs, *tls]
 
 
 def access_path(kind: str, directory: Path) -> Path:
-    """Where a server writes its access log; pywsgi's goes to standard output."""
+    """Return the path of a server's access log; pywsgi writes it to standard output."""
     return directory / ('stdout' if kind in ('pywsgi', 'pool') else 'access')
 
 
 def started(kind: str, process: Process, certificate: Certificate | None) -> Server:
-    """The server, once it has answered a request."""
+    """Return the server, once it has responded to a request."""
     process.wait_for_start(lambda: LISTENING.search(read_text(process.stderr)))
     listening = LISTENING.search(read_text(process.stderr))
     assert listening is not None
@@ -147,7 +159,7 @@ def started(kind: str, process: Process, certificate: Certificate | None) -> Ser
 
 
 def answers(endpoint: Endpoint) -> bool:
-    """Whether an HTTP request is answered, with whatever status."""
+    """Return whether there is a response to an HTTP request, with any status."""
     try:
         return http_get(endpoint, READY_PATH)[0].status > 0
     except (OSError, EOFError):

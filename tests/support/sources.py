@@ -1,10 +1,4 @@
-"""Applications with event sources, for every server; and the WebSocket that a browser talks to.
-
-What happens to a socket is recorded as by `tests.support.apps`. The path of an event source begins with what it does: `/ten`
-sends ten events and ends; `/clock` sends the time a hundred times; `/feed` sends three events and ends, and goes on behind
-the last event's id when the client comes back, to which `/gone` answers with 204; `/kinds` sends one event of each kind;
-anything else is open and silent. `?retry=` and `?ping=` are options.
-"""
+"""Applications with event sources for every server, and a WebSocket for browsers."""
 
 from __future__ import annotations
 
@@ -16,13 +10,13 @@ from urllib.parse import parse_qsl
 
 from tests.support.apps import Environ, StartResponse, hello, obey, record_events
 
-#: Seconds between two events of the clock.
+#: The seconds between two events of the clock.
 TICK = 0.01
 TICKS = 100
 
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The application."""
+    """Serve a request."""
     from faye_websocket import EventSource, WebSocket
 
     if WebSocket.is_websocket(environ):
@@ -36,7 +30,7 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def browser_socket(environ: Environ) -> Any:
-    """A WebSocket that echoes and obeys."""
+    """Return a WebSocket that echoes and obeys."""
     from faye_websocket import PermessageDeflate, WebSocket
 
     ws = WebSocket(environ, ['chat'], extensions=[PermessageDeflate()])
@@ -46,7 +40,7 @@ def browser_socket(environ: Environ) -> Any:
 
 
 def source(environ: Environ) -> Any:
-    """An event source that is at work."""
+    """Return an event source that sends the events its path names."""
     from faye_websocket import EventSource
 
     options = {name: float(value) for name, value in parse_qsl(environ['QUERY_STRING']) if name in ('ping', 'retry')}
@@ -54,13 +48,14 @@ def source(environ: Environ) -> Any:
     record_events(es, environ['PATH_INFO'])
     work = next((work for path, work in WORK.items() if environ['PATH_INFO'].startswith(path)), None)
     if work is not None:
-        # A thread of the server's own kind: under gunicorn's gevent worker it is a greenlet.
+        # A thread of the server's kind: under gunicorn's gevent worker it is a
+        # greenlet.
         threading.Thread(target=work, args=(es,), daemon=True).start()
     return es
 
 
 def ten(es: Any) -> None:
-    """Ten events, one after the other."""
+    """Send ten events, one after another."""
     for number in range(10):
         es.send(f'event\n{number}', id=number)
         time.sleep(TICK)
@@ -68,7 +63,7 @@ def ten(es: Any) -> None:
 
 
 def clock(es: Any) -> None:
-    """The time, which all processes of this machine share."""
+    """Send the time, which all processes of this machine share."""
     for _ in range(TICKS):
         es.send(time.monotonic())
         time.sleep(TICK)
@@ -76,7 +71,7 @@ def clock(es: Any) -> None:
 
 
 def feed(es: Any) -> None:
-    """Three events behind the last one, and the end."""
+    """Send the three events after the last one, and close."""
     last = int(es.last_event_id or 0)
     for number in range(last + 1, last + 4):
         es.send(number, id=number)
@@ -84,7 +79,7 @@ def feed(es: Any) -> None:
 
 
 def kinds(es: Any) -> None:
-    """Each kind of event."""
+    """Send each kind of event."""
     es.send('plain')
     es.send('', id='\xfc\u2603')
     es.send('two\nlines\r\n  and a blank', event='news')
@@ -95,7 +90,7 @@ WORK: dict[str, Callable[[Any], None]] = {'/ten': ten, '/clock': clock, '/feed':
 
 
 def flask_app() -> Any:
-    """The same in Flask, with everything compressed that can be."""
+    """Return the application in Flask, with compression of everything."""
     from flask import Flask, request
     from flask_compress import Compress
 
@@ -113,7 +108,7 @@ def flask_app() -> Any:
 
 
 def django_app() -> Any:
-    """The same in Django, with its GZipMiddleware."""
+    """Return the application in Django, with its GZipMiddleware."""
     import django
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application

@@ -1,11 +1,14 @@
-"""The application whose server is stopped: sockets in both styles, and requests that last.
+"""An application whose server is stopped: sockets in both styles, and slow requests.
 
-A path below `/view` makes a WebSocket in greenlet style in its view, one below `/handler` in a handler of SocketMiddleware;
-both echo, and have 150 ms of work left at their end. `/slow` answers after SLOW seconds. Everything else is `apps.control`.
-A WebSocket at `/close_all` calls `close_all` when it gets a message. `begun`, `done` and `returned` are recorded beside the
-events of sockets.
+A path below ``/view`` makes a WebSocket in greenlet style in its view, and one below
+``/handler`` in a handler of SocketMiddleware. Both echo, and work for another 150 ms at
+their end. ``/slow`` responds after SLOW seconds. Everything else is ``apps.control``. A
+WebSocket at ``/close_all`` calls ``close_all`` when it gets a message. ``begun``,
+``done`` and ``returned`` are recorded with the events of sockets.
 
-As a program, `python -m tests.support.stop_app SIZE`, it is under gevent.pywsgi with a pool of that size.
+    python -m tests.support.stop_app SIZE
+
+runs it under gevent.pywsgi with a pool of that size.
 """
 
 from __future__ import annotations
@@ -24,19 +27,20 @@ from gevent.pywsgi import WSGIServer
 from faye_websocket import SocketMiddleware, WebSocket, close_all
 from tests.support.apps import EVENTS, Environ, StartResponse, append_line, control, hello, record_events
 
-#: Seconds that a plain request takes, and that a socket's greenlet still has to do at its end.
+#: The seconds that a plain request takes, and that a socket's greenlet works at its
+#: end.
 SLOW, LAST_WORK = 3.0, 0.15
-#: Seconds that the program waits for its plain requests.
+#: The seconds that the program waits for its plain requests.
 GRACEFUL_TIMEOUT = 10.0
 
 
 def note(path: str, what: str) -> None:
-    """Record something among the events."""
+    """Record this among the events."""
     append_line(os.environ[EVENTS], {'path': path, 'type': what, 'pid': os.getpid()})
 
 
 def echo(ws: WebSocket) -> None:
-    """What users write in greenlet style."""
+    """Echo, as users write it in greenlet style."""
     path = ws.environ['PATH_INFO']
     try:
         for message in ws:
@@ -47,7 +51,7 @@ def echo(ws: WebSocket) -> None:
 
 
 def unhandled(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The application within the middleware."""
+    """Serve a request for which the middleware has no handler."""
     path = environ['PATH_INFO']
     if path.startswith('/view'):
         ws = WebSocket(environ)
@@ -66,10 +70,10 @@ def unhandled(environ: Environ, start_response: StartResponse) -> Iterable[bytes
 
 
 class Prefixed(dict[str, Any]):
-    """Handlers for all paths below one."""
+    """A mapping with one handler for all paths below ``/handler``."""
 
     def get(self, path: str, default: Any = None) -> Any:
-        """The handler, if the path is below `/handler`."""
+        """Return the handler if the path is below ``/handler``."""
         return echo if path.startswith('/handler') else default
 
 
@@ -78,7 +82,7 @@ app._handlers = Prefixed()
 
 
 def main(size: int) -> None:
-    """Serve until SIGTERM; stop as a user's program does."""
+    """Serve until SIGTERM, and stop as a user's program does."""
     server = WSGIServer(('127.0.0.1', 0), app, log=sys.stdout, spawn=Pool(size))
     server.start()
     stopping = gevent.event.Event()

@@ -1,4 +1,6 @@
-"""A user's program that touches every public name, for type checkers: it is checked, never run."""
+"""A user's program that uses every public name; type checkers check it, and it never
+runs.
+"""
 
 from __future__ import annotations
 

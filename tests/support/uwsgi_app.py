@@ -9,7 +9,7 @@ from tests.support.apps import control
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Sets a cookie."""
+    """Serve a request, and set a cookie."""
     def with_cookie(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         return start_response(status, [*headers, ('Set-Cookie', 'a=1')], exc_info)
 

@@ -1,6 +1,7 @@
-"""Frames and their bytes: each row of VECTORS parses to the frame, and serializes to the bytes.
+"""Frames and their bytes: each of VECTORS is parsed to the frame, and serialized back.
 
-``frame`` is the wire format once more, as plainly as RFC 6455 section 5.2 puts it; it shares no code with the codec.
+``frame`` implements the wire format once more, in plain terms of RFC 6455 section 5.2.
+It shares no code with the codec.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ KEY = b'\x37\xfa\x21\x3d'
 
 
 class Vector(NamedTuple):
-    """One frame: its bytes, and what they say."""
+    """A frame: its bytes, and their meaning."""
 
     name: str
     wire: bytes
@@ -25,12 +26,19 @@ class Vector(NamedTuple):
 
 
 def mask(payload: bytes, masking_key: bytes) -> bytes:
-    """Section 5.3: "j = i MOD 4, transformed-octet-i = original-octet-i XOR masking-key-octet-j"."""
+    """Return a masked payload.
+
+    Section 5.3: "j = i MOD 4, transformed-octet-i = original-octet-i XOR
+    masking-key-octet-j".
+    """
     return bytes(byte ^ masking_key[index % 4] for index, byte in enumerate(payload))
 
 
 def head(first_byte: int, length: int, *, size: int | None = None, masked: bool = False) -> bytes:
-    """A header up to the masking key, with the length in ``size`` further bytes (0, 2, 8), or as few as may be."""
+    """Return a header up to the masking key.
+
+    The length takes ``size`` further bytes (0, 2, 8), by default as few as possible.
+    """
     if size is None:
         size = 0 if length < 126 else 2 if length < 65536 else 8
     second = {0: length, 2: 126, 8: 127}[size]
@@ -38,13 +46,13 @@ def head(first_byte: int, length: int, *, size: int | None = None, masked: bool 
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, masking_key: bytes | None = None) -> bytes:
-    """A frame's bytes."""
+    """Return the bytes of a frame."""
     start = head((0x80 if fin else 0) | rsv | opcode, len(payload), masked=masking_key is not None)
     return start + (payload if masking_key is None else masking_key + mask(payload, masking_key))
 
 
 def _of_length(length: int, start: bytes) -> list[Vector]:
-    """The longest and the shortest payload of each encoding, as a server and as a client sends it."""
+    """Return a payload of this length, as a server and as a client sends it."""
     payload = (bytes(range(256)) * (length // 256 + 1))[:length]
     masked_start = start[:1] + bytes((start[1] | 0x80,)) + start[2:] + KEY
     return [
@@ -63,7 +71,7 @@ VECTORS = [
     Vector('masked pong', bytes.fromhex('8a 85 37 fa 21 3d 7f 9f 4d 51 58'), PONG, b'Hello', masking_key=KEY),
     Vector('256 bytes of binary', bytes.fromhex('82 7e 01 00') + bytes(256), BINARY, bytes(256)),
     Vector('64 KiB of binary', bytes.fromhex('82 7f 00 00 00 00 00 01 00 00') + bytes(65536), BINARY, bytes(65536)),
-    # what section 5.7 leaves out
+    # cases that section 5.7 leaves out
     Vector('middle fragment', bytes.fromhex('00 01 6c'), CONTINUATION, b'l', fin=False),
     Vector('empty text', bytes.fromhex('81 00'), TEXT, b''),
     Vector('empty masked text', bytes.fromhex('81 80 37 fa 21 3d'), TEXT, b'', masking_key=KEY),

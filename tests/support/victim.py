@@ -1,6 +1,8 @@
-"""A client process for a test to kill: `python -m tests.support.victim PORT PATH [AUTHORITY]`.
+"""A client process for a test to kill.
 
-It opens a WebSocket, sees one echo, prints `open`, and then waits until somebody ends it.
+    python -m tests.support.victim PORT PATH [AUTHORITY]
+
+opens a WebSocket, receives one echo, prints ``open``, and waits until it is ended.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from tests.support.wire import TEXT, RawClient
 
 @contextmanager
 def victim(server: Endpoint, path: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A client process with an open socket; at the latest, it is killed at the end of the block."""
+    """Yield a client process with an open socket. It is killed at the end of the block.
+    """
     authority = [server.certificate.authority] if server.certificate else []
     command = [sys.executable, '-m', 'tests.support.victim', str(server.port), path, *authority]
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
@@ -30,7 +33,7 @@ def victim(server: Endpoint, path: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def main(port: str, path: str, authority: str = '') -> None:
-    """Be that client."""
+    """Run the client."""
     certificate = Certificate(authority, '', '') if authority else None
     with RawClient(Endpoint(('127.0.0.1', int(port)), certificate), path) as client:
         client.handshake()

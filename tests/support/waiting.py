@@ -1,4 +1,4 @@
-"""Waiting for a real condition, never for time to pass: every wait has a deadline."""
+"""Waiting for conditions, never for time to pass. Every wait has a deadline."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import TypeVar
 
 T = TypeVar('T')
 
-#: Seconds after which a condition that has not come true is a failure.
+#: The seconds after which a condition that is still false is a failure.
 DEADLINE = 10.0
 
-#: Seconds between two looks at a condition.
+#: The seconds between two checks of a condition.
 INTERVAL = 0.01
 
-#: How often what must not take longer than some seconds is measured.
+#: The number of times that a slow measurement is repeated.
 ATTEMPTS = 3
 
 
 def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
-    """The first true value of `condition()`; an AssertionError naming `what` when it does not come in time."""
+    """Return the first true value of ``condition()``.
+
+    Raise AssertionError, naming ``what``, if there is none in time.
+    """
     end = time.monotonic() + deadline
     while True:
         value = condition()
@@ -31,7 +34,10 @@ def wait_until(condition: Callable[[], T], what: str, deadline: float = DEADLINE
 
 
 def until_in_time(measure: Callable[[], T], is_in_time: Callable[[T], bool]) -> T:
-    """The first measurement in time, or the last: a busy machine makes anything late, and what is slow is late each time."""
+    """Return the first measurement in time, or the last one.
+
+    A busy machine may delay any measurement. Code that is too slow is late every time.
+    """
     for _ in range(ATTEMPTS - 1):
         measured = measure()
         if is_in_time(measured):

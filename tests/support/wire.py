@@ -1,9 +1,11 @@
-"""A blocking client that shows the raw bytes, with framing of its own: it shares no code with faye_websocket.
+"""A blocking client that shows the raw bytes.
 
     client = RawClient(server, '/chat')
     client.handshake()
     client.send_frame(TEXT, b'hello')
     assert client.receive_frame() == Frame(TEXT, b'hello')
+
+It frames messages itself, and shares no code with faye_websocket.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
 RFC_6455 = (
     ('Upgrade', 'websocket'), ('Connection', 'Upgrade'), ('Sec-WebSocket-Key', KEY), ('Sec-WebSocket-Version', '13'))
 
-#: draft-hixie-thewebsocketprotocol-76, 1.2: its example; the body follows the head unannounced, the proof likewise.
+#: draft-hixie-thewebsocketprotocol-76, 1.2: its example. No header announces the body
+#: that follows the head, nor the proof in the response.
 HIXIE_76 = (
     ('Connection', 'Upgrade'), ('Sec-WebSocket-Key2', '12998 5 Y3 1  .P00'), ('Upgrade', 'WebSocket'),
     ('Sec-WebSocket-Key1', '4 @1  46546xW%0l 1 5'), ('Origin', 'http://example.com'))
@@ -40,7 +43,7 @@ HIXIE_76_CLOSE = b'\xff\x00'
 
 
 class Frame(NamedTuple):
-    """One frame as it was on the wire."""
+    """A frame as it was on the wire."""
 
     opcode: int
     payload: bytes
@@ -49,12 +52,12 @@ class Frame(NamedTuple):
 
     @property
     def code(self) -> int | None:
-        """A close frame's code."""
+        """The code of a close frame."""
         return int.from_bytes(self.payload[:2], 'big') if len(self.payload) >= 2 else None
 
     @property
     def reason(self) -> str:
-        """A close frame's reason."""
+        """The reason of a close frame."""
         return self.payload[2:].decode()
 
 
@@ -66,23 +69,23 @@ class Head(NamedTuple):
     headers: list[tuple[str, str]]
 
     def names(self) -> set[str]:
-        """The names of its headers, in lower case."""
+        """Return the names of its headers, in lower case."""
         return {name.lower() for name, _ in self.headers}
 
     def get(self, name: str) -> str | None:
-        """The first header of that name."""
+        """Return the first header of that name."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
 def parse_head(head: bytes) -> Head:
-    """The status and the headers of a response's head."""
+    """Return the status and the headers of a response's head."""
     status_line, *lines = head.decode('latin-1').rstrip('\r\n').split('\r\n')
     headers = [(name, value.strip()) for name, _, value in (line.partition(':') for line in lines)]
     return Head(int(status_line.split(' ')[1]), status_line, headers)
 
 
 def serialize_frame(opcode: int, payload: bytes = b'', *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
-    """A frame, by default as a client sends it."""
+    """Return a frame, by default as a client sends it."""
     first = fin << 7 | rsv << 4 | opcode
     if len(payload) < 126:
         head = struct.pack('!BB', first, masked << 7 | len(payload))
@@ -97,12 +100,15 @@ def serialize_frame(opcode: int, payload: bytes = b'', *, fin: bool = True, mask
 
 
 def close_payload(code: int, reason: str = '') -> bytes:
-    """The payload of a close frame."""
+    """Return the payload of a close frame."""
     return code.to_bytes(2, 'big') + reason.encode()
 
 
 def parse_frame(data: bytes) -> tuple[Frame, int] | None:
-    """The first frame, as a server sends it, and its length on the wire; None when it is not whole."""
+    """Return the first frame from a server, and its length on the wire.
+
+    Return None if it is incomplete.
+    """
     if len(data) < 2:
         return None
     length, start = data[1] & 0x7F, 2
@@ -117,7 +123,7 @@ def parse_frame(data: bytes) -> tuple[Frame, int] | None:
 
 
 def parse_frames(data: bytes) -> tuple[list[Frame], bytes]:
-    """All whole frames, and what is left behind them."""
+    """Return all complete frames, and the bytes after them."""
     frames = []
     while parsed := parse_frame(data):
         frames.append(parsed[0])
@@ -126,7 +132,8 @@ def parse_frames(data: bytes) -> tuple[list[Frame], bytes]:
 
 
 class RawClient:
-    """One connection, and in `transcript` every byte that has come on it behind the head of the response."""
+    """One connection, with all bytes after the head of the response in ``transcript``.
+    """
 
     def __init__(self, server: Endpoint, path: str = '/', headers: Headers = RFC_6455, *, host: str = 'example.com',
                  deadline: float = DEADLINE) -> None:
@@ -147,12 +154,14 @@ class RawClient:
         self.close()
 
     def handshake(self, extra_bytes: bytes = b'') -> Head:
-        """Send the request, with `extra_bytes` in the same segment, and read the head of the response."""
+        """Send the request, with ``extra_bytes`` in the same segment, and read the
+        head.
+        """
         self.send(self._request + extra_bytes)
         return self.receive_head()
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         self.socket.sendall(data)
 
     def send_frame(self, opcode: int, payload: bytes = b'', fin: bool = True, masked: bool = True) -> None:
@@ -164,14 +173,14 @@ class RawClient:
         self.send_frame(CLOSE, close_payload(code, reason))
 
     def receive_head(self) -> Head:
-        """Read up to the empty line behind the headers."""
+        """Read up to the empty line after the headers."""
         self._read_until(lambda: b'\r\n\r\n' in self._unread)
         head, _, self._unread = self._unread.partition(b'\r\n\r\n')
         self.transcript = self._unread
         return parse_head(head)
 
     def receive(self, length: int) -> bytes:
-        """Read exactly so many bytes."""
+        """Read exactly this many bytes."""
         self._read_until(lambda: len(self._unread) >= length)
         data, self._unread = self._unread[:length], self._unread[length:]
         return data
@@ -185,7 +194,10 @@ class RawClient:
         return parsed[0]
 
     def read_to_eof(self) -> bytes:
-        """All bytes not read so far, to the end of the connection; `was_reset` tells how it ended."""
+        """Return all bytes not read so far, up to the end of the connection.
+
+        ``was_reset`` says how it ended.
+        """
         end = time.monotonic() + self.deadline
         while self._read(end):
             pass
@@ -193,7 +205,7 @@ class RawClient:
         return data
 
     def finish_sending(self) -> None:
-        """Send FIN, and keep on reading (an SSLSocket's own `shutdown` would stop decrypting)."""
+        """Send FIN, and keep on reading. SSLSocket.shutdown() would stop decrypting."""
         socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
     def reset(self) -> None:
@@ -219,7 +231,8 @@ class RawClient:
             raise AssertionError(f'{self.path}: no end within {self.deadline} s behind {self._unread!r}') from None
         except ConnectionResetError:
             self.was_reset, data = True, b''
-        except ssl.SSLError:  # an alert, which is no data: OpenSSL sends one when the peer ends without close_notify
+        except ssl.SSLError:
+            # OpenSSL sends an alert if the peer ends without close_notify.
             data = b''
         self._unread += data
         self.transcript += data
@@ -227,12 +240,12 @@ class RawClient:
 
 
 def request_head(path: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """A GET request without a body."""
+    """Return a GET request without a body."""
     lines = [f'GET {path} HTTP/1.1', *(f'{name}: {value}' for name, value in headers)]
     return ('\r\n'.join(lines) + '\r\n\r\n').encode('latin-1')
 
 
 def http_get(server: Endpoint, path: str = '/') -> tuple[Head, bytes]:
-    """The response to a plain GET on a connection of its own."""
+    """Return the response to a plain GET on a new connection."""
     with RawClient(server, path, [('Connection', 'close')]) as client:
         return client.handshake(), client.read_to_eof()

@@ -1,4 +1,4 @@
-"""gevent-websocket: a chat of application objects, with names, a history, and a page beside it."""
+"""gevent-websocket: a chat of application objects, with names, a history and a page."""
 
 import json
 import sys

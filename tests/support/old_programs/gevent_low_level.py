@@ -113,7 +113,7 @@ def application(environ, start_response):
 
 
 def app(environ, start_response):
-    """A middleware that copies environ and adds a header."""
+    """Copy environ and add a header, as middleware does."""
     def start(status, headers, exc_info=None):
         return start_response(status, [*headers, ('X-Seen', 'yes')], exc_info)
     return application(dict(environ), start)

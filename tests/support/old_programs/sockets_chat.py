@@ -1,4 +1,4 @@
-"""flask-sockets: a chat with an inbox and an outbox, a blueprint, and a page at a socket's path."""
+"""flask-sockets: a chat with an inbox and an outbox, a blueprint, and a page."""
 
 import sys
 
