@@ -1,11 +1,16 @@
-"""Django tells of what is in the database, once it is. Run it with: faye-websocket serve examples.django_feed:app
+"""Django: events are published when the transaction is committed.
 
-Over several workers: FEED_URL=redis://localhost gunicorn -k gevent -w 4 examples.django_feed:app
+Run it with: faye-websocket serve examples.django_feed:app
+
+Over several workers:
+
+    FEED_URL=redis://localhost gunicorn -k gevent -w 4 examples.django_feed:app
 
     faye-websocket connect ws://127.0.0.1:9292/orders
     curl -d 'tea' http://127.0.0.1:9292/
 
-A management command, or a task of Celery's, publishes in the same way: it needs no sockets.
+A management command, or a task of Celery, publishes in the same way: it needs no
+sockets.
 """
 
 import os
@@ -29,19 +34,20 @@ settings.configure(
         'ENGINE': 'django.db.backends.sqlite3', 'NAME': os.environ.get('FEED_DATABASE', 'feed.sqlite3')}},
 )
 django.setup()
-# Each client gets the id of each message, and comes back with the last: /orders?since=ID
+# Each client gets the id of each message, and reconnects with the last:
+# /orders?since=ID
 channels = Channels(os.environ.get('FEED_URL', 'memory://'), encode=envelope)
 
 
 @csrf_exempt
 def order(request):
-    """Keep an order, and tell of it if, and only if, it was kept."""
+    """Store an order, and publish it if, and only if, it was stored."""
     text = request.body.decode()
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute('CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, text TEXT UNIQUE)')
             cursor.execute('INSERT INTO orders (text) VALUES (%s)', [text])
-            # The key makes one message of it, should this be tried again.
+            # With the key, a second attempt publishes no second message.
             key = f'order/{cursor.lastrowid}'
             transaction.on_commit(lambda: channels.publish('orders', text, key=key))
     except IntegrityError:

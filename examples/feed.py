@@ -1,14 +1,18 @@
-"""A feed of which nobody misses anything. Run it with: faye-websocket serve examples.feed:app
+"""A feed that loses no event when a client reconnects.
 
-Over several workers: FEED_URL=redis://localhost gunicorn -k gevent -w 4 examples.feed:app
+Run it with: faye-websocket serve examples.feed:app
 
-Follow it, and give it news:
+Over several workers:
+
+    FEED_URL=redis://localhost gunicorn -k gevent -w 4 examples.feed:app
+
+Follow it, and publish an event:
 
     curl -N -H 'Accept: text/event-stream' http://127.0.0.1:9292/
     curl -d 'It rains' http://127.0.0.1:9292/
 
-A client that lost its connection says which event it saw last, as browsers do by themselves, and
-is sent what came after it.
+A client that reconnects sends the id of the last event that it saw, as browsers do by
+themselves, and gets the events after that.
 """
 
 import os
@@ -17,7 +21,7 @@ from faye_websocket import EventSource
 from faye_websocket.channels import Channels
 
 channels = Channels(os.environ.get('FEED_URL', 'memory://'))
-# What is kept does not reach back to the last event that the client saw.
+# The events that are kept do not reach back to the last one that the client saw.
 channels.onlost = lambda es, channel: es.send('you have missed some', event='lost')
 
 

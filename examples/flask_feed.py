@@ -1,6 +1,10 @@
-"""Flask and SQLAlchemy tell of what is in the database, once it is. Run it with: faye-websocket serve examples.flask_feed:app
+"""Flask and SQLAlchemy: events are published when the transaction is committed.
 
-Over several workers: FEED_URL=redis://localhost gunicorn -k gevent -w 4 examples.flask_feed:app
+Run it with: faye-websocket serve examples.flask_feed:app
+
+Over several workers:
+
+    FEED_URL=redis://localhost gunicorn -k gevent -w 4 examples.flask_feed:app
 
     curl -N -H 'Accept: text/event-stream' http://127.0.0.1:9292/orders
     curl -d 'tea' http://127.0.0.1:9292/
@@ -23,7 +27,7 @@ app = Flask(__name__)
 
 @event.listens_for(Session, 'after_commit')
 def publish(session):
-    """Tell what was kept for when the transaction is over."""
+    """Publish the events that were kept until the end of the transaction."""
     for news in session.info.pop('news', ()):
         channels.publish('orders', news)
 

@@ -23,10 +23,11 @@ def broadcast(
 
     The message is one that ``send`` accepts; TypeError is raised for any other. It is
     framed once for all sockets of a server. It is compressed once for those that have
-    equal parameters and no context takeover. Event sources get it as an event with the
-    type ``event`` and with this ``id``, serialized once; TypeError is raised for bytes
-    if there are any. A socket that is closed, or closes in the meantime, is not counted,
-    and raises nothing. With ``overflow='block'``, a slow peer delays the sockets after it.
+    equal parameters and no context takeover. Event sources get it as an event with this
+    type ``event`` and this ``id``, serialized once; if there are any, TypeError is
+    raised for bytes. A socket that is closed, or closes in the meantime, is not
+    counted, and raises nothing. With ``overflow='block'``, a slow peer delays the
+    sockets after it.
     """
     shared = SharedMessage(to_data(message))
     # With ``overflow='block'`` another greenlet may run meanwhile, and change the

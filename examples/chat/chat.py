@@ -13,11 +13,12 @@ from faye_websocket.channels import Channels
 PAGE = Path(__file__).with_name('chat.html').read_text()
 
 app = Flask(__name__)
-# The sockets of this process, for what is no message.
+# The sockets of this process, for data that is not a message of the channel.
 sockets = weakref.WeakSet()
 channels = Channels(
     os.environ.get('CHAT_REDIS', 'redis://127.0.0.1:6379'), history=10_000, prefix='chat:',
-    # Each client remembers the id of the last message that it has, and comes back with it.
+    # Each client remembers the id of the last message that it has, and reconnects with
+    # it.
     encode=lambda id, channel, message: json.dumps({'id': id, **json.loads(message)}))
 channels.onmembers = lambda channel, names: broadcast(sockets, json.dumps({'here': names}))
 
@@ -27,10 +28,13 @@ def page():
     return PAGE
 
 
-# Werkzeug knows two kinds of routes; this kind is for WebSockets.
+# With this argument, Werkzeug matches the route for WebSocket requests only.
 @app.get('/chat', websocket=True)
 def chat():
-    """The socket: ``?name=`` says who it is, and ``since=`` the id of the last message that it has."""
+    """Open a socket.
+
+    ``?name=`` is the name of its user, and ``since=`` the id of the last message seen.
+    """
     name, since = request.args.get('name', ''), request.args.get('since')
     if not 0 < len(name) <= 40 or not name.isprintable():
         abort(400)

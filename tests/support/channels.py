@@ -1,4 +1,6 @@
-"""Channels in tests: a Redis of one's own, a wire that can be cut, and sockets with somebody at the other end."""
+"""Channels in tests: a private Redis, a connection that can be cut, and sockets with
+peers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from tests.support.wire import RFC_6455
 
 
 class RedisServer:
-    """A redis-server that keeps everything, on a port of its own."""
+    """A redis-server on its own port, which stores everything."""
 
     def __init__(self, directory: Path) -> None:
         self._program = require_program('redis-server', 'apt-get install redis-server')
@@ -37,16 +39,16 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the server."""
         return f'redis://127.0.0.1:{self.port}'
 
     @property
     def path(self) -> str:
-        """Its Unix socket."""
+        """The path of its Unix socket."""
         return str(self.directory / 'redis.sock')
 
     def start(self) -> None:
-        """Start it, with what it had kept."""
+        """Start it, with the data that it has stored."""
         command = [self._program, '--port', str(self.port), '--bind', '127.0.0.1', '--unixsocket', self.path,
                    '--dir', str(self.directory), '--save', '', '--appendonly', 'yes', '--loglevel', 'warning']
         with (self.directory / 'log').open('ab') as log:
@@ -54,14 +56,14 @@ class RedisServer:
         wait_until(self.is_ready, 'redis-server', 30)
 
     def is_ready(self) -> bool:
-        """Whether it answers."""
+        """Return whether it responds."""
         try:
             return bool(self.command('PING'))
         except Exception:
             return False
 
     def command(self, *command: Any) -> Any:
-        """What it answers to a command."""
+        """Return its response to a command."""
         from redis import Redis
 
         with Redis(port=self.port, decode_responses=True) as client:
@@ -73,17 +75,17 @@ class RedisServer:
         self.process.wait(10)
 
     def pause(self) -> None:
-        """Have it answer nothing, as behind a network that was cut."""
+        """Stop it from responding, as if the network to it were cut."""
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Have it answer again."""
+        """Let it respond again."""
         os.kill(self.process.pid, signal.SIGCONT)
 
 
 @contextmanager
 def running_redis() -> Iterator[RedisServer]:
-    """A redis-server for this block."""
+    """Run a redis-server for this block."""
     directory = Path(tempfile.mkdtemp(prefix='redis-'))
     server = RedisServer(directory)
     try:
@@ -97,7 +99,10 @@ def running_redis() -> Iterator[RedisServer]:
 
 
 class Wire:
-    """A TCP proxy in front of a port. Cut, it passes nothing and tells nobody."""
+    """A TCP proxy in front of a port.
+
+    When it is cut, it forwards nothing, and closes no connection.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -111,29 +116,29 @@ class Wire:
 
     @property
     def url(self) -> str:
-        """The Redis behind it."""
+        """The URL of the Redis behind it."""
         return f'redis://127.0.0.1:{self.listen_port}'
 
     def begin(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         self._server = StreamServer(('127.0.0.1', self.listen_port), self._serve)
         self._server.start()
         self.listen_port = self._server.server_port
 
     def end(self) -> None:
-        """End all connections, and take none."""
+        """End all connections, and accept none."""
         self._server.stop()
         for sock in tuple(self._socks):
             sock.close()
 
     def heal(self) -> None:
-        """Pass new connections on; those that were cut stay so."""
+        """Forward new connections; those that were cut remain so."""
         self.is_cut = False
         for sock in tuple(self._socks):
             sock.was_cut = True
 
     def close(self) -> None:
-        """Let go of it."""
+        """Stop it."""
         self.end()
 
     def _serve(self, sock: Any, address: Any) -> None:
@@ -176,7 +181,7 @@ class _End:
 
 
 class Visitor:
-    """A socket of a server's, and what has come at its other end."""
+    """The socket of a server, and the data that its client has received."""
 
     def __init__(self, since: str = '', *, source: bool = False, buffer_size: int = 0, reads: bool = True, **options: Any) -> None:
         self._sock, self.client = tcp_pair(buffer_size)
@@ -213,12 +218,12 @@ class Visitor:
 
     @property
     def events(self) -> list[Any]:
-        """What an event source has got."""
+        """The events that an event source has sent."""
         return EventParser().parse(self.received.partition(b'\r\n\r\n')[2]).events
 
     @property
     def messages(self) -> list[Any]:
-        """What has come, of either kind."""
+        """The messages received, from a socket of either kind."""
         if self.is_source:
             return [event.data for event in self.events]
         frames, _ = read_frames(self.received.partition(b'\r\n\r\n')[2])
@@ -226,14 +231,14 @@ class Visitor:
                 for frame in frames if frame.opcode in (1, 2)]
 
     def wait(self, *messages: Any) -> None:
-        """Wait for just these messages."""
+        """Wait for exactly these messages."""
         wait_until(lambda: len(self.messages) >= len(messages), f'{messages!r:.200}')
         settle()
         got = self.messages
         assert got == list(messages), got
 
     def leave(self) -> None:
-        """Have the client go."""
+        """Close the client's connection."""
         if self._reader is not None:
             self._reader.kill()
         self.client.close()

@@ -1,4 +1,4 @@
-"""An application on channels, for tests of faults: a room for WebSockets and event sources."""
+"""An application on channels for tests of faults: a room for sockets of both kinds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ channels = Channels(os.environ.get('CHANNELS_URL', 'memory://'), history=5000, e
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """A WebSocket or an event source in the room; the process to anybody else."""
+    """Join the room with a WebSocket or an event source; report the process otherwise.
+    """
     if WebSocket.is_websocket(environ):
         query = parse_qs(environ['QUERY_STRING'])
         ws = WebSocket(environ, ping=5, max_buffered=200_000)
