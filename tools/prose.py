@@ -27,19 +27,7 @@ MAX_COLUMNS = 88
 
 # Files and folders whose prose has been rewritten.
 CLEAN = (
-    'benchmarks/broadcast.py',
-    'benchmarks/chart.py',
-    'benchmarks/clients',
-    'benchmarks/clients.py',
-    'benchmarks/eventsource_memory.py',
-    'benchmarks/idle_cpu.py',
-    'benchmarks/linearity.py',
-    'benchmarks/memory.py',
-    'benchmarks/peers.py',
-    'benchmarks/run.py',
-    'benchmarks/scenarios.py',
-    'benchmarks/servers',
-    'benchmarks/tables.py',
+    'benchmarks',
     'examples',
     'faye_websocket/__init__.py',
     'faye_websocket/__main__.py',
@@ -114,6 +102,7 @@ _LINK = re.compile(r'https?://|`_|^\.\. _')
 # Lines of a page that begin a block which is indented, and not prose.
 _DIRECTIVE_LINE = re.compile(r'^\.\. |::$')
 _TABLE_LINE = re.compile(r'^\s*([=+-][=+ -]+|\|.*\||\* - .*)$')
+_TABLE_BORDER = re.compile(r'^\s*=+( +=+)+$')
 
 
 def main(arguments: list[str]) -> int:
@@ -227,11 +216,14 @@ def begins_with(text: str, words: Iterable[str], line: int) -> Iterator[Problem]
 def long_lines_of_page(text: str) -> Iterator[Problem]:
     """Yield the long lines of a page's paragraphs and lists."""
     block: int | None = None
+    is_table = False
     for number, line in enumerate(text.splitlines(), 1):
         indent = len(line) - len(line.lstrip())
         if line.strip() and block is not None and indent <= block:
             block = None
-        if block is None and is_too_long(line) and not _TABLE_LINE.match(line):
+        is_table = bool(line.strip() and (is_table or _TABLE_BORDER.match(line)))
+        is_prose = block is None and not is_table and not _TABLE_LINE.match(line)
+        if is_prose and is_too_long(line):
             yield number, too_long(line)
         if block is None and _DIRECTIVE_LINE.search(line.strip()):
             block = indent

@@ -118,12 +118,13 @@ class TestPages:
             f'.. code-block:: python\n\n    {LONG}\n',
             f'- Code::\n\n      {LONG}\n',
             f'| a | {LONG} |\n',
-            f'{"=" * 50} {"=" * 50}\n',
+            f'{"=" * 50} {"=" * 50}\n{LONG}\n{"=" * 50} {"=" * 50}\n',
             f'{LONG} `a link <https://example.com/>`_\n',
         ],
     )
     def test_passes_over_literal_blocks_tables_and_links(self, page: str) -> None:
         assert found(page, 'page.rst') == []
 
-    def test_looks_again_after_a_literal_block(self) -> None:
+    def test_looks_again_after_a_literal_block_or_a_table(self) -> None:
         assert found(f'Code::\n\n    {LONG}\n\n{LONG}\n', 'page.rst') == [5]
+        assert found(f'== ==\n{LONG}\n== ==\n\n{LONG}\n', 'page.rst') == [5]
