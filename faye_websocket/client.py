@@ -35,41 +35,47 @@ from .io.transport import Transport, hang_up, take_over
 
 __all__ = ['Client']
 
-# What another server has no business to see.
+# Headers that are not for another server.
 _SECRETS = frozenset({'authorization', 'cookie', 'proxy-authorization'})
 _ASCII = bytes(range(128))
-# As much as servers take in a request line; and urlsplit keeps what it has seen.
+# As much as servers take in a request line. There is a bound because urlsplit caches
+# its arguments.
 _LONGEST_LOCATION = 8192
 _SCHEMES = {'ws': 'http', 'wss': 'https'}
 _SCHEMES_BACK = {'http': 'ws', 'https': 'wss'}
 
 
 class _IO(NamedTuple):
-    """What the driver is made for, until there is a connection."""
+    """The ``io`` of the driver until there is a connection."""
 
     url: str
     write: Callable[[bytes], object]
 
 
 class Client(DeclaredHandlers, API):
-    """A WebSocket to the server at ``url``, which is connected at once, in the background.
+    """A WebSocket to the server at ``url``, which connects at once, in the background.
 
-    ``protocols`` are the subprotocols to offer, best first: a list, or a comma-separated string. The handshake fails when
-    the server agrees to none of them. Needs no monkey-patching.
+    ``protocols`` are the subprotocols to offer, best first: a list, or a
+    comma-separated string. The handshake fails when the server agrees to none of them.
+    Needs no monkey-patching.
 
     - ``extensions``: extension objects to offer, such as PermessageDeflate().
     - ``headers``: further request headers, a mapping or a list of pairs.
-    - ``proxy``: ``'http://user:password@host:port'``, ``{'origin': ..., 'headers': ..., 'tls': ...}``, ``'env'`` for what the
-      environment variables say, or ``None``.
-    - ``tls``: an ssl.SSLContext, or a dict with ``verify_peer``, ``root_cert_file``, ``cert_file``, ``key_file``,
-      ``server_hostname``. By default the chain and the host's name are verified, against the system's authorities.
+    - ``proxy``: ``'http://user:password@host:port'``,
+      ``{'origin': ..., 'headers': ..., 'tls': ...}``, ``'env'`` for the proxy that the
+      environment variables name, or ``None``.
+    - ``tls``: an ssl.SSLContext, or a dict with ``verify_peer``, ``root_cert_file``,
+      ``cert_file``, ``key_file``, ``server_hostname``. By default the chain and the
+      host's name are verified, against the system's authorities.
     - ``timeout``: seconds for everything from name resolution to the handshake.
-    - ``max_redirects``: redirects to follow; Authorization, Proxy-Authorization and Cookie stay with
-      their origin, and wss never becomes ws.
-    - ``socket_path``: a Unix socket to connect to; ``socket``: a connected socket to take over.
+    - ``max_redirects``: redirects to follow; Authorization, Proxy-Authorization and
+      Cookie stay with their origin, and wss never becomes ws.
+    - ``socket_path``: a Unix socket to connect to; ``socket``: a connected socket to
+      take over.
 
-    The other options are those of ``WebSocket``. Raises ValueError or TypeError at once for what cannot be; every failure of
-    the network becomes an error event, whose ``message`` says which stage failed and why, and a close event with 1006.
+    The other options are those of ``WebSocket``. Raises ValueError or TypeError at once
+    for an option that is wrong. Every failure of the network becomes an error event,
+    whose ``message`` says which stage failed and why, and a close event with 1006.
     """
 
     __slots__ = (
@@ -170,15 +176,16 @@ class Client(DeclaredHandlers, API):
 
     @property
     def headers(self) -> ResponseHeaders:
-        """The headers of the handshake's response, a mapping by names in any case; empty before there is one.
+        """The headers of the handshake's response; empty before there is one.
 
-        ``ws.headers['x']`` is the first value, ``ws.headers.pairs()`` are all names and values in their order.
+        A mapping by names in any case: ``ws.headers['x']`` is the first value, and
+        ``ws.headers.pairs()`` are all names and values in their order.
         """
         return ResponseHeaders(self._driver.headers)
 
     @property
     def body(self) -> bytes:
-        """The beginning of the body of a response that refused the handshake, up to 1 KiB."""
+        """The first KiB of the body of a response that refused the handshake."""
         return self._driver.body
 
     def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = '') -> None:
@@ -191,13 +198,13 @@ class Client(DeclaredHandlers, API):
             super().close(code, reason)
 
     def _start(self) -> None:
-        """A client has started when it is made."""
+        """Do nothing: a client starts when it is made."""
 
     def _interrupt(self) -> None:
         self.close()
 
     def _connect(self) -> None:
-        """The connecting greenlet."""
+        """Connect, or give up. Runs in a greenlet of its own."""
         if self.ready_state == self.CLOSED:
             # The client belongs to the parent of this forked child.
             return
@@ -213,7 +220,7 @@ class Client(DeclaredHandlers, API):
         except ConnectError as error:
             self._connection.give_up(error)
         except BaseException as error:
-            # A fault of ours, or the greenlet was killed: nobody must wait for it for good.
+            # A fault of ours, or the greenlet was killed: nothing must wait for good.
             self._connection.give_up(ConnectError(f'{self._stage} failed: {error!r}'))
             raise
         else:
@@ -223,7 +230,7 @@ class Client(DeclaredHandlers, API):
                 self._connection.attach(transport, self._deadline - time.monotonic())
 
     def _open_transport(self, seconds: float) -> Transport:
-        """A connection to the server."""
+        """Return a connection to the server. Raises ConnectError."""
         url = parse_url(self._url)
         if self._socket is not None:
             sock = _as_gevent(self._socket)
@@ -240,11 +247,11 @@ class Client(DeclaredHandlers, API):
         )
 
     def _reach(self, stage: str) -> None:
-        """Remembers how far connecting has come."""
+        """Note how far connecting has come, for the text of an error."""
         self._stage = stage
 
     def _redirected(self, location: str) -> bool:
-        """Follows a redirect, unless it must not be followed. Called by the driver, on the hub."""
+        """Follow a redirect, unless it must not be followed. Called on the hub."""
         if self._redirects < 1 or len(location) > _LONGEST_LOCATION:
             return False
         try:
@@ -268,7 +275,10 @@ class Client(DeclaredHandlers, API):
 
 
 def _check_socket(sock: Any) -> Any:
-    """The ``socket`` option. Raises TypeError for what is none, or whose TLS would block the process."""
+    """Return the ``socket`` option.
+
+    Raises TypeError for what is no socket, or whose TLS would block the process.
+    """
     if sock is not None and not isinstance(sock, (get_original('socket', 'socket'), gevent.socket.socket)):
         raise TypeError(f'socket: expected a connected socket, got {sock!r:.80}')
     if isinstance(sock, get_original('ssl', 'SSLSocket')):
@@ -277,7 +287,10 @@ def _check_socket(sock: Any) -> Any:
 
 
 def _check_path(path: Any) -> Any:
-    """The ``socket_path`` option. Raises TypeError, or ValueError for a path that no system call takes."""
+    """Return the ``socket_path`` option.
+
+    Raises TypeError, or ValueError for a path that no system call takes.
+    """
     if path is not None:
         if not isinstance(path, (str, bytes, os.PathLike)):
             raise TypeError(f'socket_path: expected a str, got {path!r:.80}')
@@ -288,7 +301,7 @@ def _check_path(path: Any) -> Any:
 
 
 def _as_gevent(sock: Any) -> Any:
-    """A connected socket, of gevent's or of the standard library's, as one of gevent's. Raises ConnectError."""
+    """Return a connected socket as one of gevent's. Raises ConnectError."""
     if isinstance(sock, gevent.socket.socket) and sock.fileno() >= 0:
         return sock
     try:
@@ -298,9 +311,13 @@ def _as_gevent(sock: Any) -> Any:
 
 
 def _join(url: str, location: str) -> str:
-    """Where a redirect leads, less a fragment: urljoin does not know how to resolve references in ws and wss."""
+    """Return the URL that a redirect leads to, without its fragment.
+
+    urljoin does not resolve references in ws and wss, so it gets http and https.
+    """
     scheme, _, rest = url.partition(':')
-    # The header's bytes, which came as Latin-1: those that are not ASCII are sent as they are.
+    # The header's bytes were decoded as Latin-1; those that are not ASCII are sent as
+    # they came.
     location = quote(location.encode('latin-1'), safe=_ASCII)
     target = urldefrag(urljoin(f'{_SCHEMES[scheme.lower()]}:{rest}', location)).url
     scheme, _, rest = target.partition(':')

@@ -38,7 +38,7 @@ if _is_pure_wanted:
 
 
 def warn_if_slow(is_compiled: bool, is_pure_wanted: bool, implementation: str) -> None:
-    """Log a warning where pure Python runs although nobody has asked for it, and C could."""
+    """Log a warning where pure Python runs unasked, and C could."""
     if not is_compiled and not is_pure_wanted and implementation == 'cpython':
         logging.getLogger('faye_websocket').warning(_SLOW)
 

@@ -42,25 +42,31 @@ logger = logging.getLogger('faye_websocket')
 class WebSocket(DeclaredHandlers, API):
     """A WebSocket in a WSGI application.
 
-    ``environ`` is the request's; ``protocols`` the subprotocols that the server supports, a list or a comma-separated string.
-    The socket is itself a WSGI application: return ``ws(environ, start_response)``, and the handshake is made.
+    ``environ`` is the request's; ``protocols`` are the subprotocols that the server
+    supports, a list or a comma-separated string. The socket is itself a WSGI
+    application: return ``ws(environ, start_response)``, and the handshake is made.
 
     - ``extensions``: extension objects, such as PermessageDeflate().
     - ``headers``: further response headers, a mapping or a list of pairs.
-    - ``max_length``: the largest incoming message in bytes, after inflation, over all its fragments.
+    - ``max_length``: the largest incoming message in bytes, after inflation, over all
+      its fragments.
     - ``max_fragments``: the most frames that one incoming message may have.
     - ``ping``: seconds between keep-alive pings; ``None`` for none.
-    - ``ping_timeout``: seconds without any byte from the peer, after a ping, until it is given up; ``ping`` by default.
-    - ``close_timeout``: seconds that ``close`` waits for the peer's close frame and for unsent data.
-    - ``allowed_origins``: ``None`` for any, ``'same-origin'``, origins, or a callable ``(origin, environ) -> bool``; others
-      are refused with 403.
+    - ``ping_timeout``: seconds without any byte from the peer, after a ping, until it
+      is given up; ``ping`` by default.
+    - ``close_timeout``: seconds that ``close`` waits for the peer's close frame and for
+      unsent data.
+    - ``allowed_origins``: ``None`` for any, ``'same-origin'``, origins, or a callable
+      ``(origin, environ) -> bool``; others are refused with 403.
     - ``max_buffered``: bytes that may wait unsent for the peer.
-    - ``overflow``: what ``send`` does beyond: ``'close'`` (with 1013), ``'drop'`` (answers False) or ``'block'`` (waits).
-    - ``max_queue``: messages waiting for a busy handler before reading from the peer stops.
+    - ``overflow``: the behaviour of ``send`` beyond that: ``'close'`` (with 1013),
+      ``'drop'`` (returns False) or ``'block'`` (waits).
+    - ``max_queue``: messages that may wait for a busy handler before reading from the
+      peer stops.
     - ``max_queued``: bytes of them, as Python keeps them; one message may always wait.
 
-    Raises TypeError or ValueError for an option that cannot be, naming it. A request that is no WebSocket handshake, or a bad
-    one, gets an HTTP error as its response.
+    Raises TypeError or ValueError, naming the option, for one that is wrong. A request
+    that is no WebSocket handshake, or a bad one, gets an HTTP error as its response.
     """
 
     __slots__ = ('__dict__', '__weakref__', '_environ', '_handover', '_is_begun', '_refusal')
@@ -119,16 +125,20 @@ class WebSocket(DeclaredHandlers, API):
 
     @staticmethod
     def load_adapter(name: str) -> None:
-        """For code ported from Ruby: servers are recognised from ``environ``, so this only checks that ``name`` is known.
+        """Check that a server of this name is known.
 
-        ValueError if it is not; see ``register_adapter``.
+        For code ported from Ruby: servers are recognised from ``environ``. Raises
+        ValueError for an unknown name; see ``register_adapter``.
         """
         if not has_adapter(name):
             raise ValueError(f'name: there is no adapter {name!r}')
 
     @property
     def environ(self) -> dict[str, Any]:
-        """The environ of the request, without what ended with the request once that is over."""
+        """The environ of the request.
+
+        Once the request is over, the objects that belonged to it are gone.
+        """
         if isinstance(self._environ, PackedEnviron):
             self._environ = self._environ.unpack()
         return self._environ
@@ -145,7 +155,7 @@ class WebSocket(DeclaredHandlers, API):
         return determine_url(environ.unpack() if isinstance(environ, PackedEnviron) else environ)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """The socket as a WSGI application, so that a view can return it."""
+        """Return the response: the socket is a WSGI application."""
         return self.wsgi_response(start_response)
 
     def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
@@ -229,9 +239,10 @@ class WebSocket(DeclaredHandlers, API):
         self._connection.application_failed(error)
 
     def _refuse(self, refusal: HandshakeError) -> None:
-        """Writes the refusal and ends the connection, so that no request behind it is served.
+        """Write the refusal and end the connection.
 
-        Left to themselves some servers would keep the connection open; where it cannot be had, the response is all there is.
+        No request behind it is served. Some servers would keep the connection open. Where the socket cannot be had, the
+        response is all there is.
         """
         try:
             transport, _ = hijack(self.environ)
@@ -241,7 +252,7 @@ class WebSocket(DeclaredHandlers, API):
             self._connection.refuse(transport, refusal)
 
     def _find_refusal(self, driver: Driver, is_allowed: OriginCheck) -> HandshakeError | None:
-        """Why the handshake is refused, if it is."""
+        """Return why the handshake is refused, or None."""
         try:
             driver.check()
         except HandshakeError as error:

@@ -13,7 +13,7 @@ __all__ = ['describe_versions']
 
 
 def describe_versions() -> str:
-    """Return the versions of the library, Python and gevent, and whether the library is compiled."""
+    """Return the versions of the library, Python and gevent, and the library's form."""
     form = 'compiled' if IS_COMPILED else 'pure Python'
     return (
         f'faye_websocket {__version__} ({form}), '

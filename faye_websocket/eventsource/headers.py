@@ -7,15 +7,17 @@ from ..http.head import HeaderList, Headers, check_headers
 __all__ = ['FRAMING', 'is_event_stream', 'response_headers']
 
 _CONTENT_TYPE = ('Content-Type', 'text/event-stream')
-# Nothing on the way to the client may hold events back: no cache, no compression, and not nginx's buffer either.
+# Nothing on the way to the client may hold events back: no cache, no compression, and
+# not nginx's buffer either.
 _DEFAULT_HEADERS = (
     ('Cache-Control', 'no-cache, no-transform'),
     ('X-Accel-Buffering', 'no'),
 )
-# Django's GZipMiddleware would hold back every event, and looks at nothing else. A head that we write goes without.
+# Django's GZipMiddleware would hold back every event, and looks at this header only. A
+# head that we write goes without it.
 _UNCOMPRESSED = ('Content-Encoding', 'identity')
 
-# What makes a body of unknown length, which ends with the connection, of the response.
+# Headers that must be absent from a response whose body ends with the connection.
 FRAMING = frozenset({'connection', 'content-encoding', 'content-length', 'transfer-encoding'})
 
 
@@ -26,7 +28,10 @@ def is_event_stream(header: tuple[str, str]) -> bool:
 
 
 def response_headers(headers: Headers) -> HeaderList:
-    """Return the headers of the response. Raises ValueError for a header that is not the caller's to set."""
+    """Return the headers of the response.
+
+    Raises ValueError for a header that an event source sets itself.
+    """
     own = check_headers(headers)
     names = {name.lower() for name, _ in own}
     taken = names & (FRAMING | {'content-type'})

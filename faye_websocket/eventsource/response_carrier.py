@@ -1,11 +1,14 @@
-"""StreamingConnection: what ``Connection`` is to a socket, for an event stream under a server that keeps its sockets to itself.
+"""ResponseCarrier: an event stream that is the iterable of a WSGI response.
 
-There the stream is the response's iterable. The server pulls the next piece, in a thread of its own, and waits here until there
-is one. Everything happens in that thread, handlers included, but for what other threads ask for: events wait in a buffer with
-the bounds and policies of a socket's. That the client is gone is seen when the server cannot write, so at the next event or
-ping, and told by ``close()``, which PEP 3333 has every server call.
+It carries the stream under a server that gives no access to its sockets. The server
+pulls the next piece in a thread of its own, and blocks here until there is one.
+Handlers run in that thread, too. Other threads only add events to a buffer, which has
+the bounds and policies of a socket's. A client that is gone is noticed when the server
+cannot write, at the next event or ping; the server then calls ``close()``, as PEP 3333
+demands.
 
-gevent is only used where this is called in one of its greenlets, which must not block their thread.
+gevent is only used where this is called in one of its greenlets, which must not block
+their thread.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ _allocate_lock = get_original('_thread', 'allocate_lock')
 
 
 class StreamingConnection(Owner):
-    """One event stream, which begins with ``preamble``: the dispatcher's owner."""
+    """An event stream, which begins with ``preamble``: the owner of a dispatcher."""
 
     __slots__ = (
         '_chunks',
@@ -85,7 +88,7 @@ class StreamingConnection(Owner):
     # ---- what the event source asks for, in any thread
 
     def send(self, data: bytes) -> bool:
-        """Sends an event; see ``EventSource.send``."""
+        """Send an event; see ``EventSource.send``."""
         if self._scheduler.is_inherited():
             return False
         while not self._append(data):
@@ -117,7 +120,7 @@ class StreamingConnection(Owner):
         return False
 
     def ping(self, message: str | bytes, callback: object) -> bool:
-        """Sends a comment, ahead of what waits."""
+        """Send a comment, ahead of the events that wait."""
         if self._scheduler.is_inherited():
             return False
         with self._lock:
@@ -126,22 +129,22 @@ class StreamingConnection(Owner):
         return is_open
 
     def close(self, code: int, reason: str) -> None:
-        """Begins to close, once, behind what was sent."""
+        """Begin to close, once, behind the events that were sent."""
         self._begin_close(CloseEvent(code, reason, True))
 
     def abort(self, reason: str) -> None:
-        """Gives the client up."""
+        """Give the client up."""
         self._begin_close(CloseEvent(CloseCode.ABNORMAL_CLOSURE, reason, False), [])
 
     def handler_added(self, type: str) -> None:
-        """There is a handler for events of this type."""
+        """Deliver the events of this type that were kept for a handler."""
         self._scheduler.run_callback(self._dispatcher.handler_added, type)
         if self.ready_state == CLOSED:
-            # Nobody else comes any more.
+            # The server pulls no more.
             self._scheduler.run_callbacks()
 
     def respond(self) -> StreamingResponse:
-        """The body of the response."""
+        """Return the body of the response."""
         return StreamingResponse(self)
 
     # ---- what the server asks for, in one thread at a time
@@ -152,7 +155,7 @@ class StreamingConnection(Owner):
         return getcurrent() is self._scheduler.runner
 
     def next_piece(self) -> bytes:
-        """The next piece of the response, once there is one; ``b''`` at its end."""
+        """Return the next piece, once there is one; ``b''`` at the end."""
         self._overflow.room_maker = getcurrent()
         self._open()
         while True:
@@ -174,7 +177,7 @@ class StreamingConnection(Owner):
                 self._sleep(waiter)
 
     def end(self) -> None:
-        """The response is over, or the client is gone."""
+        """End the stream: the response is over, or the client is gone."""
         if self._scheduler.is_inherited():
             return
         with self._lock:
@@ -190,7 +193,7 @@ class StreamingConnection(Owner):
     # ---- the dispatcher's owner
 
     def delivered(self, event: Event) -> None:
-        """The close event is done."""
+        """Forget this stream, whose close event has been delivered."""
         registry.discard(self)
 
     def handler_raised(self, event: Event, error: BaseException) -> None:
@@ -198,13 +201,13 @@ class StreamingConnection(Owner):
         self._dispatcher.handler_raised(event, error)
 
     def failed(self) -> None:
-        """A handler's fault ends the stream."""
+        """End the stream after a handler's fault."""
         self.close(CloseCode.INTERNAL_ERROR, 'internal error')
 
     # ---- the rules
 
     def _open(self) -> None:
-        """The response has begun, once."""
+        """Open the stream, whose response has begun, once."""
         if self._scheduler.is_inherited():
             return
         with self._lock:
@@ -217,7 +220,7 @@ class StreamingConnection(Owner):
             self.close(CloseCode.GOING_AWAY, '')
 
     def _begin_close(self, event: CloseEvent, last: list[bytes] | None = None) -> None:
-        """Ends the stream behind what waits, or behind ``last`` in its place."""
+        """End the stream behind the events that wait, or behind ``last`` instead."""
         if self._scheduler.is_inherited():
             return
         with self._lock:
@@ -229,7 +232,7 @@ class StreamingConnection(Owner):
         self._wake()
 
     def _take(self) -> bytes:
-        """What waits, or as much of it as makes a burst."""
+        """Return the bytes that wait, or as many as make a burst."""
         pieces = [self._preamble, PING if self._is_ping_due else b'']
         self._preamble, self._is_ping_due = b'', False
         size = 0
@@ -240,7 +243,7 @@ class StreamingConnection(Owner):
         return b''.join(pieces)
 
     def _caught_up(self) -> None:
-        """Some of what waited is on its way."""
+        """Announce that events which waited are on their way."""
         if self._is_behind and self.buffered_amount <= self._limits.low_water:
             self._is_behind = False
             if self.ready_state == OPEN:
@@ -248,7 +251,7 @@ class StreamingConnection(Owner):
         self._wake()
 
     def _sleep(self, waiter: Any) -> None:
-        """Waits until something happens, at most until a ping is due."""
+        """Block until something happens, at most until a ping is due."""
         has_happened = waiter.wait(self._limits.ping)
         if self._scheduler.is_inherited():
             # The next piece would go to the parent's client.
@@ -261,7 +264,7 @@ class StreamingConnection(Owner):
     # ---- room for what is sent
 
     def _append(self, data: bytes) -> bool:
-        """Has an event wait, if it may."""
+        """Add an event to those that wait; False if there is no room."""
         with self._lock:
             if self.ready_state > OPEN or not self._overflow.has_room(len(data)):
                 return False
@@ -291,21 +294,21 @@ class StreamingConnection(Owner):
         return True
 
     def _drop_waiting(self, last: list[bytes]) -> None:
-        """Forgets what waits, but for this."""
+        """Replace the events that wait by ``last``."""
         self._chunks = deque(last)
         self.buffered_amount = sum(map(len, last))
 
     # ---- waiting
 
     def _add_waiter(self) -> Any:
-        """What can be waited for until something changes; the lock is held."""
+        """Return an event that is set at the next change. The lock is held."""
         in_greenlet = isinstance(getcurrent().parent, Hub)
         waiter = gevent.event.Event() if in_greenlet else threading.Event()
         self._waiters.append(waiter)
         return waiter
 
     def _wake(self) -> None:
-        """Something has changed."""
+        """Wake all that wait for a change."""
         with self._lock:
             waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -317,7 +320,10 @@ class StreamingConnection(Owner):
 
 
 class StreamingResponse:
-    """The WSGI iterable of a connection. No generator: closing one that has not begun would run none of its code."""
+    """The WSGI iterable of a stream.
+
+    It is no generator, because closing one that has not begun runs none of its code.
+    """
 
     __slots__ = ('_connection',)
 
@@ -334,12 +340,12 @@ class StreamingResponse:
         return piece
 
     def close(self) -> None:
-        """PEP 3333: called by the server in any case, "upon completion of the current request"."""
+        """End the stream. PEP 3333: called "upon completion of the current request"."""
         self._connection.end()
 
 
 class _PulledScheduler(Scheduler):
-    """The scheduler of a response: runs callbacks when it is pulled, and jobs at once."""
+    """The scheduler of a response, which runs callbacks when the server pulls."""
 
     __slots__ = ('_callbacks', '_wake', 'runner')
 
@@ -356,20 +362,20 @@ class _PulledScheduler(Scheduler):
         return bool(self._callbacks)
 
     def run_callback(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Has ``callback`` run soon; from any thread."""
+        """Call ``callback`` at the next pull. Safe in any thread."""
         if self.is_inherited():
             return
         self._callbacks.append((callback, arguments))
         self._wake()
 
     def run_callbacks(self) -> None:
-        """Runs what there is to run."""
+        """Call the callbacks that wait."""
         while self._callbacks and not self.is_inherited():
             callback, arguments = self._callbacks.popleft()
             callback(*arguments)
 
     def run(self, job: Job, size: int) -> bool:
-        """Runs ``job`` here and now."""
+        """Run ``job`` at once."""
         self.runner = getcurrent()
         try:
             job.drain()

@@ -57,7 +57,7 @@ class SocketCarrier(Connection):
         return []
 
     def _responded(self, transport: Transport, head: bytes) -> Sink | None:
-        """Send the head that the server has written, with all headers that were added."""
+        """Send the head that the server wrote, with the headers that were added."""
         start_line, *lines = head.decode('latin-1').split('\r\n')
         headers = [(name, value.strip()) for name, colon, value in (line.partition(':') for line in lines) if colon]
         if not (_OK.match(start_line) and any(map(is_event_stream, headers))):
@@ -68,7 +68,8 @@ class SocketCarrier(Connection):
             self._drop(transport)
             return None
         register(self)
-        # RFC 9112 section 6.3: without a length the body ends with the connection. A proxy makes of it what its client wants.
+        # RFC 9112 section 6.3: without a length the body ends with the connection. A
+        # proxy converts it for its client.
         kept = [header for header in headers if header[0].lower() not in FRAMING]
         self.accept(transport, b'', [*kept, ('Connection', 'close')])
         if is_stopping():

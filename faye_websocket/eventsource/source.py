@@ -1,7 +1,9 @@
-"""EventSource: the server's end of an event stream (WHATWG HTML section 9.2), made from the ``environ`` of a WSGI request.
+"""EventSource: the server's end of an event stream (WHATWG HTML section 9.2).
 
-Where the server's socket can be had, the stream leaves the server in the way of a WebSocket, and a ``Connection`` carries it:
-an idle one costs little, and a client that is gone is noticed at once. Elsewhere it is the iterable of the response.
+It is made from the ``environ`` of a WSGI request. Where the server's socket can be had,
+the stream leaves the server as a WebSocket does, and a ``SocketCarrier`` carries it: an
+idle one costs little, and a client that is gone is noticed at once. Elsewhere a
+``ResponseCarrier`` is the iterable of the response.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from .socket_carrier import SocketCarrier
 StartResponse = Callable[..., Any]
 
 class Carrier(Protocol):
-    """What brings the events to the client: a connection."""
+    """A connection that carries the events to the client."""
 
     @property
     def ready_state(self) -> int:
@@ -38,10 +40,10 @@ class Carrier(Protocol):
         """Bytes that wait."""
 
     def send(self, data: bytes) -> bool:
-        """Sends an event."""
+        """Send an event."""
 
     def send_shared(self, message: SharedMessage) -> bool:
-        """Sends an event that goes to many."""
+        """Send an event that goes to many."""
 
     def offer(self, message: SharedMessage) -> bool | None:
         """Send a shared event, unless that would block."""
@@ -50,37 +52,42 @@ class Carrier(Protocol):
         """Block until little waits."""
 
     def ping(self, message: str | bytes, callback: None) -> bool:
-        """Sends a comment."""
+        """Send a comment."""
 
     def close(self, code: int, reason: str) -> None:
-        """Begins to close."""
+        """Begin to close."""
 
     def handler_added(self, type: str) -> None:
-        """There is a handler for events of this type."""
+        """Deliver the events of this type that were kept for a handler."""
 
     def handler_raised(self, event: Event, error: BaseException) -> None:
         """Contain the fault of a handler."""
 
     def respond(self) -> Iterable[bytes]:
-        """The body of the response that the server is to give."""
+        """Return the body of the response."""
 
 
 class EventSource(DeclaredHandlers, EventTarget):
     """A stream of events in a WSGI application.
 
-    ``environ`` is the request's. The event source is itself a WSGI application: return ``es(environ, start_response)``, and
-    the stream begins; what was sent before is sent then.
+    ``environ`` is the request's. The event source is itself a WSGI application: return
+    ``es(environ, start_response)``, and the stream begins; events that were sent before
+    go out then.
 
     - ``headers``: further response headers, a mapping or a list of pairs.
-    - ``retry``: seconds that the client shall wait, after it has lost the connection, until it connects again.
-    - ``ping``: seconds between pings, which keep proxies from closing an idle connection; ``None`` for none.
+    - ``retry``: seconds that the client waits, after it has lost the connection, until
+      it connects again.
+    - ``ping``: seconds between pings, which keep proxies from closing an idle
+      connection; ``None`` for none.
     - ``max_buffered``: bytes that may wait unsent for the client.
-    - ``overflow``: what ``send`` does beyond: ``'close'``, ``'drop'`` (answers False) or ``'block'`` (waits).
+    - ``overflow``: the behaviour of ``send`` beyond that: ``'close'``, ``'drop'``
+      (returns False) or ``'block'`` (waits).
 
-    ``onopen`` and ``onclose``, which fires once, get their events as a WebSocket's do. A close event's ``code`` is 1000 after
-    ``close()``, 1001 when the server stops or the process exits, 1006 when the client is gone, 1011 after a handler's fault,
-    1013 when ``overflow`` closes; ``reason`` says more. Raises TypeError or ValueError for an option that cannot be, naming
-    it.
+    ``onopen`` and ``onclose``, which fires once, get their events as a WebSocket's do.
+    A close event's ``code`` is 1000 after ``close()``, 1001 when the server stops or
+    the process exits, 1006 when the client is gone, 1011 after a handler's fault, 1013
+    when ``overflow`` closes; ``reason`` says more. Raises TypeError or ValueError,
+    naming the option, for one that is wrong.
     """
 
     __slots__ = ('__weakref__', '_carrier', '_headers', 'last_event_id', 'url')
@@ -128,37 +135,43 @@ class EventSource(DeclaredHandlers, EventTarget):
 
     @property
     def buffered_amount(self) -> int:
-        """Bytes sent, but not yet handed to the kernel or, where the stream is the response's iterable, to the server."""
+        """Bytes sent, but not yet handed to the kernel or to the server."""
         return self._carrier.buffered_amount
 
     def send(
         self, data: str | Number, event: str | Number | None = None, id: str | Number | None = None
     ) -> bool:
-        """Sends an event with this ``data``, of the type ``event`` (``message`` if there is none), and with this ``id``.
+        """Send an event with this ``data``, of the type ``event`` and with this ``id``.
 
-        Each is a ``str`` or a number: otherwise TypeError; ValueError for an ``event`` or ``id`` with CR, LF or NUL. True if it
-        was sent or queued; False once closing, and for what ``overflow='drop'`` drops. Never blocks, unless
+        The type is ``message`` if there is none. Each argument is a ``str`` or a
+        number; otherwise TypeError is raised. An ``event`` or ``id`` with CR, LF or NUL
+        raises ValueError. Returns True if the event was sent or queued; False once closing,
+        and when ``overflow='drop'`` drops it. Never blocks, unless
         ``overflow='block'``. Safe in any greenlet and OS thread.
         """
         return self._carrier.send(to_event(data, event, id))
 
     def ping(self) -> bool:
-        """Sends a comment, which the client passes over. True if it was sent or queued; False once closing."""
+        """Send a comment, which the client ignores.
+
+        Returns True if it was sent or queued; False once closing.
+        """
         return self._carrier.ping('', None)
 
     def close(self) -> None:
-        """Ends the stream, behind all that was sent. Does nothing when called again.
+        """End the stream after all that was sent. Does nothing when called again.
 
-        The client will connect again; one that is not to, must be told so in an event, or be answered with 204 then.
+        The client connects again, unless an event told its script not to, or the next
+        request is answered with status 204.
         """
         self._carrier.close(CloseCode.NORMAL_CLOSURE, '')
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """The event source as a WSGI application, so that a view can return it."""
+        """Return the response: the event source is a WSGI application."""
         return self.wsgi_response(start_response)
 
     def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
-        """Begins the stream, and returns the WSGI response."""
+        """Begin the stream, and return the WSGI response."""
         body = self._carrier.respond()
         start_response('200 OK', list(self._headers))
         return body
@@ -180,7 +193,7 @@ class EventSource(DeclaredHandlers, EventTarget):
 def to_event(
     data: Any, event: str | Number | None = None, id: str | Number | None = None
 ) -> bytes:
-    """Return an event as it is sent. Raises TypeError and ValueError as ``EventSource.send`` does."""
+    """Return an event as it is sent. Raises as ``EventSource.send`` does."""
     return serialize_event(
         _to_text('data', data),
         None if event is None else _to_text('event', event),
@@ -189,7 +202,7 @@ def to_event(
 
 
 def _to_text(name: str, value: Any) -> str:
-    """A string, or the text of a number. Raises TypeError."""
+    """Return a string, or the text of a number. Raises TypeError."""
     if isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -158,9 +158,11 @@ def parse_url(url: str, schemes: tuple[str, ...] = ('ws', 'wss')) -> URL:
 
 
 def split_url(url: str, no_authority: str) -> SplitResult:
-    """Return the parts of a URL. Raise ValueError, with ``no_authority`` for stray brackets.
+    """Return the parts of a URL.
 
-    Which brackets ``urlsplit`` refuses, and its message, depend on the version of Python.
+    Raise ValueError, with ``no_authority`` for stray brackets.
+
+    The version of Python decides which brackets ``urlsplit`` refuses, and its message.
     """
     try:
         return urlsplit(url)

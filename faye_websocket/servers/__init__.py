@@ -1,1 +1,1 @@
-"""How a connection leaves the WSGI server that has accepted it."""
+"""The WSGI servers: taking a connection out of the hands of each."""

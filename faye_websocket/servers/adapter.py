@@ -35,7 +35,7 @@ def _never(environ: Mapping[str, Any]) -> None:
 class Adapter(NamedTuple):
     """The record of a server."""
 
-    #: Return the request's socket and the bytes read ahead, or None if it has no socket.
+    #: Return the request's socket and the bytes read ahead, or None without a socket.
     find_socket: FindSocket
     #: Return whether a request is from this server and has a socket. It changes
     #: nothing. Where it is None, ``find_socket`` is called to find out, and what it has

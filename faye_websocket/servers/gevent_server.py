@@ -1,4 +1,4 @@
-"""The server of gevent's that the calling greenlet works for: gevent.pywsgi, or a gunicorn worker's.
+"""The gevent server that the calling greenlet works for, also a gunicorn worker's.
 
 Such a server spawns ``function(handle, server.do_close, ...)`` for each connection that
 it accepts; so the greenlet of a request knows its server, and the pool that it has a
@@ -33,7 +33,7 @@ def find_server() -> BaseServer | None:
 
 
 def _spawner(arguments: object) -> BaseServer | None:
-    """Return the server that has spawned a greenlet with these arguments, if one has."""
+    """Return the server that spawned a greenlet with these arguments, or None."""
     if type(arguments) is tuple and len(arguments) == 3:
         # Its type is looked at first: a proxy's attributes may be anything.
         server = arguments[1].__self__ if type(arguments[1]) is MethodType else None
@@ -42,7 +42,7 @@ def _spawner(arguments: object) -> BaseServer | None:
 
 
 def register(socket: Closable) -> None:
-    """Register an open socket, which is closed when the server of this request stops."""
+    """Register an open socket, which is closed when the request's server stops."""
     server = find_server()
     registry.add(socket, None if server is None else server._stop_event)
 
@@ -63,8 +63,8 @@ def is_stopping() -> bool:
 def leave_pool() -> None:
     """Give the calling greenlet's place in its server's pool back, for good.
 
-    The server goes on accepting if the pool was full, and does not wait for this greenlet
-    when it stops.
+    The server goes on accepting if the pool was full, and does not wait for this
+    greenlet when it stops.
     """
     current, server = gevent.getcurrent(), find_server()
     pool = server.pool if server is not None else None

@@ -85,7 +85,7 @@ class Handover:
             self._accepted(*taken, headers)
 
     def _written(self, head: bytes) -> Sink | None:
-        """Look at the head that the server has written; empty if it closes without one."""
+        """Look at the head that the server wrote; empty if it closes without one."""
         is_acceptance = head.startswith(_ACCEPTANCE)
         if self._is_early:
             self._is_early = False

@@ -1,8 +1,9 @@
-"""PackedEnviron: the environ of a request that has become a long-lived socket, in little memory.
+"""PackedEnviron: the environ of a long-lived socket's request, in little memory.
 
-A WSGI environ takes 3 KiB in forty objects, and refers to what belongs to the request: its input, the server's socket. An
-idle WebSocket would weigh three times as much if it kept it. Packed, it takes little more than its text, and nothing of the
-request outlives it.
+A WSGI environ takes 3 KiB in forty objects, and refers to what belongs to the request:
+its input, the server's socket. An idle WebSocket would weigh three times as much if it
+kept it. Packed, it takes little more than its text, and nothing of the request outlives
+it.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from .hijack import ADAPTERS
 
 __all__ = ['PackedEnviron']
 
-# What belongs to the request and ends with it.
+# Keys of what belongs to the request and ends with it.
 _DROPPED = frozenset({'wsgi.early_hints', 'wsgi.input'}).union(
     *(adapter.request_keys for adapter in ADAPTERS.values())
 )
 _SEPARATOR = '\0'
 
 
-# What is shared outlives the connection: no more keys, and no longer ones, than programs and proxies
-# send. 256 times as much are 2.5 MB; a hostile request may have 800 KB of them.
+# Keys that are shared outlive the connection, so no more of them are, and no longer
+# ones, than programs and proxies send. 256 times as much is 2.5 MB; a hostile request
+# may have 800 KB of them.
 _MOST_KEYS, _MOST_CHARACTERS = 128, 2048
 
 
 def _share(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return one tuple for all requests with the same keys, as those of one client program have."""
+    """Return one tuple for all requests with these keys, as a client program sends."""
     is_common = len(names) <= _MOST_KEYS and len(''.join(names)) <= _MOST_CHARACTERS
     return _shared(names) if is_common else names
 
@@ -40,7 +42,7 @@ def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class PackedEnviron:
-    """``PackedEnviron(environ).unpack()`` is the environ again, with an empty ``wsgi.input``."""
+    """An environ. ``unpack()`` returns it again, with an empty ``wsgi.input``."""
 
     __slots__ = ('_names', '_others', '_text')
 
@@ -57,6 +59,6 @@ class PackedEnviron:
         self._others = tuple(others.values())
 
     def unpack(self) -> dict[str, Any]:
-        """A new dict."""
+        """Return a new dict."""
         texts = self._text.split(_SEPARATOR) if len(self._names) > len(self._others) else []
         return {**dict(zip(self._names, (*texts, *self._others), strict=True)), 'wsgi.input': io.BytesIO()}

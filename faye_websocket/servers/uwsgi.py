@@ -2,13 +2,15 @@
 
 ``uwsgi --gevent 100 --http-socket :9292 ...``
 
-uWSGI tells the descriptor of a connection, and has no socket object to take it out of. So the connection moves to a descriptor
-of our own, and one end of a pair of sockets comes to the number that uWSGI knows: what it writes there goes on to where the
-other servers write, and it reads the end.
+uWSGI gives the number of a connection's descriptor, and has no socket object to take it
+out of. So the connection moves to a descriptor of our own, and one end of a pair of
+sockets takes its number. The bytes that uWSGI writes there are passed on to the stub
+that other servers write to, and when uWSGI reads, it reads the end.
 
-What a client sends in one segment with its request is in uWSGI's hands, and lost. RFC 6455 section 4.1 has it wait: "the client
-MUST wait for a response from the server before sending any further data". hixie-76, which sends eight bytes there, does not
-work.
+The bytes that a client sends in one segment with its request stay in uWSGI's hands, and
+are lost. RFC 6455 section 4.1 forbids them: "the client MUST wait for a response from
+the server before sending any further data". hixie-76, which sends eight bytes there,
+does not work.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from .adapter import SUPPORTED, Adapter
 
 __all__ = ['UWSGI']
 
-# What has uWSGI itself speak TLS, so that its descriptor takes no plain bytes.
+# Options with which uWSGI itself speaks TLS; its descriptor then takes no plain bytes.
 _TLS_OPTIONS = frozenset({'https-socket', 'ssl-socket', 'suwsgi-socket'})
 
 # The sockets that uWSGI has in the place of connections, by what no other socket has.
@@ -56,7 +58,7 @@ def _explain(environ: Mapping[str, Any]) -> str | None:
 
 
 def _take(environ: Mapping[str, Any]) -> tuple[Any, bytes]:
-    """Move the connection to a socket of our own. Raises RuntimeError if that was done."""
+    """Move the connection to a socket of our own. Raises RuntimeError when repeated."""
     descriptor = _uwsgi().connection_fd()
     if os.fstat(descriptor).st_ino in _inodes:
         raise RuntimeError(TAKEN)
@@ -72,13 +74,13 @@ def _take(environ: Mapping[str, Any]) -> tuple[Any, bytes]:
 
 
 def _pass_on(ours: Any, sock: Any, inode: int) -> None:
-    """Writes what uWSGI does to ``sock``, out of which the connection has been taken by now."""
+    """Pass on what uWSGI writes to ``sock``, which has a stub in its place by now."""
     pid = os.getpid()
     try:
         with ours, sock:
             while True:
                 gevent.socket.wait_read(ours.fileno())
-                # What uWSGI writes is not for a forked child to pass on.
+                # A forked child must not pass on what uWSGI writes.
                 stay_in(pid)
                 data = ours.recv(65536)
                 if not data:
