@@ -241,8 +241,8 @@ class WebSocket(DeclaredHandlers, API):
     def _refuse(self, refusal: HandshakeError) -> None:
         """Write the refusal and end the connection.
 
-        No request behind it is served. Some servers would keep the connection open. Where the socket cannot be had, the
-        response is all there is.
+        No request behind it is served. Some servers would keep the connection open.
+        Where the socket cannot be had, the response is all there is.
         """
         try:
             transport, _ = hijack(self.environ)

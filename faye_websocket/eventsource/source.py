@@ -145,8 +145,8 @@ class EventSource(DeclaredHandlers, EventTarget):
 
         The type is ``message`` if there is none. Each argument is a ``str`` or a
         number; otherwise TypeError is raised. An ``event`` or ``id`` with CR, LF or NUL
-        raises ValueError. Returns True if the event was sent or queued; False once closing,
-        and when ``overflow='drop'`` drops it. Never blocks, unless
+        raises ValueError. Returns True if the event was sent or queued; False once
+        closing, and when ``overflow='drop'`` drops it. Never blocks, unless
         ``overflow='block'``. Safe in any greenlet and OS thread.
         """
         return self._carrier.send(to_event(data, event, id))
