@@ -1,8 +1,46 @@
 """Dispatcher: the events of one connection, on their way to its handlers.
 
-In go events, on the hub or in any greenlet of its thread; out they come one by one, in order, in a worker greenlet that exists
-only while there is something to deliver. An event for which there never was a handler is kept for the first one: a socket may
-work before its user has finished setting it up. What a handler raises is logged and told to the owner, and harms nobody else.
+Events are pushed on the hub, or in any greenlet of its thread. They are delivered one by
+one, in order, in a worker greenlet, which the connection has only while there is
+something to deliver. An event for which there never was a handler is kept for the first
+one: a socket may work before its user has finished setting it up. What a handler raises
+is logged and reported to the owner, and affects no other connection.
+
+An event waits in one of five places:
+
+===============  ================================  ======================================
+place            what waits there, in which order  until when
+===============  ================================  ======================================
+``_events``      new events, oldest first          the worker has none ready: it moves
+                                                   them all to ``_ready``
+``_ready``       events whose turn it is, oldest   the worker delivers each of them
+                 last
+``_messages``    messages without a handler,       ``take_message``, or the first handler
+                 oldest first                      of messages
+``_has_opened``  the open event without a handler  the first handler of open, for which it
+                                                   is made anew
+``_kept``        errors and the close event        the first handler of their type
+                 without a handler, oldest first
+===============  ================================  ======================================
+
+"Without a handler" means that there never was one for this type of event. Of a message
+only the data waits: its event would take 64 bytes more. What a first handler gets is put
+before all of ``_events`` and ``_ready``, in the order of its type.
+
+What is done about ``_events`` and ``_ready`` is a pair of states:
+
+===============  ===============  =======================================================
+``_is_running``  ``_is_awaited``  meaning
+===============  ===============  =======================================================
+``_IDLE``        False            both are empty
+``_IDLE``        True             ``run`` is called soon: by the loop, or by the caller
+                                  of ``hold``
+``_QUEUED``      False            the queue is one of the scheduler's jobs
+``_AT_WORK``     False            a worker delivers, and runs until both are empty
+===============  ===============  =======================================================
+
+While one read is handled, between ``hold`` and ``run``, ``_is_awaited`` is true in any
+state, so that no message of it starts anything.
 """
 
 from __future__ import annotations
@@ -23,24 +61,25 @@ __all__ = ['TOO_MANY', 'Callback', 'Dispatcher', 'Target']
 
 logger = logging.getLogger('faye_websocket')
 
-# In place of a number of messages.
+# Returned for a number of messages, when they have too many bytes.
 TOO_MANY = sys.maxsize
 
-# Whether a queue is one of the reactor's jobs, and what has become of that.
+# What is done about the queue: see above.
 _IDLE, _QUEUED, _AT_WORK = range(3)
-# Types of events that wait for a handler; a missed drain is no loss.
+# Bits of ``_handled``: for which types of events there is a handler, or was. A type that is
+# not among them, such as drain, is never kept.
 _OPEN, _MESSAGE = 1, 2
 _KEPT = {'open': _OPEN, 'message': _MESSAGE, 'error': 4, 'close': 8}
-# Messages were asked for without a handler; and nobody has asked for any in all that time.
+# ``take_message`` was called; messages are dropped, since they were never asked for.
 _ASKED, _UNWANTED = 16, 32
 
 
-# What waits: of a message only its data, since its event would take 64 bytes more.
+# An event, or the data of a message.
 Waiting = Event | str | bytes
 
 
 def _rank(waiting: Waiting) -> int:
-    """The place of an event among those of other types: open comes first, an error is followed by close only."""
+    """Return the place of an event among those of other types: open, message, error, close."""
     return _KEPT.get(waiting.type, _MESSAGE) if isinstance(waiting, Event) else _MESSAGE
 
 
@@ -52,11 +91,11 @@ class Target(Protocol):
         """The URL, which the log names."""
 
     def dispatch_event(self, event: Event) -> object:
-        """Run them. They may block; what they raise comes to ``handler_raised``."""
+        """Run the handlers. They may block; what they raise goes to ``handler_raised``."""
 
 
 class Callback(Event):
-    """Carries a function to the handlers' greenlet; it runs there when its turn comes."""
+    """A function that runs in the handlers' greenlet when its turn comes."""
 
     __slots__ = ('run',)
 
@@ -66,11 +105,13 @@ class Callback(Event):
 
 
 class Dispatcher(Job):
-    """The queue of one connection, and the worker that empties it. Its length counts the kept messages too.
+    """The queue of one connection. Its length counts the kept messages too.
 
-    ``room`` is how many bytes of messages may come until there may be too many, which ``count_room`` finds out: to count those
-    that go, too, would cost as much again. While ``is_full``, which its owner sets, it is true, and the owner hears of every
-    event that waits no more; of the end of the close event it always does.
+    ``room`` is how many bytes of messages may come until there may be too many. It is
+    exact after ``count_room``, and while ``is_full``, which the owner sets. Otherwise it
+    does not grow with the messages that are delivered: to count those too would cost as
+    much again. While ``is_full`` the owner's ``relieved`` is called for every event that
+    is about to be delivered. Its ``delivered`` is called after the close event.
     """
 
     __slots__ = (
@@ -93,11 +134,9 @@ class Dispatcher(Job):
         self.target = target
         self._owner = owner
         self._scheduler = scheduler
-        # What waits: new events in their order, and, in reverse, those whose turn it is. Both lists exist while there are any.
+        # The five places. An empty list, or deque, is None.
         self._events: list[Waiting] | None = None
         self._ready: list[Waiting] | None = None
-        # What no handler was there for: messages, which may be many; an open event, for which many a socket never has one, so
-        # it is made anew if one comes; and the rest.
         self._messages: deque[str | bytes] | None = None
         self._has_opened = False
         self._kept: list[Event] | None = None
@@ -111,14 +150,14 @@ class Dispatcher(Job):
         return self._count() + len(self._messages or ())
 
     def _count(self) -> int:
-        """How many events wait to be delivered."""
+        """Return how many events wait to be delivered."""
         count = len(self._events) if self._events is not None else 0
         return count + len(self._ready) if self._ready is not None else count
 
     def push(self, event: Event) -> None:
-        """Delivers an event after those that wait."""
+        """Deliver an event after those that wait."""
         if event.type == 'open' and not self._handled & _OPEN:
-            # As it is for most sockets: no worker is needed for that.
+            # Most sockets never have a handler for it: no worker is needed.
             self._has_opened = True
             return
         self._append(event)
@@ -131,10 +170,10 @@ class Dispatcher(Job):
             self._events.append(waiting)
 
     def push_message(self, data: str | bytes) -> int:
-        """Delivers a message, or keeps it at once for ``take_message``, which may be called where no worker comes.
+        """Deliver a message, or keep it for ``take_message`` if there is no handler.
 
-        Answers how many wait now, or TOO_MANY when there may be too many bytes of them; 0 if it is dropped. To be called
-        between ``hold`` and ``run``.
+        Returns how many wait now, TOO_MANY if they may have too many bytes, or 0 if this
+        one was dropped. To be called between ``hold`` and ``run``.
         """
         handled = self._handled
         if handled & _UNWANTED:
@@ -149,7 +188,7 @@ class Dispatcher(Job):
         return self._count() if room >= 0 else TOO_MANY
 
     def count_room(self, whole: int) -> None:
-        """Makes ``room`` true, where ``whole`` bytes may wait."""
+        """Make ``room`` exact, where ``whole`` bytes may wait."""
         waiting = (*(self._ready or ()), *(self._events or ()), *(self._messages or ()))
         self.room = whole - sum([interpreter.get_size(each) for each in waiting if not isinstance(each, Event)])
 
@@ -164,7 +203,7 @@ class Dispatcher(Job):
         return bool(self._messages)
 
     def take_message(self) -> str | bytes | None:
-        """The first of the messages that no handler was there for."""
+        """Return the first of the messages without a handler, or None."""
         self._want(_ASKED)
         if not self._messages:
             return None
@@ -175,16 +214,16 @@ class Dispatcher(Job):
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody has ever asked for a message, by a handler or by ``take_message``."""
+        """Whether there was ever a handler of messages, or a call of ``take_message``."""
         return self._handled & (_MESSAGE | _ASKED) != 0
 
     @property
     def is_busy(self) -> bool:
-        """Whether a message that comes now has to wait for a handler that runs, or that is not there."""
+        """Whether a message that comes now has to wait: a handler runs, or there is none."""
         return bool(self._is_running) or not self._handled & _MESSAGE
 
     def refuse_messages(self) -> None:
-        """Drops messages from now on, until somebody asks for one. Those that wait are kept."""
+        """Drop messages from now on, until one is asked for. Those that wait are kept."""
         self._handled |= _UNWANTED
 
     def _want(self, kind: int) -> None:
@@ -202,7 +241,7 @@ class Dispatcher(Job):
             self._ready = [each for each in self._ready if isinstance(each, Event)]
 
     def handler_added(self, type: str) -> None:
-        """There is a handler for this type: it gets the events that were kept, before those that wait."""
+        """Deliver the events of this type that were kept, before those that wait."""
         self._handled |= _KEPT.get(type, 0)
         kept: Iterable[Waiting] = ()
         if type == 'message':
@@ -214,17 +253,17 @@ class Dispatcher(Job):
             kept = [event for event in self._kept if event.type == type]
             self._kept = [event for event in self._kept if event.type != type] or None
         if kept:
-            # Sorting is stable, and handlers that are set together see the events in the order they had.
+            # Sorting is stable: handlers that are set together see the events in their order.
             self._events = sorted((*kept, *reversed(self._ready or ()), *(self._events or ())), key=_rank)
             self._ready = None
             self._awaken()
 
     def hold(self) -> None:
-        """Says that ``run`` will follow, on the hub, in this same callback."""
+        """Announce that ``run`` follows on the hub, in this very callback."""
         self._is_awaited = True
 
     def run(self, size: int = 0) -> bool:
-        """Has what waits, which came in ``size`` bytes, delivered in a worker; True if that is yet to be done.
+        """Deliver what waits, which came in ``size`` bytes; True if that is yet to be done.
 
         Only the hub may call this.
         """
@@ -235,16 +274,16 @@ class Dispatcher(Job):
         return self._scheduler.run(self, size)
 
     def run_now(self) -> None:
-        """The same at once."""
+        """Deliver what waits, at once. Only the hub may call this."""
         self.run()
         self._scheduler.run_jobs()
 
     def rest(self) -> None:
-        """A handler blocks."""
+        """Let what the handlers have sent so far leave: one of them blocks."""
         self._owner.rests()
 
     def drain(self) -> None:
-        """The worker's part."""
+        """Deliver all that waits, in the calling worker."""
         event: Event | None = None
         try:
             self._is_running = _AT_WORK
@@ -258,8 +297,8 @@ class Dispatcher(Job):
                 if not isinstance(event, MessageEvent) and event.type == 'close':
                     self._owner.delivered(event)
         except BaseException:
-            # Exceptions stop in _deliver; this is a GreenletExit, a SystemExit or the like, and ends this greenlet. Another
-            # will deliver the rest.
+            # Exceptions stop in _deliver. This is a GreenletExit, a SystemExit or the like,
+            # and ends this greenlet. Another will deliver the rest.
             self._is_running = _IDLE
             self._owner.failed()
             if event is not None and event.type == 'close':
@@ -271,23 +310,23 @@ class Dispatcher(Job):
         self._owner.rests()
 
     def recover(self) -> None:
-        """Deliver what waits after all: an exception came before that could begin."""
+        """Deliver what waits after all: an exception came before the worker could."""
         if self._is_running == _QUEUED:
             self._scheduler.cancel(self)
             self._is_running = _IDLE
         self._is_awaited = False
         self._awaken()
-        # What the handlers have sent may wait for the end that was cut short.
+        # What the handlers have sent may wait for ``rests``, which was not called.
         self._scheduler.run_callback(self.rest)
 
     def _leave(self, waiting: Waiting) -> None:
-        """An event is about to be delivered, of a queue that was full."""
+        """Count an event that leaves a queue that was full."""
         if not isinstance(waiting, Event):
             self.room += interpreter.get_size(waiting)
         self._owner.relieved()
 
     def _turn(self) -> bool:
-        """Has those that wait be those whose turn it is; False when none wait."""
+        """Make those that wait ready; False when none wait."""
         if self._events is None:
             return False
         self._ready, self._events = self._events, None
@@ -295,15 +334,15 @@ class Dispatcher(Job):
         return True
 
     def _awaken(self) -> None:
-        """Has the hub run the queue, unless somebody is at it or will be."""
+        """Arrange for ``run`` to be called on the hub, unless that is not needed."""
         if not self._is_running and not self._is_awaited and self._count():
             self._is_awaited = True
             self._scheduler.run_callback(self.run)
 
     def _deliver(self, event: Event) -> None:
-        """Runs one event's handlers."""
+        """Run one event's handlers."""
         try:
-            # Where a message is kept is push_message.
+            # ``push_message`` keeps the messages without a handler.
             if isinstance(event, MessageEvent):
                 self.target.dispatch_event(event)
             elif isinstance(event, Callback):
@@ -316,7 +355,7 @@ class Dispatcher(Job):
             self.handler_raised(event, error)
 
     def _keep(self, event: Event) -> None:
-        """For the first handler of its type."""
+        """Keep an event for the first handler of its type."""
         self._kept = [*(self._kept or ()), event]
 
     def handler_raised(self, event: Event, error: BaseException) -> None:

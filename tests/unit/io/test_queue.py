@@ -263,6 +263,8 @@ class TestBytes:
             taken[0](timeout=5)
             # Two are left, which is half, and as many as may come.
             wait_until(lambda: peer.waiting == 5)
+            # Otherwise the end, behind a full queue, would never be read.
+            peer.ws.close()
 
     def test_one_message_may_always_wait_and_be_handled(self, end: End) -> None:  # O7, C3
         with end(max_queued=0) as peer:
