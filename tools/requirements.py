@@ -139,7 +139,7 @@ BENCHMARKS = {
     'P8': 'run.py --scenarios handshakes:64',
 }
 
-_ID = r'[HLBDCSKEFMPRXGOV]\d+a?'
+_ID = r'[HLBDCSKEFMPRXGOVY]\d+a?'
 _IDS = re.compile(rf'#:? *({_ID}(?:(?:, *| +){_ID})*)(?::|\s*\Z)')
 
 Proofs = dict[str, list[str]]
