@@ -33,7 +33,8 @@ def publish(feed: Endpoint, text: str) -> str:
     """Give the feed an event, and return its id."""
     body = text.encode()
     with RawClient(feed) as client:
-        client.send(b'POST / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+        head = b'POST / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\nContent-Length: %d\r\n\r\n'
+        client.send(head % len(body) + body)
         assert client.receive_head().status == 201
         return client.read_to_eof().decode().strip()
 

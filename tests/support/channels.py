@@ -183,7 +183,9 @@ class _End:
 class Visitor:
     """The socket of a server, and the data that its client has received."""
 
-    def __init__(self, since: str = '', *, source: bool = False, buffer_size: int = 0, reads: bool = True, **options: Any) -> None:
+    def __init__(
+            self, since: str = '', *, source: bool = False, buffer_size: int = 0, reads: bool = True,
+            **options: Any) -> None:
         self._sock, self.client = tcp_pair(buffer_size)
         self.is_source = source
         headers = [*ACCEPT, ('Last-Event-ID', since)] if source else RFC_6455

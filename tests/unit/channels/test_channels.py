@@ -242,8 +242,8 @@ class TestOnlost:
 
     @pytest.mark.parametrize('since', [
         '0-0', '1-1', '99999999999999-0', '18446744073709551615-18446744073709551615', '99999999999999999999-1',
-        '$', '+', '-', '*', '(1-1', 'x', ' ', '0', '-1', '1-', '1-1-1', '1-1\r\nFLUSHALL', '\0', '\ud800', '１-１', 'x' * 10_000,
-        '1--1', '00-0', b'1-1', 5, 0, False, [], {}, ['1-1'], {'$gt': ''}, math.nan])
+        '$', '+', '-', '*', '(1-1', 'x', ' ', '0', '-1', '1-', '1-1-1', '1-1\r\nFLUSHALL', '\0', '\ud800', '１-１',
+        'x' * 10_000, '1--1', '00-0', b'1-1', 5, 0, False, [], {}, ['1-1'], {'$gt': ''}, math.nan])
     def test_an_id_that_is_not_ours_counts_as_lost(
             self, channels: Channels, visit: Visit, lost: list[Any], since: Any) -> None:  # R3
         self.prepare(channels, lost)
@@ -301,7 +301,8 @@ class TestOnlost:
         ids = [channels.publish('room', text) for text in ('a', 'b')]
         gevent.sleep(0.7)
         visitors = [visit().open() for _ in range(4)]
-        for visitor, options in zip(visitors, ({'recent': 9}, {'since': ids[0]}, {'since': ids[1]}, {'since': 'x'}), strict=True):
+        ways: Any = ({'recent': 9}, {'since': ids[0]}, {'since': ids[1]}, {'since': 'x'})
+        for visitor, options in zip(visitors, ways, strict=True):
             channels.join(visitor.socket, 'room', **options)
         channels.publish('room', 'new')
         for visitor in visitors:
@@ -331,7 +332,9 @@ class TestPublish:
         visitor, source = visit().open(), visit(source=True).open()
         channels.join(visitor.socket, 'room')
         channels.join(source.socket, 'room')
-        for message in ['text', '', 'Grüße €😀', 5, 1.5, b'\x00\xff', bytearray(b'x'), memoryview(b'y'), [1, 2], '\ud800a', '\ud83d\ude00', 'a\0b']:
+        for message in [
+                'text', '', 'Grüße €😀', 5, 1.5, b'\x00\xff', bytearray(b'x'), memoryview(b'y'), [1, 2],
+                '\ud800a', '\ud83d\ude00', 'a\0b']:
             channels.publish('room', message)
         visitor.wait('text', '', 'Grüße €😀', '5', '1.5', b'\x00\xff', b'x', b'y', b'\1\2', '\ufffda', '😀', 'a\0b')
         source.wait('text', '', 'Grüße €😀', '5', '1.5', '\ufffda', '😀', 'a\0b')
@@ -341,7 +344,8 @@ class TestPublish:
         with pytest.raises(TypeError, match='message: expected'):
             channels.publish('room', message)
 
-    @pytest.mark.parametrize(('event', 'error'), [('a\nb', ValueError), ('a\r', ValueError), ('\0', ValueError), (b'x', TypeError), ([], TypeError)])
+    @pytest.mark.parametrize(('event', 'error'), [
+        ('a\nb', ValueError), ('a\r', ValueError), ('\0', ValueError), (b'x', TypeError), ([], TypeError)])
     def test_raises_for_what_is_no_event(self, channels: Channels, event: Any, error: Any) -> None:  # R9
         with pytest.raises(error, match='event: expected'):
             channels.publish('room', 'x', event=event)
@@ -394,7 +398,9 @@ class TestPublish:
             with pytest.raises(TypeError, match='channel: expected a str'):
                 call()
 
-    @pytest.mark.parametrize('name', ['x', 'x' * 255, '😀' * 255, ' ', '*', '{', '}', '{}', '%7D', 'a}b{c}', 'ünï/c:ö?dé', '\ufffd', '\ud83d\ude00', '\u2028'])
+    @pytest.mark.parametrize('name', [
+        'x', 'x' * 255, '😀' * 255, ' ', '*', '{', '}', '{}', '%7D', 'a}b{c}', 'ünï/c:ö?dé', '\ufffd',
+        '\ud83d\ude00', '\u2028'])
     def test_any_other_name_will_do(self, channels: Channels, visit: Visit, name: str) -> None:  # R9
         visitor = visit().open()
         channels.join(visitor.socket, name, name=name)
@@ -536,7 +542,8 @@ class TestMembers:
         if mine.url.startswith('memory'):
             others = mine
         visitors = [visit().open() for _ in range(5)]
-        for visitor, name, channels in zip(visitors, ['zoe', 'anna', 'zoe', 'anna', None], [mine, others] * 2 + [mine], strict=True):
+        names = ['zoe', 'anna', 'zoe', 'anna', None]
+        for visitor, name, channels in zip(visitors, names, [mine, others] * 2 + [mine], strict=True):
             channels.join(visitor.socket, 'room', name=name)
         assert mine.members('room') == others.members('room') == ['anna', 'zoe']
         assert mine.members('elsewhere') == []
