@@ -15,6 +15,7 @@ import atexit
 import time
 import uuid
 import weakref
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ class RedisBackend:
             3, self.key(channel, 'log'), self.key(channel, 'last'), self.key(channel, token),
             self.channels.history, self._kept, self._age, known,
             't' if is_text else 'b', entry.event or '', entry.data, self.key(channel, 'bus'),
+            zlib.crc32(channel.encode()),
         )
         id = self._call(timeout, 'publish', _publish, arguments)
         return str(id.decode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gevent.socket
 import pytest
 
 from faye_websocket.channels import Channels
@@ -20,12 +21,21 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=['memory', 'redis'])
-def url(request: pytest.FixtureRequest) -> str:
+def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have channels and redis-py work as in a process that is monkey-patched: in greenlets."""
+    monkeypatch.setattr('redis.connection.socket', gevent.socket)
+    for module in 'channels', 'runner':
+        monkeypatch.setattr(f'faye_websocket.channels.{module}.is_module_patched', lambda name: True)
+
+
+@pytest.fixture(params=['memory', pytest.param('redis', marks=pytest.mark.threads), 'patched'])
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where the messages are."""
     if request.param == 'memory':
         return 'memory://'
     server: RedisServer = request.getfixturevalue('redis_server')
+    if request.param == 'patched':
+        patch(monkeypatch)
     server.command('FLUSHALL')
     return server.url
 

@@ -267,8 +267,6 @@ class TestOnlost:
     def test_ids_of_another_channel_are_not_its_own(self, channels: Channels, visit: Visit, lost: list[Any]) -> None:  # R3
         self.prepare(channels, lost)
         other = channels.publish('other', 'x')
-        # Two channels may have one id, of one millisecond.
-        gevent.sleep(0.002)
         channels.publish('room', '1')
         channels.join(visit().open().socket, 'room', since=other)
         assert len(lost) == 1
@@ -422,7 +420,9 @@ class TestPublish:
         for who in range(4):
             assert [text for text in visitor.messages if text.startswith(f'{who}.')] == [f'{who}.{n}' for n in range(30)]
 
-    def test_while_the_hub_is_blocked(self, channels: Channels) -> None:  # R6
+    def test_while_the_hub_is_blocked(self, channels: Channels, request: pytest.FixtureRequest) -> None:  # R6
+        if request.node.callspec.params['url'] == 'patched':
+            pytest.skip('there a thread that waits blocks no hub')
         ids: list[str] = []
         thread = threading.Thread(target=lambda: ids.append(channels.publish('room', 'x')))
         thread.start()
