@@ -1,1 +1,1 @@
-"""The Autobahn test suite, against our server and our client."""
+"""The Autobahn test suite, against the server and the client of this library."""

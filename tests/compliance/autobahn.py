@@ -1,9 +1,9 @@
 """The Autobahn test suite, as a client for our server or as a server for our client.
 
-    python -m tests.compliance.autobahn ws://127.0.0.1:9292/ --cases '1.*' '2.*' --exclude '9.*'
+    python -m tests.compliance.autobahn ws://127.0.0.1:9292/ --cases '1.*'
 
-The suite is a Python 2.7 program. It is installed once, into a virtual environment in our cache; Python 2.7 itself comes
-from the variable PYTHON27, from the PATH, or from pyenv.
+The suite is a Python 2.7 program. It is installed once, into a virtual environment in
+the cache. Python 2.7 itself is found by the variable PYTHON27, in PATH, or by pyenv.
 """
 
 from __future__ import annotations
@@ -30,28 +30,31 @@ SUITE = 'autobahntestsuite==25.10.1'
 #: The last virtualenv that can make an environment for Python 2.7.
 VIRTUALENV = 'virtualenv<20.22'
 
-#: Names the Python 2.7 to use.
+#: The environment variable that names the Python 2.7 to use.
 PYTHON27 = 'PYTHON27'
 
 INSTALL = 'install Python 2.7, for example with `pyenv install 2.7.18`, or set PYTHON27 to one'
 
-#: Everything but compression (12 and 13); there is no group 8, and 11 was never written.
+#: All groups except for compression (12 and 13). There is no group 8, and 11 was never
+#: written.
 UNCOMPRESSED = ('1.*', '2.*', '3.*', '4.*', '5.*', '6.*', '7.*', '9.*', '10.*')
 COMPRESSION = ('12.*', '13.*')
 
-#: Of each part of them one, with small messages or with larger ones in fragments by turns: 1,000 messages in each case.
+#: One case of each part, with small messages or with larger ones in fragments, in turn:
+#: 1,000 messages in each case.
 COMPRESSION_SAMPLE = tuple(
     f'{group}.{part}.{13 if part % 2 else 1}' for group, parts in ((12, range(1, 6)), (13, range(1, 8))) for part in parts)
 
-#: What a case may end with: all else (FAILED, NON-STRICT, UNCLEAN, WRONG CODE, UNIMPLEMENTED...) is not a strict pass.
+#: The results of a strict pass. All others are none: FAILED, NON-STRICT, UNCLEAN, WRONG
+#: CODE, UNIMPLEMENTED and so on.
 PASSES = frozenset({'OK', 'INFORMATIONAL'})
 
-#: Seconds for a whole run; groups 1 to 10 take about one minute, 12 and 13 several.
+#: The seconds for a whole run. Groups 1 to 10 take about one minute, 12 and 13 several.
 DEADLINE = 900.0
 
 
 class MissingProgram(Exception):
-    """Something that the suite needs is not there; the text says how to install it."""
+    """A program that the suite needs is missing; the text says how to install it."""
 
 
 class Row(NamedTuple):
@@ -67,17 +70,17 @@ class Row(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether both the behaviour and the closing were as they should be."""
+        """Whether the behaviour and the closing were correct."""
         return self.behavior in PASSES and self.behavior_close in PASSES
 
     def __str__(self) -> str:
         return f'{self.case:10} {self.behavior:14} close: {self.behavior_close:14} code: {self.close_code}'
 
 
-# ---- Installation ----------------------------------------------------------------------------------------------------
+# ---- Installation
 
 def wstest() -> str:
-    """The suite's program, installed at the first call."""
+    """Return the program of the suite, which is installed by the first call."""
     directory = cache_directory(SUITE.replace('==', '-'))
     complete = directory / 'complete'
     if not complete.exists():
@@ -87,7 +90,10 @@ def wstest() -> str:
 
 
 def install_suite(directory: Path, python27: str) -> None:
-    """Make a virtual environment for Python 2.7, by a virtualenv that our own Python runs, and install the suite."""
+    """Make a virtual environment for Python 2.7, and install the suite.
+
+    The virtualenv for it runs on this Python.
+    """
     tools, env = directory / 'virtualenv', directory / 'env'
     for leftover in (tools, env):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -97,7 +103,7 @@ def install_suite(directory: Path, python27: str) -> None:
 
 
 def find_python27() -> str:
-    """A Python 2.7 that runs."""
+    """Return a Python 2.7 that runs."""
     for candidate in filter(None, [os.environ.get(PYTHON27), find_program('python2.7'), *pyenv_pythons()]):
         if is_python27(candidate):
             return candidate
@@ -105,13 +111,15 @@ def find_python27() -> str:
 
 
 def pyenv_pythons() -> list[str]:
-    """The 2.7 interpreters that pyenv has installed."""
+    """Return the 2.7 interpreters that pyenv has installed."""
     root = Path(os.environ.get('PYENV_ROOT') or Path.home() / '.pyenv')
     return [str(path) for path in sorted(root.glob('versions/2.7*/bin/python2.7'))]
 
 
 def is_python27(program: str) -> bool:
-    """Whether this program is what it is called (pyenv's shim runs only where 2.7 is chosen)."""
+    """Return whether this program is a Python 2.7. pyenv's shim runs only if 2.7 is
+    selected.
+    """
     command = [program, '-c', 'import sys; assert sys.version_info[:2] == (2, 7)']
     with suppress(OSError):
         return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
@@ -119,14 +127,14 @@ def is_python27(program: str) -> bool:
 
 
 def run(command: Sequence[str], **env: str) -> None:
-    """Run an installation command; what it prints is in the error when it fails."""
+    """Run an installation command. If it fails, the error has its output."""
     result = subprocess.run(command, env={**os.environ, 'PYTHONPATH': '', **env}, capture_output=True, text=True,
                             timeout=600)
     if result.returncode:
         raise MissingProgram(f'{" ".join(command)} failed:\n{result.stdout}{result.stderr}')
 
 
-# ---- Our server under test -------------------------------------------------------------------------------------------
+# ---- The server under test
 
 def fuzz_server(url: str, cases: Sequence[str], directory: Path, *, exclude: Sequence[str] = (),
                 agent: str = 'faye_websocket', deadline: float = DEADLINE) -> list[Row]:
@@ -147,11 +155,15 @@ def suite_command(mode: str, directory: Path, cases: Sequence[str], exclude: Seq
     return [wstest(), '-m', mode, '-s', str(path), '--webport', '0']
 
 
-# ---- Our client under test -------------------------------------------------------------------------------------------
+# ---- The client under test
 
 class FuzzingServer:
-    """The suite as a server. A client gets the number of cases from `case_count_url`, runs `case_url(1)` and so on, and
-    has the reports written by `reports_url`; then `rows()` has the results."""
+    """The suite as a server.
+
+    A client gets the number of cases from ``case_count_url``, runs ``case_url(1)`` and
+    so on, and makes the server write the reports by ``reports_url``. Then ``rows()``
+    returns the results.
+    """
 
     def __init__(self, url: str, agent: str, directory: Path) -> None:
         self.url = url
@@ -161,18 +173,18 @@ class FuzzingServer:
         self.reports_url = f'{url}/updateReports?agent={agent}'
 
     def case_url(self, number: int) -> str:
-        """Where to connect for one case, counted from 1."""
+        """Return the URL of one case, counted from 1."""
         return f'{self.url}/runCase?case={number}&agent={self.agent}'
 
     def rows(self) -> list[Row]:
-        """The results in the reports."""
+        """Return the results in the reports."""
         return read_rows(self.directory)
 
 
 @contextmanager
 def fuzzing_server(cases: Sequence[str], directory: Path, *, exclude: Sequence[str] = (),
                    agent: str = 'faye_websocket') -> Iterator[FuzzingServer]:
-    """The suite as a server for these cases, from the time it listens until the block ends."""
+    """Run the suite as a server for these cases, until the block ends."""
     port = free_port()
     url = f'ws://127.0.0.1:{port}'
     command = suite_command('fuzzingserver', directory, cases, exclude, url=url)
@@ -186,22 +198,24 @@ def fuzzing_server(cases: Sequence[str], directory: Path, *, exclude: Sequence[s
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago (the suite cannot tell which port it got for port 0)."""
+    """Return a port that was free a moment ago: the suite cannot report the port it
+    got.
+    """
     with socket.create_server(('127.0.0.1', 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def is_listening(port: int) -> bool:
-    """Whether a connection is taken."""
+    """Return whether a connection is accepted."""
     with suppress(OSError), socket.create_connection(('127.0.0.1', port), 1):
         return True
     return False
 
 
-# ---- Results ---------------------------------------------------------------------------------------------------------
+# ---- Results
 
 def read_rows(directory: Path) -> list[Row]:
-    """The rows of the reports in `directory`, in the order of the cases."""
+    """Return the rows of the reports in ``directory``, in the order of the cases."""
     reports = directory / 'reports'
     index = json.loads((reports / 'index.json').read_text())
     rows = [make_row(agent, case, result, reports) for agent, cases in index.items() for case, result in cases.items()]
@@ -209,32 +223,33 @@ def read_rows(directory: Path) -> list[Row]:
 
 
 def make_row(agent: str, case: str, result: dict[str, Any], reports: Path) -> Row:
-    """One entry of index.json as a row."""
+    """Return one entry of index.json as a row."""
     return Row(agent, case, result['behavior'], result['behaviorClose'], result['remoteCloseCode'], result['duration'],
                str(reports / result['reportfile']))
 
 
 def groups(rows: Sequence[Row]) -> set[str]:
-    """The groups of cases that have a result, as the patterns that select them: {'1.*', '2.*'}."""
+    """Return the groups of the cases, as the patterns that select them: {'1.*', '2.*'}.
+    """
     return {row.case.split('.')[0] + '.*' for row in rows}
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """How many cases ended how, and those that did not pass."""
+    """Return the number of cases with each result, and those that did not pass."""
     counts = Counter((row.behavior, row.behavior_close) for row in rows)
     lines = [f'{number:4}  {behavior} (closing {close})' for (behavior, close), number in counts.most_common()]
     return '\n'.join([f'{len(rows):4}  cases', *lines, *(f'{row}\n{"":10} {row.report}' for row in failures(rows))])
 
 
 def failures(rows: Sequence[Row]) -> list[Row]:
-    """The rows that are not a strict pass."""
+    """Return the rows that are not a strict pass."""
     return [row for row in rows if not row.passed]
 
 
-# ---- Command line ----------------------------------------------------------------------------------------------------
+# ---- Command line
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog='python -m tests.compliance.autobahn', description='Fuzz a WebSocket server.')
     parser.add_argument('url', help='the server, which must echo every message')
     parser.add_argument('--cases', nargs='+', default=UNCOMPRESSED, metavar='PATTERN', help='default: groups 1 to 10')
@@ -246,7 +261,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run cases against a server, and print what came of it."""
+    """Run cases against a server, and print the results."""
     options = parse_arguments(arguments)
     with TemporaryDirectory(prefix='autobahn-') as temporary:
         directory = (options.reports or Path(temporary)).absolute()

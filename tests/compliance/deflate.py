@@ -1,8 +1,9 @@
-"""All of Autobahn's cases with compression, both roles: runs them and writes deflate.json. It takes a quiet machine 20 minutes.
+"""Run all of Autobahn's cases with compression, in both roles, and write deflate.json.
 
     python -m tests.compliance.deflate
 
-CI runs a sample of the cases only, in test_autobahn.
+It takes 20 minutes on a quiet machine. CI runs only a sample of the cases, in
+test_autobahn.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ from tests.support.servers import serve
 
 RESULT = Path(__file__).with_name('deflate.json')
 
-#: Seconds for a role.
+#: The seconds for one role.
 DEADLINE = 4 * 3600.0
 
-#: Why a case may end otherwise than OK: none does.
+#: By case: the reason for which it may end otherwise than with OK. There are none.
 REASONS: dict[str, str] = {}
 
 
 def fuzz_server(cases: Sequence[str], directory: Path, deadline: float = DEADLINE) -> list[autobahn.Row]:
-    """Our server's results."""
+    """Return the results of the server."""
     with serve('pywsgi', 'examples.app:app', tmp_path=directory) as server:
         return autobahn.fuzz_server(server.ws_url(), cases, directory, agent='pywsgi', deadline=deadline)
 
 
 def fuzz_client(cases: Sequence[str], directory: Path, deadline: float = DEADLINE) -> list[autobahn.Row]:
-    """Our client's results."""
+    """Return the results of the client."""
     with autobahn.fuzzing_server(cases, directory, agent='client') as server:
         command = [sys.executable, str(ROOT / 'examples' / 'autobahn_client.py'), server.url, server.agent]
         subprocess.run(command, stdout=subprocess.DEVNULL, env=environment(), timeout=deadline, check=True)
@@ -48,7 +49,9 @@ def fuzz_client(cases: Sequence[str], directory: Path, deadline: float = DEADLIN
 
 
 def summarize(rows: Sequence[autobahn.Row]) -> dict[str, Any]:
-    """How many cases ended how, and why those that did not pass did not."""
+    """Return the number of cases with each result, and the reasons of those that did
+    not pass.
+    """
     counts = Counter(f'{row.behavior}, closing {row.behavior_close}' for row in rows)
     others = {row.case: [row.behavior, row.behavior_close, REASONS.get(row.case, '')] for row in autobahn.failures(rows)}
     return {'cases': len(rows), 'results': counts, 'not passed': others}

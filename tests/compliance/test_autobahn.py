@@ -1,4 +1,6 @@
-"""Autobahn's cases against the echo application, and against the client; each must be passed strictly."""
+"""Autobahn's cases against the echo application and the client. Each must pass
+strictly.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.compliance
 
 @pytest.fixture(scope='session', autouse=True)
 def suite() -> None:
-    """The installed suite, without which there is nothing to do here."""
+    """The installed suite. Without it, the tests are skipped."""
     try:
         autobahn.wstest()
     except autobahn.MissingProgram as error:

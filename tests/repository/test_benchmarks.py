@@ -1,4 +1,6 @@
-"""The benchmarks: how scenarios are read, how runs become tables, and a run of a moment of each kind, for its checks."""
+"""The benchmarks: the notation of scenarios, the tables, and a short run of each
+script.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ from tests.support.programs import require_module, require_program
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 MODULES = ('chart', 'clients', 'linearity', 'peers', 'run', 'scenarios', 'tables')
 
-#: Seconds for one run of a script.
+#: The seconds for one run of a script.
 DEADLINE = 60
 
 
 @pytest.fixture(scope='module', autouse=True)
 def importable() -> Iterator[None]:
-    """The scripts import one another as they do when they are run, and are forgotten afterwards."""
+    """Scripts that can import one another, as when they are run, and are unloaded
+    afterwards.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
         yield
@@ -32,12 +36,12 @@ def importable() -> Iterator[None]:
 
 
 def load(name: str) -> Any:
-    """One of the modules."""
+    """Import one of the modules."""
     return importlib.import_module(name)
 
 
 def a_run(rate: float, **more: Any) -> dict[str, Any]:
-    """What one measurement of a second may have said."""
+    """Return a possible result of one measurement of a second."""
     return {'messages_per_second': rate, 'messages': int(rate), 'seconds': 1.0, 'cpu_seconds': 0.5, **more}
 
 
@@ -161,7 +165,10 @@ class TestPeers:
 
 
 class TestRunning:
-    """Each script for a moment. The figures mean nothing; that every reply was right does."""
+    """Each script, run for a moment.
+
+    The figures have no meaning, but all replies must have been correct.
+    """
 
     @pytest.fixture(autouse=True)
     def programs(self) -> None:
@@ -169,7 +176,7 @@ class TestRunning:
         require_program('taskset', 'apt-get install util-linux')
 
     def run(self, script: str, *arguments: str) -> str:
-        """What a script prints."""
+        """Return the output of a script."""
         command = [sys.executable, str(BENCHMARKS / script), *arguments]
         run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=DEADLINE)
         assert run.returncode == 0, run.stdout + run.stderr
@@ -199,7 +206,7 @@ class TestRunning:
 
     @pytest.fixture
     def liar(self, tmp_path: Path) -> Any:
-        """A server whose replies are not what was sent."""
+        """A server whose replies differ from the messages sent."""
         program = tmp_path / 'liar.py'
         program.write_text((BENCHMARKS / 'servers' / 'faye.py').read_text().replace(
             'ws.send(event.data)', "ws.send(event.data[:-1] + chr(0x7f))"))

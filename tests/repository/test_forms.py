@@ -1,4 +1,4 @@
-"""The package in its two forms, pure and compiled: which one is imported, and that the other one does the same."""
+"""The two forms of the package, pure and compiled: the choice, and their equality."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from tests.support.programs import give_up
 PACKAGE = Path(faye_websocket.__file__).parent
 #: The modules that have both forms.
 NAMES = ('driver.hybi', 'events', 'extensions.inflater', 'io.connection', 'io.stream', 'servers.packed_environ')
-#: What is run in the form that this run is not in: all of the protocol, and what looks at or into the hot path.
+#: The tests that are run in the other form as well: all of the protocol, and those of
+#: the hot path.
 AGAIN = ('unit/driver', 'unit/extensions', 'unit/io/test_connection.py', 'unit/io/test_dispatch.py',
          'unit/io/test_reactor.py', 'unit/io/test_stream.py', 'unit/test_api.py', 'unit/test_events.py',
          'unit/test_metrics.py', 'unit/test_security.py', 'properties/test_cost.py', 'properties/test_differential.py',
@@ -33,7 +34,7 @@ print(IS_COMPILED, {{name.endswith('.py') for name in files}})
 
 
 def look(value: str | None) -> str:
-    """What a new process imports, with FAYE_WEBSOCKET_PURE set to this."""
+    """Return the output of a new process with this value of FAYE_WEBSOCKET_PURE."""
     env = {name: text for name, text in os.environ.items() if name != 'FAYE_WEBSOCKET_PURE'}
     env |= {} if value is None else {'FAYE_WEBSOCKET_PURE': value}
     return subprocess.run([sys.executable, '-c', LOOK], check=True, env=env, cwd=ROOT, stdout=subprocess.PIPE,

@@ -1,4 +1,7 @@
-"""What is shipped: built, installed in virtualenvs of their own, and tried there, with a compiler and without."""
+"""The archives of a release: built, installed in virtualenvs, and used there.
+
+They are built with a compiler and without.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from tests.support.programs import give_up, require_program
 
 pytestmark = pytest.mark.packaging
 
-#: What a checkout has beside the sources.
+#: The files of a checkout that are not sources.
 LEFT_OUT = shutil.ignore_patterns('.*', '*.so', '*.egg-info', '__pycache__', 'build', 'dist', 'node_modules')
 
-#: What would decide, in the place of a test, what is built or imported.
+#: The variables that would decide what is built or imported, instead of the test.
 CLEARED = ('CC', 'FAYE_WEBSOCKET_BUILD', 'FAYE_WEBSOCKET_PURE', 'PYTHONPATH')
 
-#: Needs nothing but what was installed: a client's and a server's driver, joined in memory.
+#: A program that needs only the installed package: two drivers, connected in memory.
 ECHO = """
 from faye_websocket.driver import accel, client, server
 
@@ -56,14 +59,17 @@ Build = Callable[..., tuple[int, str, list[Path]]]
 
 
 def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program outside of the checkout, whose package would come before the one installed; told to be pure by nobody."""
+    """Run a program outside of the checkout, with the environment cleared.
+
+    In the checkout, its package would be imported instead of the installed one.
+    """
     env = {name: value for name, value in os.environ.items() if name not in CLEARED}
     return subprocess.run([str(each) for each in command], cwd=Path(sys.prefix), env={**env, **variables}, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
 
 def succeed(*command: str | Path, **variables: str) -> str:
-    """The output of a program that has to succeed."""
+    """Return the output of a program, which must succeed."""
     done = run(*command, **variables)
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout
@@ -77,17 +83,17 @@ class Environment:
         self.python = directory / 'bin' / 'python'
 
     def pip(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Runs pip."""
+        """Run pip."""
         return run(self.python, '-m', 'pip', '--disable-pip-version-check', *arguments, **variables)
 
     def echo(self, **variables: str) -> str:
-        """Which codec is at work."""
+        """Run the program with the drivers, and return the form of the codec."""
         return succeed(self.python, '-c', ECHO, **variables).strip()
 
 
 @pytest.fixture(scope='module')
 def builder(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """A virtualenv with what it takes to build."""
+    """A virtualenv with everything that is needed to build."""
     require_program('gcc', 'apt-get install gcc', 'cc', 'clang')
     environment = Environment(tmp_path_factory.mktemp('builder'))
     done = environment.pip('install', 'build', 'cython>=3.1', 'setuptools>=77')
@@ -109,7 +115,10 @@ def sdist(builder: Environment, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope='module')
 def build_wheel(builder: Environment, sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """``build_wheel(**variables)`` of the sdist: pip's exit code, its output, and what wheels there are then."""
+    """A function that builds a wheel of the sdist, with these environment variables.
+
+    It returns pip's exit code, its output, and the wheels.
+    """
 
     def build(**variables: str) -> tuple[int, str, list[Path]]:
         directory = tmp_path_factory.mktemp('wheel')
@@ -122,7 +131,7 @@ def build_wheel(builder: Environment, sdist: Path, tmp_path_factory: pytest.Temp
 
 @pytest.fixture(scope='module')
 def wheel(build_wheel: Build) -> Path:
-    """The wheel of a machine with a compiler."""
+    """The wheel that is built on a machine with a compiler."""
     code, output, wheels = build_wheel(FAYE_WEBSOCKET_BUILD='require')
     assert code == 0, output[-4000:]
     [wheel] = wheels
@@ -130,7 +139,10 @@ def wheel(build_wheel: Build) -> Path:
 
 
 def modules(wheel: Path) -> set[str]:
-    """What is in the drivers' directory of a wheel, with one name for extension modules on every platform."""
+    """Return the files of the drivers in a wheel.
+
+    Extension modules get one name on every platform.
+    """
     names = (Path(name) for name in zipfile.ZipFile(wheel).namelist() if name.startswith('faye_websocket/driver/'))
     return {name.name.split('.')[0] + '.so' if name.suffix == '.so' else name.name for name in names}
 
@@ -171,7 +183,7 @@ class TestBuild:
         environment = Environment(tmp_path)
         done = environment.pip('install', '-v', '--no-cache-dir', sdist, CC='/bin/false')
         assert done.returncode == 0, done.stdout[-4000:]
-        # What follows is setuptools' own, which has changed.
+        # The rest is the text of setuptools, which changes.
         assert 'the modules are not compiled, and work in pure Python: ' in done.stdout
         assert environment.echo() == 'pure'
 

@@ -1,4 +1,4 @@
-"""The public names, and what importing them does."""
+"""The public names, and the effects of importing them."""
 
 from __future__ import annotations
 

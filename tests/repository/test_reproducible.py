@@ -1,4 +1,4 @@
-"""What is released can be built again by anybody, to the last byte."""
+"""The archives of a release, which anybody can build again to the last byte."""
 
 from __future__ import annotations
 
