@@ -27,11 +27,13 @@ from .http.head import HeaderList, Headers, check_headers
 from .http.response_headers import ResponseHeaders
 from .http.url import parse_url
 from .io.connection import Connection
-from .io.dial import ProxyOption, TLSOptions, connect_to, make_context, make_proxy, wrap
+from .io.dial import ProxyOption, connect_to, make_proxy
 from .io.limits import bound_time, check_number, make_limits
 from .io.reactor import current_reactor
-from .io.shutdown import registry
-from .io.transport import Transport, hang_up, take_over
+from .io.shutdown import open_sockets
+from .io.takeover import detach
+from .io.tls import TLSOptions, make_context, wrap
+from .io.transport import Transport, hang_up
 
 __all__ = ['Client']
 
@@ -161,7 +163,7 @@ class Client(DeclaredHandlers, API):
             max_fragments=max_fragments,
         )
         self._connection.drive(self._driver)
-        registry.add_client(self)
+        open_sockets.add_client(self)
         self._connecting: Any = gevent.spawn(self._connect)
 
     @property
@@ -235,7 +237,7 @@ class Client(DeclaredHandlers, API):
         if self._socket is not None:
             sock = _as_gevent(self._socket)
             has_tls = isinstance(sock, gevent.ssl.SSLSocket)
-            return take_over(wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock)
+            return detach(wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock)
         proxy = make_proxy(self._proxy_option, url)
         return connect_to(
             url,

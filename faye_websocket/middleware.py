@@ -22,7 +22,7 @@ from .http.head import HeaderList, check_headers
 from .http.origin import make_origin_check
 from .http.routes import Path, Routes
 from .io.limits import OPTIONS, make_limits
-from .io.shutdown import registry
+from .io.shutdown import open_sockets
 from .io.transport import Transport
 from .websocket import StartResponse, WebSocket
 
@@ -90,7 +90,7 @@ class HandledSocket(WebSocket):
         super()._accepted(transport, received, headers)
         handler, self._handler = self._handler, None
         assert handler is not None
-        registry.add_greenlet(gevent.spawn(self._handle, handler), self._connection)
+        open_sockets.add_greenlet(gevent.spawn(self._handle, handler), self._connection)
 
     def _handle(self, handler: Handler) -> None:
         """Run the handler, whose fault ends this connection only (7.4.1: 1011)."""

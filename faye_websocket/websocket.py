@@ -24,7 +24,7 @@ from .http.url import determine_url
 from .io.connection import Connection
 from .io.limits import make_limits
 from .io.reactor import current_reactor
-from .io.shutdown import registry
+from .io.shutdown import open_sockets
 from .io.transport import Transport
 from .servers.gevent_server import is_stopping, leave_pool, register
 from .servers.handover import Handover, refuse, respond_late
@@ -186,14 +186,14 @@ class WebSocket(DeclaredHandlers, API):
             self._handover.accept()
             # From now on this greenlet is no request of the server's.
             leave_pool()
-            registry.add_greenlet(gevent.getcurrent(), self._connection)
+            open_sockets.add_greenlet(gevent.getcurrent(), self._connection)
 
     def _begin(self) -> None:
         """Take the connection from the server, or refuse the handshake."""
         if self._is_begun:
             return
         check_leftover(self.environ)
-        if not self._connection.is_at_home:
+        if not self._connection.reactor.is_current:
             # Its events would wait for a hub that nobody runs.
             raise UnsupportedServer(
                 'a WebSocket must be answered in the OS thread that it was made in: write "def" instead of "async def"'

@@ -49,6 +49,7 @@ CLEAN = (
     'faye_websocket/eventsource',
     'faye_websocket/extensions',
     'faye_websocket/http',
+    'faye_websocket/io',
     'faye_websocket/metrics.py',
     'faye_websocket/middleware.py',
     'faye_websocket/servers',

@@ -35,7 +35,7 @@ from ..io.limits import Limits
 from ..io.overflow import Overflow
 from ..io.owner import Owner
 from ..io.scheduler import Job, Scheduler, wait_forever
-from ..io.shutdown import registry
+from ..io.shutdown import open_sockets
 from ..servers.gevent_server import is_stopping, register
 
 __all__ = ['StreamingConnection', 'StreamingResponse']
@@ -194,7 +194,7 @@ class StreamingConnection(Owner):
 
     def delivered(self, event: Event) -> None:
         """Forget this stream, whose close event has been delivered."""
-        registry.discard(self)
+        open_sockets.discard(self)
 
     def handler_raised(self, event: Event, error: BaseException) -> None:
         """Contain the fault of a handler of this stream."""

@@ -15,7 +15,8 @@ from ..driver.eventstream import EventStream
 from ..io.connection import Connection, Target
 from ..io.limits import Limits
 from ..io.reactor import current_reactor
-from ..io.transport import Sink, Transport
+from ..io.takeover import Sink
+from ..io.transport import Transport
 from ..servers.adapter import TakeFound
 from ..servers.gevent_server import is_stopping, register
 from ..servers.hijack import hijack

@@ -2,7 +2,8 @@
 
 cdef extern from *:
     """
-    #if PY_VERSION_HEX < 0x03100000 && !defined(Py_GIL_DISABLED) && !defined(FWS_UNKNOWN_INTERPRETER)
+    #if PY_VERSION_HEX < 0x03100000 && !defined(Py_GIL_DISABLED) \\
+        && !defined(FWS_UNKNOWN_INTERPRETER)
 
     static CYTHON_INLINE Py_ssize_t fws_count_references(PyObject *thing) {
         return Py_REFCNT(thing);
@@ -14,10 +15,11 @@ cdef extern from *:
         (void)current;
         return PyThreadState_Get()->context != NULL;
     }
-    /* What sys.getsizeof says of bytes, and of a str whose UTF-8 form nobody has asked for. */
+    /* The result of sys.getsizeof for bytes, and for a str without a UTF-8 form. */
     static CYTHON_INLINE Py_ssize_t fws_get_size(PyObject *data) {
         if (PyBytes_Check(data))
-            return (Py_ssize_t)offsetof(PyBytesObject, ob_sval) + 1 + PyBytes_GET_SIZE(data);
+            return (Py_ssize_t)offsetof(PyBytesObject, ob_sval)
+                + 1 + PyBytes_GET_SIZE(data);
         if (PyUnicode_IS_COMPACT_ASCII(data))
             return (Py_ssize_t)sizeof(PyASCIIObject) + PyUnicode_GET_LENGTH(data) + 1;
         return (Py_ssize_t)sizeof(PyCompactUnicodeObject)
@@ -26,8 +28,8 @@ cdef extern from *:
 
     #else
 
-    /* An interpreter that no test has seen may count otherwise: interpreter.never_twice says why
-       that costs speed only. No structure of its is looked into. */
+    /* An interpreter that no test has seen may count otherwise. See never_twice of
+       interpreter.py: that costs speed only. No structure is looked into. */
     static CYTHON_INLINE Py_ssize_t fws_count_references(PyObject *thing) {
         static Py_ssize_t number;
         (void)thing;

@@ -1,4 +1,4 @@
-"""What ``stream`` uses of ``_sockets``."""
+"""The functions of ``_syscalls`` for ``stream``."""
 
 cdef bytes recv(object transport, int descriptor, Py_ssize_t size)
 cdef Py_ssize_t send(object transport, int descriptor, object data) except -1

@@ -1,4 +1,4 @@
-"""``sockets`` for the compiled form."""
+"""``syscalls`` for the compiled form."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
@@ -18,7 +18,8 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t _recv "recv"(int descriptor, void *buffer, size_t size, int flags)
     ssize_t _send "send"(int descriptor, const void *buffer, size_t size, int flags)
 
-# More than this is worth letting other threads run meanwhile. It is SMALL_READ of ``syscalls.py``.
+# More than this is worth letting other threads run meanwhile. It is SMALL_READ of
+# ``syscalls.py``.
 cdef enum:
     SMALL = 16384
 
@@ -60,7 +61,7 @@ cdef Py_ssize_t sendmsg(object transport, int descriptor, tuple parts) except -1
 
 
 cdef int _check_errno() except -1:
-    """Raises the OSError of a failed call, unless a signal interrupted it, whose handlers have their turn then."""
+    """Raise the OSError of a failed call, or run the handlers of a signal."""
     if errno != EINTR:
         PyErr_SetFromErrno(OSError)
     return PyErr_CheckSignals()

@@ -1,4 +1,4 @@
-"""Backlog: what waits while the kernel refuses a connection's bytes."""
+"""Backlog: the bytes of a connection that wait while the kernel refuses them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections import deque
 
 __all__ = ['BURST', 'Backlog']
 
-# What is sent at once leaves when it has this many bytes, even if more is to come: about
-# what one segment of loopback carries.
+# What is sent at once leaves when it has this many bytes, even if more is to come:
+# about what one segment of loopback carries.
 BURST = 65536
 
 
 class Backlog:
-    """The rest of what the kernel was given; what is urgent, which goes next; and frames in their order."""
+    """The bytes that wait for one connection.
+
+    The rest of what the kernel was given last goes first, then what is urgent, and then
+    the frames in their order.
+    """
 
     __slots__ = ('_frames', '_rest', '_urgent')
 
@@ -22,23 +26,26 @@ class Backlog:
         self._frames: deque[bytes] = deque()
 
     def append(self, frame: bytes) -> None:
-        """Goes after all that waits."""
+        """Add a frame behind all that waits."""
         self._frames.append(frame)
 
     def put_urgent(self, frame: bytes, tag: str) -> int:
-        """Goes before the frames, in place of a waiting one with the same ``tag``. Answers how many bytes more that makes."""
+        """Add a frame before the others, in place of a waiting one with this ``tag``.
+
+        Returns how many bytes more that makes.
+        """
         growth = len(frame) - len(self._urgent.get(tag, b''))
         self._urgent[tag] = frame
         return growth
 
     def drop(self) -> int:
-        """Forgets what has not begun to go out, and answers how many bytes are left."""
+        """Drop what has not begun to go out, and return how many bytes are left."""
         self._frames.clear()
         self._urgent.clear()
         return len(self._rest) if self._rest is not None else 0
 
     def take(self) -> bytes | memoryview | None:
-        """What goes next, or as many of the frames as make a burst; ``None`` when nothing waits."""
+        """Return what goes next, up to a burst of frames, or None."""
         if self._rest is not None:
             rest, self._rest = self._rest, None
             return rest
@@ -53,5 +60,5 @@ class Backlog:
         return b''.join(frames) if frames else None
 
     def give_back(self, rest: memoryview) -> None:
-        """What the kernel did not take of what was taken last."""
+        """Keep what the kernel did not take of what was taken last."""
         self._rest = rest

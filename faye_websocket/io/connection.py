@@ -1,11 +1,11 @@
 """Connection: a driver, a stream and a dispatcher at work for one socket.
 
 Bytes come from the stream and go to the driver; what the driver emits becomes events,
-which the dispatcher delivers; what the application sends goes to the driver, and from the
-driver to the stream. ``Sender`` is the half that sends, ``Receiver`` the half that
-receives; here are the handshake, the driver's events, and the end, which every connection
-comes to exactly once. All of it runs in the thread of one hub. What other OS threads ask
-for is posted to it.
+which the dispatcher delivers; what the application sends goes to the driver, and from
+the driver to the stream. ``Sender`` is the half that sends, ``Receiver`` the half that
+receives; here are the handshake, the driver's events, and the end, which every
+connection comes to exactly once. All of it runs in the thread of one hub. What other OS
+threads ask for is posted to it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .limits import Limits
 from .reactor import Reactor
 from .receiver import Receiver
 from .sender import BROKEN
-from .shutdown import registry
+from .shutdown import open_sockets
 from .stream import Stream
 from .transport import Transport, hang_up
 
 __all__ = ['Connection', 'Target']
 
-# How many seconds a handshake may take once it has begun: only hixie-76's waits for more
-# than its request.
+# How many seconds a handshake may take once it has begun: only hixie-76's waits for
+# more than its request.
 _HANDSHAKE_TIMEOUT = 10
 
 
@@ -64,11 +64,6 @@ class Connection(Receiver):
 
     # ---- the handshake
 
-    @property
-    def has_message(self) -> bool:
-        """Whether ``receive`` would return a message at once."""
-        return self._dispatcher.has_message
-
     def drive(self, driver: Driver) -> None:
         """Set the driver that speaks for this connection."""
         self._driver = driver
@@ -77,7 +72,8 @@ class Connection(Receiver):
             self._start_handshake()
 
     def attach(self, transport: Transport, timeout: float) -> None:
-        """Start a client's handshake on a connected socket, within ``timeout`` seconds."""
+        """Start a client's handshake on a connected socket, within ``timeout`` seconds.
+        """
         self._open_stream(transport)
         self._driver.start()
         self._set_timer(max(0, timeout), 'handshake timeout')
@@ -88,10 +84,10 @@ class Connection(Receiver):
         ``received`` are the bytes behind it that were read from the socket before.
         """
         if self.ready_state == CLOSED:
-            # More was sent than may wait for the handshake, and the close event may have
-            # come before this was registered.
+            # More was sent than may wait for the handshake, and the close event may
+            # have come before this was registered.
             self._drop(transport)
-            registry.discard(self)
+            open_sockets.discard(self)
             return
         if received:
             # On the hub like all that comes, and before anything that the stream reads.
@@ -129,7 +125,7 @@ class Connection(Receiver):
         self._driver.give_up(error)
 
     def refuse(self, transport: Transport | None, error: HandshakeError) -> None:
-        """Answer the handshake with an HTTP error, through the ``transport`` if there is one."""
+        """Answer the handshake with an HTTP error, through ``transport`` if given."""
         if transport is not None:
             self._open_stream(transport)
         self._driver.refuse(error)
@@ -209,8 +205,8 @@ class Connection(Receiver):
         if type == 'open':
             self._opened()
         elif type == 'ending':
-            # The peer may have sent messages and its close frame together. Run the handlers
-            # first, so that their answers still go out.
+            # The peer may have sent messages and its close frame together. Run the
+            # handlers first, so that their answers still go out.
             self._dispatcher.run_now()
         elif type == 'close':
             self._closed(*arguments)
@@ -224,7 +220,8 @@ class Connection(Receiver):
         self._stop_timer()
         self._wake()
         if self._is_closing:
-            # Closed before it was open: the close frame is out, behind what was sent before.
+            # Closed before it was open: the close frame is out, behind what was sent
+            # before.
             self._await_close()
             return
         self._keep_alive()
@@ -244,7 +241,7 @@ class Connection(Receiver):
             )
 
     def _failed_with(self, error: Exception) -> None:
-        """Report what is wrong with the handshake or the messages; the close event follows."""
+        """Report what is wrong with the peer; the close event follows."""
         if not self._was_open:
             self._end = ConnectionClosed(CloseCode.ABNORMAL_CLOSURE, '')
             self._end.__cause__ = error
@@ -287,7 +284,10 @@ class Connection(Receiver):
         self._wake()
 
     def stopped(self) -> None:
-        """Fail whatever is sent from now on; handlers learn of it behind the messages that came."""
+        """Refuse whatever is sent from now on.
+
+        Handlers get the close event behind the messages that have come.
+        """
         self._low_water = BROKEN
         self._wake()
 
@@ -300,7 +300,7 @@ class Connection(Receiver):
             stream.uncork()
 
     def application_failed(self, error: BaseException) -> None:
-        """Report a fault of the code around the socket, such as a view in greenlet style."""
+        """Report a fault of the code around the socket, such as a view."""
         if self._driver.ready_state != CLOSED:
             # Nothing comes after the close event.
             self._dispatcher.push(ErrorEvent(str(error) or repr(error), error))

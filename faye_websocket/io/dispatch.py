@@ -1,16 +1,16 @@
 """Dispatcher: the events of one connection, on their way to its handlers.
 
-Events are pushed on the hub, or in any greenlet of its thread. They are delivered one by
-one, in order, in a worker greenlet, which the connection has only while there is
+Events are pushed on the hub, or in any greenlet of its thread. They are delivered one
+by one, in order, in a worker greenlet, which the connection has only while there is
 something to deliver. An event for which there never was a handler is kept for the first
 one: a socket may work before its user has finished setting it up. What a handler raises
 is logged and reported to the owner, and affects no other connection.
 
 An event waits in one of five places:
 
-===============  ================================  ======================================
+===============  ================================  =====================================
 place            what waits there, in which order  until when
-===============  ================================  ======================================
+===============  ================================  =====================================
 ``_events``      new events, oldest first          the worker has none ready: it moves
                                                    them all to ``_ready``
 ``_ready``       events whose turn it is, oldest   the worker delivers each of them
@@ -21,23 +21,23 @@ place            what waits there, in which order  until when
                                                    is made anew
 ``_kept``        errors and the close event        the first handler of their type
                  without a handler, oldest first
-===============  ================================  ======================================
+===============  ================================  =====================================
 
 "Without a handler" means that there never was one for this type of event. Of a message
-only the data waits: its event would take 64 bytes more. What a first handler gets is put
-before all of ``_events`` and ``_ready``, in the order of its type.
+only the data waits: its event would take 64 bytes more. What a first handler gets is
+put before all of ``_events`` and ``_ready``, in the order of its type.
 
 What is done about ``_events`` and ``_ready`` is a pair of states:
 
-===============  ===============  =======================================================
+===============  ===============  ======================================================
 ``_is_running``  ``_is_awaited``  meaning
-===============  ===============  =======================================================
+===============  ===============  ======================================================
 ``_IDLE``        False            both are empty
 ``_IDLE``        True             ``run`` is called soon: by the loop, or by the caller
                                   of ``hold``
 ``_QUEUED``      False            the queue is one of the scheduler's jobs
 ``_AT_WORK``     False            a worker delivers, and runs until both are empty
-===============  ===============  =======================================================
+===============  ===============  ======================================================
 
 While one read is handled, between ``hold`` and ``run``, ``_is_awaited`` is true in any
 state, so that no message of it starts anything.
@@ -66,8 +66,8 @@ TOO_MANY = sys.maxsize
 
 # What is done about the queue: see above.
 _IDLE, _QUEUED, _AT_WORK = range(3)
-# Bits of ``_handled``: for which types of events there is a handler, or was. A type that is
-# not among them, such as drain, is never kept.
+# Bits of ``_handled``: for which types of events there is a handler, or was. A type
+# that is not among them, such as drain, is never kept.
 _OPEN, _MESSAGE = 1, 2
 _KEPT = {'open': _OPEN, 'message': _MESSAGE, 'error': 4, 'close': 8}
 # ``take_message`` was called; messages are dropped, since they were never asked for.
@@ -79,7 +79,7 @@ Waiting = Event | str | bytes
 
 
 def _rank(waiting: Waiting) -> int:
-    """Return the place of an event among those of other types: open, message, error, close."""
+    """Return the place of an event in the order open, message, error, close."""
     return _KEPT.get(waiting.type, _MESSAGE) if isinstance(waiting, Event) else _MESSAGE
 
 
@@ -91,7 +91,10 @@ class Target(Protocol):
         """The URL, which the log names."""
 
     def dispatch_event(self, event: Event) -> object:
-        """Run the handlers. They may block; what they raise goes to ``handler_raised``."""
+        """Run the handlers.
+
+        They may block; what they raise goes to ``handler_raised``.
+        """
 
 
 class Callback(Event):
@@ -108,10 +111,10 @@ class Dispatcher(Job):
     """The queue of one connection. Its length counts the kept messages too.
 
     ``room`` is how many bytes of messages may come until there may be too many. It is
-    exact after ``count_room``, and while ``is_full``, which the owner sets. Otherwise it
-    does not grow with the messages that are delivered: to count those too would cost as
-    much again. While ``is_full`` the owner's ``relieved`` is called for every event that
-    is about to be delivered. Its ``delivered`` is called after the close event.
+    exact after ``count_room``, and while ``is_full``, which the owner sets. Otherwise
+    it does not grow with the messages that are delivered: to count those too would cost
+    as much again. While ``is_full`` the owner's ``relieved`` is called for every event
+    that is about to be delivered. Its ``delivered`` is called after the close event.
     """
 
     __slots__ = (
@@ -172,8 +175,8 @@ class Dispatcher(Job):
     def push_message(self, data: str | bytes) -> int:
         """Deliver a message, or keep it for ``take_message`` if there is no handler.
 
-        Returns how many wait now, TOO_MANY if they may have too many bytes, or 0 if this
-        one was dropped. To be called between ``hold`` and ``run``.
+        Returns how many wait now, TOO_MANY if they may have too many bytes, or 0 if
+        this one was dropped. To be called between ``hold`` and ``run``.
         """
         handled = self._handled
         if handled & _UNWANTED:
@@ -214,16 +217,19 @@ class Dispatcher(Job):
 
     @property
     def is_wanted(self) -> bool:
-        """Whether there was ever a handler of messages, or a call of ``take_message``."""
+        """Whether a message was ever asked for, by a handler or ``take_message``."""
         return self._handled & (_MESSAGE | _ASKED) != 0
 
     @property
     def is_busy(self) -> bool:
-        """Whether a message that comes now has to wait: a handler runs, or there is none."""
+        """Whether a message that comes now waits: a handler runs, or there is none."""
         return bool(self._is_running) or not self._handled & _MESSAGE
 
     def refuse_messages(self) -> None:
-        """Drop messages from now on, until one is asked for. Those that wait are kept."""
+        """Drop messages from now on, until one is asked for.
+
+        Those that wait are kept.
+        """
         self._handled |= _UNWANTED
 
     def _want(self, kind: int) -> None:
@@ -232,8 +238,8 @@ class Dispatcher(Job):
     def drop_messages(self) -> None:
         """Forget the messages that no handler was called with yet.
 
-        WHATWG WebSockets: a message is not delivered once ``close`` was called. Those that
-        were kept for ``take_message`` stay.
+        WHATWG WebSockets: a message is not delivered once ``close`` was called. Those
+        that were kept for ``take_message`` stay.
         """
         if self._events is not None:
             self._events = [each for each in self._events if isinstance(each, Event)] or None
@@ -253,7 +259,8 @@ class Dispatcher(Job):
             kept = [event for event in self._kept if event.type == type]
             self._kept = [event for event in self._kept if event.type != type] or None
         if kept:
-            # Sorting is stable: handlers that are set together see the events in their order.
+            # Sorting is stable: handlers that are set together see the events in their
+            # order.
             self._events = sorted((*kept, *reversed(self._ready or ()), *(self._events or ())), key=_rank)
             self._ready = None
             self._awaken()
@@ -263,7 +270,7 @@ class Dispatcher(Job):
         self._is_awaited = True
 
     def run(self, size: int = 0) -> bool:
-        """Deliver what waits, which came in ``size`` bytes; True if that is yet to be done.
+        """Deliver what waits, which came in ``size`` bytes; True if it is to come.
 
         Only the hub may call this.
         """
@@ -297,8 +304,8 @@ class Dispatcher(Job):
                 if not isinstance(event, MessageEvent) and event.type == 'close':
                     self._owner.delivered(event)
         except BaseException:
-            # Exceptions stop in _deliver. This is a GreenletExit, a SystemExit or the like,
-            # and ends this greenlet. Another will deliver the rest.
+            # Exceptions stop in _deliver. This is a GreenletExit, a SystemExit or the
+            # like, and ends this greenlet. Another will deliver the rest.
             self._is_running = _IDLE
             self._owner.failed()
             if event is not None and event.type == 'close':
@@ -359,7 +366,7 @@ class Dispatcher(Job):
         self._kept = [*(self._kept or ()), event]
 
     def handler_raised(self, event: Event, error: BaseException) -> None:
-        """Contain a handler's fault: log it, close this connection, and give it to ``onerror``.
+        """Contain a handler's fault: log it, close, and deliver an error event.
 
         What ends the greenlet or the process, such as GreenletExit, is raised again.
         """

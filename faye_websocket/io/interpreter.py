@@ -1,6 +1,8 @@
-"""What the interpreter knows of threads and objects; compiled modules ask by way of ``_interpreter.pxd``, ten times as quickly.
+"""interpreter: facts that the interpreter knows of threads and objects.
 
-Thread numbers are the real ones, which gevent's patched ``threading`` would not tell: it would tell greenlets apart.
+Compiled modules use ``_interpreter.pxd``, which is ten times as quick. Thread numbers
+are those of OS threads; those of gevent's patched ``threading`` are numbers of
+greenlets.
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ _numbers = itertools.count()
 
 
 def never_twice(thing: object) -> int:
-    """Return another number each time, so that ``thing`` is always taken for one that is used."""
+    """Return another number each time, as if ``thing`` were always in use."""
     return next(_numbers)
 
 
 def estimate_size(data: str | bytes) -> int:
-    """Return about how many bytes of memory ``data`` takes, on an interpreter that does not say."""
+    """Return about how many bytes of memory ``data`` takes."""
     return 48 + len(data) * (1 if isinstance(data, bytes) or data.isascii() else 4)
 
 
@@ -45,5 +47,5 @@ get_size = sys.getsizeof if IS_CPYTHON else estimate_size
 
 
 def has_context(current: greenlet) -> bool:
-    """Whether the ``current`` greenlet has context variables."""
+    """Return whether the ``current`` greenlet has context variables."""
     return current.gr_context is not None

@@ -1,8 +1,10 @@
-"""Keepalive: pings a peer that may be silent, and gives up one that is.
+"""Keepalive: pings for a peer that may be silent, and the end for one that is.
 
-After ``ping`` seconds a ping goes out. A peer from which no byte came within ``ping_timeout`` seconds after it is gone; any
-byte is a sign of life. While it is we who do not read, it is enough that the peer's kernel acknowledges what is sent. A
-timeout without end (``math.inf``) is for a peer that never answers: it is pinged every ``ping`` seconds.
+After ``ping`` seconds a ping goes out. A peer from which no byte came within
+``ping_timeout`` seconds after it is gone; any byte is a sign of life. While reading is
+paused, it is enough that the peer's kernel acknowledges what is sent. A
+timeout without end (``math.inf``) is for a peer that never answers: it is pinged every
+``ping`` seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ __all__ = ['Keepalive']
 
 
 class Keepalive:
-    """The timer of one connection. Calls ``ping()`` to send one, and ``give_up()`` when the peer is gone."""
+    """The timer of one connection.
+
+    Calls ``ping()`` to send one, and ``give_up()`` when the peer is gone.
+    """
 
     __slots__ = ('_give_up', '_interval', '_ping', '_reactor', '_stream', '_timeout', '_timer')
 
@@ -42,7 +47,7 @@ class Keepalive:
         self._wait(interval, self._send_ping)
 
     def close(self) -> None:
-        """Stops for good, as a timer of the loop's does."""
+        """Stop for good, as a timer of the loop does."""
         self._timer.close()
 
     def _send_ping(self) -> None:
@@ -56,7 +61,7 @@ class Keepalive:
             self._wait(self._timeout, self._check)
 
     def _check(self) -> None:
-        """The peer's time to answer is over."""
+        """Give the peer up if it has not answered in its time."""
         if self._reactor.is_inherited():
             return
         if self._stream.has_heard(self._timeout):
@@ -65,7 +70,7 @@ class Keepalive:
             self._give_up()
 
     def _wait(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Sets the timer, in the place of the last one."""
+        """Set the timer, in place of the last one."""
         if self._timer is not None:
             self._timer.close()
         self._timer = self._reactor.loop.timer(seconds)

@@ -14,8 +14,8 @@ cdef class Outflow(Writer):
     cdef object _transport
     cdef int _descriptor
     cdef int _low_water
-    # A byte each, where bint would be four, in every idle connection. The last three are
-    # ``Stream``'s: there they would take eight bytes more.
+    # A byte each, where bint would be four, in every idle connection. The last three
+    # are ``Stream``'s: there they would take eight bytes more.
     cdef unsigned char _phase
     cdef unsigned char _cork
     cdef unsigned char _is_behind

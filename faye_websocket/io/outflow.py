@@ -63,7 +63,7 @@ class Outflow(Writer):
     # ---- what a driver calls
 
     def write(self, data: bytes) -> None:
-        """Send ``data`` in its turn: now if it is alone, with its burst, or from the backlog."""
+        """Send ``data`` in its turn: now, with its burst, or from the backlog."""
         if self._phase != OPEN:
             return
         self.buffered += len(data)
@@ -84,7 +84,7 @@ class Outflow(Writer):
             self._flush()
 
     def write_parts(self, head: bytes, payload: bytes) -> None:
-        """Do what ``write(head + payload)`` does, without a copy of a large payload if possible."""
+        """Do what ``write(head + payload)`` does, if possible without a copy."""
         if self._phase != OPEN or self._backlog is not None:
             self.write(head + payload)
             return
@@ -93,7 +93,7 @@ class Outflow(Writer):
         self._keep(self._send(b''.join((*burst, head)) if burst else head, payload))
 
     def write_urgent(self, data: bytes, tag: str) -> None:
-        """Send ``data`` before all that waits, instead of a waiting one with this ``tag``."""
+        """Send ``data`` before all that waits, in place of one with this ``tag``."""
         if self._backlog is None or self._phase != OPEN:
             self.write(data)
             return
@@ -108,7 +108,8 @@ class Outflow(Writer):
     # ---- bursts
 
     def uncork(self) -> None:
-        """Send the burst, which is over, unless the owner is still handling what came."""
+        """Send the burst, which is over, unless the owner is still handling what came.
+        """
         if self._cork != FEEDING:
             self._cork = LOOSE
             self._flush()
@@ -156,7 +157,10 @@ class Outflow(Writer):
             self._writer.start(_write_on, self)
 
     def _writable(self) -> None:
-        """Send as much of the backlog as the kernel takes. Called while there is one."""
+        """Send as much of the backlog as the kernel takes.
+
+        Called while there is one.
+        """
         if self._reactor.is_inherited():
             self._writer.stop()
             return

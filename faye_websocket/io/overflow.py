@@ -1,17 +1,18 @@
-"""What becomes of a message for which there is no room: the option ``overflow``.
+"""Overflow: the option that says what is done with a message that has no room.
 
-Up to ``max_buffered`` bytes may wait for one peer. While no more than ``low_water`` bytes
-wait, a message is taken whatever its length. For any other message the option decides:
+Up to ``max_buffered`` bytes may wait for one peer. While no more than ``low_water``
+bytes wait, a message is taken whatever its length. For any other message the option
+decides:
 
 - ``'close'`` closes the connection with 1013 (try again later);
 - ``'drop'`` refuses the message;
-- ``'block'`` makes the caller wait until there is room or the connection closes. A caller
-  that nobody could make room for meanwhile is refused instead.
+- ``'block'`` makes the caller wait until there is room or the connection closes. A
+  caller on which the making of room depends is refused instead.
 
 An ``Overflow`` also counts the bytes that wait in front of a connection's stream: those
-sent before the handshake is over, and those that another OS thread has posted to the hub.
-An idle connection has none of these objects. It never touches the socket, and it takes no
-lock: its owner does so where threads may meet.
+sent before the handshake is over, and those that another OS thread has posted to the
+hub. An idle connection has none of these objects. It never touches the socket, and it
+takes no lock: its owner does so where threads may meet.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ class Sending(Protocol):
 
 
 class Overflow:
-    """What waits in front of one connection's stream, and the rule for what has no room.
+    """The bytes in front of one connection's stream, and the rule for more of them.
 
-    ``early`` bytes were sent before the handshake was over, and ``posted`` bytes by other
-    OS threads. ``room_maker`` is the greenlet that the handshake depends on, or that reads
-    what is sent: while it waited for room, nobody would make any.
+    ``early`` bytes were sent before the handshake was over, and ``posted`` bytes by
+    other OS threads. ``room_maker`` is the greenlet that the handshake depends on, or
+    that reads what is sent: while it waited for room, none would be made.
     """
 
     __slots__ = ('_limits', '_sender', 'early', 'posted', 'room_maker')
@@ -78,7 +79,8 @@ class Overflow:
         return waiting <= limits.low_water or waiting + size <= limits.max_buffered
 
     def make_room(self, size: int) -> bool:
-        """Return whether a message of this size may wait, after what the option does."""
+        """Return whether a message of this size may wait, after what the option does.
+        """
         return self.has_room(size) or POLICIES[self._limits.overflow](self, size)
 
     def _close(self, size: int) -> bool:

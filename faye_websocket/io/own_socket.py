@@ -1,7 +1,9 @@
-"""own_socket: gevent's sockets while they are being connected, which work in one process only.
+"""own_socket: sockets of gevent that work in one process only.
 
-A forked child has a copy of the greenlet that waits for such a socket. If it went on in the
-child, it would take bytes away from its parent, or send them twice.
+A client uses them while it connects.
+
+A forked child has a copy of the greenlet that waits for such a socket. If it went on in
+the child, it would take bytes away from its parent, or send them twice.
 """
 
 from __future__ import annotations

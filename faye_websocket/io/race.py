@@ -1,9 +1,9 @@
 """race: the first of a host's addresses that can be connected to (RFC 8305, section 5).
 
 In go addresses as getaddrinfo returns them, out comes a connected socket. One that does
-not respond delays the next by a quarter of a second, one that refuses by nothing. All is
-done in the calling greenlet, which alone is blocked; whatever ends the race, a timeout or
-a kill too, no other socket stays open.
+not respond delays the next by a quarter of a second, one that refuses by nothing. All
+is done in the calling greenlet, which alone is blocked; whatever ends the race, a
+timeout or a kill too, no other socket stays open.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ['Address', 'Race', 'interleave']
 #: Family, kind, protocol, canonical name and address.
 Address = tuple[int, int, int, str, Any]
 
-# Section 8: the Connection Attempt Delay has "a recommended value of 250 milliseconds", and
-# "MUST NOT be less than 10 milliseconds".
+# Section 8: the Connection Attempt Delay has "a recommended value of 250 milliseconds",
+# and "MUST NOT be less than 10 milliseconds".
 _DELAY, _LEAST_DELAY = 0.25, 0.01
 
 _CONNECTED = frozenset({0, errno.EISCONN})
@@ -113,7 +113,7 @@ class Race:
         return [descriptor for descriptor, _ in ready]
 
     def _advance(self, descriptor: int) -> Any:
-        """Begin to connect, or find out how it went; return the socket once it is connected."""
+        """Begin to connect, or find out how it went; return a connected socket."""
         sock, address = self._pending[descriptor]
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or sock.connect_ex(address)
         if error in _CONNECTING:
@@ -128,7 +128,7 @@ class Race:
 
 
 def interleave(addresses: Iterable[Address]) -> list[Address]:
-    """Return the addresses with their families in turn, beginning with that of the first."""
+    """Return the addresses with their families in turn, that of the first one first."""
     families: dict[int, list[Address]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)

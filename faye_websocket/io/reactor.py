@@ -1,10 +1,10 @@
-"""Reactor: what all connections of one hub share, its loop and the workers that run handlers.
+"""Reactor: the loop and the workers that all connections of one hub share.
 
 A connection has no greenlet while nothing happens to it. When something does, its
-handlers are a job. Once the hub has read from all connections that are readable, it hands
-the jobs over to a worker, which is a greenlet that runs one job after the other and then
-parks: that costs 1 microsecond for all of them, where a new greenlet for each costs 11 to
-14 (CPython 3.11 and later map memory for its frames).
+handlers are a job. Once the hub has read from all connections that are readable, it
+hands the jobs over to a worker, which is a greenlet that runs one job after the other
+and then parks: that costs 1 microsecond for all of them, where a new greenlet for each
+costs 11 to 14 (CPython 3.11 and later map memory for its frames).
 
 The hub and the workers alternate like this. "Lent" is the worker that the hub switched
 into last, for as long as it has not blocked:
@@ -19,9 +19,9 @@ a handler blocks               None        None        None, after ``job.rest()`
 =============================  ==========  ==========  ==========================
 
 A handler that blocks switches to the hub, which then hands the remaining jobs over to
-another worker. The first one comes back like any greenlet. It finds that it is no longer
-lent, finishes its job, and ends: it is never parked again. There may be no parked worker
-(none was needed yet, or the last one has ended), but never more than one.
+another worker. The first one comes back like any greenlet. It finds that it is no
+longer lent, finishes its job, and ends: it is never parked again. There may be no
+parked worker (none was needed yet, or the last one has ended), but never more than one.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from .scheduler import BATCH, Job, Scheduler
 
 __all__ = ['TURN', 'Reactor', 'current_job', 'current_reactor']
 
-# Seconds that the hub spends at once on what other OS threads posted, or on closing many
-# sockets, before its timers and its sockets have their turn: as long as one of the
+# Seconds that the hub spends at once on what other OS threads posted, or on closing
+# many sockets, before its timers and its sockets have their turn: as long as one of the
 # interpreter's threads may run on while others wait.
 TURN = 0.005
 # glibc gives memory back to the kernel when twice the largest block that it ever mapped
-# and freed lies free at the end of its heap, and takes it again page fault by page fault:
-# more than half of the 2.0 ms that the echo of 1 MiB took, now 0.7. A block of this size,
-# mapped, not touched, and freed, teaches it to keep 16 MiB.
+# and freed lies free at the end of its heap, and takes it again page fault by page
+# fault: more than half of the 2.0 ms that the echo of 1 MiB took, now 0.7. A block of
+# this size, mapped, not touched, and freed, teaches it to keep 16 MiB.
 _LARGE_BLOCK = 2**23
 # The hub's own would look for other work first, and a worker's would too.
 _switch = greenlet.switch
@@ -85,17 +85,17 @@ class Reactor(Scheduler):
         self.loop: Any = hub.loop
         bytes(_LARGE_BLOCK)
         self.thread = interpreter.get_ident()
-        # What other OS threads want called. Not by loop.run_callback_threadsafe: it counts
-        # the loop's references while libev may do so too, without the GIL, and a lost count
-        # ends or hangs the hub. An alarm without a reference counts nothing.
+        # What other OS threads want called. Not by loop.run_callback_threadsafe: it
+        # counts the loop's references while libev may do so too, without the GIL, and a
+        # lost count ends or hangs the hub. An alarm without a reference counts nothing.
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._alarm = self.loop.async_(ref=False)
         self._alarm.start(self._catch_up)
         # The worker that waits for jobs, and the one that the hub waits for.
         self._parked: _Worker | None = None
         self._lent: _Worker | None = None
-        # The jobs that are yet to run, what gave rise to them in bytes, and the job that
-        # the lent worker runs.
+        # The jobs that are yet to run, what gave rise to them in bytes, and the job
+        # that the lent worker runs.
         self._jobs: list[Job] = []
         self._size = 0
         self._running: Job | None = None
@@ -114,11 +114,11 @@ class Reactor(Scheduler):
         try:
             self.loop.reinit()
         except Exception:
-            # Destroyed by somebody; then it watches nothing.
+            # It was destroyed, and watches nothing.
             pass
 
     def close(self) -> None:
-        """Let go of the loop: libuv would go on to use a watcher that is only forgotten."""
+        """Close the watcher: libuv would go on to use one that is only forgotten."""
         self._alarm.close()
 
     # ---- callbacks
@@ -140,7 +140,7 @@ class Reactor(Scheduler):
             self.post(callback, *arguments)
 
     def post(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Call ``callback`` on the hub after all that was posted before; from any OS thread.
+        """Call ``callback`` on the hub, in the order of calls; from any OS thread.
 
         Does nothing in a forked child.
         """
@@ -179,10 +179,10 @@ class Reactor(Scheduler):
     # ---- the hub's side of the hand-over
 
     def run(self, job: Job, size: int) -> bool:
-        """Run ``job`` in a worker before the hub waits again; now if there is enough to do.
+        """Run ``job`` in a worker before the hub waits again; now if there is enough.
 
-        ``size`` bytes gave rise to it. Returns True if it is yet to run. Only the hub may
-        call this.
+        ``size`` bytes gave rise to it. Returns True if it is yet to run. Only the hub
+        may call this.
         """
         if not self._jobs:
             self.loop.run_callback(self.run_jobs)
@@ -193,7 +193,10 @@ class Reactor(Scheduler):
         return bool(self._jobs)
 
     def run_jobs(self) -> None:
-        """Run all jobs in workers, each until it is done or blocks. Only the hub may call this."""
+        """Run all jobs in workers, each until it is done or blocks.
+
+        Only the hub may call this.
+        """
         try:
             if self.is_inherited():
                 self._jobs.clear()
@@ -210,7 +213,8 @@ class Reactor(Scheduler):
         self._jobs.reverse()
         self._take_back()
         while self._jobs:
-            # One that was killed while it was parked does nothing, and another one follows.
+            # One that was killed while it was parked does nothing, and another one
+            # follows.
             worker, self._parked = self._parked, None
             if worker is None:
                 worker = _Worker(self)
@@ -235,10 +239,10 @@ class Reactor(Scheduler):
     def work(self, worker: _Worker) -> None:
         """Run one job after the other, in the calling greenlet, which is ``worker``.
 
-        Goes on only if nobody could tell this greenlet from a new one. What was meant for
-        the greenlet of one connection must not reach another's: a Timeout still running,
-        greenlet-local values, a reference that a handler kept. (What refers to one that
-        has blocked, only because it has, cannot be told from that.)
+        Goes on only while this greenlet is as good as a new one. What was meant
+        for the greenlet of one connection must not reach another's: a Timeout still
+        running, greenlet-local values, a reference that a handler kept. (What refers to
+        one that has blocked, only because it has, cannot be distinguished from that.)
         """
         variables, tree_locals = worker.__dict__, worker.spawn_tree_locals
         has_links = worker.has_links
@@ -256,7 +260,8 @@ class Reactor(Scheduler):
                 # A parked worker would keep it.
                 del job
                 if self._lent is not worker:
-                    # It has blocked: the hub is not any more where it switched into this worker.
+                    # It has blocked: the hub is not any more where it switched into
+                    # this worker.
                     return
                 self._running = None
                 if (

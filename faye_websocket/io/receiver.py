@@ -1,12 +1,13 @@
-"""Receiver: the half of a connection that receives, and bounds what waits for a handler.
+"""Receiver: the half of a connection that receives, and bounds how much waits.
 
 Bytes come from the stream and go to the driver; the messages that it finds go to the
 dispatcher, which delivers them to handlers, or keeps them for ``receive``. When as much
-waits as may, reading stops, and TCP slows the peer down. Reading goes on once half of it
-is done.
+waits as may, reading stops, and TCP slows the peer down. Reading goes on once half of
+it is done.
 
-A peer whose messages were never asked for must not be kept waiting for the answer to its
-pings and its close frame: after a few seconds reading goes on, and messages are dropped.
+A peer whose messages were never asked for must not be kept waiting for the answer to
+its pings and its close frame: after a few seconds reading goes on, and messages are
+dropped.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .limits import Limits, bound_time
 from .reactor import Reactor
 from .scheduler import wait_forever
 from .sender import Sender
-from .shutdown import registry
+from .shutdown import open_sockets
 
 __all__ = ['Receiver']
 
@@ -49,7 +50,7 @@ _UNWANTED = (
 
 
 class Receiver(Sender):
-    """What a connection receives, and a greenlet's ways to wait for it, and for the end."""
+    """The receiving half of a connection, with a greenlet's ways to wait for it."""
 
     __slots__ = ('_dispatcher', '_end', '_is_end_known', '_is_over', '_max_queue', '_was_open')
 
@@ -71,14 +72,22 @@ class Receiver(Sender):
         """Whether the caller is a handler of this connection."""
         return self._dispatcher.is_current
 
+    @property
+    def has_message(self) -> bool:
+        """Whether ``receive`` would return a message at once."""
+        return self._dispatcher.has_message
+
     def handler_added(self, type: str) -> None:
-        """Deliver the events of this type that were kept for a handler, which there is now."""
+        """Deliver the events of this type that were kept for the first handler."""
         self._dispatcher.handler_added(type)
 
     # ---- what comes
 
     def received(self, chunk: bytes) -> bool:
-        """Parse bytes that came. True when the handlers of what they say will run soon."""
+        """Parse bytes that came.
+
+        True when the handlers of what they say will run soon.
+        """
         self._dispatcher.hold()
         driver = self._driver
         try:
@@ -102,7 +111,10 @@ class Receiver(Sender):
 
     @property
     def _max_queued(self) -> int:
-        """How many bytes may wait. The option takes any number, of which infinity is one."""
+        """The number of bytes that may wait.
+
+        The option takes any number, of which infinity is one.
+        """
         return int(min(self._limits.max_queued, sys.maxsize))
 
     def _fill(self, data: str | bytes) -> None:
@@ -118,8 +130,8 @@ class Receiver(Sender):
             if not dispatcher.is_wanted:
                 patience = min(_PATIENCE, self._limits.close_timeout / 2)
                 stream.call_while_paused(patience, self._let_go)
-        # What is left of this read may be inflated to a thousand times its size; and tiny
-        # messages take twenty times theirs. Others are rather handled all at once.
+        # What is left of this read may be inflated to a thousand times its size; and
+        # tiny messages take twenty times theirs. Others are rather handled all at once.
         if dispatcher.room < 0 or dispatcher.is_busy or len(data) < _TINY:
             self._driver.is_paused = True
 
@@ -139,7 +151,7 @@ class Receiver(Sender):
             self._reactor.run_callback(self._go_on)
 
     def _go_on(self) -> None:
-        """Parse what is left of the last read, on the hub like all that comes, and read."""
+        """Parse what is left of the last read, and read on. Called on the hub."""
         driver, stream = self._driver, self._stream
         assert stream is not None
         if self._reactor.is_inherited():
@@ -153,7 +165,8 @@ class Receiver(Sender):
     def _let_go(self) -> None:
         """Drop messages and read on, if none was ever asked for.
 
-        Otherwise the peer, which gets no answer to its pings or its close, would give us up.
+        Otherwise the peer, which gets no answer to its pings or its close, would give
+        us up.
         """
         dispatcher = self._dispatcher
         if not (dispatcher.is_wanted or self._reactor.is_inherited()):
@@ -167,8 +180,8 @@ class Receiver(Sender):
     def receive(self, timeout: float | None) -> str | bytes | None:
         """Return the next message without a handler, or ``None``, once, at the end.
 
-        Raises TimeoutError, ConnectionClosed after the end, and the error of a client that
-        never became open.
+        Raises TimeoutError, ConnectionClosed after the end, and the error of a client
+        that never became open.
         """
         is_end_known = self._is_end_known
         if self._dispatcher.has_message or self.ready_state == CLOSED:
@@ -191,19 +204,25 @@ class Receiver(Sender):
                 self._is_end_known = True
                 return None
             # It has time to finish when the process exits.
-            registry.add_greenlet(gevent.getcurrent(), self)  # type: ignore[arg-type]
+            open_sockets.add_greenlet(gevent.getcurrent(), self)  # type: ignore[arg-type]
             if not self._wait(deadline):
                 raise TimeoutError(f'no message within {timeout} seconds')
 
     def _let_others_run(self) -> None:
-        """Give others a turn. The copy of a greenlet that a fork makes meanwhile ends here."""
+        """Give others a turn.
+
+        The copy of a greenlet that a fork makes meanwhile ends here.
+        """
         was_inherited = self._reactor.is_inherited()
         gevent.sleep(0)
         if self._reactor.is_inherited() and not was_inherited:
             wait_forever()
 
     def wait_open(self) -> None:
-        """Return once the socket is open, or was. Raises the reason why it never will be."""
+        """Return once the socket is open, or was.
+
+        Raises the reason why it never will be.
+        """
         while self._driver.ready_state == CONNECTING and not self._reactor.is_inherited():
             self._wait(None)
         self._check_was_open()
@@ -217,7 +236,8 @@ class Receiver(Sender):
     def wait_closed(self, timeout: float | None) -> bool:
         """Wait until the close event has been delivered; False if it was not in time.
 
-        Raises RuntimeError in a handler of this socket: the event would wait for its end.
+        Raises RuntimeError in a handler of this socket: the event would wait for its
+        end.
         """
         if self._dispatcher.is_current:
             raise RuntimeError(
@@ -230,7 +250,7 @@ class Receiver(Sender):
         return True
 
     def wait_over(self) -> None:
-        """Wait for the end of a connection that is closing, ``close_timeout`` seconds at most.
+        """Wait for the end of a closing connection, ``close_timeout`` seconds at most.
 
         By then the close event has been delivered, and what was to be sent is out.
         """
@@ -252,5 +272,5 @@ class Receiver(Sender):
     def delivered(self, event: Event) -> None:
         """Note that the close event was delivered: all is over."""
         self._is_over = True
-        registry.discard(self)  # type: ignore[arg-type]
+        open_sockets.discard(self)  # type: ignore[arg-type]
         self._wake()

@@ -1,13 +1,14 @@
 """Scheduler: where the callbacks and jobs of connections run.
 
 A callback is any function. A ``Job`` is the queue of one connection's events, which a
-scheduler has drained in a greenlet of its choice. There are two kinds: a ``Reactor`` runs
-both on the hub of one OS thread, and the response of an event stream that its server
-pulls runs both in the thread that pulls.
+scheduler has drained in a greenlet of its choice. There are two kinds: a ``Reactor``
+runs both on the hub of one OS thread, and the response of an event stream that its
+server pulls runs both in the thread that pulls.
 
-A scheduler belongs to the process that made it. A forked child has a copy of its parent's
-schedulers and of all that waits there, but no part in the parent's connections. Before a
-connection touches its socket or runs a handler, it asks ``is_inherited``.
+A scheduler belongs to the process that made it. A forked child has a copy of its
+parent's schedulers and of all that waits there, but no part in the parent's
+connections. Before a connection touches its socket or runs a handler, it asks
+``is_inherited``.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Scheduler:
         raise NotImplementedError
 
     def run(self, job: Job, size: int) -> bool:
-        """Run ``job``, to which ``size`` bytes gave rise; True if that is yet to happen."""
+        """Run ``job``, to which ``size`` bytes gave rise; True if it is yet to run."""
         raise NotImplementedError
 
     def run_jobs(self) -> None:

@@ -1,8 +1,10 @@
-"""Sender: the half of a connection that sends, which knows how much may wait and who may wait for it.
+"""Sender: the half of a connection that sends, and bounds how much waits.
 
-Messages go to the driver, and from there to the stream, as long as the peer keeps up. For a peer that is behind ``overflow``
-says what becomes of them. Other OS threads may send: their messages are counted here and handed over to the hub. Whoever
-waits for room waits here, and so does who waits for a message: both go on at the connection's end at the latest.
+Messages go to the driver, and from there to the stream, as long as the peer keeps up.
+For a peer that is behind ``overflow`` says what becomes of them. Other OS threads may
+send: their messages are counted here and handed over to the hub. Greenlets and threads
+that wait, for room, for a message or for the end, are kept here too, and go on at the
+connection's end at the latest.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from .stream import Stream
 
 __all__ = ['BROKEN', 'Sender']
 
-# In place of a connection's own mark: what is sent is looked at closely.
+# In place of a connection's low-water mark: every message takes the slow path of
+# ``send``.
 BROKEN = -1
 
 _allocate_lock = get_original('_thread', 'allocate_lock')
@@ -38,14 +41,18 @@ _sleep = get_original('time', 'sleep')
 _posted_lock = _allocate_lock()
 # In a forked child the thread that held it may be missing.
 os.register_at_fork(after_in_child=_posted_lock._at_fork_reinit)
-# The least that a frame has beside its payload: counted, it tells that something was posted, be it an empty message.
+# The least that a frame has beside its payload: counted, it shows that something was
+# posted, be it an empty message.
 _HEADER = 2
 # Seconds after which a greenlet that waits in another OS thread looks again.
 _LONG = 3600
 
 
 class Sender(Owner):
-    """What a connection sends. Its driver is set before anything else happens, its stream once there is a socket."""
+    """The sending half of a connection.
+
+    Its driver is set before anything else happens, its stream once there is a socket.
+    """
 
     __slots__ = (
         '_driver',
@@ -71,11 +78,6 @@ class Sender(Owner):
         self._is_closing = False
 
     @property
-    def is_at_home(self) -> bool:
-        """Whether the caller runs in the OS thread that this connection works in."""
-        return self._reactor.is_current
-
-    @property
     def reactor(self) -> Reactor:
         """The reactor of the hub that this connection works on."""
         return self._reactor
@@ -94,7 +96,8 @@ class Sender(Owner):
 
     @property
     def _is_broken(self) -> bool:
-        """Whether nothing can be sent any more, though something is yet to be received."""
+        """Whether nothing can be sent any more, though something is yet to be received.
+        """
         return self._low_water == BROKEN
 
     @property
@@ -105,7 +108,7 @@ class Sender(Owner):
         return buffered if overflow is None else buffered + overflow.early + overflow.posted
 
     def send(self, data: str | bytes) -> bool:
-        """Sends a message; see ``API.send``."""
+        """Send a message; see ``API.send``."""
         if interpreter.get_ident() != self._reactor.thread:
             return self._post(data)
         driver, stream = self._driver, self._stream
@@ -123,7 +126,7 @@ class Sender(Owner):
         return driver.text(data) if isinstance(data, str) else driver.binary(data)
 
     def send_shared(self, message: SharedMessage) -> bool:
-        """Sends a message that goes to many; each connection has its own room for it, as in ``send``."""
+        """Send a message that goes to many connections, each with its own room."""
         driver, stream = self._driver, self._stream
         if (
             stream is None
@@ -143,7 +146,7 @@ class Sender(Owner):
         return self.send_shared(message)
 
     def pong(self, message: str | bytes) -> bool:
-        """Sends an unsolicited pong."""
+        """Send an unsolicited pong."""
         return self.ready_state <= OPEN and self._command(self._driver.pong, message)
 
     def wait_until_caught_up(self) -> bool:
@@ -153,7 +156,7 @@ class Sender(Owner):
         """
         current, overflow = gevent.getcurrent(), self._overflow
         is_room_maker = overflow is not None and overflow.room_maker is current
-        if self.is_at_home and current is not self._reactor.hub and not is_room_maker:
+        if self._reactor.is_current and current is not self._reactor.hub and not is_room_maker:
             while not self._is_caught_up and self.ready_state <= OPEN:
                 self._wait(None)
         return self.ready_state <= OPEN
@@ -174,7 +177,8 @@ class Sender(Owner):
         return self._overflow or Overflow(self, self._limits)
 
     def _start_handshake(self) -> None:
-        """Refuse to block the calling greenlet, whose response the handshake waits for."""
+        """Refuse to block the calling greenlet, whose response the handshake waits for.
+        """
         self._overflow = Overflow(self, self._limits, gevent.getcurrent())
 
     def _end_handshake(self) -> None:
@@ -191,7 +195,7 @@ class Sender(Owner):
 
     def give_up_slow_peer(self) -> None:
         """Close with 1013; in any OS thread."""
-        if self.is_at_home:
+        if self._reactor.is_current:
             self._driver.fail(CloseCode.TRY_AGAIN_LATER, 'slow consumer')
         else:
             # Now, lest each further message posts another failure.
@@ -202,8 +206,8 @@ class Sender(Owner):
         """Do nothing. A connection that counts overrides this."""
 
     def wait_for_room(self, size: int) -> bool:
-        """Block the caller until there may be room; False on the hub, which must not block."""
-        if not self.is_at_home:
+        """Block the caller until there may be room; False on the hub."""
+        if not self._reactor.is_current:
             self._wait_in_thread(size)
         elif gevent.getcurrent() is self._reactor.hub:
             return False
@@ -214,9 +218,12 @@ class Sender(Owner):
     # ---- what other OS threads send
 
     def _post(self, data: str | bytes) -> bool:
-        """Post a message to the hub, once there is room for it. Called in another OS thread."""
+        """Post a message to the hub, once there is room for it.
+
+        Called in another OS thread.
+        """
         if self.ready_state > OPEN:
-            # A loop that sends all the same must not keep the hub from the interpreter.
+            # A loop that goes on sending must not keep the hub from the interpreter.
             _sleep(0)
             return False
         size = _size(data) + _HEADER
@@ -264,7 +271,7 @@ class Sender(Owner):
             self._wake()
 
     def _command(self, command: Callable[..., bool], *arguments: Any) -> bool:
-        """A command of the driver's, from any OS thread."""
+        """Give the driver a command, from any OS thread."""
         if interpreter.get_ident() == self._reactor.thread:
             return command(*arguments)
         with _posted_lock:
@@ -276,10 +283,10 @@ class Sender(Owner):
     # ---- waiting: for a message, for room, for the end
 
     def _wait(self, deadline: float | None) -> bool:
-        """Block this greenlet until something may have changed; False when the deadline passed."""
-        # Without a timer the hub of another OS thread, which has nothing else to wait for,
-        # would raise LoopExit.
-        end = deadline if deadline is not None or self.is_at_home else time.monotonic() + _LONG
+        """Block this greenlet until something may have changed; False if it is late."""
+        # Without a timer the hub of another OS thread, which has nothing else to wait
+        # for, would raise LoopExit.
+        end = deadline if deadline is not None or self._reactor.is_current else time.monotonic() + _LONG
         event = gevent.event.Event()
         wake = event.set
         self._add_waiter(wake)
@@ -296,7 +303,8 @@ class Sender(Owner):
         lock = _allocate_lock()
         lock.acquire()
         self._add_waiter(lock.release)
-        # Look again: room may have been made before the waiter was added. No test can hold this race still.
+        # Look again: room may have been made before the waiter was added. No test can
+        # hold this race still.
         if not self._find_overflow().has_room(size) and self.ready_state <= OPEN:  # pragma: no branch
             lock.acquire()
 
@@ -305,7 +313,7 @@ class Sender(Owner):
             self._waiters = [*(self._waiters or ()), wake]
 
     def _wake(self) -> None:
-        """Something has changed."""
+        """Wake all that wait: something has changed."""
         if self._waiters is not None:
             with _posted_lock:
                 waiters, self._waiters = self._waiters, None
@@ -314,5 +322,5 @@ class Sender(Owner):
 
 
 def _size(data: str | bytes) -> int:
-    """The length of a message in bytes."""
+    """Return the length of a message in bytes."""
     return len(data) if isinstance(data, bytes) else len(encode_text(data))

@@ -1,10 +1,12 @@
-"""All open sockets of this process, so that each is closed when its server stops or the process ends.
+"""shutdown: the open sockets of this process, and their end with it.
 
-A graceful stop begins with the servers: gunicorn's workers stop theirs within a second of
-SIGTERM, SIGHUP or ``max_requests``, and wait for plain requests after that. So the
-sockets that came from a server are closed as soon as it stops, and what is left is closed
-when the process exits; gunicorn's workers, too, end in ``sys.exit``. Neither needs a hook
-in anybody's configuration. Nothing is closed that a parent process opened.
+Each is closed when its server stops or the process ends.
+
+A graceful stop begins with the servers: gunicorn's workers stop theirs within a second
+of SIGTERM, SIGHUP or ``max_requests``, and wait for plain requests after that. So the
+sockets that came from a server are closed as soon as it stops, and what is left is
+closed when the process exits; gunicorn's workers, too, end in ``sys.exit``. Neither
+needs a hook in anybody's configuration. Nothing is closed that a parent process opened.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from ..driver.control_frames import check_close
 from .limits import bound_time
 from .reactor import TURN, current_reactor
 
-__all__ = ['Closable', 'Registry', 'close_all', 'registry']
+__all__ = ['Closable', 'Registry', 'close_all', 'open_sockets']
 
 logger = logging.getLogger('faye_websocket')
 
@@ -36,13 +38,14 @@ logger = logging.getLogger('faye_websocket')
 _LAST_WORDS = 0.1
 # Seconds after which a greenlet that waits without a deadline looks again.
 _LONG = 3600
-# Seconds that it may take, when the process exits, until each socket has begun to close:
-# that is 25 microseconds for one, but 15 milliseconds while other threads compute.
+# Seconds that it may take, when the process exits, until each socket has begun to
+# close: that is 25 microseconds for one, but 15 milliseconds while other threads
+# compute.
 _TELLING = 1.0
 
 
 class Closable(Protocol):
-    """What can be registered. It takes itself off when it is gone."""
+    """A socket that can be registered. It discards itself when it is gone."""
 
     @property
     def ready_state(self) -> int:
@@ -57,10 +60,10 @@ class Closable(Protocol):
         """Whether the caller is one of its handlers."""
 
     def close(self, code: int, reason: str) -> object:
-        """Begins to close."""
+        """Begin to close."""
 
     def abort(self, reason: str) -> object:
-        """Ends at once."""
+        """End at once."""
 
 
 class _Client(Protocol):
@@ -105,7 +108,7 @@ class Registry:
         self._changed()
 
     def add_client(self, client: _Client) -> None:
-        """Register a client, for as long as somebody refers to it."""
+        """Register a client, for as long as there is a reference to it."""
         self._adopt()
         self._clients.add(weakref.ref(client, self._clients.discard))
 
@@ -150,7 +153,7 @@ class Registry:
 
     @property
     def is_closing(self) -> bool:
-        """Whether somebody waits until all sockets are gone."""
+        """Whether sockets are being closed, all of them."""
         return bool(self._waits)
 
     def close_all(self, code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None) -> None:
@@ -170,7 +173,7 @@ class Registry:
                 self._callers.remove(socket)
 
     def exit(self, grace: float) -> None:
-        """Close all sockets, the clients' too, and wait for them and for greenlets, as the process ends."""
+        """Close all sockets at the process's end, and wait for them and greenlets."""
         if self._pid != os.getpid():
             return
         self._groups[None].update(self._busy_clients())
@@ -181,13 +184,14 @@ class Registry:
             _for_each(self._sockets(), lambda socket: socket.close(CloseCode.GOING_AWAY, ''), began + _TELLING)
             told = time.monotonic()
             if not wait.until(told + grace / 2):
-                # A greenlet that waits for its peer to answer shall still have time to end.
+                # A greenlet that waits for its peer to answer shall still have time to
+                # end.
                 _for_each(self._greenlets_sockets(), lambda socket: socket.abort('close timeout'), told + grace)
             if not wait.until(told + grace):
                 self._give_up(self._sockets(), wait)
 
     def _stopped(self, event: gevent.event.Event) -> None:
-        """A server stops: close its sockets. Called on the hub."""
+        """Close the sockets of a server, which stops. Called on the hub."""
         group = self._groups.pop(event, None)
         if group and self._pid == os.getpid():
             self._groups[None] |= group
@@ -205,7 +209,7 @@ class Registry:
         wait = _Wait(is_over)
         self._waits.append(wait)
         try:
-            # There may be one caller more, for whom nobody waits.
+            # There may be one caller more, which is not waited for.
             self._changed()
             yield wait
         finally:
@@ -213,14 +217,14 @@ class Registry:
                 self._waits.remove(wait)
 
     def _find_caller(self) -> list[Closable]:
-        """Return the socket one of whose handlers is calling, in a list, if it is a handler that calls."""
+        """Return the socket one of whose handlers is calling, in a list, if any."""
         socket = self._greenlets.get(gevent.getcurrent())
         if socket is not None:
             return [socket]
         return [socket for socket in self._sockets() if socket.is_current]
 
     def _busy_clients(self) -> Iterator[Closable]:
-        """Yield the connections of the clients that are open, or have something to say once they are."""
+        """Yield the connections of clients that are open, or have something to send."""
         for reference in tuple(self._clients):
             client = reference()
             connection: Closable | None = None if client is None else client._connection
@@ -233,7 +237,7 @@ class Registry:
         return [socket for socket in self._sockets() if socket in used]
 
     def _are_callers_left(self) -> bool:
-        """Whether all sockets are gone but for those whose handlers wait for that."""
+        """Return whether only sockets are left whose handlers wait for the others."""
         callers = set(self._callers)
         return len(self) == sum(len(callers & group) for group in tuple(self._groups.values()))
 
@@ -246,7 +250,7 @@ class Registry:
 
 
 class _Wait:
-    """A greenlet that waits until a condition is true, which is looked at after each change."""
+    """A greenlet that waits until a condition, checked after each change, is true."""
 
     def __init__(self, is_over: Callable[[], bool]) -> None:
         self._is_over = is_over
@@ -273,13 +277,13 @@ class _Wait:
 def _for_each(
     sockets: Iterable[Closable], action: Callable[[Closable], object], deadline: float, turn: float = math.inf
 ) -> None:
-    """Call ``action`` with each socket until the deadline, and let others run after each ``turn``."""
+    """Call ``action`` with each socket, and let others run after each ``turn``."""
     end = time.monotonic() + turn
     for socket in sockets:
         try:
             action(socket)
         except Exception:
-            # The others are closed all the same.
+            # The others are closed nevertheless.
             logger.exception('closing %r failed', socket)
         now = time.monotonic()
         if now >= deadline:
@@ -304,29 +308,30 @@ def _with_grace(function: Callable[..., None]) -> CloseAll:
 
 
 
-registry = Registry()
-os.register_at_fork(after_in_child=registry.reopen)
+open_sockets = Registry()
+os.register_at_fork(after_in_child=open_sockets.reopen)
 
 
 @_with_grace
 def close_all(code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None) -> None:
-    """Close every open server socket and event source of this process, and return when they are gone.
+    """Close every server socket and event source, and return when they are gone.
 
-    Those that are not after ``timeout`` seconds are given up, with 1006. New sockets are
-    refused with 503 meanwhile. In a handler of one of the sockets, or in a greenlet in
-    which one is used, it begins to close that one too, and waits for the others only.
-    Raises ValueError for a code that a server may not send.
+    Those that are not after ``timeout`` seconds are given up, with 1006. New sockets
+    are refused with 503 meanwhile. In a handler of one of the sockets, or in a greenlet
+    in which one is used, it begins to close that one too, and waits for the others
+    only. Raises ValueError for a code that a server may not send.
 
-    Sockets are closed with 1001 by themselves when their server stops and when the process
-    exits. At the exit they, the clients that are open, and the greenlets in which sockets
-    are used have ``close_all.grace`` seconds to finish, 0.5 unless it is set.
+    Sockets are closed with 1001 by themselves when their server stops and when the
+    process exits. At the exit they, the clients that are open, and the greenlets in
+    which sockets are used have ``close_all.grace`` seconds to finish, 0.5 unless it is
+    set.
     """
     check_close(code, reason, server=True)
-    registry.close_all(code, reason, timeout)
+    open_sockets.close_all(code, reason, timeout)
 
 
 def _exit() -> None:
-    registry.exit(close_all.grace)
+    open_sockets.exit(close_all.grace)
 
 
 atexit.register(_exit)

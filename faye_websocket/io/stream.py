@@ -1,8 +1,8 @@
-"""Stream: the only code that reads, writes and watches a connection's socket once it is made.
+"""Stream: the only code that watches, reads and writes a connection's socket.
 
-Bytes that come are passed to the owner's ``received``, on the hub. ``Outflow`` is the half
-that writes. An idle stream is one read watcher and nothing else: no greenlet, no timer,
-no buffer.
+Bytes that come are passed to the owner's ``received``, on the hub. ``Outflow`` is the
+half that writes. An idle stream is one read watcher and nothing else: no greenlet, no
+timer, no buffer.
 
 What is left to do on the socket is the phase:
 
@@ -27,7 +27,7 @@ What becomes of bytes that are written in OPEN is the cork, or a backlog:
 ============  ==================================================================
 ``LOOSE``     they are sent at once, and the stream is corked
 ``CORKED``    they are collected until ``uncork``, which a callback or the owner calls
-``FEEDING``   the same, and ``uncork`` has no effect: the owner handles what came
+``FEEDING``   as CORKED, but ``uncork`` has no effect: the owner handles what came
 ============  ==================================================================
 
 There is a burst only while corked, and never beside a backlog: the kernel has refused
@@ -37,7 +37,8 @@ These are independent of both:
 
 - ``is_paused``: the read watcher is stopped. A stream begins like this; in ENDING and
   ALONE it is never true.
-- ``_is_behind``: the backlog was above ``low_water``, and ``drained`` is still to be called.
+- ``_is_behind``: the backlog was above ``low_water``, and ``drained`` is still to be
+  called.
 - ``_is_bulk``: the last read was large, so the next one is given room for more.
 - ``was_heard``: a byte came since the keepalive has set it back.
 """
@@ -127,14 +128,14 @@ class Stream(Outflow):
     def has_heard(self, seconds: float) -> bool:
         """Return whether the peer is alive.
 
-        A byte came, or, while reading is paused, the peer's kernel has acknowledged what
-        was sent within this time.
+        A byte came, or, while reading is paused, the peer's kernel has acknowledged
+        what was sent within this time.
         """
         return bool(self.was_heard) or (
             bool(self.is_paused) and not is_silent(self._transport, seconds))
 
     def _readable(self, reason: str = '') -> bool:
-        """Read once, or several times, and pass on what came; False when nothing is left.
+        """Read once or twice, and pass on what came; False when nothing is left.
 
         ``reason`` is the one for the peer's end, should it come.
         """
@@ -176,7 +177,7 @@ class Stream(Outflow):
                 self.uncork()
 
     def _at_eof(self, reason: str) -> None:
-        """End, unless the peer, which has closed its side, may wait for what we still send."""
+        """End, unless the peer may wait for what we still send: it closed its side."""
         if self._phase == ENDING and self._backlog is not None:
             self._phase = ALONE
             self._reader.stop()
@@ -186,7 +187,7 @@ class Stream(Outflow):
     # ---- ending
 
     def finish(self, timeout: float) -> None:
-        """Send what waits within ``timeout`` seconds, end our half, and close after the peer.
+        """Send what waits, within ``timeout`` seconds, and close after the peer.
 
         Closing at once would answer bytes still on their way with a reset, which can
         destroy our last frame before the peer has read it.

@@ -1,12 +1,14 @@
-"""How a stream reads and writes its transport. ``_sockets.pyx`` has the same for the compiled form, which can do with less.
+"""syscalls: the system calls of a stream.
 
-There, a plain socket is read and written past its object if it is a matter of a few bytes: the kernel takes or gives them in
-the time that the interpreter needs to let go of its lock and take it back.
+``_syscalls.pyx`` has the same functions for the compiled form. There a plain socket is
+read and written past its object if it is a matter of a few bytes: the kernel takes or
+gives them in the time that the interpreter needs to let go of its lock and take it
+back.
 
 A plain socket has a ``descriptor`` that is not negative, and each call says that it
-must not wait. O_NONBLOCK alone is not enough: all copies of a socket share it, and
-whoever has one may clear it. A TLS transport takes no flags: OpenSSL reads and writes
-its socket, and would wait.
+must not wait. O_NONBLOCK alone is not enough: all copies of a socket share it, and any
+of them may be used to clear it. A TLS transport takes no flags: OpenSSL reads and
+writes its socket, and would wait.
 """
 
 from __future__ import annotations

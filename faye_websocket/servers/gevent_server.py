@@ -15,7 +15,7 @@ import gevent
 from gevent.baseserver import BaseServer
 from gevent.pool import Group
 
-from ..io.shutdown import Closable, registry
+from ..io.shutdown import Closable, open_sockets
 
 __all__ = ['find_server', 'is_stopping', 'leave_pool', 'register']
 
@@ -44,7 +44,7 @@ def _spawner(arguments: object) -> BaseServer | None:
 def register(socket: Closable) -> None:
     """Register an open socket, which is closed when the request's server stops."""
     server = find_server()
-    registry.add(socket, None if server is None else server._stop_event)
+    open_sockets.add(socket, None if server is None else server._stop_event)
 
 
 def is_stopping() -> bool:
@@ -52,7 +52,7 @@ def is_stopping() -> bool:
 
     A server that was never started is not stopping.
     """
-    if registry.is_closing:
+    if open_sockets.is_closing:
         return True
     server = find_server()
     if server is None:

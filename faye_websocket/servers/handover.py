@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..http.head import HeaderList
-from ..io.transport import Sink, Transport
+from ..io.takeover import Sink
+from ..io.transport import Transport
 from .hijack import ADAPTERS, hijack
 
 __all__ = ['Handover', 'refuse', 'respond_late']

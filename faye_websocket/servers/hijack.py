@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UnsupportedServer
-from ..io.transport import OnHead, Transport, take_out
+from ..io.takeover import OnHead, detach_leaving_stub
+from ..io.transport import Transport
 from .adapter import SUPPORTED, Adapter, FindSocket, IsFor, TakeFound
 from .gunicorn import GUNICORN
 from .pywsgi import PYWSGI
@@ -65,16 +66,16 @@ def hijack(
     """Return the connection behind ``environ``, and the bytes already read from it.
 
     ``on_head`` is called with the head that the server writes next, for which it has no
-    socket any more; see ``take_out``. ``take`` is what ``find_adapter`` has returned,
-    where it was asked before. Raises UnsupportedServer, naming the fix; RuntimeError if
-    the socket was taken before.
+    socket any more; see ``detach_leaving_stub``. ``take`` is what ``find_adapter`` has
+    returned, where it was asked before. Raises UnsupportedServer, naming the fix;
+    RuntimeError if the socket was taken before.
     """
     take = take or find_adapter(environ)
     found = take() if take is not None else None
     if found is None:
         raise UnsupportedServer(_explain(environ))
     sock, received = found
-    transport = take_out(sock, on_head)
+    transport = detach_leaving_stub(sock, on_head)
     return transport, received if isinstance(received, bytes) else received()
 
 

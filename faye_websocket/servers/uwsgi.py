@@ -25,7 +25,7 @@ import gevent
 import gevent.socket
 
 from ..io.scheduler import stay_in
-from ..io.transport import TAKEN
+from ..io.takeover import TAKEN
 from .adapter import SUPPORTED, Adapter
 
 __all__ = ['UWSGI']

@@ -18,7 +18,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from faye_websocket import Client, PermessageDeflate, WebSocket, WebSocketError
-from faye_websocket.io.shutdown import registry
+from faye_websocket.io.shutdown import open_sockets
 from tests.support.local import Response, hub_errors, make_environ, settle, wait_until
 from tests.support.wire import parse_head
 
@@ -170,7 +170,7 @@ class TwoEnds(RuleBasedStateMachine):
         self.ends_well = ends_well
         self.max_queue = max_queue
         self.max_queued = max_queued
-        self.registered = len(registry)
+        self.registered = len(open_sockets)
         self.was_cut = False
         options: dict[str, Any] = {
             'extensions': [PermessageDeflate(threshold=100)] if compresses else [], 'overflow': overflow,
@@ -410,7 +410,7 @@ class TwoEnds(RuleBasedStateMachine):
             if end.the_close.was_clean and peer.has_closed and not (end.has_closed or end.has_raised or peer.has_raised):
                 assert end.received == peer.sent
             wait_until(lambda end=end: end.ws.buffered_amount == 0, 'all bytes gone')  # B2
-        wait_until(lambda: len(registry) <= self.registered, 'the registry empty')
+        wait_until(lambda: len(open_sockets) <= self.registered, 'the open_sockets empty')
 
     def close_well(self) -> None:
         """Forward everything, and close the client.

@@ -26,12 +26,12 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 def census(start_response: StartResponse) -> Iterable[bytes]:
     """Respond with the numbers, as JSON."""
-    from faye_websocket.io.shutdown import registry
+    from faye_websocket.io.shutdown import open_sockets
 
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     greenlets = sum(isinstance(thing, greenlet) for thing in gc.get_objects())
-    numbers = {'greenlets': greenlets, 'sockets': len(registry), 'blocks': sys.getallocatedblocks()}
+    numbers = {'greenlets': greenlets, 'sockets': len(open_sockets), 'blocks': sys.getallocatedblocks()}
     answer = json.dumps(numbers).encode()
     start_response('200 OK', [('Content-Type', 'application/json'), ('Content-Length', str(len(answer)))])
     return [answer]

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 
 from faye_websocket import Client, HandshakeError, WebSocket
-from faye_websocket.io.shutdown import registry
+from faye_websocket.io.shutdown import open_sockets
 from faye_websocket.testing import connect
 from tests.support.local import settle, wait_until
 
@@ -147,13 +147,13 @@ class TestTheEnd:
         with connect(socket_app(echo)):
             pass
         settle()
-        before, others, older = descriptors(), len(registry), clients()
+        before, others, older = descriptors(), len(open_sockets), clients()
         for _ in range(20):
             with connect(socket_app(echo)) as ws:
                 ws.send('hello')
                 ws.receive(timeout=1)
             assert connect(Flask('nothing'), refused=True).status == 404
-        wait_until(lambda: descriptors() <= before and len(registry) <= others)
+        wait_until(lambda: descriptors() <= before and len(open_sockets) <= others)
         del ws
         wait_until(lambda: clients() <= older)
 

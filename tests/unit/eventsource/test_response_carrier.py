@@ -15,8 +15,7 @@ import pytest
 
 from faye_websocket import EventSource
 from faye_websocket.eventsource.response_carrier import StreamingResponse
-from faye_websocket.io.shutdown import Registry
-from faye_websocket.io.shutdown import registry as the_registry
+from faye_websocket.io.shutdown import Registry, open_sockets
 from tests.support.local import Record, Response, run_threads
 from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE, wait_until
@@ -34,8 +33,8 @@ def event(data: str) -> bytes:
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registry without the sockets of earlier tests."""
     for name, value in vars(Registry()).items():
-        monkeypatch.setattr(the_registry, name, value)
-    return the_registry
+        monkeypatch.setattr(open_sockets, name, value)
+    return open_sockets
 
 
 def new_source(**options: Any) -> EventSource:
@@ -238,7 +237,7 @@ class TestClosing:
         es, response = opened()
         record = Record(es)
         rest = in_thread(lambda: list(response))
-        the_registry.close_all(timeout=DEADLINE)
+        open_sockets.close_all(timeout=DEADLINE)
         assert rest() == []
         assert [(event.type, *describe(event)) for event in record.events] == [('open',), ('close', 1001, '', True)]
 
@@ -246,7 +245,7 @@ class TestClosing:
         es, response = opened()
         record = Record(es)
         es.send('a')
-        the_registry.close_all(timeout=0.01)
+        open_sockets.close_all(timeout=0.01)
         assert list(response) == []
         assert describe(record.of('close')[0]) == (1001, '', True)
 

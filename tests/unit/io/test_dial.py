@@ -16,8 +16,9 @@ from gevent import socket
 from faye_websocket import Client
 from faye_websocket.errors import ConnectError
 from faye_websocket.http.url import parse_url
-from faye_websocket.io import dial as connect
-from faye_websocket.io.dial import connect_to, make_context, make_proxy
+from faye_websocket.io import tls as tls_module
+from faye_websocket.io.dial import connect_to, make_proxy
+from faye_websocket.io.tls import make_context
 from tests.support.certificates import client_certificate, session_certificate
 from tests.support.local import wait_until
 from tests.support.scripted import closing, scripted
@@ -87,9 +88,9 @@ class TestSystemAuthorities:
     def nothing_read_yet(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """There is a file of them, and nobody has read it."""
         monkeypatch.setenv('SSL_CERT_FILE', session_certificate().authority)
-        connect._default_context.cache_clear()
+        tls_module._default_context.cache_clear()
         yield
-        connect._default_context.cache_clear()
+        tls_module._default_context.cache_clear()
 
     def test_are_read_again_when_they_could_not_be_read(self) -> None:  # K7
         with no_descriptors():
@@ -130,7 +131,7 @@ class TestSystemAuthorities:
         for content in ('', 'no certificate'):
             (tmp_path / 'authorities').write_text(content)
             monkeypatch.setenv('SSL_CERT_FILE', str(tmp_path / 'authorities'))
-            connect._default_context.cache_clear()
+            tls_module._default_context.cache_clear()
             context = make_context(None).context
             assert context is not None
             assert context.cert_store_stats()['x509'] == 0

@@ -28,8 +28,7 @@ from faye_websocket import Client, EventSource, WebSocket, broadcast, close_all
 from faye_websocket.io import scheduler as scheduler_module
 from faye_websocket.io.reactor import Reactor, current_reactor
 from faye_websocket.io.scheduler import Job
-from faye_websocket.io.shutdown import Registry
-from faye_websocket.io.shutdown import registry as the_registry
+from faye_websocket.io.shutdown import Registry, open_sockets
 from faye_websocket.servers import uwsgi
 from tests.support.certificates import session_certificate
 from tests.support.forks import as_forked_child, in_forked_child
@@ -48,8 +47,8 @@ InChild = Callable[[Callable[[], Any]], Any]
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registry without the sockets of earlier tests."""
     for name, value in vars(Registry()).items():
-        monkeypatch.setattr(the_registry, name, value)
-    return the_registry
+        monkeypatch.setattr(open_sockets, name, value)
+    return open_sockets
 
 
 def taken_for_one(function: Callable[[], Any]) -> Any:
@@ -371,7 +370,7 @@ class TestConnection:
         with joined() as pair:
             def use() -> Any:
                 pair.start()
-                return live(pair.ws.ready_state, len(the_registry))
+                return live(pair.ws.ready_state, len(open_sockets))
 
             assert in_child(use) == [WebSocket.CLOSED, 0]
             if in_child is in_forked_child:
@@ -387,7 +386,7 @@ class TestConnection:
                 client.send(HELLO)
                 frame = client.receive_frame()
                 close_all(timeout=LIFE)
-                return [frame.payload.decode(), client.receive_frame().code, record.the_close().code, len(the_registry)]
+                return [frame.payload.decode(), client.receive_frame().code, record.the_close().code, len(open_sockets)]
 
         with joined() as pair:
             pair.open()

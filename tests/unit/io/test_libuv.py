@@ -1,4 +1,4 @@
-"""gevent's other loop, libuv: whatever works with watchers and timers, run once more on it."""
+"""Tests of watchers and timers, run once more on gevent's other loop, libuv."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ from tests.support.programs import require_module
 
 #: A process has one loop, so each has a process of its own.
 FILES = (
-    'test_connection.py', 'test_forks.py', 'test_keepalive.py', 'test_reactor.py', 'test_registry.py', 'test_stream.py',
-    'test_streaming.py')
+    'io/test_connection.py',
+    'io/test_forks.py',
+    'io/test_keepalive.py',
+    'io/test_reactor.py',
+    'io/test_shutdown.py',
+    'io/test_stream.py',
+    'eventsource/test_response_carrier.py',
+)
 
 
 @pytest.mark.again
 @pytest.mark.parametrize('file', FILES)
 def test_does_the_same_on_libuv(file: str) -> None:
     require_module('_cffi_backend', 'pip install cffi')
-    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'tests/{file}']
+    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'tests/unit/{file}']
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, 'GEVENT_LOOP': 'libuv-cffi', 'PYTEST_ADDOPTS': ''}, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, timeout=110)

@@ -10,7 +10,7 @@ import pytest
 from faye_websocket import WebSocket
 from faye_websocket.io.limits import make_limits
 from faye_websocket.io.overflow import POLICIES, Overflow
-from faye_websocket.io.shutdown import registry
+from faye_websocket.io.shutdown import open_sockets
 from tests.support.local import Record, joined, run_threads, settle
 
 
@@ -128,7 +128,7 @@ def test_an_empty_message_finds_room_though_the_peer_is_behind(overflow: str, th
 
 
 def test_a_socket_that_overflowed_before_its_handshake_is_not_waited_for_at_exit() -> None:  # L2, H10
-    before = len(registry)
+    before = len(open_sockets)
     with joined(max_buffered=100) as pair:
         record = Record(pair.ws)
         pair.ws.send('x' * 200)
@@ -136,4 +136,4 @@ def test_a_socket_that_overflowed_before_its_handshake_is_not_waited_for_at_exit
         assert record.the_close().code == 1013
         pair.start()
         settle()
-        assert len(registry) == before
+        assert len(open_sockets) == before

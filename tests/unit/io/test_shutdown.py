@@ -20,8 +20,7 @@ from gevent import socket
 import faye_websocket.io.shutdown
 from faye_websocket import Client, EventSource, SocketMiddleware, WebSocket, close_all
 from faye_websocket.io.reactor import TURN, current_reactor
-from faye_websocket.io.shutdown import Registry
-from faye_websocket.io.shutdown import registry as the_registry
+from faye_websocket.io.shutdown import Registry, open_sockets
 from faye_websocket.testing import connect
 from tests.support.local import (
     Pair,
@@ -46,8 +45,8 @@ MESSAGE = serialize_frame(TEXT, b'hello')
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A registry without the sockets of earlier tests."""
     for name, value in vars(Registry()).items():
-        monkeypatch.setattr(the_registry, name, value)
-    return the_registry
+        monkeypatch.setattr(open_sockets, name, value)
+    return open_sockets
 
 
 class Fake:

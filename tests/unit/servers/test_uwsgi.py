@@ -14,7 +14,7 @@ from gevent import socket
 from faye_websocket import EventSource, UnsupportedServer
 from faye_websocket.eventsource.response_carrier import StreamingConnection
 from faye_websocket.io.connection import Connection
-from faye_websocket.io.transport import take_out
+from faye_websocket.io.takeover import detach_leaving_stub
 from faye_websocket.servers.hijack import hijack
 from faye_websocket.servers.uwsgi import UWSGI
 from tests.support.eventstream import ACCEPT
@@ -101,7 +101,7 @@ def test_passes_on_what_the_server_writes_and_lets_it_read_the_end(connection: t
     descriptor, client = connection
     heads: list[bytes] = []
     sock, _ = UWSGI.find_socket(ENVIRON)
-    transport = take_out(sock, heads.append)
+    transport = detach_leaving_stub(sock, heads.append)
     os.write(descriptor, b'HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=1\r\n\r\n')
     assert os.read(descriptor, 1) == b''
     os.close(descriptor)
