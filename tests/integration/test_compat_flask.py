@@ -140,6 +140,19 @@ class TestFlaskSock:
         ], done.stderr
 
 
+@only_ours
+@pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi'])
+def test_a_worker_that_stops_closes_with_1001(kind: str, tmp_path: Path) -> None:  # M1
+    with serve_old('sock', kind, tmp_path) as server, open_client(server, '/end') as client:
+        assert client.receive_frame() == Frame(TEXT, b'ready')
+        server.process.terminate()
+        assert client.receive_frame().code == 1001
+        client.send_close(1001)
+        wait_for_output(server, 'end [] 1001')
+        assert server.process.wait() == 0
+        assert has_no_traceback(server)
+
+
 @pytest.mark.skipif(not HAS_FLASK_SOCKETS, reason='flask-sockets needs another Flask')
 class TestFlaskSockets:
     def test_an_inbox_reaches_every_outbox(self, chat: Server) -> None:  # M1

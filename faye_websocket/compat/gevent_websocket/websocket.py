@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
+
 from ... import websocket
 from ...extensions import PermessageDeflate
 from .exceptions import WebSocketError
@@ -87,6 +89,8 @@ class WebSocket:
     def receive(self) -> str | bytearray | None:
         """Return the next message, or None at the end. Raises WebSocketError then."""
         if self._is_over:
+            # A loop that goes on all the same must not keep others from running.
+            gevent.sleep(0)
             raise WebSocketError(_CLOSED)
         message = self.stream.receive()
         self._has_message = message is not None

@@ -85,7 +85,7 @@ class Base:
 
         Raises ConnectionClosed once all that came before the end was returned.
         """
-        if timeout is not None and timeout <= 0:
+        if self._is_closed or (timeout is not None and timeout <= 0):
             # Others, and what has come, have their turn in a loop that only looks.
             gevent.sleep(0)
         if self._is_closed and not self.websocket._connection.has_message:

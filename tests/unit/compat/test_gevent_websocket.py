@@ -121,6 +121,25 @@ class TestSocket:
             wait_until(lambda: 'end' in seen)
         assert seen[-2:] == [(False, None, True), 'end']
 
+    @pytest.mark.parametrize('way', ['by the client', 'by the program'])
+    def test_a_loop_that_catches_everything_lets_others_run(self, way: str) -> None:  # M1
+        over: list[bool] = []
+
+        def serve(ws: WebSocket) -> None:
+            if way == 'by the program':
+                ws.close()
+            while not over:
+                try:
+                    ws.receive()
+                except WebSocketError:
+                    pass
+
+        with running(of_socket(serve)) as server:
+            with server.connect():
+                pass
+            gevent.sleep(0.01)
+            over.append(True)
+
     def test_is_not_closed_while_messages_wait(self) -> None:  # M1
         seen: list[Any] = []
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
+import gevent
 import pytest
 from flask import Blueprint, Flask, abort, request
 from gevent.pywsgi import WSGIServer
@@ -98,6 +99,24 @@ class TestServer:
             client.close(4000, 'bye')
             assert (app.error.reason, app.error.message) == (4000, 'bye')
         assert seen == ['a', 'b', (True, 'bye')]
+
+    @pytest.mark.parametrize('way', ['by the client', 'by the program'])
+    def test_a_loop_that_catches_everything_lets_others_run(self, way: str) -> None:  # M1
+        over: list[bool] = []
+
+        def serve(ws: Server) -> None:
+            if way == 'by the program':
+                ws.close()
+            while not over:
+                try:
+                    ws.receive()
+                except ConnectionClosed:
+                    pass
+
+        with connect(Application(serve)):
+            pass
+        gevent.sleep(0.01)
+        over.append(True)
 
     def test_a_waiting_receive_raises_at_the_end(self) -> None:  # M1
         app = Application(lambda ws: ws.receive(timeout=5))
