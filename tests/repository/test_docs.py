@@ -321,6 +321,15 @@ class TestPrograms:
         assert isinstance(names['app'], SocketMiddleware)
         run(block('def test_echo'), app=names['app'])['test_echo']()
 
+    def test_the_paths_have_arguments_and_options(self) -> None:  # M2
+        app = run(block("'/rooms/<int:number>': room", ROOT / 'docs' / 'frameworks.rst'))['app']
+        for path in ('/rooms/7', '/floors/first/rooms/7'):
+            with connect(app, path) as ws:
+                assert ws.receive(timeout=5) == 'room 7'
+        with connect(app, '/upload') as ws:
+            ws.send(bytes(1000))
+            assert ws.receive(timeout=5) == '1000'
+
     def test_the_adapter_is_registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(hijack, 'ADAPTERS', hijack.ADAPTERS.copy())
         take = run(block('register_adapter(', ROOT / 'docs' / 'deployment.rst'))['take']
