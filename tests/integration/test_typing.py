@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import ROOT
-from tests.support.programs import give_up
+from tests.support.programs import give_up, require_program
 
 PROGRAM = (ROOT / 'tests' / 'support' / 'typing_user.py').read_text()
 FAULTS = """
@@ -46,6 +46,9 @@ def check(checker: str, program: str, directory: Path) -> str:
     """What a type checker says about a program outside of this project."""
     if find_spec(checker) is None:
         give_up(f'{checker} is missing: pip install {checker}')
+    if checker == 'pyright':
+        # It would download one, from where not every machine may.
+        require_program('node', 'apt-get install nodejs')
     (directory / 'program.py').write_text(program)
     (directory / 'pyrightconfig.json').write_text(json.dumps(PYRIGHT))
     env = {**os.environ, 'MYPYPATH': str(ROOT), 'PYRIGHT_PYTHON_IGNORE_WARNINGS': '1'}

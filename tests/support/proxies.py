@@ -46,7 +46,7 @@ http {{
 
 #: The last Debian release whose HAProxy forwards hixie-76; see ``old_haproxy``.
 OLD_SUITE = 'bullseye'
-OLD_PACKAGES = ('haproxy', 'libssl1.1')
+OLD_PACKAGES = ('haproxy', 'liblua5.3-0', 'libssl1.1')
 
 APT_CONFIGURATION = """
 Dir::Etc::sourcelist "{directory}/sources.list";

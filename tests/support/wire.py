@@ -231,8 +231,9 @@ class RawClient:
             raise AssertionError(f'{self.path}: no end within {self.deadline} s behind {self._unread!r}') from None
         except ConnectionResetError:
             self.was_reset, data = True, b''
-        except ssl.SSLError:
-            # OpenSSL sends an alert if the peer ends without close_notify.
+        except (ssl.SSLError, BrokenPipeError):
+            # OpenSSL sends an alert if the peer ends without close_notify, which fails
+            # on a Unix socket of a peer that is gone.
             data = b''
         self._unread += data
         self.transcript += data

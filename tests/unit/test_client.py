@@ -154,9 +154,9 @@ class TestArguments:
         with pytest.raises(TypeError):
             Client('ws://h/', nonsense=1)  # type: ignore[call-arg]
 
-    def test_of_tls_must_be_files(self) -> None:
+    def test_of_tls_must_be_files(self, tmp_path: Path) -> None:
         with pytest.raises(OSError):
-            Client('wss://h/', tls={'root_cert_file': '/nonexistent'})
+            Client('wss://h/', tls={'root_cert_file': str(tmp_path / 'missing')})
 
     def test_are_where_the_servers_class_says(self) -> None:
         assert WebSocket.Client is Client

@@ -7,6 +7,7 @@ import resource
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gevent.ssl
@@ -63,9 +64,9 @@ class TestContext:
             make_context({'verify': 1, 'ca': 2, 'cert_file': 'x'})
 
     @pytest.mark.parametrize('name', ['root_cert_file', 'cert_file'])
-    def test_refuses_a_file_that_is_not_there(self, name: str) -> None:
+    def test_refuses_a_file_that_is_not_there(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
-            make_context({name: '/nonexistent'})
+            make_context({name: str(tmp_path / 'missing')})
 
 
 @contextmanager
