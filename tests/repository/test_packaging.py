@@ -185,7 +185,18 @@ class TestBuild:
         assert done.returncode == 0, done.stdout[-4000:]
         # The rest is the text of setuptools, which changes.
         assert 'the modules are not compiled, and work in pure Python: ' in done.stdout
-        assert environment.echo() == 'pure'
+        warning, form = environment.echo().splitlines()
+        assert warning.startswith('faye_websocket runs in pure Python, several times slower than when it is compiled')
+        assert form == 'pure'
+        assert environment.echo(FAYE_WEBSOCKET_PURE='1') == 'pure'
+
+    def test_auto_tags_a_wheel_without_code_as_pure(self, build_wheel: Build) -> None:
+        code, output, [wheel] = build_wheel(CC='/bin/false')
+        assert code == 0, output[-4000:]
+        assert wheel.name.endswith('-py3-none-any.whl')
+        assert not [name for name in modules(wheel) if name.endswith('.so')]
+        [description] = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith('.dist-info/WHEEL')]
+        assert 'Root-Is-Purelib: true' in zipfile.ZipFile(wheel).read(description).decode()
 
     def test_require_fails_where_nothing_compiles(self, build_wheel: Build) -> None:
         code, output, wheels = build_wheel(CC='/bin/false', FAYE_WEBSOCKET_BUILD='require')
