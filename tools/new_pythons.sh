@@ -42,7 +42,7 @@ tests() {
     ' - "$1" "${@:3}"
 }
 
-for version in "${new[@]}"; do install "$version" || exit 75; done
+for version in "${new[@]}"; do install "$version"; done
 tests 3.14 0 tests/unit
 tests 3.15 0 tests/unit
 # The pure form is one text for all: what asks the interpreter about itself.

@@ -6,6 +6,7 @@ They are built with a compiler and without.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -151,7 +152,7 @@ class TestSdist:
     def test_has_the_sources_and_nothing_made_of_them(self, sdist: Path) -> None:
         with tarfile.open(sdist) as archive:
             names = {name.partition('/')[2] for name in archive.getnames()}
-        sources = ('connection.pxd', 'connection.py', 'driver/_mask.pxd', 'driver/_mask.pyx', 'driver/codec.pxd')
+        sources = ('io/connection.pxd', 'io/connection.py', 'driver/_mask.pxd', 'driver/_mask.pyx', 'driver/codec.pxd')
         assert {f'faye_websocket/{name}' for name in sources} <= names
         assert {'setup.py', 'pyproject.toml', 'setup.cfg', 'faye_websocket/py.typed'} <= names
         assert not [name for name in names if name.startswith('faye_websocket/') and name.endswith(('.c', '.so', '.pyc'))]
@@ -201,7 +202,8 @@ class TestBuild:
     def test_require_fails_where_nothing_compiles(self, build_wheel: Build) -> None:
         code, output, wheels = build_wheel(CC='/bin/false', FAYE_WEBSOCKET_BUILD='require')
         assert (code, wheels) == (1, [])
-        assert "command '/bin/false' failed" in output
+        # The rest of the sentence is setuptools' own, which has changed.
+        assert re.search("ommand .*'/bin/false'.* (failed|returned non-zero)", output), output[-4000:]
 
     def test_another_word_is_refused_with_those_there_are(self, build_wheel: Build) -> None:
         code, output, wheels = build_wheel(FAYE_WEBSOCKET_BUILD='always')
