@@ -1,11 +1,13 @@
-"""One message to all sockets of two processes: published in a third one, and timed where it arrives.
+"""One message to all sockets of two processes, published in a third one.
 
-The load generator opens the sockets, half of them at each of two servers, with Redis between
-them. First messages follow each other as fast as they come to all, a few under way at once;
-then some are published in each second, and the time of each arrival is taken. All peers are
-measured in turn, in each round. The others are installed by:
+The load generator opens the sockets, half of them at each of two servers, with Redis
+between them. First the messages follow each other as fast as they arrive at all
+sockets, with a few under way at once. Then some are published in each second, and the
+time of each arrival is taken. All peers are measured in turn, in each round. The other
+peers are installed by:
 
-    pip install 'Flask-SocketIO>=5' gevent-websocket 'channels>=4' 'channels-redis>=4' 'uvicorn[standard]' sse-starlette
+    pip install 'Flask-SocketIO>=5' gevent-websocket 'channels>=4' 'channels-redis>=4'
+    pip install 'uvicorn[standard]' sse-starlette
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ HERE = Path(__file__).resolve().parent
 STAMP = re.compile(rb'<(\d+):([\d.]+):')
 WEBSOCKET, EVENTSOURCE, SOCKETIO = range(3)
 
-#: What publishes a text, in a process that reads lines: the URL of Redis is in the environment.
+#: A program that publishes texts, one for each line of stdin. The URL of Redis is in
+#: the environment.
 FAYE = """
 from faye_websocket.channels import Channels
 channels = Channels(os.environ['BENCHMARK_REDIS'])
@@ -148,11 +151,11 @@ class Load:
             key.data[0] = data[start:] if start >= 0 else b''
 
     def has_all(self, number: int) -> bool:
-        """Whether a message has come to every socket."""
+        """Return whether a message has arrived at every socket."""
         return self.arrived.get(number, 0) >= len(self.socks)
 
     def close(self) -> None:
-        """Close them."""
+        """Close the sockets."""
         for sock in self.socks:
             sock.close()
 
@@ -178,14 +181,14 @@ def measure(peer: Peer, url: str, arguments: argparse.Namespace) -> dict[str, fl
 
 
 def publish(publisher: subprocess.Popen[str], number: int, size: int) -> None:
-    """Have a message published."""
+    """Publish a message."""
     assert publisher.stdin is not None
     publisher.stdin.write(f'{number} {size}\n')
     publisher.stdin.flush()
 
 
 def wait_for(load: Load, number: int) -> None:
-    """Wait until a message has come to all."""
+    """Wait until a message has arrived at all sockets."""
     deadline = time.monotonic() + 60
     while not load.has_all(number):
         if time.monotonic() > deadline:

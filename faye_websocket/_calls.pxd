@@ -4,8 +4,8 @@ cdef extern from *:
     """
     /* CPython 3.12 and 3.13 count calls in C separately, up to a limit that is too high
        for these calls, and later versions only check the room on the stack. So count
-       them as calls in Python, too. A version that was not tested may lack the field: there
-       the room on the stack is the limit. */
+       them as calls in Python, too. A version that was not tested may lack the field:
+       there the room on the stack is the limit. */
     #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x03100000 \
         && !defined(FWS_UNKNOWN_INTERPRETER)
     #define FWS_COUNT(change) (PyThreadState_Get()->py_recursion_remaining += (change))

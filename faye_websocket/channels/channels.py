@@ -1,7 +1,9 @@
-"""Channels: rooms and feeds over all workers, for WebSockets, event sources and other code.
+"""Channels: rooms and feeds over all workers, for WebSockets, event sources and other
+code.
 
-This is what a program uses. The messages come from a backend, in memory or on Redis, which gives
-each channel one order and a history; ``room`` and ``follower`` bring them to the sockets.
+This is the public interface. The messages come from a backend, in memory or on Redis,
+which gives each channel one order and a history. ``room`` and ``follower`` deliver them
+to the sockets.
 """
 
 from __future__ import annotations
@@ -34,17 +36,25 @@ __all__ = ['Channels']
 logger = logging.getLogger('faye_websocket.channels')
 
 class Channels:
-    """Rooms and feeds; make one for each process. It connects at first use, and survives ``fork``.
+    """Rooms and feeds over all workers.
 
-    - ``url``: ``'memory://'`` for one process, or ``'redis://localhost'`` (``rediss://``, ``unix://``) for many.
-    - ``history``: how many messages of each channel are kept.
-    - ``max_age``: seconds after which a message is given to nobody any more.
-    - ``prefix``: what the keys in Redis begin with.
-    - ``encode``: makes what a WebSocket gets of ``(id, channel, message)``; ``envelope`` is a ready one.
-    - ``timeout``: seconds that a call waits while the backend is away.
+    Make one object for each process. It connects when it is first used, and may be used
+    after ``fork``.
 
-    ``onlost(socket, channel)`` is called when messages that a socket should have got are gone, and
-    ``onmembers(channel, names)`` when the members of a channel with a socket here change.
+    - ``url``: ``'memory://'`` for one process, or ``'redis://localhost'``
+      (``rediss://``, ``unix://``) for many.
+    - ``history``: the number of messages of each channel that are kept.
+    - ``max_age``: the seconds after which a message is not delivered any more; ``None``
+      for no limit.
+    - ``prefix``: the beginning of the keys in Redis.
+    - ``encode``: a function of ``(id, channel, message)`` that returns the message for
+      WebSockets; ``envelope`` is one.
+    - ``timeout``: the seconds that a call waits while the backend is away.
+
+    ``onlost(socket, channel)`` is called when messages that a socket should have
+    received are gone. ``onmembers(channel, names)`` is called when the members of a
+    channel change that has a socket in this process. Raise TypeError or ValueError for
+    an invalid option.
     """
 
     onlost: Callable[[Any, str], object] | None = None
@@ -77,11 +87,11 @@ class Channels:
         if not self._is_memory:
             from .store import Store
 
-            # It raises for a URL that cannot be, and where redis-py is missing.
+            # This raises for an invalid URL, and if redis-py is missing.
             Store(self.url, Runner())
         _instances.add(self)
 
-    # ---- what a program asks for
+    # ---- the public methods
 
     def join(
         self,
@@ -92,12 +102,13 @@ class Channels:
         recent: int = 0,
         name: str | None = None,
     ) -> None:
-        """Have a socket receive every message from now on, behind what it missed since an id.
+        """Send a socket every message from now on, after those that it has missed.
 
-        ``since`` is the id of the last message that it has, an event source's is its
-        ``last_event_id`` by itself; without it, it gets the ``recent`` last ones. ``name``
-        is a member's. The socket leaves by itself when it closes. Does nothing for one that
-        has joined or is closed. Raises TimeoutError while the backend is away.
+        ``since`` is the id of the last message that it has; by default, an event source
+        uses its ``last_event_id``. Without an id it gets the ``recent`` last messages.
+        ``name`` is the name of a member. The socket leaves by itself when it closes. Do
+        nothing for a socket that has joined or is closed. Raise TypeError or ValueError
+        for an invalid argument, and TimeoutError while the backend is away.
         """
         carrier = find_carrier(socket)
         channel = check_name('channel', channel)
@@ -112,7 +123,8 @@ class Channels:
                 visit.join(socket, since, recent, name)
 
     def leave(self, socket: Any, channel: str) -> None:
-        """Have a socket receive no more of a channel. Does nothing where it had not joined."""
+        """Send a socket no more messages of a channel. Do nothing if it has not joined.
+        """
         with self.lock:
             rooms = [desk.rooms.get(channel) for desk in self._all_desks()]
         for room in rooms:
@@ -128,12 +140,12 @@ class Channels:
         key: str | None = None,
         timeout: float | None = None,
     ) -> str:
-        """Publish a message, and return its id once the backend has it.
+        """Publish a message, and return its id when the backend has stored it.
 
-        ``event`` is its type for event sources. One message with this ``key`` is published
-        in 24 hours, whose id is returned. Raises TypeError and ValueError for what no
-        socket could get, and TimeoutError after ``timeout`` seconds while the backend is
-        away: then the message may be there or not.
+        ``event`` is its type for event sources. Only one message with this ``key`` is
+        published in 24 hours; its id is returned again. Raise TypeError or ValueError
+        for a message that no socket could send. Raise TimeoutError if the backend is
+        away for ``timeout`` seconds; the message may be stored or not then.
         """
         channel = check_name('channel', channel)
         entry = Entry('', '', check_event(event), clean_data(message))
@@ -148,10 +160,11 @@ class Channels:
         since: Any = None,
         recent: int = 0,
     ) -> Subscription:
-        """Call ``callback(id, channel, message)`` for each message, as ``join`` has it.
+        """Call ``callback(id, channel, message)`` for each message.
 
-        The calls are made one after the other, in a greenlet of their own. Returns an
-        object whose ``close()`` ends it.
+        ``since`` and ``recent`` are those of ``join``. The calls are made one after
+        another, in a greenlet of their own. Return an object whose ``close()`` ends the
+        subscription.
         """
         channel = check_name('channel', channel)
         check_count('recent', recent)
@@ -161,11 +174,15 @@ class Channels:
             return visit.subscribe(callback, since, recent)
 
     def members(self, channel: str) -> list[str]:
-        """Return the names of all that are here, over all workers, sorted and each once."""
+        """Return the names of all members, over all workers, sorted and without
+        repeats.
+        """
         return self.backend.members(check_name('channel', channel), self.timeout)
 
     def close(self) -> None:
-        """Let go of the backend, and of all sockets; the process does so by itself at its end."""
+        """Release the backend, and all sockets. This is done at the end of the process,
+        too.
+        """
         with self.lock:
             rooms = [room for desk in self._all_desks() for room in tuple(desk.rooms.values())]
         for room in rooms:
@@ -174,23 +191,23 @@ class Channels:
             self._backend.close()
         self._is_begun = False
 
-    # ---- what the parts ask for
+    # ---- the methods for the other modules
 
     @property
     def runner(self) -> Runner:
-        """What runs this process's work."""
+        """The object that runs the work of this process."""
         self._begin()
         assert self._runner is not None
         return self._runner
 
     @property
     def desk_count(self) -> int:
-        """How many hubs have sockets in channels."""
+        """The number of hubs that have sockets in channels."""
         return len(self._all_desks())
 
     @property
     def backend(self) -> Backend:
-        """Where the messages are."""
+        """The store of the messages."""
         self._begin()
         assert self._backend is not None
         return self._backend
@@ -214,7 +231,7 @@ class Channels:
             return self._cache.find(channel, entry)
 
     def encode_message(self, message: Message) -> SharedMessage | None:
-        """Return what a WebSocket gets; None if it cannot be made."""
+        """Return the form for WebSockets; None if ``encode`` raises."""
         if self._encode is None:
             return SharedMessage(message.data)
         try:
@@ -224,11 +241,11 @@ class Channels:
             return None
 
     def tell_lost(self, target: Any, channel: str) -> None:
-        """Say that messages for a target are gone."""
+        """Call ``onlost``: messages for a target are gone."""
         self._tell(self.onlost, 'onlost', target, channel)
 
     def changed_members(self, channel: str, names: list[str]) -> None:
-        """Say that the members of a channel have changed, if a socket is in it here."""
+        """Call ``onmembers``, if the channel has a socket in this process."""
         if self.onmembers is None:
             return
         with self.lock:
@@ -242,7 +259,7 @@ class Channels:
         desks[0].start(self._tell_members)
 
     def _tell_members(self) -> None:
-        """Tell all changes, one after the other."""
+        """Call ``onmembers`` for all changes, one after another."""
         while True:
             with self.lock:
                 if not self._members:
@@ -265,14 +282,15 @@ class Channels:
         return self.url.startswith('memory:')
 
     def _find_home(self) -> Reactor | None:
-        """Return the reactor on which a patched process works: the main thread's."""
+        """Return the reactor on which a patched process works: that of the main thread.
+        """
         if self._is_memory or not is_module_patched('socket'):
             return None
         reactor = current_reactor()
         return reactor if reactor.hub.main_hub else None
 
     def _begin(self) -> None:
-        """Have nothing yet, in this process."""
+        """Create the state of this process, if there is none yet."""
         if self._is_begun:
             return
         with self.lock:
@@ -280,7 +298,7 @@ class Channels:
                 return
             self._desks: dict[Reactor | None, Desk] = {}
             self._cache = Cache()
-            # Changes that are to be told, and whether somebody does.
+            # Changes for ``onmembers``, and whether it is being called.
             self._members: deque[tuple[str, list[str]]] = deque()
             self._is_telling = False
             self._runner = Runner.find(self._home)
@@ -302,7 +320,7 @@ class Channels:
         return self.timeout if timeout is None else check_seconds('timeout', timeout)
 
     def forked(self) -> None:
-        """Leave all that there is to the parent of this process."""
+        """Leave everything to the parent of this process."""
         self.lock = make_lock()
         if self._is_begun and self._backend is not None:
             self._backend.abandon()
@@ -312,7 +330,7 @@ class Channels:
         return f'<Channels {urlsplit(self.url).scheme}>'
 
 
-# All that there are, which a fork copies.
+# All instances, which a fork copies.
 _instances: weakref.WeakSet[Channels] = weakref.WeakSet()
 
 

@@ -1,8 +1,9 @@
 """Followers: each brings one socket, or one callback, up to date in a channel.
 
-A follower sends what it was given, reads what it has missed out of the history, and then what came
-meanwhile, each message once and in order, as fast as its target takes them. A socket that has
-caught up needs none any more; a callback has one for as long as it is subscribed.
+A follower sends the messages that it was given, then those that it reads from the
+history, and then those that arrived meanwhile. Each message is sent once and in order,
+as fast as its target accepts them. A socket that is up to date needs no follower any
+more; a callback has one for as long as it is subscribed.
 """
 
 from __future__ import annotations
@@ -24,17 +25,20 @@ __all__ = ['CallbackFollower', 'Follower', 'SocketFollower']
 
 logger = logging.getLogger('faye_websocket.channels')
 
-# How many bytes of new messages wait for a target that is behind before they are read again from
-# the history; and where there is no history, before they are lost.
+# The bytes of new messages that are queued for a target that is behind. Beyond this
+# they are read again from the history; without a history, they are lost.
 _MOST_WAITING, _MOST_WITHOUT_HISTORY = 2**20, 2**24
-# What a message counts beside its data.
+# The bytes that are counted for a message beside its data.
 _OVERHEAD = 200
-# Seconds that one try to read the history may take while the backend is away.
+# The seconds that one attempt to read the history may take.
 _PATIENCE = 5.0
 
 
 class Follower:
-    """One target on its way; ``cursor`` is the id of the last message that it has got."""
+    """A target on its way to the end of the channel.
+
+    ``cursor`` is the id of the last message that it has received.
+    """
 
     __slots__ = (
         '__weakref__',
@@ -55,7 +59,7 @@ class Follower:
         self._move(cursor)
         self._queue: deque[Message | _Loss] = deque(queue)
         self._size = sum(map(_size, self._queue))
-        # Whether there may be more in the history than in the queue.
+        # Whether the history may have more than the queue.
         self._is_behind = False
         self._is_running = False
         self._is_stopped = False
@@ -66,11 +70,11 @@ class Follower:
 
     @property
     def target(self) -> Any:
-        """What the messages are for; None when it is gone."""
+        """The receiver of the messages; None when it is gone."""
         raise NotImplementedError
 
     def start_at(self, chunk: Chunk, messages: list[Message], cursor: str | None) -> None:
-        """Begin with a part of the history, which was read behind ``cursor`` if that was given.
+        """Begin with a part of the history, read after ``cursor`` if that was given.
 
         The lock is held.
         """
@@ -85,9 +89,9 @@ class Follower:
         self._is_behind = not chunk.is_end or self.room.position > end
 
     def add(self, message: Message) -> None:
-        """Take note of a new message."""
+        """Add a new message."""
         with self.room.desk.lock:
-            # What comes while the history is read is in the history, too.
+            # Messages that arrive while the history is read are in the history, too.
             if self._is_behind:
                 return
             self._append(message)
@@ -104,7 +108,7 @@ class Follower:
         return _MOST_WAITING if self.room.desk.channels.history else _MOST_WITHOUT_HISTORY
 
     def _drop_queue(self, message: Message) -> None:
-        """Read later what waits now, if there is a history."""
+        """Drop the queue, and read its messages later, if there is a history."""
         self._queue.clear()
         self._size = 0
         if self.room.desk.channels.history:
@@ -113,15 +117,15 @@ class Follower:
             self._append(_Loss(message.id))
 
     def lose(self, last: str) -> None:
-        """Messages behind those that were delivered here are gone; those behind ``last`` follow."""
+        """Report that messages after those delivered here are gone, up to ``last``."""
         with self.room.desk.lock:
-            # Whoever reads the history sees it there.
+            # If the history is read, the loss is found there.
             if not self._is_behind:
                 self._append(_Loss(last))
         self.go()
 
     def stop(self) -> None:
-        """Send nothing any more."""
+        """Send no more messages."""
         self._is_stopped = True
 
     def go(self) -> None:
@@ -144,7 +148,7 @@ class Follower:
             raise
 
     def _work(self) -> bool:
-        """Do one thing; False when there is nothing to do any more."""
+        """Do one thing; return False when there is nothing left to do."""
         with self.room.desk.lock:
             message = self._queue.popleft() if self._queue else None
             self._size -= _size(message)
@@ -179,25 +183,30 @@ class Follower:
         return True
 
     def _lost(self, last: str) -> None:
-        """Some is gone; what is behind ``last`` follows."""
+        """Report a loss of messages, up to ``last``."""
         self._move(last)
         self.room.desk.channels.tell_lost(self.target, self.room.name)
 
     def _send(self, message: Message) -> bool:
-        """Send a message, and block for as long as the target needs; False when it is gone."""
+        """Rest if there is nothing to do; return whether new work has arrived."""
         raise NotImplementedError
 
     def _rest(self) -> bool:
-        """There is nothing to do now; False when there will not be any more."""
+        """Rest when there is nothing to do; return whether new work has arrived
+        meanwhile.
+        """
         raise NotImplementedError
 
     def _is_wanted(self) -> bool:
-        """Whether the target is still there."""
+        """Return whether the target still exists."""
         return not self._is_stopped
 
 
 class SocketFollower(Follower):
-    """For a socket, which it keeps alive only while it works: one may never open."""
+    """A follower for a socket.
+
+    It keeps the socket alive only while it works, since a socket may never open.
+    """
 
     __slots__ = ('_socket',)
 
@@ -212,7 +221,8 @@ class SocketFollower(Follower):
         return self._socket()
 
     def _forgotten(self, reference: object) -> None:
-        """The socket was never opened, and nobody has it any more."""
+        """Discard this follower: the socket was never opened, and nothing refers to it.
+        """
         self.room.desk.defer(self.room.discard, self)
 
     def begin(self) -> None:
@@ -267,7 +277,7 @@ class SocketFollower(Follower):
                 if socket is not None:
                     self.room.settle(self, socket)
                 return False
-            # The history was ahead of what comes here, which comes now.
+            # The history was ahead of the messages that arrive here. They follow now.
             self._is_running = False
             return False
 
@@ -277,7 +287,7 @@ class SocketFollower(Follower):
 
 
 class CallbackFollower(Follower):
-    """For a function, which is called for as long as it is subscribed."""
+    """A follower that calls a function for as long as it is subscribed."""
 
     __slots__ = ('_callback', '_subscription')
 
@@ -306,7 +316,7 @@ class CallbackFollower(Follower):
 
 
 class _Loss:
-    """In a queue of messages: some are missing here; the next one follows this id."""
+    """A loss in a queue of messages: the next message follows this id."""
 
     __slots__ = ('id',)
 
@@ -315,5 +325,5 @@ class _Loss:
 
 
 def _size(message: Message | _Loss | None) -> int:
-    """Return what a message counts while it waits."""
+    """Return the bytes that a message counts in a queue."""
     return message.size + _OVERHEAD if isinstance(message, Message) else 0

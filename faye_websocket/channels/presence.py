@@ -1,8 +1,8 @@
-"""Presence: who is in the channels, over all processes.
+"""Presence: the members of the channels, over all processes.
 
-Each process has its members in a set of each channel, and gives signs of life for all of them at
-once. So it costs a process one command in two seconds, however many they are, and those of a
-process that gives none are not here any more.
+The members of each process are in one set for each channel. A process gives signs of
+life for all of its members at once, so that it needs one command in two seconds,
+however many they are. The members of a process without signs of life are not counted.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ['BEAT_SECONDS', 'Presence']
 
-#: Seconds between two signs of life.
+#: The seconds between two signs of life.
 BEAT_SECONDS = 2.0
-# Seconds without one after which a process is dead; after which its members are removed; after
-# which nobody remembers it; for which members are kept; and after which they are written again.
+# The seconds without a sign of life after which a process is dead, after which its
+# members are removed, and after which it is forgotten; for which members are kept; and
+# after which they are written again.
 _DEAD, _GONE, _FORGOTTEN, _KEPT, _AGAIN = 6.0, 300.0, 3600, 86400, 3600.0
-# Seconds that what nobody waits for may take.
+# The seconds that work in the background may take.
 _PATIENCE = 5.0
 
 _enter, _beat = Script(ENTER), Script(BEAT)
 
 
 class Presence:
-    """The members of this process, and those that it sees."""
+    """The members of this process, and the members of all processes as it sees them."""
 
     def __init__(self, backend: RedisBackend, process: str) -> None:
         self._backend = backend
@@ -43,12 +44,13 @@ class Presence:
         self._lock = backend.lock
         self._mutex = self._runner.make_mutex()
         self._names: dict[str, Counter[str]] = {}
-        # Names whose presence Redis does not know yet.
+        # Names whose presence has not been written to Redis yet.
         self._changed: dict[str, set[str]] = {}
         self._is_known = False
         self._written = time.monotonic()
         self._alive: set[str] = set()
-        # What was told last of each channel; and who is being looked at, perhaps once more.
+        # By channel: the names that were reported last; and whether it is being
+        # checked, perhaps once more.
         self._seen: dict[str, list[str]] = {}
         self._looking: dict[str, bool] = {}
         self._began = self._ended = time.monotonic()
@@ -66,12 +68,14 @@ class Presence:
             raise
 
     def leave(self, channel: str, name: str) -> None:
-        """Take a member off, soon."""
+        """Remove a member, soon."""
         if self._count(channel, name, -1):
             self._runner.start(self._sync_quietly, channel)
 
     def _count(self, channel: str, name: str, change: int) -> bool:
-        """Count a name; return whether this process has it now, or not any more, by that."""
+        """Count a name; return whether it has been added to this process, or removed,
+        by that.
+        """
         with self._lock:
             names = self._names.setdefault(channel, Counter())
             names[name] += change
@@ -85,7 +89,7 @@ class Presence:
             return is_change
 
     def _sync(self, channel: str, deadline: float) -> None:
-        """Have Redis know the members of this process."""
+        """Write the members of this process to Redis."""
         if not self._mutex.acquire(True, max(0.001, remaining(deadline))):
             raise TimeoutError('join: Redis is away')
         try:
@@ -118,7 +122,7 @@ class Presence:
         try:
             self._sync(channel, time.monotonic() + _PATIENCE)
         except Exception:
-            # The next sign of life comes with it.
+            # The next sign of life repeats it.
             pass
 
     def _entry(self, name: str) -> str:
@@ -127,12 +131,12 @@ class Presence:
     # ---- signs of life
 
     def away(self, seconds: float) -> None:
-        """Redis is back after so long, in which nobody could give a sign of life."""
+        """Record that Redis was away for this time, without any signs of life."""
         self._ended = time.monotonic()
         self._began = self._ended - seconds
 
     def beat(self) -> None:
-        """Give a sign of life, and see whose are missing."""
+        """Give a sign of life, and check those of other processes."""
         if not (self._names or self._changed or self._backend.channels.onmembers):
             return
         deadline = time.monotonic() + _PATIENCE
@@ -148,7 +152,7 @@ class Presence:
             deadline, 'members', _beat, 1, self._processes, process, _FORGOTTEN
         )
         if process and not int(known):
-            # Redis has forgotten all that it knew.
+            # Redis has lost all of its data.
             self._write_all_again()
         self._is_known = bool(process)
         alive = self._find_alive(now, beats)
@@ -166,27 +170,28 @@ class Presence:
     def _find_alive(self, now: bytes, beats: list[Any]) -> set[str]:
         seconds = _DEAD
         if time.monotonic() - self._ended < _DEAD:
-            # Some have not given a sign yet since Redis is back.
+            # Some processes have not given a sign yet since Redis is back.
             seconds += time.monotonic() - self._began
         return self._find_beating(now, beats, seconds)
 
     def _find_beating(self, now: bytes, beats: list[Any], seconds: float) -> set[str]:
-        """Return the processes that have given a sign of life in the last so many seconds."""
+        """Return the processes that have given a sign of life in the last ``seconds``.
+        """
         oldest = float(now) - 1000 * seconds
         pairs = zip(beats[::2], beats[1::2], strict=True)
         return {process.decode() for process, beat in pairs if float(beat) >= oldest}
 
     def go(self) -> None:
-        """Say that this process ends."""
+        """Report that this process ends."""
         if self._is_known:
             self._is_known = False
             deadline = time.monotonic() + 0.5
             self._store.run(deadline, 'members', 'ZREM', self._processes, self._process)
 
-    # ---- those of all
+    # ---- the members of all processes
 
     def find(self, channel: str, deadline: float) -> list[str]:
-        """Return the names of all that are here."""
+        """Return the names of all members."""
         key = self._backend.key(channel, 'here')
         entries = self._store.run(deadline, 'members', 'SMEMBERS', key)
         if not entries:
@@ -203,16 +208,16 @@ class Presence:
         return sorted({name for process, _, name in pairs if process in alive})
 
     def begin(self, channel: str) -> None:
-        """See who is here, before anybody is told of a change."""
+        """Read the members, before any change is reported."""
         if self._backend.channels.onmembers is not None:
             self._seen[channel] = self.find(channel, time.monotonic() + _PATIENCE)
 
     def end(self, channel: str) -> None:
-        """Look no more."""
+        """Stop checking a channel."""
         self._seen.pop(channel, None)
 
     def look(self, channel: str) -> None:
-        """See who is here now, in a while, and tell a change."""
+        """Check the members, soon, and report a change."""
         with self._lock:
             is_looking = channel in self._looking
             self._looking[channel] = is_looking
@@ -227,7 +232,7 @@ class Presence:
             try:
                 self._compare(channel)
             except Exception:
-                # It is looked at again when Redis is back.
+                # The check is repeated when Redis is back.
                 self._alive = set()
             with self._lock:
                 is_again = self._looking[channel]

@@ -1,12 +1,13 @@
-"""RedisBackend: channels over all processes that use the same Redis.
+"""RedisBackend: channels over all processes that use one Redis.
 
-A stream of each channel is its order and its history. A message is told to the subscribers with
-the id of the one before it: whoever has that one needs nothing else, and whoever has not reads on
-in the stream. That is one command for each message, however many channels a process is in, where
-a blocking read of all their streams names each of them again for every message.
+A stream for each channel is its order and its history. A message is sent to the
+subscribers with the id of the one before it. A subscriber that has that one needs
+nothing else, and any other reads on in the stream. That is one command for each
+message, however many channels a process is in; a blocking read of all their streams
+would name each of them again for every message.
 
-One connection listens, for all channels of this process, as long as there are any; a few others
-do the commands.
+One connection listens, for all channels of this process, as long as there are any. A
+few others execute the commands.
 """
 
 from __future__ import annotations
@@ -32,22 +33,23 @@ if TYPE_CHECKING:
 
 __all__ = ['RedisBackend']
 
-# Seconds for which a channel is kept that has no ``max_age``; and how much longer than its oldest
-# message one that has: its last id tells whether anything is lost.
+# The seconds for which a channel without ``max_age`` is kept; and the seconds for which
+# one with it is kept longer than its oldest message, since its last id shows whether
+# messages are lost.
 _KEPT, _LONGER = 30 * 86400, 86400
-# Seconds for which a key is known; and how much longer than its publication may last a message
-# without one, of which a repetition may be under way.
+# The seconds for which a key is known; and the seconds after its timeout for which a
+# message without a key is known, since a repetition of it may be under way.
 _KNOWN, _KNOWN_LONGER = 86400, 60
 # The largest part of a history that is read at once, in messages and in bytes.
 _PART, _PART_BYTES = 100, 2**19
-# Seconds that the listener gives a read.
+# The seconds that a read of the listener may take.
 _PATIENCE = 10.0
 
 _publish, _read = Script(PUBLISH), Script(READ)
 
 
 class RedisBackend:
-    """Redis, for one process."""
+    """The channels on Redis, for one process."""
 
     def __init__(self, channels: Channels, runner: Runner) -> None:
         self.channels = channels
@@ -64,15 +66,17 @@ class RedisBackend:
         _open.add(self)
 
     def key(self, channel: str, what: str) -> str:
-        """Return a key; those of one channel are in one slot of a cluster."""
-        # An empty tag, or one that ends early, would be none.
+        """Return the key of a channel. All keys of a channel are in one slot of a
+        cluster.
+        """
+        # A tag that is empty, or ends early, would have no effect.
         tag = channel.replace('%', '%25').replace('}', '%7D')
         return f'{self.prefix}{{{tag}}}:{what}'
 
-    # ---- what is asked for
+    # ---- the interface
 
     def publish(self, channel: str, entry: Entry, key: str | None, timeout: float) -> str:
-        """Have Redis keep a message and tell it, once however often that is tried."""
+        """Store a message in Redis and send it, once however often that is tried."""
         known = _KNOWN if key is not None else int(min(timeout, _KNOWN)) + _KNOWN_LONGER
         token = f'key:{key}' if key is not None else f'try:{uuid.uuid4().hex}'
         is_text = isinstance(entry.data, str)
@@ -86,7 +90,7 @@ class RedisBackend:
         return str(id.decode())
 
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
-        """Return a part of what is kept."""
+        """Return a part of the history."""
         return _chunk(self._call(timeout, 'join', _read, self._read_arguments(channel, mode, value)))
 
     def _read_arguments(self, channel: str, mode: str, value: str | int) -> tuple[Any, ...]:
@@ -103,7 +107,7 @@ class RedisBackend:
         self.presence.enter(channel, name, timeout)
 
     def leave(self, channel: str, name: str) -> None:
-        """Take a member of this process off, soon."""
+        """Remove a member of this process, soon."""
         self.presence.leave(channel, name)
 
     def members(self, channel: str, timeout: float) -> list[str]:
@@ -114,26 +118,26 @@ class RedisBackend:
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel at a desk."""
+        """Deliver the messages of a channel to a desk."""
         self._listener.attach(channel, desk, begin, timeout)
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """Deliver them no more."""
+        """End the delivery to a desk."""
         self._listener.detach(channel, desk)
 
     def has(self, channel: str) -> bool:
-        """Whether this process listens to a channel."""
+        """Return whether this process listens to a channel."""
         return channel in self._listener
 
     def close(self) -> None:
-        """Say that this process goes, and close the connections."""
+        """Report that this process ends, and close the connections."""
         if self.is_closed or self.runner.is_inherited:
             return
         self.is_closed = True
         try:
             self.runner.call(self.presence.go, 0.5, 'close')
         except Exception:
-            # It is seen without that.
+            # Without the report, the end is noticed later.
             pass
         self.store.close()
 
@@ -143,14 +147,14 @@ class RedisBackend:
         self.store.abandon()
 
     def read_now(self, channel: str, mode: str, value: str | int) -> Chunk:
-        """Return a part of what is kept, where it may be waited for."""
+        """Return a part of the history, from a greenlet or thread that may block."""
         deadline = time.monotonic() + _PATIENCE
         arguments = self._read_arguments(channel, mode, value)
         return _chunk(self.store.run_script(deadline, 'join', _read, *arguments))
 
 
 def _chunk(answer: Any) -> Chunk:
-    """Return what a read has found."""
+    """Return the result of a read."""
     is_lost, last, raw = answer
     entries = [_entry(id, fields) for id, fields in raw]
     is_end = not entries or entries[-1].id == last.decode()
@@ -161,7 +165,7 @@ def _entry(id: bytes, fields: list[bytes]) -> Entry:
     return entry_of(id, fields[1], fields[3], fields[5], fields[7])
 
 
-# Those whose processes say that they go when they end.
+# The backends that report the end of their process when it exits.
 _open: weakref.WeakSet[RedisBackend] = weakref.WeakSet()
 
 

@@ -1,9 +1,10 @@
-"""Runner: where work that blocks is done, monkey-patched or not.
+"""Runner: blocking work, in processes that are monkey-patched and in others.
 
-A process that is monkey-patched does it in greenlets on one hub, which is the main thread's; any
-other does it in native threads, which never touch gevent. So redis-py is used as it is in both, no
-hub is blocked, and no OS thread gets a hub: that would make a later fork hang, in gevent's
-``reinit``. Whoever waits for the work waits in its own way, a greenlet without blocking its hub.
+A process that is monkey-patched runs it in greenlets on one hub, that of the main
+thread. Any other process runs it in native threads, which never use gevent. So redis-py
+is used unchanged in both, no hub is blocked, and no OS thread gets a hub, which would
+make a later fork hang in gevent's ``reinit``. A caller waits for the work in its own
+way: a greenlet does not block its hub.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ T = TypeVar('T')
 _start_new_thread = get_original('_thread', 'start_new_thread')
 _allocate_lock = get_original('_thread', 'allocate_lock')
 _sleep = get_original('time', 'sleep')
-# The longest that a native lock waits: what threads.TIMEOUT_MAX is at least.
+# The longest wait for a native lock, at most threads.TIMEOUT_MAX.
 _LONGEST_LOCK = 4_000_000.0
 
 make_lock = get_original('threading', 'RLock')
@@ -49,7 +50,7 @@ class Signal:
         return self._is_set
 
     def set(self) -> None:
-        """Let all go on that wait, now and later."""
+        """Wake all that wait, now and later."""
         with self._lock:
             self._is_set = True
             waiters, self._waiters = self._waiters, []
@@ -63,7 +64,8 @@ class Signal:
         if get_hub_if_exists() is not None:
             reactor, event = current_reactor(), gevent.event.Event()
             if self._add(lambda: reactor.call_soon(event.set)):
-                # Without a timer a hub that has nothing else to do would raise LoopExit.
+                # Without a timer, a hub that has nothing else to do would raise
+                # LoopExit.
                 event.wait(min(timeout, LONGEST))
         else:
             lock = _allocate_lock()
@@ -80,7 +82,7 @@ class Signal:
 
 
 class Runner:
-    """Runs functions elsewhere, in one process."""
+    """An object that runs functions elsewhere, in one process."""
 
     def __init__(self, reactor: Reactor | None = None) -> None:
         self.pid = os.getpid()
@@ -88,7 +90,10 @@ class Runner:
 
     @classmethod
     def find(cls, reactor: Reactor | None) -> Runner:
-        """Return the one for this process; ``reactor`` is the main thread's, if that is known."""
+        """Return a runner for this process.
+
+        ``reactor`` is that of the main thread, if it is known.
+        """
         if not is_module_patched('socket'):
             return cls()
         if reactor is not None and not reactor.is_inherited():
@@ -97,7 +102,7 @@ class Runner:
 
     @property
     def is_inherited(self) -> bool:
-        """Whether a parent of this process made it."""
+        """Whether it was made by a parent of this process."""
         return self.pid != os.getpid()
 
     def start(self, function: Callable[..., object], *arguments: Any) -> None:
@@ -108,9 +113,10 @@ class Runner:
             self._reactor.call_soon(gevent.spawn, function, *arguments)
 
     def call(self, function: Callable[[], T], timeout: float, what: str) -> T:
-        """Run a function elsewhere, and return or raise what it does.
+        """Run a function elsewhere, and return its result or raise its exception.
 
-        Raises TimeoutError after ``timeout`` seconds; the function knows the time, too.
+        Raise TimeoutError after ``timeout`` seconds; the function has a limit of its
+        own.
         """
         done, outcome = Signal(), _Outcome()
 
@@ -128,13 +134,14 @@ class Runner:
             try:
                 raise outcome.error
             finally:
-                # No circle: the error has the frame, and the frame the outcome.
+                # Avoid a reference cycle: the error refers to the frame, and the frame
+                # to the outcome.
                 del outcome
         value: T = outcome.value
         return value
 
     def sleep(self, seconds: float) -> None:
-        """Block what ``start`` or ``call`` runs."""
+        """Block a function that ``start`` or ``call`` runs."""
         _sleep(seconds) if self._reactor is None else gevent.sleep(seconds)
 
     def make_mutex(self) -> Any:

@@ -1,4 +1,5 @@
-"""gevent-websocket: a server of its own around a plain application, by the package's name."""
+"""gevent-websocket: its own server around a plain application, by the package's name.
+"""
 
 import sys
 
