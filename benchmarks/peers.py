@@ -255,8 +255,9 @@ class Server:
         self.stop()
 
     def _shakes_hands(self) -> bool:
-        """Try one handshake. An open port is not enough: gunicorn listens before it has
-        a worker.
+        """Try one handshake.
+
+        An open port is not enough: gunicorn listens before it has a worker.
         """
         with socket.socket() as probe:
             probe.settimeout(START_SECONDS)

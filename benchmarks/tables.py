@@ -71,8 +71,9 @@ def summarize(runs: list[Result], baseline: list[Result], unit: str) -> Result |
 
 
 def render_row(title: str, summary: Result | None, width: int) -> list[str]:
-    """Return the line of one peer. The mark after a rate says that it could have been
-    higher.
+    """Return the line of one peer.
+
+    The mark after a rate says that it could have been higher.
     """
     if summary is None:
         return [title, 'failed', *[''] * (width - 2)]

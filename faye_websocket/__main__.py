@@ -1,8 +1,6 @@
-"""The command line: ``faye-websocket serve MODULE:APP`` and ``faye-websocket connect
-URL``.
+"""The command line: ``faye-websocket serve`` and ``faye-websocket connect``.
 
-``python -m faye_websocket`` runs it, too. ``cli.connect`` implements the second
-command.
+``python -m faye_websocket`` runs it, too. The commands are in ``cli``.
 """
 
 from __future__ import annotations
@@ -53,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM. All open sockets close with 1001 when the process
-    exits.
+    """Serve until SIGINT or SIGTERM.
+
+    All open sockets close with 1001 when the process exits.
     """
     app = _import_app(options.app)
     tls = _tls(options.certfile, options.keyfile)
@@ -90,8 +89,9 @@ def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
 
 
 def _import_app(path: str) -> Callable[..., Any]:
-    """Return the WSGI application at ``MODULE:APP``. The current directory is searched
-    first.
+    """Return the WSGI application at ``MODULE:APP``.
+
+    The current directory is searched first.
     """
     module_name, _, name = path.partition(':')
     sys.path.insert(0, os.getcwd())

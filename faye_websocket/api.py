@@ -98,13 +98,12 @@ class API(EventTarget):
         return self._connection.send(to_data(message))
 
     def ping(self, message: str | bytes = '', callback: Callable[[], object] | None = None) -> bool:
-        """Send a ping, and return whether it was sent or queued (RFC 6455 section
-        5.5.2).
+        """Send a ping, and return whether it was sent or queued.
 
-        ``callback()`` is called when the matching pong arrives, in the greenlet of the
-        handlers. Return False once the socket is closing, and in the hixie drafts,
-        which have no pings. Raise ValueError if ``message`` has more than 125 bytes,
-        and TypeError unless it is ``str`` or bytes.
+        RFC 6455 section 5.5.2. ``callback()`` is called when the matching pong arrives,
+        in the greenlet of the handlers. Return False once the socket is closing, and in
+        the hixie drafts, which have no pings. Raise ValueError if ``message`` has more
+        than 125 bytes, and TypeError unless it is ``str`` or bytes.
         """
         return self._connection.ping(control_payload(message), callback)
 
@@ -116,20 +115,18 @@ class API(EventTarget):
         return self._connection.pong(control_payload(message))
 
     def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = '') -> None:
-        """Begin the closing handshake, behind all data sent before (RFC 6455 section
-        7.1.2).
+        """Begin the closing handshake, behind all data sent before.
 
-        DOM: close. ``code`` may be 1000 or 3000 to 4999, and on a server also 1001,
-        1003 and 1007 to 1014. ``reason`` has at most 123 bytes of UTF-8. Raise
-        ValueError for others. The connection ends within ``close_timeout`` seconds. Do
-        nothing if called again.
+        DOM: close; RFC 6455 section 7.1.2. ``code`` may be 1000 or 3000 to 4999, and on
+        a server also 1001, 1003 and 1007 to 1014. ``reason`` has at most 123 bytes of
+        UTF-8. Raise ValueError for others. The connection ends within ``close_timeout``
+        seconds. Do nothing if called again.
         """
         check_close(code, reason, server=self._is_server)
         self._connection.close(code, reason)
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
-        """Return the next message, for programs in greenlet style, which set no
-        ``onmessage``.
+        """Return the next message, in programs that set no ``onmessage``.
 
         Make the handshake if that was not done, and block the calling greenlet. At the
         end of the connection return ``None`` once; after that, raise ConnectionClosed.
@@ -177,8 +174,7 @@ class API(EventTarget):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close the socket and wait for the end: 1011 after an exception, and 1000
-        otherwise.
+        """Close the socket, with 1011 after an exception and with 1000 otherwise.
 
         Wait until all data is sent and the closing handshake is complete, for
         ``close_timeout`` seconds at most.
@@ -211,8 +207,7 @@ class API(EventTarget):
 
 
 def to_data(message: Any) -> str | bytes:
-    """Return the message of an application as a str or bytes, never a subclass of
-    those.
+    """Return a message as a str or bytes, never an instance of a subclass.
 
     Raise TypeError if it cannot be sent.
     """

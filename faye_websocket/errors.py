@@ -39,10 +39,9 @@ class InvalidData(ProtocolError):
 
 
 class MessageTooBig(ProtocolError):
-    """A message has more than ``max_length`` bytes, or more than ``max_fragments``
-    frames.
+    """A message is longer than ``max_length``, or has too many frames.
 
-    RFC 6455 section 10.4.
+    The limit of frames is ``max_fragments`` (RFC 6455 section 10.4).
     """
 
     code = 1009

@@ -1,5 +1,6 @@
-"""Events and event targets, after the DOM (Event, MessageEvent, CloseEvent, ErrorEvent
-and EventTarget).
+"""Events and event targets, after the DOM.
+
+They follow Event, MessageEvent, CloseEvent, ErrorEvent and EventTarget.
 """
 
 from __future__ import annotations

@@ -42,8 +42,9 @@ class Plan:
 
     @property
     def messages(self) -> list[str] | list[bytes]:
-        """Some messages of equal length. They differ in every byte, also from their
-        neighbours.
+        """Some messages of equal length.
+
+        They differ in every byte, also from their neighbours.
         """
         count = max(2, min(MAX_VARIANTS, CACHED_BYTES // max(self.size, 1)))
         if self.opcode == 'text':

@@ -76,8 +76,9 @@ def services(directory, port):
 
 
 def program(name):
-    """Return the path of a program. Debian's daemons are in /usr/sbin, not in every
-    PATH.
+    """Return the path of a program.
+
+    Debian's daemons are in /usr/sbin, not in every PATH.
     """
     path = shutil.which(name, path=os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin']))
     return path or sys.exit(f'{name} is missing: apt-get install {name}')

@@ -1,9 +1,8 @@
-"""Channels: rooms and feeds over all workers, for WebSockets, event sources and other
-code.
+"""Channels: rooms and feeds over all workers.
 
-This is the public interface. The messages come from a backend, in memory or on Redis,
-which gives each channel one order and a history. ``room`` and ``follower`` deliver them
-to the sockets.
+This is the public interface, for WebSockets, event sources and other code. The messages
+come from a backend, in memory or on Redis, which gives each channel one order and a
+history. ``room`` and ``follower`` deliver them to the sockets.
 """
 
 from __future__ import annotations
@@ -174,14 +173,14 @@ class Channels:
             return visit.subscribe(callback, since, recent)
 
     def members(self, channel: str) -> list[str]:
-        """Return the names of all members, over all workers, sorted and without
-        repeats.
+        """Return the names of the members over all workers, sorted and without repeats.
         """
         return self.backend.members(check_name('channel', channel), self.timeout)
 
     def close(self) -> None:
-        """Release the backend, and all sockets. This is done at the end of the process,
-        too.
+        """Release the backend, and all sockets.
+
+        This is done at the end of the process, too.
         """
         with self.lock:
             rooms = [room for desk in self._all_desks() for room in tuple(desk.rooms.values())]

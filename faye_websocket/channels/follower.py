@@ -188,13 +188,11 @@ class Follower:
         self.room.desk.channels.tell_lost(self.target, self.room.name)
 
     def _send(self, message: Message) -> bool:
-        """Rest if there is nothing to do; return whether new work has arrived."""
+        """Send a message, when the target has room; return False if it is gone."""
         raise NotImplementedError
 
     def _rest(self) -> bool:
-        """Rest when there is nothing to do; return whether new work has arrived
-        meanwhile.
-        """
+        """Rest; return whether new work has arrived meanwhile."""
         raise NotImplementedError
 
     def _is_wanted(self) -> bool:

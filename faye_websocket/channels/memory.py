@@ -67,9 +67,7 @@ class MemoryBackend:
         return entry.id
 
     def _deliver(self) -> None:
-        """Deliver the published messages in their order, whichever thread published
-        them.
-        """
+        """Deliver the published messages in order, whichever thread published them."""
         with self._lock:
             if self._is_delivering:
                 return

@@ -72,9 +72,7 @@ class Message:
         self._forms: dict[str, SharedMessage | None] = {}
 
     def for_websocket(self, encode: Callable[[Message], SharedMessage | None]) -> SharedMessage | None:
-        """Return the form for WebSockets, which ``encode`` makes once; None to send
-        nothing.
-        """
+        """Return the form for WebSockets, made once; None to send nothing."""
         if 'websocket' not in self._forms:
             self._forms['websocket'] = encode(self)
         return self._forms['websocket']
@@ -135,10 +133,10 @@ def position_of(id: str) -> Position:
 
 
 def envelope(id: str, channel: str, message: str | bytes) -> str:
-    """Return a JSON object with ``id``, ``channel`` and ``data``, or ``base64`` for
-    bytes.
+    """Return a JSON object with ``id``, ``channel`` and ``data``.
 
-    It is for ``Channels(encode=envelope)``: a WebSocket needs the ids to reconnect with
+    Bytes are in ``base64`` instead of ``data``. It is for
+    ``Channels(encode=envelope)``: a WebSocket needs the ids to reconnect with
     ``since``.
     """
     if isinstance(message, str):

@@ -73,9 +73,7 @@ class Presence:
             self._runner.start(self._sync_quietly, channel)
 
     def _count(self, channel: str, name: str, change: int) -> bool:
-        """Count a name; return whether it has been added to this process, or removed,
-        by that.
-        """
+        """Count a name in this process; return whether that has added or removed it."""
         with self._lock:
             names = self._names.setdefault(channel, Counter())
             names[name] += change

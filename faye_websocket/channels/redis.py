@@ -66,8 +66,9 @@ class RedisBackend:
         _open.add(self)
 
     def key(self, channel: str, what: str) -> str:
-        """Return the key of a channel. All keys of a channel are in one slot of a
-        cluster.
+        """Return the key of a channel.
+
+        All keys of a channel are in one slot of a cluster.
         """
         # A tag that is empty, or ends early, would have no effect.
         tag = channel.replace('%', '%25').replace('}', '%7D')

@@ -31,8 +31,9 @@ __all__ = ['Desk', 'Room', 'find_carrier', 'find_reactor']
 
 
 def find_carrier(socket: Any) -> Connection | Carrier:
-    """Return the object that sends the messages of a socket. Raise TypeError if it is
-    none.
+    """Return the object that sends the messages of a socket.
+
+    Raise TypeError if it is none.
     """
     carrier = getattr(socket, '_carrier', None) or getattr(socket, '_connection', None)
     if carrier is None or not hasattr(socket, 'add_event_listener'):
@@ -109,9 +110,7 @@ class Desk:
         self.run(self._deliver, message)
 
     def lose(self, channel: str, last: str) -> None:
-        """Report that messages after those delivered are gone, and that the channel is
-        at ``last``.
-        """
+        """Report that messages up to ``last`` are gone."""
         self.run(self._lose, channel, last)
 
     def _deliver(self, message: Message) -> None:
@@ -243,9 +242,7 @@ class Room:
     # ---- on the hub
 
     def deliver(self, message: Message) -> None:
-        """Send a message to the sockets that are up to date, and pass it to the
-        followers.
-        """
+        """Send a message to the sockets up to date, and pass it to the followers."""
         with self.desk.lock:
             self.last, self.position = message.id, message.position
             live = tuple(self.live.items())

@@ -1,6 +1,4 @@
-"""Store: commands to Redis, each repeated until there is a response or the time is
-over.
-"""
+"""Store: commands to Redis, repeated until there is a response or the time is over."""
 
 from __future__ import annotations
 
@@ -105,8 +103,9 @@ class Store:
             connection.disconnect()
 
     def abandon(self) -> None:
-        """Close the child's copies after a fork, when another thread may have held the
-        lock.
+        """Close the child's copies after a fork.
+
+        Another thread may have held the lock.
         """
         self._lock = make_lock()
         self.close()

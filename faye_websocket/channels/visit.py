@@ -106,8 +106,7 @@ class Visit:
         return subscription
 
     def _read(self, since: Any, recent: int) -> tuple[Chunk, str | None]:
-        """Return the first part of the missed messages, and the id before it, if one
-        was given.
+        """Return the first part of the missed messages, and the id before it, or None.
         """
         if since is None or since == '':
             return self._backend.read(self._channel, 'recent', recent, self._left), None
@@ -118,9 +117,7 @@ class Visit:
     def _add(
         self, follower: Follower, chunk: Chunk, cursor: str | None, name: str | None = None
     ) -> bool:
-        """Start a follower with a part of the history; return False if there is another
-        one.
-        """
+        """Start a follower with a part of the history, unless there is another one."""
         find = self._channels.find_message
         messages = [find(self._channel, entry) for entry in chunk.entries]
         with self._channels.lock:

@@ -82,8 +82,7 @@ def _parse_seconds(text: str) -> float:
 
 
 def connect(options: argparse.Namespace) -> int:
-    """Exchange messages with the server until either side closes, and return the exit
-    status.
+    """Exchange messages until either side closes, and return the exit status.
 
     It is 0 after a clean close (1000, 1001 or no code), 130 after Ctrl-C, and 1
     otherwise, also if writing to stdout failed. Raise UsageError if an argument is not
@@ -113,8 +112,9 @@ def make_client(options: argparse.Namespace) -> Client:
 
 
 def parse_headers(options: argparse.Namespace) -> list[tuple[str, str]]:
-    """Return the request headers of these options. Raise ValueError for a malformed
-    one.
+    """Return the request headers of these options.
+
+    Raise ValueError for a malformed one.
     """
     headers = [] if options.origin is None else [('Origin', options.origin)]
     for header in options.header:
@@ -238,8 +238,7 @@ class Editor:
         self._is_stopping = False
 
     def read_lines(self) -> Iterator[str]:
-        """Yield the lines as they are typed, until the end of input, Ctrl-C, or
-        ``stop``.
+        """Yield the lines that are typed, until the end of input, Ctrl-C, or ``stop``.
 
         Only the calling greenlet blocks.
         """
@@ -291,10 +290,9 @@ class Editor:
 
 
 def make_editor(interrupted: Callable[[], object]) -> Editor | None:
-    """Return an editor, or None if prompt_toolkit (the extra ``prompt``) is not
-    installed.
+    """Return an editor, or None if prompt_toolkit is not installed.
 
-    ``interrupted`` is called at Ctrl-C.
+    The extra ``prompt`` installs it. ``interrupted`` is called at Ctrl-C.
     """
     try:
         from prompt_toolkit import PromptSession
@@ -340,9 +338,7 @@ def _read_chunk(stream: IO[str] | None) -> bytes:
 
 
 def hex_dump(data: bytes) -> str:
-    """Return a dump in the format of hexdump -C: 16 bytes a line, and the length at the
-    end.
-    """
+    """Return a dump as hexdump -C prints it: 16 bytes a line, then the length."""
     lines = []
     for start in range(0, len(data), 16):
         row = data[start:start + 16]

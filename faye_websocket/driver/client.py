@@ -125,9 +125,7 @@ class Client(Hybi):
             super().end(reason)
 
     def give_up(self, error: Exception) -> None:
-        """Emit ``error`` and ``close`` for a connection that failed before it opened,
-        once.
-        """
+        """Emit ``error`` and ``close``, once, for a connection that did not open."""
         if self.ready_state != CLOSED:
             super().give_up(error)
 

@@ -77,9 +77,7 @@ def serialize_frame_head(opcode: int, length: int) -> bytes:
 def serialize_frame(
     opcode: int, payload: bytes, fin: bool = True, rsv: int = 0, masking_key: bytes | None = None
 ) -> bytes:
-    """Return the bytes of one frame (section 5.2); ``rsv`` is a sum of RSV1, RSV2 and
-    RSV3.
-    """
+    """Return one frame (section 5.2); ``rsv`` is a sum of RSV1, RSV2 and RSV3."""
     first = opcode | rsv | (_FIN if fin else 0)
     second = length = len(payload)
     size = _size_of_length(length)
@@ -171,8 +169,7 @@ def _make_frame(
 
 
 class FrameParser:
-    """The parser of frames: call ``feed(chunk)``, then ``next_frame()`` until it
-    returns None.
+    """The parser: call ``feed(chunk)``, then ``next_frame()`` until it returns None.
 
     ``masked`` says whether the peer must mask its frames (section 5.1: clients must,
     servers must not). Once ``next_frame`` has returned ``None``, the buffer holds at
@@ -249,8 +246,7 @@ class FrameParser:
         return _make_frame(first_byte, length, masking_key, mask.cut(buffer, start, end, masking_key, 0), True, True)
 
     def _next_part(self, is_first: bool) -> Frame | None:
-        """Return the bytes received of the payload of ``self._frame``, or None if there
-        are none.
+        """Return the payload of ``self._frame`` received so far, or None.
 
         The first part is returned even if it is empty.
         """
@@ -272,9 +268,7 @@ class FrameParser:
         return _make_frame(frame.first_byte, frame.length, frame.masking_key, payload, is_first, not self._missing)
 
     def forget(self) -> None:
-        """Release the buffer, so that an idle connection does not hold the bytes it
-        read last.
-        """
+        """Release the buffer, so that an idle connection does not hold old bytes."""
         self._buffer = b''
         self._position = 0
 

@@ -1,6 +1,4 @@
-"""Numbers of RFC 6455: opcodes (section 5.2), and close codes (section 7.4) with the
-ends that may send them.
-"""
+"""Numbers of RFC 6455: opcodes (section 5.2) and close codes (section 7.4)."""
 
 from __future__ import annotations
 

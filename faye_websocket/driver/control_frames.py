@@ -46,9 +46,7 @@ def close_payload(code: int, reason: str) -> bytes:
 
 
 def check_close(code: int, reason: str, *, server: bool) -> None:
-    """Raise ValueError or TypeError if an application may not close with these
-    arguments.
-    """
+    """Raise ValueError or TypeError if an application may not close with these."""
     if not isinstance(code, int) or not is_sendable(code, server=server):
         raise ValueError(f'code: {code!r} cannot be sent by an application')
     if not isinstance(reason, str):

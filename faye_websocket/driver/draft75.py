@@ -134,8 +134,7 @@ class Draft75(Driver):
             raise InvalidData('text is not UTF-8') from None
 
     def _parse_length(self) -> tuple[int, int] | None:
-        """Return the type and the length of a frame that has the top bit set, and skip
-        its bytes.
+        """Return type and length of a frame with the top bit set, and skip its bytes.
 
         The length is written in base 128. Return None until it is complete.
         """

@@ -1,9 +1,9 @@
-"""hixie-76 (draft-ietf-hybi-thewebsocketprotocol-00): hixie-75 with keys and a closing
-handshake.
+"""hixie-76: hixie-75 with keys and a closing handshake.
 
-The server's proof is computed from eight bytes that follow the head of the request,
-without a Content-Length. A proxy may hold them back until it has seen the head of the
-response. So the head is sent at once, and the proof when the eight bytes have arrived.
+It is also known as draft-ietf-hybi-thewebsocketprotocol-00. The server's proof is
+computed from eight bytes that follow the head of the request, without a Content-Length.
+A proxy may hold them back until it has seen the head of the response. So the head is
+sent at once, and the proof when the eight bytes have arrived.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ class Draft76(Draft75):
         super()._respond()
 
     def _numbers(self) -> tuple[int, int]:
-        """Return the numbers encoded in the two keys. Raise HandshakeError for an
-        invalid key.
+        """Return the numbers encoded in the two keys.
+
+        Raise HandshakeError for an invalid key.
         """
         environ = self._environ
         return (
@@ -107,8 +108,7 @@ class Draft76(Draft75):
 
 
 def _number(key: str) -> int:
-    """Return the number that a key encodes: its digits, divided by its number of
-    spaces.
+    """Return the number in a key: its digits, divided by its number of spaces.
 
     Raise HandshakeError if that is not a number of 32 bits.
     """

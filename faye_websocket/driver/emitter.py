@@ -48,8 +48,9 @@ class EventEmitter:
         return listener
 
     def emit(self, type: str, *arguments: Any) -> None:
-        """Notify the observer, then call the listeners. Exceptions of theirs are not
-        caught.
+        """Notify the observer, then call the listeners.
+
+        Exceptions of theirs are not caught.
         """
         if self.observer is not None:
             self.observer.notify(type, *arguments)

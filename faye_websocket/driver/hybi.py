@@ -236,9 +236,7 @@ class Hybi(Driver):
         self.emit('pong', payload)
 
     def _receive_close(self, code: int, reason: str) -> None:
-        """Handle the close frame of a peer that closes, or that responds to our close
-        (5.5.1).
-        """
+        """Handle the close frame of a peer, or its response to ours (5.5.1)."""
         self.emit('ending')
         if self.ready_state == OPEN:
             # 5.5.1: "When sending a Close frame in response, the endpoint typically
@@ -349,9 +347,7 @@ class Hybi(Driver):
         self._write_urgent(PING, payload, f'ping {payload!r}')
 
     def _begin_close(self, code: int, reason: str) -> None:
-        """Send a close frame behind the data sent before, and wait for the peer's
-        (7.1.2).
-        """
+        """Send a close frame behind the data, and wait for the peer's (7.1.2)."""
         # Keep the reason as it is sent, so that the close event holds no lone
         # surrogate.
         self._reason = encode_text(reason).decode()
@@ -367,8 +363,9 @@ class Hybi(Driver):
         self._writer.write_urgent(serialize_frame(opcode, payload, masking_key=self._masking_key()), tag)
 
     def _write_last(self, payload: bytes) -> None:
-        """Write a close frame. Nothing is sent after it, not even data that is
-        buffered.
+        """Write a close frame.
+
+        Nothing is sent after it, not even data that is buffered.
         """
         self._writer.write_last(serialize_frame(CLOSE, payload, masking_key=self._masking_key()))
 

@@ -71,8 +71,7 @@ class IncomingMessage:
             raise MessageTooBig(f'message has too many fragments: {self._fragments} > {self._max_fragments}')
 
     def _may_be_deflated(self) -> bool:
-        """Return whether a message of ``max_length`` can be this long when it is
-        deflated.
+        """Return whether a message of ``max_length`` can be this long when deflated.
 
         The limit is that of zlib's deflateBound() in the worst of its settings, 12.7 %
         more. To it are added the bytes of an empty block for each frame, since a sender

@@ -67,8 +67,9 @@ class Proxy(EventEmitter):
             self._fail(HandshakeError(status, f'the proxy answered {status}'))
 
     def end(self) -> None:
-        """Record that the connection was lost; emit ``error`` if there is no tunnel
-        yet.
+        """Record that the connection was lost.
+
+        Emit ``error`` if there is no tunnel yet.
         """
         if not self._is_done:
             self._fail(HandshakeError('', 'the proxy closed the connection before it answered'))

@@ -155,8 +155,9 @@ class Server(EventEmitter):
         return True
 
     def _parse_request(self, chunk: bytes) -> None:
-        """Parse the head of the request. When it is complete, make the driver that it
-        asks for.
+        """Parse the head of the request.
+
+        When it is complete, make the driver that it asks for.
         """
         try:
             if not self._request.parse(chunk):

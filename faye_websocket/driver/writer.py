@@ -45,8 +45,9 @@ class Writer:
         self.write(data)
 
     def write_last(self, data: bytes) -> None:
-        """Send ``data``, the last of this connection. Data that is buffered may be
-        dropped.
+        """Send ``data``, the last of this connection.
+
+        Data that is buffered may be dropped.
         """
         self.write(data)
 

@@ -66,8 +66,9 @@ class Inflater:
         return parts[0] if len(parts) == 1 else b''.join(parts)
 
     def check_end(self) -> None:
-        """Raise InvalidData if the last message was cut off. The inflater is of no use
-        after it.
+        """Raise InvalidData if the last message was cut off.
+
+        The inflater is of no use after it.
         """
         with suppress(zlib.error):
             self._zlib.decompress(_END)

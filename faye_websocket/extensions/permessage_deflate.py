@@ -123,8 +123,7 @@ class PermessageDeflate:
         }
 
     def accept_answer(self, answer: Parameters) -> _Agreement | None:
-        """Return the agreement that a server's response makes of the offer (section
-        7.1).
+        """Return the agreement by a server's response to the offer (section 7.1).
 
         Return None if the response does not match the offer.
         """
@@ -383,8 +382,9 @@ def _check_flag(name: str, value: object) -> bool:
 
 
 def _check_bits(name: str, value: int | None) -> int | None:
-    """Return the option. Raise TypeError or ValueError unless it is None or a window
-    size.
+    """Return the option.
+
+    Raise TypeError or ValueError unless it is None or a window size.
     """
     return None if value is None else _check_integer(name, value, 8, _MAX_BITS)
 

@@ -119,8 +119,7 @@ class Extension(Protocol):
         """
 
     def create_server_session(self, offers: list[Parameters]) -> ServerSession | None:
-        """Return a session for the best of a client's offers, or None to decline them
-        all.
+        """Return a session for the best of a client's offers, or None to decline all.
         """
 
 
@@ -210,8 +209,9 @@ class Pipeline:
         return None if None in keys else keys
 
     def process_incoming_message(self, message: Message) -> Message:
-        """Undo the extensions on a message, the last one first. Raise ProtocolError on
-        failure.
+        """Undo the extensions on a message, the last one first.
+
+        Raise ProtocolError on failure.
         """
         try:
             for session in reversed(self._sessions):

@@ -86,9 +86,7 @@ def split_target(target: str) -> tuple[str | None, str]:
 
 
 def tokens(value: str) -> list[str]:
-    """Return the elements of a comma-separated header value, without empty ones and
-    blanks.
-    """
+    """Return the elements of a comma-separated value, stripped, without empty ones."""
     return [token for token in (part.strip(' \t') for part in value.split(',')) if token]
 
 
@@ -186,8 +184,9 @@ class HeadParser:
         return 0
 
     def _parse_lines(self, lines: list[str]) -> None:
-        """Set the start line and the headers. Raise HandshakeError for an invalid
-        header.
+        """Set the start line and the headers.
+
+        Raise HandshakeError for an invalid header.
         """
         if len(lines) - 1 > MAX_HEADERS:
             raise HandshakeError('431 Request Header Fields Too Large', f'head has more than {MAX_HEADERS} headers')
@@ -291,8 +290,9 @@ class ResponseParser(HeadParser):
         return False
 
     def _parse_status_line(self) -> None:
-        """Set the status and the reason. Raise HandshakeError for a malformed status
-        line.
+        """Set the status and the reason.
+
+        Raise HandshakeError for a malformed status line.
         """
         match = _STATUS_LINE.fullmatch(self.start_line)
         if match is None:

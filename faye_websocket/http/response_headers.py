@@ -33,8 +33,9 @@ class ResponseHeaders(Mapping[str, str]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names. Each is given once, in the case of its first
-        occurrence.
+        """Iterate over the names.
+
+        Each is given once, in the case of its first occurrence.
         """
         names: dict[str, str] = {}
         for name, _ in self._pairs:

@@ -42,9 +42,7 @@ _TARGETS = ('PATH_INFO', 'RAW_URI', 'REQUEST_URI')
 
 
 def is_secure(environ: Mapping[str, Any]) -> bool:
-    """Return whether the client reached the server, or the proxy before it, through
-    TLS.
-    """
+    """Return whether the client reached the server, or its proxy, through TLS."""
     return any(
         _first(environ.get(name, '')) in values for name, values in _SECURE.items()
     )

@@ -1,5 +1,6 @@
-"""Autobahn's cases against the echo application and the client. Each must pass
-strictly.
+"""Autobahn's cases against the echo application and the client.
+
+Each must pass strictly.
 """
 
 from __future__ import annotations

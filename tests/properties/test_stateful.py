@@ -162,8 +162,9 @@ class TwoEnds(RuleBasedStateMachine):
         self, overflow: str, compresses: bool, max_queue: int, max_queued: int, has_handlers: tuple[bool, bool],
         ends_well: bool, is_open: bool
     ) -> None:
-        """Receive the client's request. It may be answered at once, or after other
-        rules.
+        """Receive the client's request.
+
+        It may be answered at once, or after other rules.
         """
         self.hub_errors = hub_errors()
         self.errors = self.hub_errors.__enter__()

@@ -42,8 +42,9 @@ class Certificate:
 
 @cache
 def session_certificate() -> Certificate:
-    """Return the certificate of this test run. Its files are removed when the process
-    ends.
+    """Return the certificate of this test run.
+
+    Its files are removed when the process ends.
     """
     directory = mkdtemp(prefix='faye-websocket-tls-')
     atexit.register(rmtree, directory, ignore_errors=True)

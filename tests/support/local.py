@@ -114,8 +114,9 @@ class Client(RawClient):
         return self
 
     def receive_frames(self) -> list[Frame]:
-        """Return all frames up to the end of the connection. No other bytes may follow
-        them.
+        """Return all frames up to the end of the connection.
+
+        No other bytes may follow them.
         """
         frames, rest = read_frames(self.read_to_eof())
         assert rest == b''
