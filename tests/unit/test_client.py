@@ -1,4 +1,4 @@
-"""The client: from its URL to its last event, against servers and proxies that do what a test says."""
+"""The client: from its URL to its last event, against scripted servers and proxies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.support.wire import BINARY, CLOSE, PING, TEXT, serialize_frame
 
 #: K1 asks for 10,000.
 CONNECTS = int(os.environ.get('FAYE_TEST_CONNECTS', '200'))
-#: Seconds; far less than any deadline.
+#: Seconds, far fewer than any deadline.
 SHORT = 0.1
 HELLO = serialize_frame(TEXT, b'hello', masked=False)
 AUTHORITY = {'root_cert_file': session_certificate().authority}
@@ -49,7 +49,7 @@ AUTHORITY = {'root_cert_file': session_certificate().authority}
 
 @pytest.fixture(autouse=True)
 def no_errors_of_the_hub() -> Iterator[None]:
-    """No greenlet may fail."""
+    """A hub in which no greenlet fails."""
     with hub_errors() as errors:
         yield
     settle()
@@ -57,12 +57,12 @@ def no_errors_of_the_hub() -> Iterator[None]:
 
 
 def connect(url: str, *arguments: Any, **options: Any) -> Record:
-    """The record of a new client, which is its ``ws``."""
+    """Return the record of a new client, which is its ``ws``."""
     return Record(Client(url, *arguments, **options))  # type: ignore[arg-type]
 
 
 def failure(record: Record) -> str:
-    """What a client that could not connect says of it."""
+    """Return the error of a client that could not connect."""
     event = record.the_close()
     assert record.types == ['error', 'close'], record
     error = record.events[0]
@@ -74,12 +74,12 @@ def failure(record: Record) -> str:
 
 
 def fails(url: str, **options: Any) -> str:
-    """What a new client says that cannot connect."""
+    """Return the error of a new client that cannot connect."""
     return failure(connect(url, **options))
 
 
 def finish(record: Record) -> None:
-    """Closes an open client, cleanly."""
+    """Close an open client, cleanly."""
     record.wait('open')
     record.ws.close()
     event = record.the_close()
@@ -87,32 +87,32 @@ def finish(record: Record) -> None:
 
 
 def echo(ws: WebSocket) -> None:
-    """Sends every message back."""
+    """Echo every message."""
     ws.on('message', lambda event: ws.send(event.data))
 
 
 @contextmanager
 def echo_server(setup: Callable[[WebSocket], object] = echo, *, scheme: str = 'ws', **options: Any) -> Iterator[Any]:
-    """Our own server, with its ``url``."""
+    """Run a server of this library, with its ``url``."""
     with serve(setup, tls=scheme == 'wss', **options) as server:
         server.url = f'{scheme}://localhost:{server.wsgi.server_port}/'  # type: ignore[attr-defined]
         yield server
 
 
 def unused_port() -> int:
-    """A port at which nobody listens."""
+    """Return a port at which nothing listens."""
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
         return int(sock.getsockname()[1])
 
 
 def descriptors() -> int:
-    """How many this process has."""
+    """Count the descriptors of this process."""
     return len(os.listdir('/proc/self/fd'))
 
 
 def greenlets() -> int:
-    """How many there are that are not done."""
+    """Count the greenlets that are not dead."""
     gc.collect()
     return sum(1 for each in gc.get_objects() if issubclass(type(each), gevent.Greenlet) and not each.dead)
 
@@ -358,9 +358,10 @@ class TestConnecting:
     def test_lets_go_of_a_socket_that_comes_too_late(self) -> None:
         with scripted(silent) as server:
             record = connect(server.url)
-            # It has begun.
+            # Connecting has begun.
             gevent.sleep(0)
-            # What kills the connecting greenlet may come behind what wakes it.
+            # The exception may arrive after the event that wakes the connecting
+            # greenlet.
             record.ws._connection.give_up(ConnectError('too late'))  # type: ignore[attr-defined]
             assert failure(record) == 'too late'
             wait_until(lambda: record.ws._connecting.dead)  # type: ignore[attr-defined]
@@ -393,7 +394,7 @@ class TestConnecting:
 
 class TestTimeout:
     def assert_times_out(self, url: str, text: str, **options: Any) -> None:
-        """Connecting fails in time."""
+        """Assert that connecting fails in time."""
         start = time.monotonic()
         assert text in fails(url, timeout=SHORT, **options)
         assert SHORT * 0.9 <= time.monotonic() - start < 10 * SHORT
@@ -908,7 +909,7 @@ class TestProxy:
 class TestProxyOfTheEnvironment:
     @pytest.fixture(autouse=True)
     def clean(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """No variable of whoever runs the tests."""
+        """An environment without the variables of the user who runs the tests."""
         for name in ('http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'):
             monkeypatch.delenv(name, raising=False)
             monkeypatch.delenv(name.upper(), raising=False)
@@ -945,12 +946,12 @@ class TestProxyOfTheEnvironment:
 
 
 def redirect_to(location: str, status: int = 302) -> bytes:
-    """A redirect."""
+    """Return a redirect."""
     return f'HTTP/1.1 {status} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n'.encode()
 
 
 def by_path(responses: dict[str, bytes]) -> Any:
-    """A script that answers as the path says, and accepts any other path."""
+    """Return a script that responds as the path says, and accepts any other path."""
     def script(sock: Any, head: bytes) -> None:
         response = responses.get(head.split(b' ')[1].decode())
         answering(response)(sock, head) if response is not None else accepting()(sock, head)

@@ -1,4 +1,4 @@
-"""The greenlet style at both ends: ``receive``, iteration, ``with`` and ``wait_closed``."""
+"""The greenlet style at both ends: ``receive``, iteration and ``with``."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from tests.support.scripted import answering, scripted, silent
 from tests.support.wire import HIXIE_76, PING, TEXT, Frame, serialize_frame
 
 MESSAGE = serialize_frame(TEXT, b'hello')
-#: Seconds; far less than any deadline.
+#: Seconds, far fewer than any deadline.
 SHORT = 0.1
 
 
 def unused_url() -> str:
-    """A URL where nobody listens."""
+    """Return a URL at which nothing listens."""
     with gevent.socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
         return f'ws://127.0.0.1:{sock.getsockname()[1]}/'
 
 
 def url_of(server: Any) -> str:
-    """The URL of a local server."""
+    """Return the URL of a local server."""
     return f'ws://127.0.0.1:{server.wsgi.server_port}/'
 
 
@@ -52,7 +52,7 @@ def answer_close(client: Any) -> int | None:
 
 
 def run(program: str, *arguments: str) -> Any:
-    """Run a user's program in a process of its own, while this hub serves it."""
+    """Run a user's program in its own process, while this hub serves it."""
     return run_beside([sys.executable, '-c', program, *arguments])
 
 
@@ -245,7 +245,7 @@ class TestNeverOpen:
 
 
 class TestEnd:
-    """What receive does at the end of a connection."""
+    """The results of ``receive`` at the end of a connection."""
 
     def test_is_none_once_and_then_an_error(self) -> None:
         with joined() as pair:
@@ -339,7 +339,7 @@ class TestEnd:
 
 
 class TestWith:
-    """The ``with`` block of a server's socket, whose peer is in the test's hands."""
+    """The ``with`` block of a server's socket, with a raw client as the peer."""
 
     def test_waits_until_it_is_open(self) -> None:
         with serve(lambda ws: None) as server, Client(url_of(server)) as ws:
@@ -463,10 +463,10 @@ class TestWaitClosed:
 
 
 class TestView:
-    """A view that makes the handshake by itself, and then ends in another way than by returning the socket."""
+    """A view that makes the handshake itself, and does not return the socket."""
 
     def end(self, view: Callable[[WebSocket, Any], Any], caplog: pytest.LogCaptureFixture) -> tuple[Record, Any]:
-        """The record of its socket, and its client, once it is closed."""
+        """Return the record of its socket, and its client, once it is closed."""
         records: list[Record] = []
 
         def app(environ: dict[str, Any], start_response: Any) -> Any:

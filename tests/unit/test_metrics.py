@@ -1,4 +1,6 @@
-"""metrics: what is counted, once, whatever happens to a socket; and that nothing changes where nobody counts."""
+"""Metrics: each event of a socket is counted once, and nothing changes without
+counters.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counters]:
 
 
 def counted(counters: Counters, kind: str) -> dict[str, Any]:
-    """The counters of one kind that are not 0, without the bytes."""
+    """Return the counters of one kind that are not 0, without the bytes."""
     return {name: value for name, value in counters.snapshot()[kind].items() if value and not name.startswith('bytes')}
 
 
@@ -323,7 +325,7 @@ class TestHandlers:
 
 
 class TestEventSource:
-    """On the server's socket."""
+    """With the server's socket."""
 
     def test_counts_its_events(self, counters: Counters) -> None:
         with joined_source() as pair:
@@ -352,7 +354,7 @@ class TestEventSource:
 
 
 class TestStreaming:
-    """In the response's iterable."""
+    """With the iterable of the response."""
 
     def test_counts_its_events(self, counters: Counters) -> None:
         es, response = opened()

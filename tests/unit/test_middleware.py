@@ -1,4 +1,4 @@
-"""SocketMiddleware: which requests go where, and what happens around a handler."""
+"""SocketMiddleware: the choice of the handler, and the end of handlers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.wire import RFC_6455
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """What the middleware is around."""
+    """Serve, as the application inside the middleware."""
     start_response('200 OK', [('Content-Length', '5')])
     return [b'Hello']
 
@@ -35,7 +35,7 @@ def echo(ws: WebSocket) -> None:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """The log, in a test in which the hub may report nothing."""
+    """The log, in a test during which the hub may report nothing."""
     with hub_errors() as errors:
         yield caplog
         assert errors.getvalue() == ''
@@ -91,7 +91,7 @@ class TestRouting:
 
 
 def tell(ws: WebSocket, *positional: Any, **named: Any) -> None:
-    """Says what it was called with, and closes."""
+    """Send the arguments, and close."""
     ws.send(repr((positional, named)))
     ws.close()
 
@@ -390,4 +390,4 @@ assert gevent.hub._get_hub() is None
 
 
 class Request:
-    """Something that belongs to a request."""
+    """An object that belongs to a request."""

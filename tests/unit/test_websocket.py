@@ -1,4 +1,4 @@
-"""The server's WebSocket: what it accepts and refuses, and its options."""
+"""The server's WebSocket: accepted and refused requests, and its options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MESSAGE = serialize_frame(TEXT, b'early')
 
 
 def without(name: str) -> list[tuple[str, str]]:
-    """The headers of a handshake without one."""
+    """Return the headers of a handshake without one."""
     return [pair for pair in RFC_6455 if pair[0] != name]
 
 
@@ -40,7 +40,7 @@ REFUSALS = [
 
 
 class TestRefusal:
-    """A handshake that is answered with an HTTP error."""
+    """A handshake that is refused with an HTTP error."""
 
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
     @pytest.mark.parametrize(('headers', 'options', 'status'), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS])
@@ -94,7 +94,7 @@ class TestRefusal:
 
 
 class TestAcceptance:
-    """A handshake that is answered with a 101."""
+    """A handshake that is accepted with a 101."""
 
     @pytest.mark.parametrize(('origins', 'headers'), [
         (None, [EVIL]),
@@ -181,7 +181,7 @@ class TestAcceptance:
 
 
 class TestAnotherResponse:
-    """What a server answers when something around the application has put the handshake aside."""
+    """The response if a middleware discards that of the handshake."""
 
     def test_is_passed_on(self) -> None:
         with joined() as pair:
@@ -225,7 +225,7 @@ class TestAnotherResponse:
 
 
 class TestOptions:
-    """Impossible ones are named."""
+    """Invalid options, which are named in the error."""
 
     @pytest.mark.parametrize(('name', 'value', 'error'), [
         ('ping', 0, ValueError), ('ping', -1, ValueError), ('ping', 'x', TypeError), ('ping', True, TypeError),

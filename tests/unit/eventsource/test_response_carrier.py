@@ -1,4 +1,4 @@
-"""An event stream that a WSGI server pulls piece by piece, in a thread of its own."""
+"""An event stream that a WSGI server iterates over, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PING = b':\r\n'
 
 
 def event(data: str) -> bytes:
-    """An event on the wire."""
+    """Return an event in the form on the wire."""
     return f'data: {data}\r\n\r\n'.encode()
 
 
@@ -38,20 +38,20 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 def new_source(**options: Any) -> EventSource:
-    """An event source under a server that gives no access to its socket."""
+    """Return an event source under a server that gives no access to its socket."""
     environ = {'REQUEST_METHOD': 'GET', 'HTTP_HOST': 'example.com', 'PATH_INFO': '/', 'wsgi.url_scheme': 'http'}
     return EventSource(environ, **options)
 
 
 def respond(es: EventSource) -> StreamingResponse:
-    """The response, of which nothing was pulled yet."""
+    """Return the response, of which nothing was read yet."""
     response = es.wsgi_response(Response())
     assert isinstance(response, StreamingResponse)
     return response
 
 
 def opened(**options: Any) -> tuple[EventSource, StreamingResponse]:
-    """An event source whose response has begun."""
+    """Return an event source whose response has begun."""
     es = new_source(**options)
     response = respond(es)
     assert next(response) == RETRY
@@ -59,7 +59,8 @@ def opened(**options: Any) -> tuple[EventSource, StreamingResponse]:
 
 
 def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Runs it in an OS thread; what is returned joins that, and answers what it answered."""
+    """Run it in an OS thread; return a function that joins that and returns its result.
+    """
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
     thread.start()
@@ -73,13 +74,13 @@ def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def waiters(es: EventSource) -> int:
-    """How many threads wait for something to change."""
+    """Count the threads that wait for a change."""
     return len(es._carrier._waiters)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
 def closing() -> Iterator[list[EventSource]]:
-    """Event sources that end with the test, so that nobody waits for them."""
+    """Event sources that end with the test, so that nothing waits for them."""
     sources: list[EventSource] = []
     yield sources
     for es in sources:
@@ -87,7 +88,7 @@ def closing() -> Iterator[list[EventSource]]:
 
 
 class TestConnecting:
-    """Before the server has asked for anything."""
+    """Before the server has read anything."""
 
     def test_the_first_piece_is_there_at_once(self) -> None:  # E2
         es, _ = opened()
@@ -134,7 +135,7 @@ class TestConnecting:
 
 
 class TestOpen:
-    """While the server pulls."""
+    """While the server reads."""
 
     def test_what_waits_is_one_piece(self) -> None:
         es, response = opened()
@@ -195,7 +196,7 @@ class TestOpen:
 
 
 class TestClosing:
-    """By us, or by the client."""
+    """The end by us, or by the client."""
 
     def test_what_was_sent_before_comes_before_the_end(self) -> None:  # L2
         es, response = opened()
@@ -259,12 +260,12 @@ class TestClosing:
 
 
 def describe(event: Any) -> tuple[Any, ...]:
-    """What a close event says; nothing for another."""
+    """Return the attributes of a close event; nothing for another."""
     return (event.code, event.reason, event.was_clean) if event.type == 'close' else ()
 
 
 class TestHandlers:
-    """They run where the server pulls."""
+    """Handlers, which run where the server reads."""
 
     def test_open_is_told_behind_the_first_piece(self) -> None:
         es, response = opened()
@@ -318,12 +319,12 @@ class TestHandlers:
 
 
 def raise_fault(event: object) -> None:
-    """A handler with a fault."""
+    """Raise an exception in a handler."""
     raise ValueError('a fault')
 
 
 class TestOverflow:
-    """A client that is behind by more than `max_buffered`."""
+    """A client that is behind by more than ``max_buffered``."""
 
     @pytest.mark.parametrize('size', [1000, 1001], ids=['at the bound', 'above it'])
     def test_the_bound_is_exact(self, size: int) -> None:  # B1
@@ -392,7 +393,7 @@ class TestOverflow:
 
 
 class TestGevent:
-    """Under a gevent server whose socket is not known, the thread must not be blocked."""
+    """A gevent server whose socket is not known: its thread must not be blocked."""
 
     def test_a_greenlet_waits_like_a_greenlet(self) -> None:
         es = new_source(ping=5)

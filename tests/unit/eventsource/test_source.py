@@ -1,4 +1,7 @@
-"""EventSource: its options and commands, and the stream that leaves its server. The other way is in test_streaming."""
+"""EventSource: its options and commands, and a stream that leaves its server.
+
+The other way is in test_response_carrier.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +43,14 @@ from tests.support.wire import parse_head
 
 RETRY = b'retry: 5000\r\n'
 
-# What the servers themselves add to a head, and the application's middleware.
+# The headers that servers add to a head, and the application's middleware.
 SERVER_HEADERS = [
     ('Server', 'gunicorn'), ('Connection', 'keep-alive'), ('Transfer-Encoding', 'chunked'), ('Content-Length', '0'),
     ('Content-Encoding', 'gzip'), ('Set-Cookie', 'a=b'), ('Set-Cookie', 'c=d')]
 
 
 class Pair:
-    """An event source whose response has not begun, on one end of a connection, and a client on the other."""
+    """An event source whose response has not begun, and a client at the other end."""
 
     def __init__(self, environ: dict[str, Any] | None = None, buffer_size: int = 0, **options: Any) -> None:
         self.sock, client_sock = tcp_pair(buffer_size)
@@ -57,11 +60,11 @@ class Pair:
         self.response = Response()
 
     def take(self) -> None:
-        """Returns the event source from a view."""
+        """Return the event source from a view."""
         assert list(self.es(self.environ, self.response)) == []
 
     def start(self, status: str = '', headers: Any = SERVER_HEADERS, body: bytes = b'0\r\n\r\n') -> None:
-        """The same; then its server writes the response, and is done."""
+        """Return it from a view whose server writes the response, and finishes."""
         self.take()
         lines = [f'{name}: {value}' for name, value in [*self.response.headers, *headers]]
         head = '\r\n'.join([f'HTTP/1.1 {status or self.response.status}', *lines, '', ''])
@@ -69,16 +72,16 @@ class Pair:
         self.sock.close()
 
     def open(self) -> tuple[EventSource, EventClient]:
-        """The same; then the client reads the head."""
+        """Return it from a view, and let the client read the head."""
         self.start()
-        # The socket of the other end is not asked for what was asked already.
+        # The socket of the other end is not read again.
         self.client.head = self.client.receive_head()
         return self.es, self.client
 
 
 @contextmanager
 def joined(environ: dict[str, Any] | None = None, **options: Any) -> Iterator[Pair]:
-    """A pair for this block. The hub may report no errors meanwhile."""
+    """Yield a pair for this block, during which the hub may report no errors."""
     pair = Pair(environ, **options)
     try:
         with hub_errors() as errors:
@@ -91,12 +94,12 @@ def joined(environ: dict[str, Any] | None = None, **options: Any) -> Iterator[Pa
 
 
 def describe(event: Any) -> tuple[Any, ...]:
-    """What a close event says."""
+    """Return the attributes of a close event."""
     return event.code, event.reason, event.was_clean
 
 
 class TestOptions:
-    """What an event source is made with."""
+    """The options of an event source."""
 
     @pytest.mark.parametrize(('environ', 'url'), [
         ({}, 'http://example.com/'),
@@ -184,7 +187,7 @@ class TestOptions:
 
 
 class TestSend:
-    """What may be sent."""
+    """The data that may be sent."""
 
     @pytest.mark.parametrize(('arguments', 'expected'), [
         (('hello',), ServerEvent('hello')),
@@ -215,7 +218,7 @@ class TestSend:
 
 
 class TestHead:
-    """The server writes it, and we send it on."""
+    """A stream that the server begins, and this library continues."""
 
     def test_keeps_what_others_have_put_into_it_and_ends_with_the_connection(self) -> None:  # E2
         with joined() as pair:
@@ -325,7 +328,7 @@ class TestConnecting:
 
 
 class TestOpen:
-    """While events go."""
+    """While events are sent."""
 
     def test_a_ping_is_a_comment(self) -> None:
         with joined() as pair:
@@ -411,7 +414,7 @@ class TestOpen:
 
 
 class TestClosing:
-    """By us, or by the client."""
+    """The end by us, or by the client."""
 
     def test_the_end_follows_what_was_sent(self) -> None:  # L2
         with joined() as pair:
@@ -453,7 +456,7 @@ class TestClosing:
 
     def test_nothing_of_it_is_left(self) -> None:  # H9
         def handler(event: object) -> None:
-            """Lives as long as the event source."""
+            """Do nothing, and live as long as the event source."""
 
         with joined() as pair:
             pair.es.onclose = handler
@@ -472,7 +475,7 @@ class TestOverflow:
     """A client that does not read."""
 
     def stalled(self, pair: Pair) -> EventSource:
-        """An open event source for which the kernel takes nothing more."""
+        """Return an open event source for which the kernel accepts nothing more."""
         es, _ = pair.open()
         while not es.buffered_amount:
             es.send('x' * 10_000)
@@ -531,7 +534,7 @@ class TestServer:
 
     @contextmanager
     def serve(self, tls: bool = False, **options: Any) -> Iterator[tuple[Any, list[EventSource], io.StringIO]]:
-        """A server whose every response is an event source."""
+        """Run a server whose every response is an event source."""
         sources: list[EventSource] = []
         log, errors = io.StringIO(), io.StringIO()
         certificate = session_certificate()
@@ -554,7 +557,7 @@ class TestServer:
             server.stop(timeout=1)
 
     def connect(self, server: Any, tls: bool = False) -> EventClient:
-        """A client of it."""
+        """Return a client of the server."""
         sock = socket.create_connection(('127.0.0.1', server.server_port), 10)
         if tls:
             context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_CLIENT)

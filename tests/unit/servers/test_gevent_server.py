@@ -1,4 +1,4 @@
-"""The server that a greenlet works for, and the pool that it has a place in."""
+"""The server of a greenlet, and the pool in which the greenlet has a place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.local import settle, wait_until
 
 @contextmanager
 def serving(handle: Callable[[], object], **options: Any) -> Iterator[StreamServer]:
-    """A server that calls `handle` for each connection."""
+    """Run a server that calls ``handle`` for each connection."""
     server = StreamServer(('127.0.0.1', 0), lambda sock, address: handle(), **options)
     server.start()
     try:
@@ -33,14 +33,14 @@ def serving(handle: Callable[[], object], **options: Any) -> Iterator[StreamServ
 
 
 def request(server: StreamServer) -> None:
-    """Connects, and waits until the server is done."""
+    """Connect, and wait until the server is done."""
     with socket.create_connection(server.address) as sock:
         sock.settimeout(5)
         assert sock.recv(1) == b''
 
 
 class TestFindServer:
-    """find_server."""
+    """``find_server``."""
 
     @pytest.mark.parametrize('spawn', ['default', Pool(), 3, lambda *arguments: gevent.spawn(*arguments)],
                              ids=['default', 'pool', 'number', 'function'])
@@ -81,7 +81,7 @@ class TestFindServer:
 
 
 class TestIsStopping:
-    """is_stopping."""
+    """``is_stopping``."""
 
     def test_is_false_without_a_server(self) -> None:
         assert not is_stopping()
@@ -104,7 +104,7 @@ class TestIsStopping:
 
 
 class TestLeavePool:
-    """leave_pool."""
+    """``leave_pool``."""
 
     def test_gives_the_place_back_once(self) -> None:
         pool, counts = Pool(2), []

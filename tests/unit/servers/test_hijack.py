@@ -1,4 +1,4 @@
-"""Taking the connection out of the server's hands."""
+"""Taking the connection from the server."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ SUPPORTED = (
 
 
 def gunicorn_input(received: bytes) -> Any:
-    """A wsgi.input like gunicorn's, which has read this much past the head."""
+    """Return a wsgi.input like gunicorn's, which has read this much after the head."""
     buffer = io.BytesIO()
     buffer.write(received)
     return SimpleNamespace(reader=SimpleNamespace(unreader=SimpleNamespace(buf=buffer)))
 
 
 def pywsgi_input(sock: Any) -> Any:
-    """A wsgi.input like that of gevent.pywsgi for an upgrade request: the file that requests are read from."""
+    """Return a wsgi.input like that of gevent.pywsgi for an upgrade request.
+
+    It is the file from which requests are read.
+    """
     return sock.makefile('rb', -1)
 
 
@@ -96,7 +99,7 @@ class TestPywsgi:
 
 
 class TestGunicorn:
-    """What gunicorn hands over in its environ."""
+    """The objects in gunicorn's environ."""
 
     def test_the_bytes_read_ahead_come_along_and_are_gone_from_the_server(self) -> None:  # H4
         ours, theirs = tcp_pair()
@@ -125,7 +128,10 @@ class TestGunicorn:
 
 
 def found_by(environ: dict[str, Any], **changes: Any) -> str:
-    """What the hijacking of this environ, changed, says; the connection is given back if it was taken."""
+    """Return the error of hijacking this environ, with a change.
+
+    The connection is returned if it was taken.
+    """
     try:
         transport, received = hijack({**environ, **changes})
     except UnsupportedServer as error:
@@ -141,10 +147,12 @@ REPLACED = (
 
 
 class TestReplacedInput:
-    """Middleware that puts something else in the place of wsgi.input."""
+    """Middleware that replaces wsgi.input."""
 
     def within(self, look: Callable[[dict[str, Any]], object]) -> Any:
-        """What `look` returns for the environ of a request, under gevent.pywsgi."""
+        """Return the result of ``look`` for the environ of a request, under
+        gevent.pywsgi.
+        """
         found: list[Any] = []
 
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -199,7 +207,7 @@ class TestReplacedInput:
 
 
 class TestTakenBefore:
-    """One connection cannot become two sockets."""
+    """Two sockets for one connection, which is not possible."""
 
     TAKEN = (
         "^this request's connection was taken before, or is closed: "
@@ -245,10 +253,10 @@ class TestTakenBefore:
 
 
 class TestStub:
-    """What is left in the server's hands."""
+    """The objects that the server keeps."""
 
     def heads(self, *pieces: bytes) -> list[bytes]:
-        """The heads, and what is behind them, of what a server writes."""
+        """Return the heads that a server writes, and the bytes after them."""
         ours, theirs = tcp_pair()
         found: list[bytes] = []
 
@@ -299,10 +307,10 @@ class TestStub:
 
 
 class TestUnsupported:
-    """Where there is no socket to take."""  # H6
+    """Servers without a socket to take."""
 
     def message(self, environ: dict[str, Any]) -> str:
-        """The text of the error that a WebSocket of this environ raises."""
+        """Return the error that a WebSocket of this environ raises."""
         ws = WebSocket(environ)
         with pytest.raises(UnsupportedServer) as caught:
             ws(environ, lambda *arguments: None)
@@ -346,11 +354,11 @@ class TestUnsupported:
 
 
 class TestAdapters:
-    """Servers that users teach the library."""
+    """Servers that users register."""
 
     @pytest.fixture(autouse=True)
     def restore(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Forgets what a test registers."""
+        """Forget the adapters that a test registers."""
         monkeypatch.setattr('faye_websocket.servers.hijack.ADAPTERS', ADAPTERS.copy())
 
     def test_those_of_the_library_are_known(self) -> None:

@@ -1,4 +1,4 @@
-"""What another library has left in the server."""
+"""The objects that other libraries leave in the server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEXT = (
 
 
 class Theirs:
-    """gevent-websocket's socket."""
+    """A socket of gevent-websocket."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -31,7 +31,7 @@ class Theirs:
         self.closed = False
 
     def send_frame(self, message: bytes, opcode: int) -> None:
-        """Sends a frame."""
+        """Send a frame."""
         if self.error is not None:
             raise self.error
         self.frames.append((message, opcode))
@@ -41,18 +41,18 @@ Theirs.__module__ = 'geventwebsocket.websocket'
 
 
 class Another:
-    """That of a library that nobody knows."""
+    """A socket of an unknown library."""
 
 
 class Ours:
-    """One that is made of this library."""
+    """A socket made of this library."""
 
 
 Ours.__module__ = 'faye_websocket.compat'
 
 
 class Derived(Ours):
-    """A user's own."""
+    """A class of a user's."""
 
 
 KNOWN = TEXT.format('geventwebsocket.websocket.Theirs', FIX)
@@ -62,7 +62,7 @@ UNKNOWN = TEXT.format(
 
 
 def leave(pair: Pair, other: object) -> None:
-    """Puts something where other libraries have their sockets."""
+    """Put an object where other libraries have their sockets."""
     pair.environ['wsgi.websocket'] = other
 
 
@@ -90,7 +90,7 @@ def test_raises_and_is_logged_however_the_handshake_is_made(
         assert caplog.record_tuples == [
             ('faye_websocket.server', logging.WARNING, text)
         ]
-        # The connection is the other library's.
+        # The connection belongs to the other library.
         assert pair.sock.fileno() > 0
 
 

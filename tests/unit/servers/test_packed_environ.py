@@ -1,4 +1,4 @@
-"""PackedEnviron: the same environ again, less what belonged to the request."""
+"""PackedEnviron: an equal environ, without the objects of the request."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DROPPED = [
 
 
 def unpacked(environ: dict[str, Any]) -> dict[str, Any]:
-    """The environ after packing, less the input that is always there."""
+    """Return the environ after packing, without the input that is always there."""
     result = PackedEnviron(environ).unpack()
     assert result.pop('wsgi.input').read() == b''
     return result
 
 
 class Text(str):
-    """A string with more to it."""
+    """A string with an attribute."""
 
 
 @pytest.mark.parametrize('environ', [
@@ -78,7 +78,7 @@ def test_has_an_input_that_is_at_its_end() -> None:
 
 
 def held(pack: Callable[[int], PackedEnviron], count: int) -> int:
-    """How many bytes are held once so many environs were packed, and let go."""
+    """Return the bytes held after packing and releasing this many environs."""
     pack(0)
     gc.collect()
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""The calling greenlet's stack."""
+"""The stack of the calling greenlet."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from faye_websocket.servers.stack import find_variables, is_in_coroutine
 
 
 def calling(function: Callable[[], Any], found: str = 'this one') -> Any:
-    """What a function returns that is called from here."""
+    """Return the result of a function that is called from here."""
     return function()
 
 
 class TestVariables:
-    """find_variables."""
+    """``find_variables``."""
 
     def find(self) -> Any:
-        """What `calling` has in `found`."""
+        """Return the variables that are found in ``calling``."""
         return find_variables(__name__, 'calling').get('found')
 
     def test_are_those_of_the_innermost_call(self) -> None:
@@ -37,17 +37,17 @@ class TestVariables:
 
 
 async def coroutine(function: Callable[[], Any]) -> Any:
-    """Calls a function."""
+    """Call a function."""
     return function()
 
 
 def generator(function: Callable[[], Any]) -> Iterator[Any]:
-    """Calls a function."""
+    """Call a function."""
     yield function()
 
 
 class TestCoroutine:
-    """is_in_coroutine."""
+    """``is_in_coroutine``."""
 
     def test_is_seen_through_functions(self) -> None:
         assert asyncio.run(coroutine(is_in_coroutine)) is True

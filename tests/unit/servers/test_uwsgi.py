@@ -1,4 +1,4 @@
-"""The adapter for uWSGI, with something in the place of uWSGI's own module."""
+"""The adapter for uWSGI, with a fake in place of uWSGI's own module."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHERS = [SimpleNamespace(), SimpleNamespace(loop=b'asyncio')]
 
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Any]]:
-    """The descriptor that uWSGI serves, and the client's socket."""
+    """Return the descriptor that uWSGI serves, and the client's socket."""
     server, client = socket.socketpair()
     descriptor = os.dup(server.fileno())
     server.close()
@@ -72,7 +72,7 @@ def test_an_event_source_takes_the_connection_with_its_response(connection: tupl
     descriptor, client = connection
     es = EventSource(make_environ(None, ACCEPT, **ENVIRON))
     assert isinstance(es._carrier, Connection)
-    # It may be that the application gives another response.
+    # The application may return another response.
     os.write(descriptor, b'not taken')
     assert client.recv(100) == b'not taken'
     es(ENVIRON, lambda status, headers: None)
@@ -118,7 +118,8 @@ def test_takes_a_connection_once(connection: tuple[int, Any]) -> None:
     transport, _ = hijack(ENVIRON)
     with pytest.raises(RuntimeError, match="^this request's connection was taken before"):
         hijack(ENVIRON)
-    # Its number may be another connection's next, before anything has noticed that the first is over.
+    # Its number may be that of another connection, before the end of the first one is
+    # noticed.
     server, another = socket.socketpair()
     with server, another:
         os.dup2(server.fileno(), descriptor)
