@@ -1,17 +1,16 @@
-"""Which test proves which requirement: ``python -m tools.requirements`` prints the table, and fails if one has none.
+"""Which test proves which requirement: ``python -m tools.requirements`` prints the table.
 
-A test names what it proves in a comment on a line of its ``def``, ``class`` or decorators, as in ``# H1`` or
-``# S1, S2: why``; a comment on a line that begins a table counts, too. What takes a machine of its own to prove, the figures of
-the P ids, is measured by BENCHMARKS; the tests that name a P id keep it from getting worse by a power.
+It fails if a requirement has no test, or a test names one that there is not. A test, or a
+class of tests, names what it proves by ``@pytest.mark.proves('S1', 'S2')``; so does a
+module, by ``pytestmark``, and a single parameter, by its ``marks``. The figures of the P
+ids take a machine of their own and are measured by BENCHMARKS; the tests that name a P id
+keep it from getting worse by a power.
 """
 
 from __future__ import annotations
 
 import ast
-import io
-import re
 import sys
-import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -139,48 +138,33 @@ BENCHMARKS = {
     'P8': 'run.py --scenarios handshakes:64',
 }
 
-_ID = r'[HLBDCSKEFMPRXGOVY]\d+a?'
-_IDS = re.compile(rf'#:? *({_ID}(?:(?:, *| +){_ID})*)(?::|\s*\Z)')
-
 Proofs = dict[str, list[str]]
 
-
-def ids_in(comment: str) -> list[str]:
-    """The ids that a comment begins with."""
-    match = _IDS.match(comment)
-    return re.findall(_ID, match[1]) if match else []
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def proofs_in(source: str, path: str) -> Iterator[tuple[str, str]]:
-    """Each id that a file names, with the test or class that does, or the line where it is in a table."""
-    comments = {
-        token.start[0]: token.string
-        for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT}
-    owners = dict(_owners(ast.parse(source)))
-    for line, comment in sorted(comments.items()):
-        for id in ids_in(comment):
-            yield id, f'{path}::{owners[line]}' if line in owners else f'{path}:{line}'
+    """Yield each id that a file names, with the test, class or file that it marks."""
+    return _proofs_below(ast.parse(source), path)
 
 
-def _owners(tree: ast.AST, prefix: str = '') -> Iterator[tuple[int, str]]:
-    """The lines of each definition's head, decorators included, and its name."""
+def _proofs_below(tree: ast.AST, place: str) -> Iterator[tuple[str, str]]:
+    # The decorators of a definition are nodes below it, as its body is.
     for node in ast.iter_child_nodes(tree):
-        name = prefix
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            name = f'{prefix}::{node.name}' if prefix else node.name
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            # A comment may stand behind the last line of a head that takes several, or alone above its first statement.
-            for line in range(first, max(node.body[0].lineno, first + 1)):
-                yield line, name
-        yield from _owners(node, name)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == 'pytest.mark.proves':
+            yield from ((id, place) for id in _ids_of(node))
+        named = f'{place}::{node.name}' if isinstance(node, _DEFINITIONS) else place
+        yield from _proofs_below(node, named)
+
+
+def _ids_of(mark: ast.Call) -> list[str]:
+    return [ast.literal_eval(argument) for argument in mark.args]
 
 
 def collect(root: Path = ROOT) -> Proofs:
     """By id, the tests that name it, and the command that measures it."""
     proofs: Proofs = {}
     for path in sorted((root / 'tests').rglob('*.py')):
-        if path.name == 'requirements.py':
-            continue
         for id, place in proofs_in(path.read_text(), str(path.relative_to(root))):
             if place not in (places := proofs.setdefault(id, [])):
                 places.append(place)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.processes import ROOT, environment
 
 WAYS = ('two bytes to a handler', 'of hixie-76', '1 MiB to a handler')
@@ -16,7 +18,8 @@ def amplification(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=110)
 
 
-def test_nothing_is_held_twenty_times_over() -> None:  # O6, O7, S4, S9
+@pytest.mark.proves('O6', 'O7', 'S4', 'S9')
+def test_nothing_is_held_twenty_times_over() -> None:
     run = amplification('--most', '20', *(argument for way in WAYS for argument in ('--only', way)))
     print(run.stdout)
     assert run.returncode == 0, run.stderr

@@ -104,7 +104,8 @@ def read_all(readers: list[Reader], length: int, memory: Memory) -> None:
             memory.look()
 
 
-def test_one_stalled_reader_among_101_harms_nobody(server: Server) -> None:  # B3
+@pytest.mark.proves('B3')
+def test_one_stalled_reader_among_101_harms_nobody(server: Server) -> None:
     stalled = RawClient(server, '/feed')
     assert stalled.handshake().status == 101
     readers = [Reader(server) for _ in range(READERS)]
@@ -127,7 +128,8 @@ def masked_frame(number: int) -> bytes:
     return HEAD.pack(0x80 | BINARY, 0xFF, SIZE, 0)[:10] + bytes(4) + message(number)
 
 
-def test_a_handler_that_falls_behind_slows_the_peer_down(server: Server) -> None:  # B4
+@pytest.mark.proves('B4')
+def test_a_handler_that_falls_behind_slows_the_peer_down(server: Server) -> None:
     with RawClient(server, '/slow', deadline=PATIENCE) as client:
         assert client.handshake().status == 101
         memory, began = Memory(server), time.monotonic()

@@ -135,7 +135,8 @@ def converse(browser: Chrome, endpoint: Endpoint, server: Server, path: str) -> 
 class TestWebSocket:
     """A page with a WebSocket: text, ArrayBuffer, Blob, 1 MiB, nothing; subprotocol, compression, closing from both sides."""
 
-    def test_a_page_converses(self, browser: Chrome, server: Server) -> None:  # D3
+    @pytest.mark.proves('D3')
+    def test_a_page_converses(self, browser: Chrome, server: Server) -> None:
         converse(browser, server, server, '/plain')
 
     def test_a_page_behind_nginx_converses(self, browser: Chrome, server: Server, tmp_path: Path) -> None:
@@ -190,33 +191,38 @@ def gaps(heard: dict[str, Any]) -> list[float]:
 class TestEventSource:
     """A page with an event source."""
 
-    def test_a_page_hears_each_kind_of_event(self, browser: Chrome, server: Server) -> None:  # E1
+    @pytest.mark.proves('E1')
+    def test_a_page_hears_each_kind_of_event(self, browser: Chrome, server: Server) -> None:
         heard = listen(browser, server, '/kinds', 4, ('message', 'news'))
         assert heard['events'] == [
             ['message', 'plain', ''], ['message', '', '\xfc\u2603'], ['news', 'two\nlines\n  and a blank', '\xfc\u2603'],
             ['news', '<b>\u2028 \U0001f600', '2']]
         server.wait_for_event('/kinds', 'close', 1.0)
 
-    def test_a_page_that_lost_the_stream_hears_what_it_missed(self, browser: Chrome, server: Server) -> None:  # E5
+    @pytest.mark.proves('E5')
+    def test_a_page_that_lost_the_stream_hears_what_it_missed(self, browser: Chrome, server: Server) -> None:
         heard = listen(browser, server, '/feed?retry=0.05', 9)
         assert heard['events'] == [['message', str(number), str(number)] for number in range(1, 10)]
         assert [type for type, _ in heard['times']] == ['open', 'error'] * 2 + ['open']
 
+    @pytest.mark.proves('E3', 'E5')
     def test_a_page_behind_nginx_hears_what_it_missed(
-            self, browser: Chrome, server: Server, tmp_path: Path) -> None:  # E3, E5
+            self, browser: Chrome, server: Server, tmp_path: Path) -> None:
         with nginx(server, tmp_path) as proxy:
             heard = listen(browser, proxy, '/feed-nginx?retry=0.05', 9)
         assert heard['events'] == [['message', str(number), str(number)] for number in range(1, 10)]
 
+    @pytest.mark.proves('E5')
     @pytest.mark.parametrize(('retry', 'shortest', 'longest'), [(0.05, 0.05, 1.0), (1.5, 1.5, 3.0)])
     def test_a_page_waits_as_long_as_it_is_told(
-            self, browser: Chrome, server: Server, retry: float, shortest: float, longest: float) -> None:  # E5
+            self, browser: Chrome, server: Server, retry: float, shortest: float, longest: float) -> None:
         # Left to itself it waits for 3 seconds.
         heard = listen(browser, server, f'/feed?retry={retry}', 4)
         assert all(shortest * 0.9 <= gap < longest for gap in gaps(heard)), gaps(heard)
         assert len(gaps(heard)) == 1
 
-    def test_204_stops_a_page(self, browser: Chrome, server: Server) -> None:  # E5
+    @pytest.mark.proves('E5')
+    def test_204_stops_a_page(self, browser: Chrome, server: Server) -> None:
         heard = listen(browser, server, '/gone?retry=0.05', 100)
         assert heard['state'] == 2
         assert [data for _, data, _ in heard['events']] == ['1', '2', '3']
@@ -233,7 +239,8 @@ def test_the_page_of_the_example_shows_events(kind: str, browser: Chrome, tmp_pa
     wait_for_text(browser, '#status', 'connecting again')
 
 
-def test_a_page_follows_the_feed_of_the_example_over_a_loss(browser: Chrome, tmp_path: Path) -> None:  # E5
+@pytest.mark.proves('E5')
+def test_a_page_follows_the_feed_of_the_example_over_a_loss(browser: Chrome, tmp_path: Path) -> None:
     with serving('pywsgi', tmp_path, app='examples.feed:app') as server:
         browser.get(f'{server.http_url}/')
         browser.execute_script(

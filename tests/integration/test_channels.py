@@ -194,8 +194,9 @@ def has_answered(server: Endpoint) -> bool:
 class TestFaults:
     """Of what is kept nothing is lost, nothing comes twice, and all have one order."""
 
+    @pytest.mark.proves('R13')
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL], ids=['restarted', 'killed'])
-    def test_redis_ends_and_comes_back(self, place: Place, how: int) -> None:  # R13
+    def test_redis_ends_and_comes_back(self, place: Place, how: int) -> None:
         publisher = place.publish_meanwhile()
         wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
         place.redis.end(how)
@@ -204,15 +205,17 @@ class TestFaults:
         place.finish(publisher)
         assert all(listener.connections == 1 for listener in place.listeners)
 
-    def test_a_worker_is_killed(self, place: Place) -> None:  # R13
+    @pytest.mark.proves('R13')
+    def test_a_worker_is_killed(self, place: Place) -> None:
         publisher = place.publish_meanwhile()
         wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
         os.kill(int(BOOTING.findall(place.server.output())[0]), signal.SIGKILL)
         wait_until(lambda: any(listener.connections == 2 for listener in place.listeners), deadline=SLOW)
         place.finish(publisher)
 
+    @pytest.mark.proves('R13')
     @pytest.mark.parametrize('late', [True, False], ids=['what-was-under-way-comes-late', 'never-comes'])
-    def test_the_network_is_cut(self, place: Place, late: bool) -> None:  # R13
+    def test_the_network_is_cut(self, place: Place, late: bool) -> None:
         publisher = place.publish_meanwhile()
         wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
         place.wire.is_cut = True
@@ -222,7 +225,8 @@ class TestFaults:
         place.wire.is_cut = False if late else place.wire.heal() is not None
         place.finish(publisher)
 
-    def test_a_slow_client_is_dropped_and_comes_back(self, place: Place) -> None:  # R13
+    @pytest.mark.proves('R13')
+    def test_a_slow_client_is_dropped_and_comes_back(self, place: Place) -> None:
         slow = place.listeners[0]
         assert isinstance(slow, SocketListener)
         slow.gate = gevent.event.Event()

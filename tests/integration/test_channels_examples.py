@@ -54,7 +54,8 @@ def post(endpoint: Endpoint, text: str) -> int:
         return client.receive_head().status
 
 
-def test_django_tells_what_was_committed(django: Endpoint) -> None:  # R14
+@pytest.mark.proves('R14')
+def test_django_tells_what_was_committed(django: Endpoint) -> None:
     assert post(django, 'water') == 201
     with Client(django.ws_url('/orders')) as client:
         first = json.loads(str(client.receive(10)))
@@ -68,7 +69,8 @@ def test_django_tells_what_was_committed(django: Endpoint) -> None:  # R14
         assert [json.loads(str(client.receive(10)))['data'] for _ in range(2)] == ['tea', 'coffee']
 
 
-def test_flask_tells_what_was_committed(flask: Endpoint) -> None:  # R14
+@pytest.mark.proves('R14')
+def test_flask_tells_what_was_committed(flask: Endpoint) -> None:
     assert post(flask, 'water') == 201
     with EventClient(flask, '/orders') as client:
         assert client.open().receive_event().data == 'water'

@@ -82,12 +82,14 @@ def talk(people: list[Chatter], topic: str, rounds: range) -> None:
 class TestMessages:
     """Through Redis, to every client of every worker."""
 
-    def test_every_message_reaches_all_in_one_order(self, chat: Chat, crowd: list[Chatter]) -> None:  # X1
+    @pytest.mark.proves('X1')
+    def test_every_message_reaches_all_in_one_order(self, chat: Chat, crowd: list[Chatter]) -> None:
         assert len({person.worker for person in crowd}) == WORKERS
         talk(crowd, 'everybody', range(3))
         assert_all_hear(crowd, 'everybody', 3 * PEOPLE)
 
-    def test_somebody_who_comes_back_gets_exactly_what_was_missed(self, chat: Chat) -> None:  # X1
+    @pytest.mark.proves('X1')
+    def test_somebody_who_comes_back_gets_exactly_what_was_missed(self, chat: Chat) -> None:
         anna, ben = Chatter(chat, 'anna'), Chatter(chat, 'ben')
         wait_until(lambda: anna.worker and ben.worker)
         anna.say('history 1')
@@ -104,7 +106,8 @@ class TestMessages:
         for person in anna, again, stranger:
             person.go()
 
-    def test_a_message_that_is_sent_again_is_told_once(self, chat: Chat) -> None:  # X1
+    @pytest.mark.proves('X1')
+    def test_a_message_that_is_sent_again_is_told_once(self, chat: Chat) -> None:
         with Client(f'{chat.url}/chat?name=anna') as ws:
             for key in 'first', 'first', 'second':
                 ws.send(json.dumps({'key': key, 'text': f'once {key}'}))
@@ -117,8 +120,9 @@ class TestMessages:
 class TestLosses:
     """Of what is kept nothing is lost, and nothing is told twice, whatever ends."""
 
+    @pytest.mark.proves('X1')
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL], ids=['restarted', 'killed'])
-    def test_redis_may_go_and_come_back(self, chat: Chat, crowd: list[Chatter], how: int) -> None:  # X1
+    def test_redis_may_go_and_come_back(self, chat: Chat, crowd: list[Chatter], how: int) -> None:
         topic = f'redis-{how}'
         talk(crowd, topic, range(1))
         redis = chat.pid('redis-server')
@@ -130,7 +134,8 @@ class TestLosses:
         assert {person.connections for person in crowd} == {1}
         wait_until(lambda: chat.subscriptions() == WORKERS)
 
-    def test_a_worker_may_be_killed(self, chat: Chat, crowd: list[Chatter]) -> None:  # X1
+    @pytest.mark.proves('X1')
+    def test_a_worker_may_be_killed(self, chat: Chat, crowd: list[Chatter]) -> None:
         victim = crowd[0].worker
         of_the_victim = [person for person in crowd if person.worker == victim]
         talk(crowd, 'worker', range(1))
@@ -173,7 +178,8 @@ class TestPresence:
 class TestSubscriptions:
     """One for each worker that has sockets."""
 
-    def test_there_is_one_for_each_worker_until_its_last_socket_goes(self, chat: Chat, crowd: list[Chatter]) -> None:  # X1
+    @pytest.mark.proves('X1')
+    def test_there_is_one_for_each_worker_until_its_last_socket_goes(self, chat: Chat, crowd: list[Chatter]) -> None:
         wait_until(lambda: chat.subscriptions() == WORKERS)
         assert chat.subscribers() == WORKERS
         worker = crowd[0].worker

@@ -48,7 +48,8 @@ class TestChat:
     def receive(self, client: RawClient) -> Any:
         return json.loads(client.receive_frame().payload)
 
-    def test_broadcasts_to_clients_that_have_names(self, chat: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_broadcasts_to_clients_that_have_names(self, chat: Server) -> None:
         with open_client(chat, '/chat') as ann, open_client(chat, '/chat') as bob:
             self.command(ann, type='join', nickname='ann')
             assert self.receive(ann) == self.receive(bob) == {'type': 'users', 'users': ['ann']}
@@ -74,13 +75,15 @@ class TestChat:
         assert has_no_traceback(chat)
 
     # "^/" matches the path of the sockets, too, and is of the right kind.
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('path', ['/', '/chat'])
-    def test_serves_a_page_beside(self, chat: Server, path: str) -> None:  # M1
+    def test_serves_a_page_beside(self, chat: Server, path: str) -> None:
         assert b'<h1>Chat</h1>' in http_get(chat, path)[1]
 
 
 class TestLowLevel:
-    def test_echoes_and_ends_without_a_traceback(self, low_level: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_echoes_and_ends_without_a_traceback(self, low_level: Server) -> None:
         with open_client(low_level, '/echo') as client:
             for text in ('hello', 'h\xe9', ''):
                 client.send_frame(TEXT, text.encode())
@@ -93,7 +96,8 @@ class TestLowLevel:
         if not ORIGINALS:
             assert has_no_traceback(low_level)
 
-    def test_sees_all_messages_that_came_before_the_close(self, low_level: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_sees_all_messages_that_came_before_the_close(self, low_level: Server) -> None:
         with open_client(low_level, '/collect') as client:
             assert client.receive_frame() == Frame(TEXT, b'ready')
             frames = [(TEXT, b'a'), (BINARY, b'b'), (TEXT, b'c'), (CLOSE, BYE)]
@@ -101,14 +105,16 @@ class TestLowLevel:
             client.read_to_eof()
         wait_for_output(low_level, "collected ['a', bytearray(b'b'), 'c'")
 
-    def test_gives_binary_messages_that_can_be_changed(self, low_level: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_gives_binary_messages_that_can_be_changed(self, low_level: Server) -> None:
         with open_client(low_level, '/in-place') as client:
             client.send_frame(BINARY, b'abc')
             assert client.receive_frame() == Frame(BINARY, b'\xffbc')
             if not ORIGINALS:
                 assert client.receive_frame() == Frame(TEXT, b'text')
 
-    def test_tells_of_the_request(self, low_level: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_tells_of_the_request(self, low_level: Server) -> None:
         headers = ('Origin', 'http://a.example'), ('Sec-WebSocket-Protocol', 'a, b')
         with open_client(low_level, '/tell', *headers) as client:
             facts = ['/tell', 'http://a.example', 'a, b', '13', True, False, 1, True]
@@ -117,7 +123,8 @@ class TestLowLevel:
             client.send_close()
             assert client.read_to_eof() == b''
 
-    def test_sends_frames_and_raises_once_closed(self, low_level: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_sends_frames_and_raises_once_closed(self, low_level: Server) -> None:
         with open_client(low_level, '/frames') as client:
             received = [client.receive_frame() for _ in range(4)]
             assert received[:3] == [Frame(TEXT, b'text'), Frame(BINARY, b'binary'), Frame(PING, b'ping')]
@@ -125,8 +132,9 @@ class TestLowLevel:
                 assert received[3] == Frame(CLOSE, close_payload(4001))
         wait_for_output(low_level, 'error True\nreceive True\n')
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('way', ['close', 'reset', 'end'])
-    def test_an_outbox_learns_of_the_end(self, low_level: Server, way: str) -> None:  # M1
+    def test_an_outbox_learns_of_the_end(self, low_level: Server, way: str) -> None:
         before = low_level.process.output().count('outbox over')
         with open_client(low_level, '/outbox') as client:
             assert client.receive_frame() == Frame(TEXT, b'ready')
@@ -136,8 +144,9 @@ class TestLowLevel:
                 client.send_close()
         wait_until(lambda: low_level.process.output().count('outbox over') > before, 'the end')
 
+    @pytest.mark.proves('M1')
     @pytest.mark.skipif(bool(ORIGINALS), reason='the original needs the client to close, too')
-    def test_close_ends_a_waiting_receive(self, low_level: Server) -> None:  # M1
+    def test_close_ends_a_waiting_receive(self, low_level: Server) -> None:
         with open_client(low_level, '/wait') as client, open_client(low_level, '/end-waiting') as other:
             assert client.receive_frame() == Frame(TEXT, b'waits')
             assert other.receive_frame() == Frame(TEXT, b'closed it')
@@ -145,41 +154,47 @@ class TestLowLevel:
             client.send_close()
             wait_for_output(low_level, 'received None')
 
-    def test_runs_a_generator(self, low_level: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_runs_a_generator(self, low_level: Server) -> None:
         with open_client(low_level, '/generator') as client:
             assert client.receive_frame() == Frame(TEXT, b'from a generator')
             assert client.receive_frame().opcode == CLOSE
             client.send_close()
             assert client.read_to_eof() == b''
 
-    def test_send_waits_for_a_slow_client(self, low_level: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_send_waits_for_a_slow_client(self, low_level: Server) -> None:
         with open_client(low_level, '/download') as client:
             length = 0
             while (frame := client.receive_frame()).opcode == BINARY:
                 length += len(frame.payload)
             assert (frame, length) == (Frame(TEXT, b'end'), 40 * 2**20)
 
-    def test_keeps_pages_and_the_handler_of_the_program(self, low_level: Server) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_keeps_pages_and_the_handler_of_the_program(self, low_level: Server) -> None:
         assert http_get(low_level, '/page')[1] == b'a page'
         if 'gunicorn' not in low_level.process.command:
             wait_for_output(low_level, 'request /page')
             assert 'request /echo' not in low_level.process.output()
 
+    @pytest.mark.proves('M1')
     @only_ours
-    def test_a_fault_of_the_program_closes_with_1011(self, tmp_path: Path) -> None:  # M1
+    def test_a_fault_of_the_program_closes_with_1011(self, tmp_path: Path) -> None:
         with serve_old('gevent_low_level', 'program', tmp_path) as server:
             with open_client(server, '/fail') as client:
                 assert client.receive_frame().code == 1011
             wait_for_output(server, 'a fault of the program')
 
+    @pytest.mark.proves('M1')
     @only_ours
-    def test_refuses_what_is_no_handshake(self, low_level: Server) -> None:  # M1
+    def test_refuses_what_is_no_handshake(self, low_level: Server) -> None:
         headers = [(name, value) for name, value in RFC_6455 if name != 'Sec-WebSocket-Key']
         with RawClient(low_level, '/echo', headers) as client:
             assert client.handshake().status == 400
 
 
-def test_a_program_that_imports_the_package(tmp_path: Path) -> None:  # M1
+@pytest.mark.proves('M1')
+def test_a_program_that_imports_the_package(tmp_path: Path) -> None:
     with serve_old('gevent_server', 'program', tmp_path) as server:
         assert b'0.10.1' in http_get(server, '/version')[1]
         with open_client(server, '/') as client:
@@ -192,9 +207,10 @@ def test_a_program_that_imports_the_package(tmp_path: Path) -> None:  # M1
             assert has_no_traceback(server)
 
 
+@pytest.mark.proves('M1')
 @only_ours
 @pytest.mark.parametrize('kind', ['gevent_websocket', 'gevent'])
-def test_a_worker_that_stops_closes_with_1001(kind: str, tmp_path: Path) -> None:  # M1
+def test_a_worker_that_stops_closes_with_1001(kind: str, tmp_path: Path) -> None:
     with serve_old('gevent_chat', kind, tmp_path) as server, open_client(server, '/chat') as client:
         client.send_frame(TEXT, b'{"type": "join", "nickname": "ann"}')
         client.receive_frame()

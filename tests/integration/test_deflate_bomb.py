@@ -53,9 +53,10 @@ def bomb() -> bytes:
     return bomb[:-4]
 
 
+@pytest.mark.proves('D1')
 @pytest.mark.parametrize('pieces', [1, 1000])
 @pytest.mark.parametrize('role', ['server', 'client'])
-def test_costs_less_than_twice_the_limit(role: str, pieces: int, bomb: bytes, tmp_path: Path) -> None:  # D1
+def test_costs_less_than_twice_the_limit(role: str, pieces: int, bomb: bytes, tmp_path: Path) -> None:
     make, wire, size = sent if role == 'server' else frame, tmp_path / 'wire', len(bomb) // pieces + 1
     parts = [bomb[start:start + size] for start in range(0, len(bomb), size)]
     assert len(parts) == pieces

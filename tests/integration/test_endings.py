@@ -319,10 +319,11 @@ def as_parameters(cells: list[tuple[Setting, str, str]]) -> pytest.MarkDecorator
         ('setting', 'kind', 'name'), [pytest.param(*cell, id='-'.join(map(str, cell))) for cell in cells])
 
 
+@pytest.mark.proves('L2', 'L4', 'L5')
 @as_parameters([cell for cell in CELLS if cell[2] not in STOPS])
 def test_every_ending_is_one_close_event_and_leaves_nothing(
         running: Callable[[Setting], Running], numbers: Iterator[int], setting: Setting, kind: str,
-        name: str) -> None:  # L2, L4, L5
+        name: str) -> None:
     server, before = running(setting)
     ending, log_end = ENDINGS[name], len(server.error_log())
     told: Told = getattr(ending, kind)
@@ -383,9 +384,10 @@ def events_to_the_end(server: Server, path: str) -> list[dict[str, Any]]:
     return server.events(path)
 
 
+@pytest.mark.proves('L2', 'H10', 'G5')
 @as_parameters([cell for cell in CELLS if cell[2] in STOPS])
 def test_the_end_of_a_worker_is_one_close_event(
-        stopped: Callable[[Setting, str], Stopped], setting: Setting, kind: str, name: str) -> None:  # L2, H10, G5
+        stopped: Callable[[Setting, str], Stopped], setting: Setting, kind: str, name: str) -> None:
     events, log = stopped(setting, name)
     assert [event['type'] for event in events[kind]] == ['open', 'close']
     close = events[kind][-1]

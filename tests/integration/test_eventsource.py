@@ -51,8 +51,9 @@ def served(kind: str, tmp_path: Path, app: str = APP, **options: Any) -> Iterato
             yield server
 
 
+@pytest.mark.proves('E2', 'E7')
 @pytest.mark.parametrize('kind', [*SERVERS, 'gthread', *KINDS])
-def test_streams_ten_events_and_the_end(kind: str, tmp_path: Path) -> None:  # E2, E7
+def test_streams_ten_events_and_the_end(kind: str, tmp_path: Path) -> None:
     with served(kind, tmp_path) as server:
         with EventClient(server, '/ten?retry=2.5') as client:
             head = client.open().head
@@ -67,8 +68,9 @@ def test_streams_ten_events_and_the_end(kind: str, tmp_path: Path) -> None:  # E
         assert http_get(server)[1] == b'Hello'
 
 
+@pytest.mark.proves('E2')
 @pytest.mark.parametrize('kind', ['gevent', 'gthread', 'waitress'])
-def test_head_and_retry_are_there_before_any_event(kind: str, tmp_path: Path) -> None:  # E2
+def test_head_and_retry_are_there_before_any_event(kind: str, tmp_path: Path) -> None:
     with served(kind, tmp_path) as server, EventClient(server, '/silent?ping=0.2') as client:
         assert client.open().receive_retry() == 5000
 
@@ -102,9 +104,10 @@ def reset(client: EventClient) -> None:
 class TestGevent:
     """The servers that hand their socket over."""
 
+    @pytest.mark.proves('E4', 'L2')
     @pytest.mark.parametrize('end', [finish, reset])
     def test_a_client_that_is_gone_is_noticed_within_a_second(
-            self, running: Running, end: Callable[[EventClient], None]) -> None:  # E4, L2
+            self, running: Running, end: Callable[[EventClient], None]) -> None:
         path = next(running.paths)
         with EventClient(running.server, path) as client:
             client.open().receive_retry()
@@ -113,7 +116,8 @@ class TestGevent:
             running.server.wait_for_event(path, 'close', NOTICED_WITHIN)
         self.assert_one_close(running, path)
 
-    def test_a_killed_client_is_noticed_within_a_second(self, running: Running) -> None:  # E4, L2
+    @pytest.mark.proves('E4', 'L2')
+    def test_a_killed_client_is_noticed_within_a_second(self, running: Running) -> None:
         path, authority = next(running.paths), session_certificate().authority if running.server.certificate else ''
         command = [sys.executable, '-m', 'tests.support.eventstream', str(running.server.port), path, authority]
         with subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as victim:
@@ -131,14 +135,16 @@ class TestGevent:
         assert running.server.requests(path) == [(path, '200')]
         assert not [word for word in ('Traceback', 'ERROR', 'Exception') if word in running.server.error_log()]
 
-    def test_the_head_is_that_of_a_body_without_a_length(self, running: Running) -> None:  # E2
+    @pytest.mark.proves('E2')
+    def test_the_head_is_that_of_a_body_without_a_length(self, running: Running) -> None:
         with EventClient(running.server, '/silent') as client:
             head = client.open().head
             assert head is not None
             assert not head.names() & {'content-length', 'transfer-encoding', 'content-encoding'}
             assert head.get('Connection') == 'close'
 
-    def test_no_descriptor_is_left(self, running: Running) -> None:  # H9
+    @pytest.mark.proves('H9')
+    def test_no_descriptor_is_left(self, running: Running) -> None:
         http_get(running.server)
         before = running.server.descriptors()
         for _ in range(20):
@@ -150,10 +156,11 @@ class TestGevent:
         assert http_get(running.server)[1] == b'Hello'
 
 
+@pytest.mark.proves('H10')
 @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
 @pytest.mark.parametrize('kind', SERVERS)
 def test_sigterm_ends_a_hundred_streams_and_the_worker(
-        kind: str, tls: bool, tmp_path_factory: pytest.TempPathFactory) -> None:  # H10
+        kind: str, tls: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     def end() -> float:
         return seconds_of_an_end(kind, tls, tmp_path_factory.mktemp('end'))
 
@@ -203,18 +210,20 @@ def haproxy_without_delay(server: Endpoint, tmp_path: Path) -> Iterator[Endpoint
 class TestLatency:
     """Nothing on the way holds an event back."""
 
+    @pytest.mark.proves('E3')
     @pytest.mark.parametrize(('kind', 'proxy'), [
         ('gevent', nginx), ('gevent', haproxy), ('gthread', nginx), ('gthread', haproxy_without_delay)])
-    def test_behind_a_proxy(self, kind: str, proxy: Any, tmp_path: Path, record_property: Any) -> None:  # E3
+    def test_behind_a_proxy(self, kind: str, proxy: Any, tmp_path: Path, record_property: Any) -> None:
         with served(kind, tmp_path) as server, proxy(server, tmp_path) as endpoint:
             seconds = median_latency(endpoint)
             record_property('median', seconds)
             assert seconds < ARRIVES_WITHIN
 
+    @pytest.mark.proves('E3')
     @pytest.mark.parametrize(('app', 'module'), [('flask_app', 'flask_compress'), ('django_app', 'django')])
     @pytest.mark.parametrize('kind', ['gevent', 'gthread'])
     def test_inside_of_compressing_middleware(
-            self, kind: str, app: str, module: str, tmp_path: Path, record_property: Any) -> None:  # E3
+            self, kind: str, app: str, module: str, tmp_path: Path, record_property: Any) -> None:
         require_module(module, f'pip install {module}')
         with served(kind, tmp_path, f'tests.support.sources:{app}()') as server:
             # The middleware is at work.
@@ -225,8 +234,9 @@ class TestLatency:
             assert seconds < ARRIVES_WITHIN
 
 
+@pytest.mark.proves('E7')
 @pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning")
-def test_webtest_reads_the_events() -> None:  # E7
+def test_webtest_reads_the_events() -> None:
     require_module('webtest', 'pip install webtest')
     app = importlib.import_module('webtest').TestApp(importlib.import_module('tests.support.sources').app)
     response = app.get('/ten', headers={'Accept': 'text/event-stream'})

@@ -79,7 +79,8 @@ class TestFeed:
             for client in (one, two):
                 assert client.receive_event() == ServerEvent('It rains,\nand rains', 'message', id)
 
-    def test_who_comes_back_is_sent_what_he_missed(self, feed: Endpoint) -> None:  # E5 R14
+    @pytest.mark.proves('E5', 'R14')
+    def test_who_comes_back_is_sent_what_he_missed(self, feed: Endpoint) -> None:
         with follower(feed) as client:
             client.open().receive_retry()
             first = publish(feed, 'one')

@@ -127,10 +127,11 @@ def census(server: Server) -> Census:
     return json.loads(http_get(server, '/-/census')[1])
 
 
+@pytest.mark.proves('O1', 'O6')
 @pytest.mark.parametrize('way', ['/run', '/fork'])
 @pytest.mark.parametrize('setting', SETTINGS, ids=str)
 def test_every_answer_is_from_the_servers_own_process(
-        running: Callable[[Setting], Server], setting: Setting, way: str) -> None:  # O1, O6
+        running: Callable[[Setting], Server], setting: Setting, way: str) -> None:
     server = running(setting)
     with Users(server):
         # What a first use leaves behind.
@@ -179,28 +180,31 @@ def held(running: Callable[[Setting], Server], path: str) -> Iterator[Callable[.
 OWN_SETTINGS = pytest.mark.parametrize('setting', [each for each in SETTINGS if each.loop == 'libev'], ids=str)
 
 
+@pytest.mark.proves('O2')
 @OWN_SETTINGS
 def test_a_silent_peer_sees_the_end_though_a_child_has_a_copy(
-        running: Callable[[Setting], Server], held: Callable[..., Held], setting: Setting, path: str) -> None:  # O2
+        running: Callable[[Setting], Server], held: Callable[..., Held], setting: Setting, path: str) -> None:
     peer, _ = held(setting, '?ping=0.3&ping_timeout=0.3')
     peer.read_to_eof()
     assert running(setting).wait_for_event(path, 'close')['reason'] == 'ping timeout'
 
 
+@pytest.mark.proves('O2')
 @OWN_SETTINGS
 @pytest.mark.parametrize('headers', [{}, {'headers': EVENT_STREAM}], ids=['websocket', 'eventsource'])
 def test_a_peer_that_ends_sees_the_end_though_a_child_has_a_copy(
         running: Callable[[Setting], Server], held: Callable[..., Held], setting: Setting, headers: dict[str, Any],
-        path: str) -> None:  # O2
+        path: str) -> None:
     peer, _ = held(setting, **headers)
     peer.finish_sending()
     peer.read_to_eof()
     assert running(setting).wait_for_event(path, 'close')['code'] == 1006
 
 
+@pytest.mark.proves('O2', 'H1')
 @OWN_SETTINGS
 def test_a_clean_end_is_no_reset_though_a_child_has_a_copy(
-        held: Callable[..., Held], setting: Setting) -> None:  # O2, H1
+        held: Callable[..., Held], setting: Setting) -> None:
     peer, _ = held(setting)
     peer.send_close(1000)
     assert peer.receive_frame().code == 1000

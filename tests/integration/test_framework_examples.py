@@ -84,8 +84,9 @@ def cookie_of(endpoint: Endpoint, path: str) -> tuple[str, str]:
     return 'Cookie', cookie.partition(';')[0]
 
 
+@pytest.mark.proves('F1')
 @every_server
-def test_the_flask_example_has_rooms_and_a_session(tmp_path: Path, server: str) -> None:  # F1
+def test_the_flask_example_has_rooms_and_a_session(tmp_path: Path, server: str) -> None:
     with running('flask_app.py', server, tmp_path, 'flask') as endpoint:
         assert b'There are WebSockets at /rooms/NAME.\n' in page(endpoint)
         cookie = cookie_of(endpoint, '/rooms/cellar')
@@ -98,8 +99,9 @@ def test_the_flask_example_has_rooms_and_a_session(tmp_path: Path, server: str) 
             assert client.handshake().status == 403
 
 
+@pytest.mark.proves('F1')
 @every_server
-def test_the_django_example_has_a_session(tmp_path: Path, server: str) -> None:  # F1
+def test_the_django_example_has_a_session(tmp_path: Path, server: str) -> None:
     with running('django_app.py', server, tmp_path, 'django') as endpoint:
         assert b'There are WebSockets at /hello/NAME.\n' in page(endpoint)
         cookie = cookie_of(endpoint, '/hello/Ada')
@@ -159,7 +161,8 @@ def test_the_example_ported_from_ruby_tells_of_the_close(tmp_path: Path) -> None
         process.stop()
 
 
-def test_the_example_of_a_test_passes_by_its_command(tmp_path: Path) -> None:  # F3
+@pytest.mark.proves('F3')
+def test_the_example_of_a_test_passes_by_its_command(tmp_path: Path) -> None:
     # It cannot be imported here, for it warns of something in Python 3.12.
     if find_spec('webtest') is None:
         give_up('the Python module webtest is missing: pip install faye-websocket[test]')

@@ -113,8 +113,9 @@ def assert_is_clean(server: Server) -> None:
 
 
 class TestAView:
+    @pytest.mark.proves('F1', 'H5', 'H1', 'H3')
     @every_setting
-    def test_has_url_arguments_and_a_session_and_returns_a_socket(self, server: Server) -> None:  # F1
+    def test_has_url_arguments_and_a_session_and_returns_a_socket(self, server: Server) -> None:
         cookies: dict[str, str] = {}
         for visit in (1, 2):
             with RawClient(server, '/rooms/attic/7', with_cookies(cookies)) as client:
@@ -122,19 +123,20 @@ class TestAView:
                 assert (head.status, head.get('Sec-WebSocket-Accept')) == (101, ACCEPT)
                 # The session's cookie is on the 101, once, and nothing of an ordinary response is.
                 assert [name.lower() for name, _ in head.headers].count('set-cookie') == 1
-                assert head.names() == {'upgrade', 'connection', 'sec-websocket-accept', 'set-cookie'}  # H5
+                assert head.names() == {'upgrade', 'connection', 'sec-websocket-accept', 'set-cookie'}
                 cookies |= cookies_of(head)
                 assert client.receive_frame() == Frame(TEXT, f'attic 7 {visit}'.encode())
                 client.send_frame(TEXT, b'hello')
                 assert client.receive_frame() == Frame(TEXT, b'attic: hello')
                 client.send_close(1000)
                 assert client.receive_frame() == Frame(CLOSE, close_payload(1000))
-                assert client.read_to_eof() == b''  # H1
-        wait_until(lambda: server.requests('/rooms/attic/7') == [('/rooms/attic/7', '101')] * 2, 'the access log')  # H3
+                assert client.read_to_eof() == b''
+        wait_until(lambda: server.requests('/rooms/attic/7') == [('/rooms/attic/7', '101')] * 2, 'the access log')
         assert_is_clean(server)
 
+    @pytest.mark.proves('H4')
     @every_setting
-    def test_can_agree_on_a_subprotocol_and_take_frames_behind_the_handshake(self, server: Server) -> None:  # H4
+    def test_can_agree_on_a_subprotocol_and_take_frames_behind_the_handshake(self, server: Server) -> None:
         headers = (*with_cookies({}), ('Sec-WebSocket-Protocol', 'irc, chat'))
         frame = b'\x81\x85\x00\x00\x00\x00early'
         with RawClient(server, '/rooms/cellar/0', headers) as client:
@@ -142,8 +144,9 @@ class TestAView:
             assert client.receive_frame().payload == b'cellar 0 1'
             assert client.receive_frame() == Frame(TEXT, b'cellar: early')
 
+    @pytest.mark.proves('F1')
     @every_setting
-    def test_may_need_a_login(self, server: Server) -> None:  # F1
+    def test_may_need_a_login(self, server: Server) -> None:
         is_django = 'django' in ' '.join(server.process.command)
         with RawClient(server, '/private', with_cookies({})) as client:
             assert client.handshake().status == (302 if is_django else 401)
@@ -213,8 +216,9 @@ def forget_the_fault(server: Server) -> None:
 
 
 class TestADatabasePoolOfFive:
+    @pytest.mark.proves('F2')
     @pytest.mark.parametrize('kind', SERVERS)
-    def test_serves_requests_beside_200_sockets(self, kind: str, directory: Path) -> None:  # F2
+    def test_serves_requests_beside_200_sockets(self, kind: str, directory: Path) -> None:
         with serving(Setting('flask', kind, False), directory, 'app') as server, ExitStack() as stack:
             for _ in range(200):
                 client = stack.enter_context(RawClient(server, '/stored', with_cookies({})))
@@ -237,7 +241,8 @@ class TestADatabasePoolOfFive:
 
 
 class TestADevelopmentServer:
-    def test_of_werkzeug_tells_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:  # F5
+    @pytest.mark.proves('F5')
+    def test_of_werkzeug_tells_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:
         command = [sys.executable, '-m', 'flask', '--app', 'tests.support.flask_app:app', 'run', '--port']
         with running(command, tmp_path) as (process, endpoint):
             assert http_get(endpoint, '/')[0].status == 200
@@ -246,7 +251,8 @@ class TestADevelopmentServer:
             reason = "UnsupportedServer: Werkzeug's development server does not run on gevent. faye_websocket runs under"
             wait_until(lambda: reason in process.output(), 'the reason')
 
-    def test_of_django_tells_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_of_django_tells_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:
         program = ('import sys, tests.support.django_app; from django.core.management import call_command; '
                    'call_command("runserver", "127.0.0.1:" + sys.argv[1], use_reloader=False, skip_checks=True)')
         with running([sys.executable, '-c', program], tmp_path) as (process, endpoint):

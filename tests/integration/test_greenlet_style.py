@@ -55,8 +55,9 @@ def settings(*apps: str) -> pytest.MarkDecorator:
 class TestView:
     """A view that has made the handshake, and echoed a message."""
 
+    @pytest.mark.proves('G4')
     def test_that_raises_closes_with_1011(
-            self, servers: Servers, setting: tuple[str, str, str], path: str) -> None:  # G4
+            self, servers: Servers, setting: tuple[str, str, str], path: str) -> None:
         server, path = servers.get(*setting), f'/raise{path}'
         http_get(server)
         descriptors, log_end = server.descriptors(), len(server.error_log())
@@ -76,8 +77,9 @@ class TestView:
         assert path in log
         wait_until(lambda: server.descriptors() <= descriptors, 'the descriptor is given back')
 
+    @pytest.mark.proves('G4')
     def test_that_returns_another_response_closes_with_1011(
-            self, servers: Servers, setting: tuple[str, str, str], path: str) -> None:  # G4
+            self, servers: Servers, setting: tuple[str, str, str], path: str) -> None:
         server, path = servers.get(*setting), f'/answer{path}'
         http_get(server)
         descriptors, log_end = server.descriptors(), len(server.error_log())
@@ -111,9 +113,10 @@ class TestView:
         assert server.error_log()[log_end:] == ''
 
 
+@pytest.mark.proves('G3')
 @pytest.mark.parametrize('path', ['/never-leave', '/never-raise'])
 @pytest.mark.parametrize(('kind', 'form'), [*((kind, 'compiled') for kind in SERVERS), ('pywsgi', 'pure')])
-def test_a_loop_that_never_ends_stops_nothing_else(kind: str, path: str, form: str, tmp_path: Path) -> None:  # G3
+def test_a_loop_that_never_ends_stops_nothing_else(kind: str, path: str, form: str, tmp_path: Path) -> None:
     with serve(kind, 'tests.support.greenlet_app:handlers', tmp_path=tmp_path,
                env={'FAYE_WEBSOCKET_PURE': FORMS[form]}) as server:
         with RawClient(server, path) as client:
@@ -123,10 +126,11 @@ def test_a_loop_that_never_ends_stops_nothing_else(kind: str, path: str, form: s
         assert server.stop() == 0
 
 
+@pytest.mark.proves('G6')
 @settings('handlers')
 @pytest.mark.parametrize('cause', ['time-out', 'be-killed'])
 def test_an_interrupted_block_closes_with_1011(
-        servers: Servers, setting: tuple[str, str, str], cause: str) -> None:  # G6
+        servers: Servers, setting: tuple[str, str, str], cause: str) -> None:
     server, log_end = servers.get(*setting), len(servers.get(*setting).error_log())
     with RawClient(server, f'/{cause}') as client:
         assert client.handshake().status == 101

@@ -42,8 +42,9 @@ def assert_echoes(client: RawClient) -> None:
     assert client.receive_frame() == Frame(TEXT, b'there?')
 
 
+@pytest.mark.proves('H9')
 @each_worker
-def test_worker_connections_does_not_count_sockets(kind: str, tmp_path: Path) -> None:  # H9
+def test_worker_connections_does_not_count_sockets(kind: str, tmp_path: Path) -> None:
     options = ('--worker-connections', str(FEW))
     with serve(kind, 'tests.support.apps:control', options=options, tmp_path=tmp_path) as server, \
             connected(server, MANY) as clients:
@@ -66,8 +67,9 @@ def test_sockets_live_longer_than_the_timeouts(kind: str, tmp_path: Path) -> Non
         assert 'TIMEOUT' not in server.error_log()
 
 
+@pytest.mark.proves('H11')
 @each_worker
-def test_a_preloaded_application_works(kind: str, tmp_path: Path) -> None:  # H11
+def test_a_preloaded_application_works(kind: str, tmp_path: Path) -> None:
     with serve(kind, 'tests.support.apps:control', options=('--preload',), tmp_path=tmp_path) as server:
         with connected(server, 3) as clients:
             for client in clients:
@@ -80,8 +82,9 @@ def test_a_preloaded_application_works(kind: str, tmp_path: Path) -> None:  # H1
         assert 'Traceback' not in server.error_log()
 
 
+@pytest.mark.proves('H10')
 @each_worker
-def test_reload_closes_the_sockets_with_1001(kind: str, tmp_path: Path) -> None:  # H10
+def test_reload_closes_the_sockets_with_1001(kind: str, tmp_path: Path) -> None:
     module = tmp_path / 'reloaded.py'
     module.write_text('from tests.support.apps import control\n')
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get('PYTHONPATH')]))
@@ -107,9 +110,10 @@ def test_a_worker_that_is_killed_takes_its_sockets_only(kind: str, tmp_path: Pat
             assert_echoes(again)
 
 
+@pytest.mark.proves('H8', 'H10')
 @each_worker
 @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
-def test_a_unix_socket_outlives_its_worker(kind: str, tls: bool, tmp_path: Path) -> None:  # H8, H10
+def test_a_unix_socket_outlives_its_worker(kind: str, tls: bool, tmp_path: Path) -> None:
     with serve(kind, 'tests.support.apps:control', unix_socket=tmp_path / 's', tls=tls, tmp_path=tmp_path) as server:
         with connected(server) as (client,):
             assert_echoes(client)

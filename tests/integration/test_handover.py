@@ -113,41 +113,49 @@ def log_end(server: Server) -> int:
 class TestEndings:
     """Every ending, on the wire, in the logs and in the application."""
 
+    @pytest.mark.proves('H1')
     @every_recording(POLITE, RUDE, FAULTY)
-    def test_no_byte_follows_our_last_frame(self, recording: Recording) -> None:  # H1
+    def test_no_byte_follows_our_last_frame(self, recording: Recording) -> None:
         closing, codes = recording.frames[1:], recording.ending.codes
         assert recording.rest == b''
         assert [frame.opcode for frame in closing] in ([[CLOSE]] if codes else [[CLOSE], []])
         assert all(frame.code in codes for frame in closing if codes)
 
+    @pytest.mark.proves('H1')
     @every_recording(POLITE, RUDE, FAULTY)
-    def test_no_frame_is_served_as_a_request(self, recording: Recording) -> None:  # H1
+    def test_no_frame_is_served_as_a_request(self, recording: Recording) -> None:
         assert recording.smuggled == []
 
+    @pytest.mark.proves('H1')
     @every_recording(POLITE, FAULTY)
-    def test_the_stream_ends_with_fin_if_the_client_keeps_to_the_rules(self, recording: Recording) -> None:  # H1
+    def test_the_stream_ends_with_fin_if_the_client_keeps_to_the_rules(self, recording: Recording) -> None:
         assert not recording.was_reset
 
+    @pytest.mark.proves('H2')
     @every_recording(POLITE, RUDE, SUDDEN)
-    def test_nothing_is_reported_as_an_error(self, recording: Recording) -> None:  # H2
+    def test_nothing_is_reported_as_an_error(self, recording: Recording) -> None:
         assert recording.complaints == []
 
+    @pytest.mark.proves('C2')
     @every_recording(FAULTY)
-    def test_a_handlers_exception_is_reported_once(self, recording: Recording) -> None:  # C2
+    def test_a_handlers_exception_is_reported_once(self, recording: Recording) -> None:
         assert [line for line in recording.complaints if 'RuntimeError: on purpose' in line] == ['RuntimeError: on purpose']
 
+    @pytest.mark.proves('H2', 'H3')
     @every_recording(POLITE, RUDE, SUDDEN, FAULTY)
-    def test_the_access_log_has_one_line_with_101(self, recording: Recording) -> None:  # H2, H3
+    def test_the_access_log_has_one_line_with_101(self, recording: Recording) -> None:
         assert recording.statuses == ['101']
 
+    @pytest.mark.proves('L2')
     @every_recording(POLITE, RUDE, SUDDEN, FAULTY)
-    def test_the_application_sees_one_close_and_nothing_after_it(self, recording: Recording) -> None:  # L2
+    def test_the_application_sees_one_close_and_nothing_after_it(self, recording: Recording) -> None:
         assert recording.events[0] == 'open'
         assert recording.events.index('close') == len(recording.events) - 1
 
+    @pytest.mark.proves('H2', 'H3')
     @everywhere
     def test_a_killed_client_leaves_one_line_with_101_and_no_error(
-            self, server: Server, path: str, log_end: int) -> None:  # H2, H3
+            self, server: Server, path: str, log_end: int) -> None:
         with victim(server, path) as client:
             client.kill()
         wait_for_logs(server, path)
@@ -155,15 +163,17 @@ class TestEndings:
         assert server.requests(path) == [(path, '101')]
         assert server.error_log()[log_end:] == ''
 
+    @pytest.mark.proves('H9')
     @everywhere
-    def test_no_descriptor_is_left(self, server: Server, path: str) -> None:  # H9
+    def test_no_descriptor_is_left(self, server: Server, path: str) -> None:
         before = server.descriptors()
         for ending in [*POLITE, *RUDE, *SUDDEN] * 3:
             bring_to_an_end(ending, server, path)
         wait_until(lambda: server.descriptors() <= before, f'{before} descriptors as before')
 
+    @pytest.mark.proves('H3')
     @everywhere
-    def test_plain_requests_are_logged_as_ever(self, server: Server, path: str) -> None:  # H3
+    def test_plain_requests_are_logged_as_ever(self, server: Server, path: str) -> None:
         http_get(server, path)
         wait_until(lambda: server.requests(path), 'a line')
         assert server.requests(path) == [(path, '200')]
@@ -172,13 +182,15 @@ class TestEndings:
 class TestHandshake:
     """The 101 and what may come with it."""
 
+    @pytest.mark.proves('H5')
     @everywhere
-    def test_the_101_announces_no_body(self, server: Server, path: str) -> None:  # H5
+    def test_the_101_announces_no_body(self, server: Server, path: str) -> None:
         with RawClient(server, path) as client:
             assert not client.handshake().names() & {'content-length', 'transfer-encoding'}
 
+    @pytest.mark.proves('H5')
     @everywhere
-    def test_the_101_has_only_the_headers_of_the_handshake(self, server: Server, path: str) -> None:  # H5
+    def test_the_101_has_only_the_headers_of_the_handshake(self, server: Server, path: str) -> None:
         with RawClient(server, path) as client:
             assert client.handshake().names() == {'upgrade', 'connection', 'sec-websocket-accept'}
 
@@ -191,14 +203,16 @@ class TestHandshake:
                     client.send_frame(opcode, b'x' * length)
                     assert client.receive_frame() == Frame(opcode, b'x' * length)
 
+    @pytest.mark.proves('H4')
     @everywhere
-    def test_a_frame_in_the_segment_of_the_handshake_arrives(self, server: Server, path: str) -> None:  # H4
+    def test_a_frame_in_the_segment_of_the_handshake_arrives(self, server: Server, path: str) -> None:
         with RawClient(server, path) as client:
             assert client.handshake(serialize_frame(TEXT, b'early')).status == 101
             assert client.receive_frame() == Frame(TEXT, b'early')
 
+    @pytest.mark.proves('H4')
     @everywhere
-    def test_a_frame_half_in_the_segment_of_the_handshake_arrives(self, server: Server, path: str) -> None:  # H4
+    def test_a_frame_half_in_the_segment_of_the_handshake_arrives(self, server: Server, path: str) -> None:
         frame = serialize_frame(TEXT, b'early')
         for split in range(1, len(frame)):
             with RawClient(server, f'{path}/{split}') as client:
@@ -206,15 +220,17 @@ class TestHandshake:
                 client.send(frame[split:])
                 assert client.receive_frame() == Frame(TEXT, b'early')
 
+    @pytest.mark.proves('H4')
     @everywhere
-    def test_more_than_a_servers_buffer_behind_the_handshake_arrives(self, server: Server, path: str) -> None:  # H4
+    def test_more_than_a_servers_buffer_behind_the_handshake_arrives(self, server: Server, path: str) -> None:
         with RawClient(server, path) as client:
             client.handshake(serialize_frame(BINARY, bytes(100_000)) + serialize_frame(TEXT, b'behind'))
             assert client.receive_frame() == Frame(BINARY, bytes(100_000))
             assert client.receive_frame() == Frame(TEXT, b'behind')
 
+    @pytest.mark.proves('H4')
     @everywhere
-    def test_a_whole_conversation_in_one_segment_is_answered(self, server: Server, path: str) -> None:  # H4
+    def test_a_whole_conversation_in_one_segment_is_answered(self, server: Server, path: str) -> None:
         close = serialize_frame(CLOSE, close_payload(1000))
         with RawClient(server, path) as client:
             client.handshake(serialize_frame(TEXT, b'early') + close)
@@ -228,9 +244,10 @@ class TestHandshake:
 class TestHixie76:
     """The eight bytes that prove the handshake come behind the head, unannounced."""
 
+    @pytest.mark.proves('H4')
     @everywhere
     @pytest.mark.parametrize('split', range(len(HIXIE_76_BODY) + 1))
-    def test_the_body_may_be_split_anywhere(self, server: Server, path: str, split: int) -> None:  # H4
+    def test_the_body_may_be_split_anywhere(self, server: Server, path: str, split: int) -> None:
         with RawClient(server, path, HIXIE_76) as client:
             assert client.handshake(HIXIE_76_BODY[:split]).status == 101
             client.send(HIXIE_76_BODY[split:])
@@ -238,8 +255,9 @@ class TestHixie76:
             client.send(b'\x00hello\xff')
             assert client.receive(7) == b'\x00hello\xff'
 
+    @pytest.mark.proves('H4')
     @everywhere
-    def test_the_body_may_come_byte_by_byte(self, server: Server, path: str) -> None:  # H4
+    def test_the_body_may_come_byte_by_byte(self, server: Server, path: str) -> None:
         with RawClient(server, path, HIXIE_76) as client:
             client.handshake()
             for byte in HIXIE_76_BODY:
@@ -247,14 +265,16 @@ class TestHixie76:
                 busy(server)
             assert client.receive(16) == HIXIE_76_PROOF
 
+    @pytest.mark.proves('H4')
     @everywhere
-    def test_a_frame_behind_the_body_arrives(self, server: Server, path: str) -> None:  # H4
+    def test_a_frame_behind_the_body_arrives(self, server: Server, path: str) -> None:
         with RawClient(server, path, HIXIE_76) as client:
             client.handshake(HIXIE_76_BODY + b'\x00early\xff')
             assert client.receive(16 + 7) == HIXIE_76_PROOF + b'\x00early\xff'
 
+    @pytest.mark.proves('H5')
     @everywhere
-    def test_the_head_is_what_a_browser_of_2010_expects(self, server: Server, path: str) -> None:  # H5
+    def test_the_head_is_what_a_browser_of_2010_expects(self, server: Server, path: str) -> None:
         scheme = 'wss' if server.certificate else 'ws'
         with RawClient(server, path, HIXIE_76) as client:
             head = client.handshake(HIXIE_76_BODY)
@@ -263,16 +283,18 @@ class TestHixie76:
         assert sorted(head.headers[2:]) == [
             ('Sec-WebSocket-Location', f'{scheme}://example.com{path}'), ('Sec-WebSocket-Origin', 'http://example.com')]
 
+    @pytest.mark.proves('H1')
     @everywhere
-    def test_no_byte_follows_our_last_frame(self, server: Server, path: str) -> None:  # H1
+    def test_no_byte_follows_our_last_frame(self, server: Server, path: str) -> None:
         with RawClient(server, path, HIXIE_76) as client:
             client.handshake(HIXIE_76_BODY)
             client.send(HIXIE_76_CLOSE + b'\r\n\r\n')
             client.read_to_eof()
         assert client.transcript == HIXIE_76_PROOF + HIXIE_76_CLOSE
 
+    @pytest.mark.proves('H2', 'H3')
     @everywhere
-    def test_it_leaves_one_line_with_101_and_no_error(self, server: Server, path: str, log_end: int) -> None:  # H2, H3
+    def test_it_leaves_one_line_with_101_and_no_error(self, server: Server, path: str, log_end: int) -> None:
         with RawClient(server, path, HIXIE_76) as client:
             client.handshake(HIXIE_76_BODY)
             client.send(HIXIE_76_CLOSE)
@@ -285,31 +307,35 @@ class TestHixie76:
 class TestTls:
     """OpenSSL may hold more than the kernel says: what it has decrypted must not wait for the next packet."""
 
+    @pytest.mark.proves('H7')
     @over_tls
-    def test_64_messages_in_one_write_are_all_delivered(self, server: Server, path: str) -> None:  # H7
+    def test_64_messages_in_one_write_are_all_delivered(self, server: Server, path: str) -> None:
         messages = [f'message {number} {"x" * 200}'.encode() for number in range(64)]
         with RawClient(server, path) as client:
             client.handshake()
             client.send(b''.join(serialize_frame(TEXT, message) for message in messages))
             assert [client.receive_frame().payload for _ in messages] == messages
 
+    @pytest.mark.proves('H7')
     @over_tls
-    def test_64_messages_in_the_write_of_the_handshake_are_all_delivered(self, server: Server, path: str) -> None:  # H7
+    def test_64_messages_in_the_write_of_the_handshake_are_all_delivered(self, server: Server, path: str) -> None:
         with RawClient(server, path) as client:
             client.handshake(b''.join(serialize_frame(TEXT, b'%d' % number) for number in range(64)))
             assert [client.receive_frame().payload for _ in range(64)] == [b'%d' % number for number in range(64)]
 
+    @pytest.mark.proves('H4', 'H7')
     @over_tls
     @pytest.mark.parametrize('sizes', [(300,) * 40, (9000,), (16000,)], ids=lambda sizes: f'{len(sizes)}x{sizes[0]}')
     def test_what_a_server_has_left_of_the_record_of_the_handshake_is_delivered(
-            self, server: Server, path: str, sizes: tuple[int, ...]) -> None:  # H4, H7
+            self, server: Server, path: str, sizes: tuple[int, ...]) -> None:
         messages = [b'%03d' % number + bytes(size - 3) for number, size in enumerate(sizes)]
         with RawClient(server, path) as client:
             client.handshake(b''.join(serialize_frame(BINARY, message) for message in messages))
             assert [client.receive_frame().payload for _ in messages] == messages
 
+    @pytest.mark.proves('H7')
     @over_tls
-    def test_a_message_of_many_records_is_echoed(self, server: Server, path: str) -> None:  # H7
+    def test_a_message_of_many_records_is_echoed(self, server: Server, path: str) -> None:
         with RawClient(server, path) as client:
             client.handshake()
             client.send_frame(BINARY, bytes(300_000))
@@ -326,10 +352,12 @@ def unix_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serv
 class TestUnixSocket:
     """A server bound to a path, as behind a proxy on the same machine."""
 
-    def test_echoes_and_closes_on_the_socket_itself(self, unix_server: Server) -> None:  # H8
+    @pytest.mark.proves('H8')
+    def test_echoes_and_closes_on_the_socket_itself(self, unix_server: Server) -> None:
         self.converse(unix_server, unix_server)
 
-    def test_echoes_and_closes_behind_nginx(self, unix_server: Server, tmp_path: Path) -> None:  # H8
+    @pytest.mark.proves('H8')
+    def test_echoes_and_closes_behind_nginx(self, unix_server: Server, tmp_path: Path) -> None:
         with nginx(unix_server, tmp_path) as proxy:
             self.converse(unix_server, proxy)
 

@@ -49,8 +49,9 @@ class TestRfc6455:
                 client.send_frame(frame.opcode, frame.payload)
                 assert client.receive_frame() == frame
 
+    @pytest.mark.proves('H1')
     def test_passes_the_closing_handshake_and_the_end_of_the_stream(
-            self, proxy: Endpoint, server: Server, path: str) -> None:  # H1
+            self, proxy: Endpoint, server: Server, path: str) -> None:
         with RawClient(proxy, path) as client:
             client.handshake()
             client.send_close(3001, 'enough')
@@ -59,7 +60,8 @@ class TestRfc6455:
         assert rest == b''
         assert server.wait_for_event(path, 'close')['code'] == 3001
 
-    def test_a_frame_in_the_segment_of_the_handshake_arrives(self, proxy: Endpoint, path: str) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_a_frame_in_the_segment_of_the_handshake_arrives(self, proxy: Endpoint, path: str) -> None:
         with RawClient(proxy, path) as client:
             client.handshake(serialize_frame(TEXT, b'early'))
             assert client.receive_frame() == Frame(TEXT, b'early')
@@ -74,19 +76,22 @@ class TestHixie76:
         with haproxy(server, tmp_path, old_haproxy()) as proxy:
             yield proxy
 
-    def test_completes_the_handshake_and_echoes(self, proxy: Endpoint, path: str) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_completes_the_handshake_and_echoes(self, proxy: Endpoint, path: str) -> None:
         with RawClient(proxy, path, HIXIE_76) as client:
             assert client.handshake(HIXIE_76_BODY).status == 101
             assert client.receive(16) == HIXIE_76_PROOF
             client.send(b'\x00hello\xff')
             assert client.receive(7) == b'\x00hello\xff'
 
-    def test_passes_a_message_sent_together_with_the_handshake(self, proxy: Endpoint, path: str) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_passes_a_message_sent_together_with_the_handshake(self, proxy: Endpoint, path: str) -> None:
         with RawClient(proxy, path, HIXIE_76) as client:
             client.handshake(HIXIE_76_BODY + b'\x00early\xff')
             assert client.receive(16 + 7) == HIXIE_76_PROOF + b'\x00early\xff'
 
-    def test_passes_the_closing_handshake(self, proxy: Endpoint, server: Server, path: str) -> None:  # H1, H3
+    @pytest.mark.proves('H1', 'H3')
+    def test_passes_the_closing_handshake(self, proxy: Endpoint, server: Server, path: str) -> None:
         with RawClient(proxy, path, HIXIE_76) as client:
             client.handshake(HIXIE_76_BODY)
             client.send(HIXIE_76_CLOSE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
 from tests.integration.test_framework_examples import every_server, opened, running
 from tests.support.processes import Endpoint
 from tests.support.programs import require_module
@@ -57,7 +59,8 @@ def test_the_example_tells_prometheus_what_its_sockets_do(tmp_path: Path, server
         assert http_get(endpoint, '/other')[0].status == 404
 
 
-def test_a_worker_forked_from_a_loaded_application_counts(tmp_path: Path) -> None:  # H11
+@pytest.mark.proves('H11')
+def test_a_worker_forked_from_a_loaded_application_counts(tmp_path: Path) -> None:
     require_module('prometheus_client', 'pip install faye-websocket[test]')
     with serve('gevent', 'examples.metrics:app', tmp_path=tmp_path, options=['--preload']) as server:
         for count in (1, 2):

@@ -124,10 +124,11 @@ def ended_within(record: Record, seconds: float, began: float) -> Any:
 class TestSilentPeer:
     """A peer of which nothing is heard any more."""
 
+    @pytest.mark.proves('L1')
     @both_transports
     @either_way
     def test_is_given_up_by_both_sides_in_time(
-            self, network: Network, tls: bool, fail: Callable[[Network], None]) -> None:  # L1
+            self, network: Network, tls: bool, fail: Callable[[Network], None]) -> None:
         keepalive = {'ping': PING, 'ping_timeout': PING_TIMEOUT}
         with serve(network, tls=tls, **keepalive) as server:
             client = server.far_client(**keepalive)
@@ -138,10 +139,11 @@ class TestSilentPeer:
                 event = ended_within(record, PING + PING_TIMEOUT + 1, began)
                 assert (event.code, event.reason) == (1006, 'ping timeout')
 
+    @pytest.mark.proves('L1', 'O7')
     @both_transports
     @either_way
     def test_is_given_up_although_we_do_not_read(
-            self, network: Network, tls: bool, fail: Callable[[Network], None]) -> None:  # L1, O7
+            self, network: Network, tls: bool, fail: Callable[[Network], None]) -> None:
         keepalive = {'ping': PING, 'ping_timeout': PING_TIMEOUT}
         release = gevent.event.Event()
         with serve(network, lambda ws: ws.on('message', lambda event: release.wait()), tls=tls, **keepalive) as server:
@@ -160,7 +162,8 @@ class TestSilentPeer:
             event = server.record.the_close()
             assert (event.code, event.reason) == (1006, 'ping timeout')
 
-    def test_is_given_up_when_it_has_lost_its_power(self, network: Network) -> None:  # L1
+    @pytest.mark.proves('L1')
+    def test_is_given_up_when_it_has_lost_its_power(self, network: Network) -> None:
         with serve(network, ping=PING, ping_timeout=PING_TIMEOUT) as server:
             url = f'ws://{network.here.address}:{server.wsgi.server_port}/'
             command = network.there.command(sys.executable, '-m', 'faye_websocket', 'connect', url)
@@ -173,7 +176,8 @@ class TestSilentPeer:
                 event = ended_within(server.record, PING + PING_TIMEOUT + 1, began)
             assert (event.code, event.reason) == (1006, 'ping timeout')
 
-    def test_is_not_given_up_when_the_network_is_only_bad(self, network: Network) -> None:  # L1
+    @pytest.mark.proves('L1')
+    def test_is_not_given_up_when_the_network_is_only_bad(self, network: Network) -> None:
         with serve(network, ping=0.1, ping_timeout=3) as server:
             client = server.far_client(ping=0.1, ping_timeout=3)
             network.loss, network.delay, network.jitter = 0.1, 0.02, 0.04
@@ -184,8 +188,9 @@ class TestSilentPeer:
             assert network.lost
             assert (server.record.types, client.types) == (['open'], ['open'])
 
+    @pytest.mark.proves('L2', 'L4')
     @both_transports
-    def test_without_pings_is_given_up_by_the_kernel(self, network: Network, tls: bool) -> None:  # L2, L4
+    def test_without_pings_is_given_up_by_the_kernel(self, network: Network, tls: bool) -> None:
         # The kernel would repeat a segment for a quarter of an hour.
         network.here.set_option('ipv4/tcp_retries2', 2)
         with serve(network, tls=tls) as server:
@@ -201,11 +206,12 @@ class TestSilentPeer:
 class TestClosing:
     """close(), while nothing comes through."""
 
+    @pytest.mark.proves('L3', 'L5')
     @both_transports
     @either_way
     @pytest.mark.parametrize('waiting', [0, 4_000_000], ids=['nothing waits', 'much waits'])
     def test_ends_within_the_close_timeout_on_both_sides(
-            self, network: Network, tls: bool, fail: Callable[[Network], None], waiting: int) -> None:  # L3, L5
+            self, network: Network, tls: bool, fail: Callable[[Network], None], waiting: int) -> None:
         with serve(network, tls=tls, close_timeout=CLOSE_TIMEOUT) as server:
             client = server.far_client(close_timeout=CLOSE_TIMEOUT)
             records = (server.record, client)
@@ -220,8 +226,9 @@ class TestClosing:
                 assert (event.code, event.reason) == (1006, 'close timeout')
                 assert record.ws.buffered_amount == 0
 
+    @pytest.mark.proves('L3')
     @both_transports
-    def test_loses_nothing_when_the_network_comes_back_in_time(self, network: Network, tls: bool) -> None:  # L3
+    def test_loses_nothing_when_the_network_comes_back_in_time(self, network: Network, tls: bool) -> None:
         with serve(network, tls=tls) as server:
             client = server.far_client()
             server.record.wait('open')
@@ -257,7 +264,8 @@ class TestBadNetwork:
             assert network.lost
             assert network.overtaken
 
-    def test_connecting_over_a_cut_wire_ends_in_time_and_says_how_far_it_came(self, network: Network) -> None:  # K2, K3
+    @pytest.mark.proves('K2', 'K3')
+    def test_connecting_over_a_cut_wire_ends_in_time_and_says_how_far_it_came(self, network: Network) -> None:
         with serve(network) as server, network.there:
             network.is_cut = True
             url, began = f'ws://10.203.0.1:{server.wsgi.server_port}/', time.monotonic()
@@ -265,7 +273,8 @@ class TestBadNetwork:
             assert ended_within(record, 1.5, began).code == 1006
             assert record.of('error')[0].message == f'connecting to 10.203.0.1:{server.wsgi.server_port} timed out'
 
-    def test_a_handshake_over_a_cut_wire_ends_in_time(self, network: Network) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_a_handshake_over_a_cut_wire_ends_in_time(self, network: Network) -> None:
         with serve(network) as server:
             sock = server.connect()
             network.is_cut = True
@@ -278,7 +287,8 @@ class TestBadNetwork:
 class TestStalledReader:
     """One of 101 readers is behind a cut wire."""
 
-    def test_harms_nobody_and_is_closed_with_1013(self, network: Network) -> None:  # B3
+    @pytest.mark.proves('B3')
+    def test_harms_nobody_and_is_closed_with_1013(self, network: Network) -> None:
         messages = [bytes([number]) * 50_000 for number in range(60)]
         with serve(network, max_buffered=2**19, close_timeout=CLOSE_TIMEOUT) as server:
             server.client('/stalled').open()
@@ -301,10 +311,11 @@ class TestStalledReader:
 class TestEventSource:
     """A stream of events over such a network, while the application is silent."""
 
+    @pytest.mark.proves('E4')
     @both_transports
     @pytest.mark.parametrize('leave', [lambda client: client.close(), reset], ids=['FIN', 'RST'])
     def test_a_client_that_leaves_is_noticed_within_a_second(
-            self, network: Network, tls: bool, leave: Callable[[Any], None]) -> None:  # E4
+            self, network: Network, tls: bool, leave: Callable[[Any], None]) -> None:
         with serve(network, tls=tls) as server:
             client = server.client('/', EVENT_STREAM)
             assert client.handshake().status == 200
@@ -324,9 +335,10 @@ class TestEventSource:
             assert event.code == 1006
             assert 'timed out' in event.reason
 
+    @pytest.mark.proves('B3')
     @either_way
     def test_a_client_that_cannot_read_is_closed_with_1013(
-            self, network: Network, fail: Callable[[Network], None]) -> None:  # B3
+            self, network: Network, fail: Callable[[Network], None]) -> None:
         with serve(network, max_buffered=100_000) as server:
             client = server.client('/', EVENT_STREAM)
             assert client.handshake().status == 200

@@ -82,12 +82,13 @@ def log_end(server: Server) -> int:
 class TestReplacedInput:
     """Middleware that puts something else in the place of wsgi.input."""
 
+    @pytest.mark.proves('H2', 'H4', 'H5', 'H3')
     @every_server
     @pytest.mark.parametrize('style', ['callback', 'greenlet'])
     @pytest.mark.parametrize('middleware', REPLACING)
     def test_a_frame_in_the_segment_of_the_handshake_arrives(
         self, server: Server, log_end: int, middleware: str, style: str
-    ) -> None:  # H2, H4
+    ) -> None:
         path = f'/{middleware}/{style}/{log_end}'
         with RawClient(server, path) as client:
             head = client.handshake(EARLY)
@@ -96,21 +97,22 @@ class TestReplacedInput:
                 'upgrade',
                 'connection',
                 'sec-websocket-accept',
-            }  # H5
+            }
             assert client.receive_frame() == Frame(TEXT, b'early')
             client.send_close(1000)
             assert client.receive_frame() == Frame(CLOSE, close_payload(1000))
             assert client.read_to_eof() == b''
         wait_until(
             lambda: server.requests(path) == [(path, '101')], 'the access log'
-        )  # H3
+        )
         assert server.error_log()[log_end:] == ''
 
+    @pytest.mark.proves('H1')
     @every_server
     @pytest.mark.parametrize('middleware', REPLACING)
     def test_what_is_behind_the_handshake_is_not_served_as_a_request(
         self, server: Server, middleware: str
-    ) -> None:  # H1
+    ) -> None:
         path = f'/{middleware}/callback/smuggling'
         with RawClient(server, path) as client:
             client.handshake(SMUGGLED)
@@ -119,11 +121,12 @@ class TestReplacedInput:
         wait_until(lambda: server.requests(path), 'the access log')
         assert server.requests('/smuggled') == []
 
+    @pytest.mark.proves('E2')
     @every_server
     @pytest.mark.parametrize('middleware', REPLACING)
     def test_events_leave_the_server(
         self, server: Server, log_end: int, middleware: str
-    ) -> None:  # E2
+    ) -> None:
         with RawClient(
             server, f'/{middleware}/source', [('Accept', 'text/event-stream')]
         ) as client:
@@ -137,19 +140,21 @@ class TestReplacedInput:
             assert client.read_to_eof() == EVENTS
         assert server.error_log()[log_end:] == ''
 
+    @pytest.mark.proves('S2')
     @every_server
     @pytest.mark.parametrize('middleware', REPLACING)
     def test_a_refusal_ends_the_connection(
         self, server: Server, middleware: str
-    ) -> None:  # S2
+    ) -> None:
         with RawClient(server, f'/{middleware}/refused', ANY) as client:
             assert client.handshake(SMUGGLED).status == 403
             assert client.read_to_eof() == b'this origin is not allowed\n'
 
+    @pytest.mark.proves('H6')
     @every_server
     def test_is_told_of_where_nothing_leads_to_the_socket(
         self, server: Server, log_end: int
-    ) -> None:  # H6
+    ) -> None:
         with RawClient(server, '/greenlet/callback') as client:
             assert client.handshake().status == 500
         text = "wsgi.input was replaced by io.BytesIO, and the server's socket is neither"
@@ -163,11 +168,12 @@ class TestReplacedInput:
 class TestEarlyHints:
     """An interim response that is sent behind the application."""
 
+    @pytest.mark.proves('H5')
     @every_server
     @pytest.mark.parametrize('style', ['callback', 'greenlet'])
     def test_are_not_taken_for_the_response(
         self, server: Server, log_end: int, style: str
-    ) -> None:  # H5
+    ) -> None:
         with RawClient(server, f'/hinting/{style}') as client:
             assert client.handshake(EARLY).status == 101
             assert client.receive_frame() == Frame(TEXT, b'early')
@@ -211,10 +217,11 @@ class TestTwoSockets:
             'the error',
         )
 
+    @pytest.mark.proves('S2')
     @every_server
     def test_are_an_error_behind_a_refusal(
         self, server: Server, log_end: int
-    ) -> None:  # S2
+    ) -> None:
         with RawClient(server, '/bare/behind-a-refusal', ANY) as client:
             assert client.handshake(SMUGGLED).status == 403
             assert client.read_to_eof() == b'this origin is not allowed\n'
@@ -280,13 +287,14 @@ def left(
 class TestLeftOver:
     """gevent-websocket, left in place."""
 
+    @pytest.mark.proves('O5')
     @pytest.mark.parametrize(
         'path',
         ['/bare/callback', '/bare/greenlet', '/bare/refused', '/generator/callback'],
     )
     def test_is_named_and_the_socket_is_closed_with_1011(
         self, left: Server, path: str
-    ) -> None:  # O5
+    ) -> None:
         log_end = len(left.error_log())
         with RawClient(left, path, ANY) as client:
             # That was gevent-websocket.

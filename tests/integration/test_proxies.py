@@ -146,13 +146,15 @@ def connected(endpoint: Endpoint, path: str, *headers: tuple[str, str]) -> Itera
 class TestSocket:
     """A WebSocket through a proxy, to a port or a Unix socket."""
 
-    def test_text_and_binary_come_back(self, proxy: Endpoint, path: str) -> None:  # H8
+    @pytest.mark.proves('H8')
+    def test_text_and_binary_come_back(self, proxy: Endpoint, path: str) -> None:
         with connected(proxy, path) as client:
             for frame in Frame(TEXT, 'grüß'.encode()), Frame(BINARY, bytes(range(256))):
                 client.send_frame(frame.opcode, frame.payload)
                 assert client.receive_frame() == frame
 
-    def test_a_large_message_comes_back_whole(self, proxy: Endpoint, path: str) -> None:  # H8
+    @pytest.mark.proves('H8')
+    def test_a_large_message_comes_back_whole(self, proxy: Endpoint, path: str) -> None:
         message = bytes(range(256)) * 4096
         with connected(proxy, path) as client:
             client.send_frame(BINARY, message)
@@ -163,7 +165,8 @@ class TestSocket:
             client.send_frame(PING, b'there?')
             assert client.receive_frame() == Frame(PONG, b'there?')
 
-    def test_the_clients_code_arrives_at_the_application(self, proxy: Endpoint, any_server: Server, path: str) -> None:  # H1
+    @pytest.mark.proves('H1')
+    def test_the_clients_code_arrives_at_the_application(self, proxy: Endpoint, any_server: Server, path: str) -> None:
         with connected(proxy, path) as client:
             client.send_close(3001, 'enough')
             assert client.receive_frame().code == 3001
@@ -171,7 +174,8 @@ class TestSocket:
         event = any_server.wait_for_event(path, 'close')
         assert (event['code'], event['reason'], event['was_clean']) == (3001, 'enough', True)
 
-    def test_the_applications_code_arrives_at_the_client(self, proxy: Endpoint, any_server: Server, path: str) -> None:  # H1
+    @pytest.mark.proves('H1')
+    def test_the_applications_code_arrives_at_the_client(self, proxy: Endpoint, any_server: Server, path: str) -> None:
         with connected(proxy, path) as client:
             client.send_frame(TEXT, b'close 4001 bye')
             assert client.receive_frame() == Frame(CLOSE, close_payload(4001, 'bye'))
@@ -179,7 +183,8 @@ class TestSocket:
             assert client.read_to_eof() == b''
         assert any_server.wait_for_event(path, 'close')['was_clean']
 
-    def test_a_client_that_is_gone_is_noticed(self, proxy: Endpoint, any_server: Server, path: str) -> None:  # L4
+    @pytest.mark.proves('L4')
+    def test_a_client_that_is_gone_is_noticed(self, proxy: Endpoint, any_server: Server, path: str) -> None:
         with connected(proxy, path) as client:
             client.reset()
         assert any_server.wait_for_event(path, 'close')['code'] == 1006
@@ -232,7 +237,8 @@ class TestIdle:
 class TestEvents:
     """A response that goes on."""
 
-    def test_an_event_arrives_before_the_next_one_is_there(self, proxy: Endpoint, any_server: Server) -> None:  # E3
+    @pytest.mark.proves('E3')
+    def test_an_event_arrives_before_the_next_one_is_there(self, proxy: Endpoint, any_server: Server) -> None:
         with RawClient(proxy, '/events', [('Accept', 'text/event-stream')]) as client:
             assert client.handshake().status == 200
             received = b''

@@ -126,13 +126,15 @@ def assert_given_back(server: Server, before: Census, held: Census | None = None
     assert after.rss < before.rss + SLACK
 
 
-def test_connections_one_after_another_leave_nothing(server: Server) -> None:  # H9
+@pytest.mark.proves('H9')
+def test_connections_one_after_another_leave_nothing(server: Server) -> None:
     before = settled(server)
     open_and_close(server, CYCLES)
     assert_given_back(server, before)
 
 
-def test_connections_at_once_leave_nothing(server: Server) -> None:  # H9
+@pytest.mark.proves('H9')
+def test_connections_at_once_leave_nothing(server: Server) -> None:
     # Once as a warm-up: where an object stays, Python keeps the megabyte around it.
     open_at_once(server, AT_ONCE)
     before = settled(server)

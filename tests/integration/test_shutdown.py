@@ -140,37 +140,44 @@ def recording(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
 class TestEnd:
     """What the clients, the application and the operator see."""
 
+    @pytest.mark.proves('H10')
     @every_end
-    def test_every_client_gets_one_close_frame_with_1001(self, recording: Recording) -> None:  # H10
+    def test_every_client_gets_one_close_frame_with_1001(self, recording: Recording) -> None:
         codes = [[(frame.opcode, frame.code) for frame in frames] for frames in recording.frames]
         assert codes == [[(CLOSE, 1001)]] * SOCKETS
         assert recording.rest == b''
 
+    @pytest.mark.proves('H10')
     @every_end
-    def test_every_onclose_fires_once(self, recording: Recording) -> None:  # H10
+    def test_every_onclose_fires_once(self, recording: Recording) -> None:
         assert sorted(path for path, _ in recording.closed) == sorted(recording.paths)
 
+    @pytest.mark.proves('H10')
     @every_end
-    def test_the_worker_is_gone_within_2_s(self, recording: Recording) -> None:  # H10
+    def test_the_worker_is_gone_within_2_s(self, recording: Recording) -> None:
         assert recording.seconds < GONE_WITHIN
 
+    @pytest.mark.proves('H3', 'H10')
     @every_end
-    def test_the_access_log_has_one_line_with_101_for_each_socket(self, recording: Recording) -> None:  # H3, H10
+    def test_the_access_log_has_one_line_with_101_for_each_socket(self, recording: Recording) -> None:
         assert sorted(recording.requests) == sorted((path, '101') for path in recording.paths)
 
+    @pytest.mark.proves('H2', 'H10')
     @every_end
-    def test_nothing_is_reported_as_an_error(self, recording: Recording) -> None:  # H2, H10
+    def test_nothing_is_reported_as_an_error(self, recording: Recording) -> None:
         assert not [word for word in ('Traceback', 'ERROR', 'WARNING', 'Exception') if word in recording.error_log]
 
+    @pytest.mark.proves('H10')
     @pytest.mark.parametrize('recording', [case for case in ALL if 'answer' in str(case.id)], indirect=True)
-    def test_the_close_is_clean_if_the_client_answers(self, recording: Recording) -> None:  # H10
+    def test_the_close_is_clean_if_the_client_answers(self, recording: Recording) -> None:
         assert {was_clean for _, was_clean in recording.closed} == {True}
 
 
+@pytest.mark.proves('H10')
 @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
 @pytest.mark.parametrize('kind', SERVERS)
 def test_sigterm_ends_a_server_without_sockets_with_status_0(
-        kind: str, tls: bool, tmp_path_factory: pytest.TempPathFactory) -> None:  # H10
+        kind: str, tls: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     def end() -> float:
         with serve(kind, 'tests.support.apps:control', tls=tls, tmp_path=tmp_path_factory.mktemp('end')) as server:
             began = time.monotonic()
@@ -180,8 +187,9 @@ def test_sigterm_ends_a_server_without_sockets_with_status_0(
     assert until_in_time(end, lambda seconds: seconds < GONE_WITHIN) < GONE_WITHIN
 
 
+@pytest.mark.proves('H10')
 @pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi'])
-def test_the_new_worker_takes_sockets_while_the_old_one_closes_its_own(kind: str, tmp_path: Path) -> None:  # H10
+def test_the_new_worker_takes_sockets_while_the_old_one_closes_its_own(kind: str, tmp_path: Path) -> None:
     with serve(kind, 'tests.support.apps:control', tmp_path=tmp_path) as server:
         old = server.worker_pid()
         with RawClient(server, '/old') as before:

@@ -19,9 +19,10 @@ from tests.support.processes import ROOT, environment
 PATIENCE = 240.0
 
 
+@pytest.mark.proves('L2', 'H9')
 @pytest.mark.soak
 @pytest.mark.skipif('FAYE_TEST_SOAK' not in os.environ, reason='FAYE_TEST_SOAK=1 runs it; it wants the machine for itself')
-def test_a_minute_leaves_nothing_and_every_close_event_comes_once(tmp_path: Path) -> None:  # L2, H9
+def test_a_minute_leaves_nothing_and_every_close_event_comes_once(tmp_path: Path) -> None:
     options = ['--minutes', '1', '--connections', '150', '--lifetime', '5', '--out', str(tmp_path)]
     command = [sys.executable, '-m', 'tests.soak', *options]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PATIENCE)

@@ -72,11 +72,12 @@ each_end = pytest.mark.parametrize('end, kind', [pytest.param(*each, id=f'{each[
 class TestBeside:
     """A socket in callback style, and a connection that the server waits for when it stops."""
 
+    @pytest.mark.proves('H10', 'G5')
     @each_end
     @pytest.mark.parametrize('beside', [idle, silent, slow])
     def test_the_socket_is_closed_when_the_stop_begins(
             self, end: Callable[[Server], None], kind: str, beside: Callable[[Server, ExitStack], RawClient],
-            tmp_path: Path) -> None:  # H10, G5
+            tmp_path: Path) -> None:
         def measure() -> float:
             with serve(kind, APP, options=options_for(end, kind), tmp_path=tmp_path) as server, ExitStack() as stack:
                 socket = stack.enter_context(RawClient(server, '/socket'))
@@ -96,9 +97,10 @@ class TestBeside:
 
         assert until_in_time(measure, lambda seconds: seconds < TOLD_WITHIN) < TOLD_WITHIN
 
+    @pytest.mark.proves('H10', 'S2')
     @pytest.mark.parametrize('path', ['/kept', *STYLES])
     @pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi', 'pool'])
-    def test_a_handshake_after_that_is_refused(self, kind: str, path: str, tmp_path: Path) -> None:  # H10, S2
+    def test_a_handshake_after_that_is_refused(self, kind: str, path: str, tmp_path: Path) -> None:
         with serve(kind, APP, options=options_for(sigterm, kind), tmp_path=tmp_path) as server, ExitStack() as stack:
             socket = stack.enter_context(RawClient(server, '/socket'))
             socket.handshake()
@@ -111,9 +113,10 @@ class TestBeside:
             assert kept.read_to_eof() == b'the server is shutting down\n'
 
 
+@pytest.mark.proves('O3')
 @pytest.mark.parametrize('kind', SERVERS)
 @FORMS
-def test_close_all_in_a_handler_leaves_a_server_that_goes_on(kind: str, pure: str, tmp_path: Path) -> None:  # O3
+def test_close_all_in_a_handler_leaves_a_server_that_goes_on(kind: str, pure: str, tmp_path: Path) -> None:
     with serve(kind, APP, env={'FAYE_WEBSOCKET_PURE': pure}, tmp_path=tmp_path) as server, ExitStack() as stack:
         clients = [stack.enter_context(RawClient(server, path)) for path in ('/close_all', '/socket', '/view', '/handler')]
         for client in clients:
@@ -131,12 +134,13 @@ def test_close_all_in_a_handler_leaves_a_server_that_goes_on(kind: str, pure: st
 class TestGreenletStyle:
     """Sockets whose greenlet is in `receive` when their server stops."""
 
+    @pytest.mark.proves('G5')
     @pytest.mark.parametrize('answering', [True, False], ids=['answering', 'silent'])
     @pytest.mark.parametrize('path', STYLES)
     @pytest.mark.parametrize('kind', [*SERVERS, 'pool'])
     @FORMS
     def test_sigterm_says_1001_and_lets_their_greenlets_end(
-            self, pure: str, kind: str, path: str, answering: bool, tmp_path: Path) -> None:  # G5
+            self, pure: str, kind: str, path: str, answering: bool, tmp_path: Path) -> None:
         def measure() -> float:
             with serve(kind, APP, options=('10',) if kind == 'pool' else (), env={'FAYE_WEBSOCKET_PURE': pure},
                        tmp_path=tmp_path) as server:
@@ -160,10 +164,11 @@ class TestGreenletStyle:
 
         assert until_in_time(measure, lambda seconds: seconds < GONE_WITHIN) < GONE_WITHIN
 
+    @pytest.mark.proves('G5')
     @pytest.mark.parametrize('path', STYLES)
     @pytest.mark.parametrize('end, kind', [(end, kind) for end in (sighup, max_requests) for kind in in_worker(end)])
     def test_pages_are_served_while_the_worker_is_replaced(
-            self, end: Callable[[Server], None], kind: str, path: str, tmp_path: Path) -> None:  # G5
+            self, end: Callable[[Server], None], kind: str, path: str, tmp_path: Path) -> None:
         def measure() -> float:
             with serve(kind, APP, options=options_for(end, kind), tmp_path=tmp_path) as server:
                 old = server.worker_pid()
@@ -181,9 +186,10 @@ class TestGreenletStyle:
 
         assert until_in_time(measure, lambda seconds: seconds < GONE_WITHIN) < GONE_WITHIN
 
+    @pytest.mark.proves('G5')
     @pytest.mark.parametrize('path', STYLES)
     @pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi', 'pool'])
-    def test_they_take_no_place_of_the_requests(self, kind: str, path: str, tmp_path: Path) -> None:  # G5
+    def test_they_take_no_place_of_the_requests(self, kind: str, path: str, tmp_path: Path) -> None:
         options = ('2',) if kind == 'pool' else ('--worker-connections', '2')
         with serve(kind, APP, options=options, tmp_path=tmp_path) as server, ExitStack() as stack:
             clients = [stack.enter_context(RawClient(server, f'{path}' if path == '/handler' else f'{path}/{number}'))

@@ -57,8 +57,9 @@ def check(checker: str, program: str, directory: Path) -> str:
     return result.stdout + result.stderr
 
 
+@pytest.mark.proves('F4')
 @pytest.mark.parametrize(('checker', 'words'), [('mypy', 'Success: no issues found'), ('pyright', '0 errors')])
-def test_a_program_that_uses_everything_is_clean(checker: str, words: str, tmp_path: Path) -> None:  # F4
+def test_a_program_that_uses_everything_is_clean(checker: str, words: str, tmp_path: Path) -> None:
     report = check(checker, PROGRAM, tmp_path)
     assert words in report, report
 
@@ -69,7 +70,8 @@ def test_a_program_with_three_faults_is_not(checker: str, words: str, tmp_path: 
     assert words in report, report
 
 
+@pytest.mark.proves('F4')
 @pytest.mark.parametrize(('checker', 'words'), [('mypy', 'Found 9 errors'), ('pyright', '9 errors')])
-def test_what_cannot_be_sent_is_a_fault(checker: str, words: str, tmp_path: Path) -> None:  # F4
+def test_what_cannot_be_sent_is_a_fault(checker: str, words: str, tmp_path: Path) -> None:
     report = check(checker, PROGRAM + NOT_SENT, tmp_path)
     assert words in report, report

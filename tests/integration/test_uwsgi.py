@@ -43,6 +43,7 @@ def uwsgi(
         process.stop()
 
 
+@pytest.mark.proves('H5', 'H1', 'H3')
 def test_serves_sockets_with_its_gevent_loop(tmp_path: Path) -> None:
     with uwsgi(tmp_path, '--gevent', '20') as (process, endpoint):
         # More than it has cores for: a connection leaves its hands at the handshake.
@@ -50,7 +51,7 @@ def test_serves_sockets_with_its_gevent_loop(tmp_path: Path) -> None:
         for client in clients:
             head = client.handshake()
             assert (head.status, head.get('Sec-WebSocket-Accept'), head.get('Set-Cookie')) == (101, ACCEPT, 'a=1')
-            assert head.names() == {'upgrade', 'connection', 'sec-websocket-accept', 'set-cookie'}  # H5
+            assert head.names() == {'upgrade', 'connection', 'sec-websocket-accept', 'set-cookie'}
         for index, client in enumerate(clients):
             client.send_frame(TEXT, b'hello %d' % index)
             assert client.receive_frame() == Frame(TEXT, b'hello %d' % index)
@@ -58,21 +59,23 @@ def test_serves_sockets_with_its_gevent_loop(tmp_path: Path) -> None:
         for client in clients:
             client.send_close(1000)
             assert client.receive_frame() == Frame(CLOSE, close_payload(1000))
-            assert client.read_to_eof() == b''  # H1
+            assert client.read_to_eof() == b''
             client.close()
-        wait_until(lambda: len(re.findall(r'GET /socket .* \(HTTP/1\.1 101\)', process.output())) == 50, 'the log')  # H3
+        wait_until(lambda: len(re.findall(r'GET /socket .* \(HTTP/1\.1 101\)', process.output())) == 50, 'the log')
         assert 'Traceback' not in process.output()
 
 
+@pytest.mark.proves('E7')
 @pytest.mark.parametrize('options', [('--gevent', '20'), ()], ids=['gevent', 'no gevent'])
-def test_streams_events(options: tuple[str, ...], tmp_path: Path) -> None:  # E7
+def test_streams_events(options: tuple[str, ...], tmp_path: Path) -> None:
     options += ('--enable-threads',)
     with uwsgi(tmp_path, *options, app='tests.support.sources:app') as (_, endpoint), EventClient(endpoint, '/ten') as client:
         client.open().read_to_eof()
         assert [event.data for event in client.stream.events] == [f'event\n{number}' for number in range(10)]
 
 
-def test_with_tls_of_its_own_it_streams_events_and_tells_why_there_are_no_sockets(tmp_path: Path) -> None:  # E7, H6
+@pytest.mark.proves('E7', 'H6')
+def test_with_tls_of_its_own_it_streams_events_and_tells_why_there_are_no_sockets(tmp_path: Path) -> None:
     with uwsgi(tmp_path, '--gevent', '20', app='tests.support.sources:app', tls=True) as (process, endpoint):
         with EventClient(endpoint, '/ten') as client:
             client.open().read_to_eof()
@@ -107,7 +110,8 @@ def test_gives_no_connection_to_two_sockets(application: str, tmp_path: Path) ->
         assert process.output().count("RuntimeError: this request's connection was taken before") == 3
 
 
-def test_closes_a_refused_handshake(tmp_path: Path) -> None:  # S2
+@pytest.mark.proves('S2')
+def test_closes_a_refused_handshake(tmp_path: Path) -> None:
     with uwsgi(tmp_path, '--gevent', '20') as (process, endpoint):
         headers = [(name, '9' if name == 'Sec-WebSocket-Version' else value) for name, value in RFC_6455]
         with RawClient(endpoint, '/socket', headers) as client:
@@ -115,7 +119,8 @@ def test_closes_a_refused_handshake(tmp_path: Path) -> None:  # S2
             assert b'HTTP/1.1' not in client.read_to_eof()
 
 
-def test_tells_why_it_cannot_serve_sockets_without(tmp_path: Path) -> None:  # H6
+@pytest.mark.proves('H6')
+def test_tells_why_it_cannot_serve_sockets_without(tmp_path: Path) -> None:
     with uwsgi(tmp_path) as (process, endpoint):
         with RawClient(endpoint, '/socket', RFC_6455) as client:
             client.send(client._request)

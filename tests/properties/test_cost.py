@@ -25,16 +25,18 @@ def feed(environ: dict[str, str], parts: list[bytes], **options: Any) -> list[tu
     return io.log
 
 
+@pytest.mark.proves('P5')
 @pytest.mark.parametrize('opcode', [TEXT, BINARY])
-def test_a_message_in_64_byte_reads(assert_linear: AssertLinear, opcode: int) -> None:  # P5
+def test_a_message_in_64_byte_reads(assert_linear: AssertLinear, opcode: int) -> None:
     def run(size: int) -> None:
         assert len(feed(HYBI, cut(sent(opcode, b'x' * size), [64]))) == 1
 
     assert_linear(run, 2**17)
 
 
+@pytest.mark.proves('P5')
 @pytest.mark.parametrize('size', [1, 0])
-def test_many_fragments(assert_linear: AssertLinear, size: int) -> None:  # P5
+def test_many_fragments(assert_linear: AssertLinear, size: int) -> None:
     def run(count: int) -> None:
         wire = sent(BINARY, fin=False) + sent(CONTINUATION, b'x' * size, fin=False) * (count - 2) + sent(CONTINUATION)
         assert feed(HYBI, [wire]) == [('message', b'x' * size * (count - 2))]
@@ -42,21 +44,25 @@ def test_many_fragments(assert_linear: AssertLinear, size: int) -> None:  # P5
     assert_linear(run, 2048)
 
 
+@pytest.mark.proves('P5')
 @pytest.mark.parametrize('wire', [sent(PING, b'p'), sent(TEXT, b'hi')])
-def test_many_frames_in_one_read(assert_linear: AssertLinear, wire: bytes) -> None:  # P5
+def test_many_frames_in_one_read(assert_linear: AssertLinear, wire: bytes) -> None:
     assert_linear(lambda count: feed(HYBI, [wire * count]), 2000)
 
 
-def test_a_hixie_text_byte_by_byte(assert_linear: AssertLinear) -> None:  # P5
+@pytest.mark.proves('P5')
+def test_a_hixie_text_byte_by_byte(assert_linear: AssertLinear) -> None:
     assert_linear(lambda size: feed(HIXIE_75, cut(b'\0' + b'x' * size + b'\xff', [1])), 4000)
 
 
+@pytest.mark.proves('P5')
 @pytest.mark.parametrize('wire', [b'\0hi\xff', b'\x80\x02hi'])
-def test_many_hixie_frames_in_one_read(assert_linear: AssertLinear, wire: bytes) -> None:  # P5
+def test_many_hixie_frames_in_one_read(assert_linear: AssertLinear, wire: bytes) -> None:
     assert_linear(lambda count: feed(HIXIE_75, [wire * count]), 2000)
 
 
-def test_unmasking_in_pure_python(cost: Cost) -> None:  # P9
+@pytest.mark.proves('P9')
+def test_unmasking_in_pure_python(cost: Cost) -> None:
     payload, table = bytes(range(256)) * 4096, bytes(reversed(range(256)))
     costs = [(cost(lambda: mask.cut(payload, 0, len(payload), b'abcd', 1)), cost(lambda: payload.translate(table)))
              for _ in range(5)]

@@ -101,28 +101,32 @@ def _needs_a_second_opinion(story: Story) -> bool:
     return not story or story[-1] not in [('close', 1014), ('close', 1004)]
 
 
+@pytest.mark.proves('S5')
 @given(wire=valid_hybi, sizes=sizes)
-def test_on_an_honest_client(wire: bytes, sizes: list[int]) -> None:  # S5
+def test_on_an_honest_client(wire: bytes, sizes: list[int]) -> None:
     assert ours(cut(wire, sizes)) == theirs(cut(wire, sizes))
 
 
+@pytest.mark.proves('S5')
 @given(wire=hostile_hybi, sizes=sizes)
-def test_on_a_hostile_client(wire: bytes, sizes: list[int]) -> None:  # S5
+def test_on_a_hostile_client(wire: bytes, sizes: list[int]) -> None:
     assert is_sooner(wire)
     assert ours(cut(wire, sizes)) == ours([wire])
 
 
+@pytest.mark.proves('S5')
 @given(wire=valid_hybi, changes=changes)
 @settings(max_examples=300)
-def test_on_a_client_whose_bytes_were_changed(wire: bytes, changes: list[tuple[int, int]]) -> None:  # S5
+def test_on_a_client_whose_bytes_were_changed(wire: bytes, changes: list[tuple[int, int]]) -> None:
     wire = mutated(wire, changes)
     assume(_needs_a_second_opinion(ours([wire])))
     assert is_sooner(wire)
 
 
+@pytest.mark.proves('S5')
 @given(wire=from_a_server, changes=st.just([]) | changes)
 @settings(max_examples=300)
-def test_on_a_server(wire: bytes, changes: list[tuple[int, int]]) -> None:  # S5
+def test_on_a_server(wire: bytes, changes: list[tuple[int, int]]) -> None:
     wire = mutated(wire, changes)
     assume(_needs_a_second_opinion(ours([wire], is_client=True)))
     assert is_sooner(wire, is_client=True)
@@ -134,7 +138,8 @@ def test_on_the_vectors(vector: Any) -> None:
     assert ours([vector.wire], is_client=is_client) == theirs([vector.wire], is_client=is_client)
 
 
-def test_on_close_codes() -> None:  # L4, S5
+@pytest.mark.proves('L4', 'S5')
+def test_on_close_codes() -> None:
     codes = [*range(5100), *range(5100, 2**16, 997), 2**16 - 1]
     assert [code for code in codes if ours([sent_close(code)]) != theirs([sent_close(code)])] == [1014]
 
@@ -177,8 +182,9 @@ DIFFERENCES = [
 ]
 
 
+@pytest.mark.proves('S4')
 @pytest.mark.parametrize('difference', DIFFERENCES, ids=lambda difference: difference.name)
-def test_is_still_different(difference: Difference) -> None:  # S4
+def test_is_still_different(difference: Difference) -> None:
     assert (ours([difference.wire]), theirs([difference.wire])) == (difference.ours, difference.theirs)
 
 
@@ -186,10 +192,11 @@ _texts = st.lists(st.text(max_size=50) | st.text('ab', min_size=100, max_size=40
 _bits = st.sampled_from([9, 12, 15])
 
 
+@pytest.mark.proves('D2')
 @given(
     texts=_texts, own=_bits, peer=_bits, own_context=st.booleans(), peer_context=st.booleans(), sizes=sizes)
 def test_on_compressed_messages(
-        texts: list[str], own: int, peer: int, own_context: bool, peer_context: bool, sizes: list[int]) -> None:  # D2
+        texts: list[str], own: int, peer: int, own_context: bool, peer_context: bool, sizes: list[int]) -> None:
     extension = PerMessageDeflate(
         client_max_window_bits=peer, server_max_window_bits=own, client_no_context_takeover=not peer_context,
         server_no_context_takeover=not own_context)

@@ -65,8 +65,9 @@ def test_of_a_hostile_hixie_client(environ: dict[str, str], wire: bytes, sizes: 
     assert [entry[0] for entry in log[:-1]].count('close') == 0
 
 
+@pytest.mark.proves('H4')
 @given(wire=valid_hybi | hostile_hybi, sizes=sizes)
-def test_of_a_raw_connection(wire: bytes, sizes: list[int]) -> None:  # H4
+def test_of_a_raw_connection(wire: bytes, sizes: list[int]) -> None:
     assert server_story(cut(HYBI_HEAD + wire, sizes)) == server_story([HYBI_HEAD + wire])
 
 
@@ -78,8 +79,9 @@ def test_of_a_hostile_request(head: bytes, sizes: list[int]) -> None:
     assert server_story(cut(head, sizes)) == server_story([head])
 
 
+@pytest.mark.proves('H4')
 @given(wire=valid_hixie, sizes=sizes)
-def test_of_the_handshake_of_hixie_76(wire: bytes, sizes: list[int]) -> None:  # H4
+def test_of_the_handshake_of_hixie_76(wire: bytes, sizes: list[int]) -> None:
     head = HYBI_HEAD[:HYBI_HEAD.index(b'Sec-')] + (
         b'Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n')
     whole = head + HIXIE_76_BODY + wire

@@ -321,7 +321,8 @@ class TestPrograms:
         assert isinstance(names['app'], SocketMiddleware)
         run(block('def test_echo'), app=names['app'])['test_echo']()
 
-    def test_the_paths_have_arguments_and_options(self) -> None:  # M2
+    @pytest.mark.proves('M2')
+    def test_the_paths_have_arguments_and_options(self) -> None:
         app = run(block("'/rooms/<int:number>': room", ROOT / 'docs' / 'frameworks.rst'))['app']
         for path in ('/rooms/7', '/floors/first/rooms/7'):
             with connect(app, path) as ws:
@@ -392,27 +393,31 @@ def diffs_of(path: Path) -> list[tuple[str, str]]:
 class TestDiffs:
     DIFFS = diffs_of(ROOT / 'docs' / 'porting-from-python.rst')
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize(('before', 'after'), DIFFS, ids=lambda source: source.split()[1])
-    def test_change_the_import_lines_and_nothing_else(self, before: str, after: str) -> None:  # M1
+    def test_change_the_import_lines_and_nothing_else(self, before: str, after: str) -> None:
         assert ported(before) == after != before
 
     def program(self, name: str) -> dict[str, Any]:
         [source] = [after for _, after in self.DIFFS if name in after]
         return run(source, __name__='program')
 
-    def test_the_chat_broadcasts_and_has_a_page(self, capsys: pytest.CaptureFixture[str]) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_the_chat_broadcasts_and_has_a_page(self, capsys: pytest.CaptureFixture[str]) -> None:
         app = self.program('compat.gevent_websocket')['app']
         with connect(app, '/chat') as ann, connect(app, '/chat'):
             ann.send('hello')
             assert ann.receive(timeout=5) == '/chat: hello'
         assert b''.join(app({'PATH_INFO': '/page'}, lambda *_: None)) == b'There is a chat at /chat.'
 
-    def test_the_echo_of_flask_sock_echoes(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_the_echo_of_flask_sock_echoes(self) -> None:
         with connect(self.program('compat.flask_sock ')['app'], '/echo/ann') as ws:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'ann: hello'
 
-    def test_the_echo_of_flask_sockets_echoes(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_the_echo_of_flask_sockets_echoes(self) -> None:
         app = self.program('compat.flask_sockets')['app']
         with connect(app, '/echo') as ws:
             ws.send('hello')
@@ -420,7 +425,8 @@ class TestDiffs:
         with connect(app, '/rooms/red') as ws:
             assert ws.receive(timeout=5) == 'this is red'
 
-    def test_the_client_prints(self, capsys: pytest.CaptureFixture[str]) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_the_client_prints(self, capsys: pytest.CaptureFixture[str]) -> None:
         def echo_once(ws: WebSocket) -> None:
             ws.send(str(ws.receive()))
             ws.close(4000)
@@ -433,7 +439,8 @@ class TestDiffs:
             server.stop(timeout=1)
         assert capsys.readouterr().out == 'hello\nclosed with 4000\n'
 
-    def test_the_rooms_have_their_names(self) -> None:  # M2
+    @pytest.mark.proves('M2')
+    def test_the_rooms_have_their_names(self) -> None:
         app = run(block('re.compile(', ROOT / 'docs' / 'porting-from-python.rst'))['app']
         for path in ('/rooms/red', '/old-rooms/red'):
             with connect(app, path) as ws:

@@ -22,7 +22,8 @@ def test_is_there_and_documented(name: str) -> None:
     assert getattr(faye_websocket, name).__doc__
 
 
-def test_importing_patches_nothing() -> None:  # H11
+@pytest.mark.proves('H11')
+def test_importing_patches_nothing() -> None:
     program = """
 import socket, ssl, threading, time, select, os, signal
 modules = [socket, ssl, threading, time, select, os, signal]
@@ -40,7 +41,8 @@ assert gevent.hub._get_hub() is None
     assert (result.returncode, result.stderr) == (0, '')
 
 
-def test_works_in_a_process_that_gevent_has_patched() -> None:  # H11
+@pytest.mark.proves('H11')
+def test_works_in_a_process_that_gevent_has_patched() -> None:
     program = """
 import gevent.monkey; gevent.monkey.patch_all()
 import threading

@@ -1,4 +1,4 @@
-"""How tests say what they prove: the collector behind ``python -m tools.requirements``."""
+"""The collector behind ``python -m tools.requirements`` reads what each test proves."""
 
 from __future__ import annotations
 
@@ -7,53 +7,48 @@ from pathlib import Path
 import pytest
 
 from tools import requirements
-from tools.requirements import BENCHMARKS, REQUIREMENTS, ROOT, collect, ids_in, problems, proofs_in, table
+from tools.requirements import BENCHMARKS, REQUIREMENTS, ROOT, collect, problems, proofs_in, table
 
 SOURCE = '''
-TABLE = [  # B1
-    1,
-]
+pytestmark = pytest.mark.proves('B1')
 
-def test_one() -> None:  # H1
+@pytest.mark.proves('H1')
+def test_one() -> None:
     pass
 
-def test_long(
-    number: int,
-) -> None:  # H2, H3
+@pytest.mark.parametrize('number', [1])
+@pytest.mark.proves('H2', 'H3')
+def test_two(number: int) -> None:
+    text = "pytest.mark.proves('S9')"
+
+@pytest.mark.parametrize('number', [pytest.param(1, marks=pytest.mark.proves('S1')), 2])
+def test_with_a_marked_parameter(number: int) -> None:  # S8
     pass
 
-@pytest.mark.parametrize('x', [1])  # S1: why
-def test_decorated(x) -> None:
-    value = '# S9'
-
-class TestState:  # L1
-    def test_inner(self) -> None:  # L2 L3
-        # L4 is about something else
+@pytest.mark.proves('L1')
+class TestState:
+    @pytest.mark.proves('L2')
+    def test_inner(self) -> None:
         pass
+
+TestTwo = pytest.mark.proves('L3')(TestState)
 '''
-
-
-@pytest.mark.parametrize(('comment', 'ids'), [
-    ('# H1', ['H1']), ('#: H10', ['H10']), ('# S1, S2: why', ['S1', 'S2']), ('# L2 L6', ['L2', 'L6']),
-    ('# K2,S9', ['K2', 'S9']), ('# about H1', []), ('# H', []), ('# U+D800', []),
-    ('# A1', []), ('#', []), ('# noqa: B006', []), ('# C99x', [])])
-def test_reads_the_ids_at_the_beginning_of_a_comment(comment: str, ids: list[str]) -> None:
-    assert ids_in(comment) == ids
 
 
 def test_finds_the_tests_that_name_them() -> None:
     assert list(proofs_in(SOURCE, 'tests/x.py')) == [
-        ('B1', 'tests/x.py:2'), ('H1', 'tests/x.py::test_one'),
-        ('H2', 'tests/x.py::test_long'), ('H3', 'tests/x.py::test_long'),
-        ('S1', 'tests/x.py::test_decorated'), ('L1', 'tests/x.py::TestState'), ('L2', 'tests/x.py::TestState::test_inner'),
-        ('L3', 'tests/x.py::TestState::test_inner')]
+        ('B1', 'tests/x.py'), ('H1', 'tests/x.py::test_one'),
+        ('H2', 'tests/x.py::test_two'), ('H3', 'tests/x.py::test_two'),
+        ('S1', 'tests/x.py::test_with_a_marked_parameter'),
+        ('L2', 'tests/x.py::TestState::test_inner'), ('L1', 'tests/x.py::TestState'),
+        ('L3', 'tests/x.py')]
 
 
 def test_looks_into_all_tests_and_names_a_place_once(tmp_path: Path) -> None:
     for folder in ('tests/inner', 'benchmarks'):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / 'tests' / 'inner' / 'test_a.py').write_text('def test() -> None:  # H1, H1\n    pass\n')
-    (tmp_path / 'tests' / 'requirements.py').write_text('# H2\n')
+    (tmp_path / 'tests' / 'inner' / 'test_a.py').write_text(
+        "@pytest.mark.proves('H1', 'H1')\ndef test() -> None:\n    pass\n")
     (tmp_path / 'benchmarks' / 'linearity.py').touch()
     assert collect(tmp_path) == {'H1': ['tests/inner/test_a.py::test'], 'P5': ['python benchmarks/linearity.py']}
 

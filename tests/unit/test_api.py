@@ -73,8 +73,9 @@ class TestSend:
             assert results == [True] * 3
             assert ws.buffered_amount == 0
 
+    @pytest.mark.proves('B2')
     @pytest.mark.parametrize('overflow', ['close', 'drop', 'block'])
-    def test_counts_lone_surrogates_as_they_are_sent(self, overflow: str) -> None:  # B2
+    def test_counts_lone_surrogates_as_they_are_sent(self, overflow: str) -> None:
         with joined(max_buffered=1000, overflow=overflow) as pair:
             assert pair.ws.send('\udfff' * 300) is True
             assert pair.ws.buffered_amount == 900
@@ -137,8 +138,9 @@ class TestClose:
             ws.close(code)
             assert client.receive_frame().code == code
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize('code', [0, 999, 1002, 1004, 1005, 1006, 1015, 2999, 5000, -1, '1000', None, 1000.0])
-    def test_refuses_other_codes(self, code: Any) -> None:  # L4
+    def test_refuses_other_codes(self, code: Any) -> None:
         with pytest.raises(ValueError, match=f'code: {code!r} cannot be sent by an application'):
             WebSocket(make_environ()).close(code)
 
@@ -252,7 +254,8 @@ class TestReceive:
             wait_until(lambda: messages)
             assert messages == ['hello']
 
-    def test_stops_reading_while_no_greenlet_receives(self) -> None:  # B4
+    @pytest.mark.proves('B4')
+    def test_stops_reading_while_no_greenlet_receives(self) -> None:
         with joined(buffer_size=4096, max_queue=4) as pair:
             ws, client = pair.open()
             sender = gevent.spawn(client.send, serialize_frame(TEXT, b'x' * 10_000) * 50)

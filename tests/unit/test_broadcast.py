@@ -53,7 +53,8 @@ class TestMessage:
     def test_may_have_no_sockets(self) -> None:
         assert broadcast(iter(()), 'hi') == 0
 
-    def test_keeps_its_place_among_other_messages(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_keeps_its_place_among_other_messages(self) -> None:
         with pairs(2) as made:
             for pair in made:
                 pair.ws.send('before')
@@ -120,7 +121,8 @@ class TestSockets:
             assert [pair.client.receive_frame() for pair in made[1:]] == [Frame(TEXT, b'hi')] * 2
             record.the_close()
 
-    def test_that_are_slow_are_handled_by_their_own_option(self) -> None:  # B3
+    @pytest.mark.proves('B3')
+    def test_that_are_slow_are_handled_by_their_own_option(self) -> None:
         big = bytes(1_000_000)
         with (pairs(1, buffer_size=4096, max_buffered=1_500_000) as close,
               pairs(1, buffer_size=4096, max_buffered=1_500_000, overflow='drop') as drop, pairs(1) as fast):
@@ -149,8 +151,9 @@ class TestSockets:
 
 
 class TestThreads:
+    @pytest.mark.proves('C1')
     @pytest.mark.threads
-    def test_may_all_send(self) -> None:  # C1
+    def test_may_all_send(self) -> None:
         with pairs(3) as made:
             counts: list[int] = []
             run_threads(*[lambda: counts.append(broadcast(sockets(made), 'hi'))] * 4)

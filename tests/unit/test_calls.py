@@ -131,8 +131,9 @@ def test_a_circle_ends_in_a_recursion_error(name: str) -> None:
     assert run(LOG + CIRCLES[name] + RUN) == 'RecursionError\n'
 
 
+@pytest.mark.proves('C2')
 @pytest.mark.parametrize('name', CONTAINED)
-def test_a_circle_of_sockets_is_a_fault_of_their_handlers(name: str) -> None:  # C2
+def test_a_circle_of_sockets_is_a_fault_of_their_handlers(name: str) -> None:
     run(LOG + CONTAINED[name])
 
 

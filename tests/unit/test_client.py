@@ -118,6 +118,7 @@ def greenlets() -> int:
 
 
 class TestArguments:
+    @pytest.mark.proves('K4', 'K6', 'S7')
     @pytest.mark.parametrize(('url', 'options', 'error', 'text'), [
         ('http://h/', {}, ValueError, "url: the scheme must be ws or wss, not 'http'"),
         ('ws://h/#x', {}, ValueError, "url: 'ws://h/#x' has a fragment"),
@@ -145,7 +146,7 @@ class TestArguments:
         ('ws://h/', {'ping': 0}, ValueError, 'ping: expected more than 0 seconds, or None, got 0'),
         ('ws://h/', {'overflow': 'x'}, ValueError, "overflow: expected one of close, drop, block, got 'x'"),
     ])
-    def test_are_checked_at_once(self, url: Any, options: dict[str, Any], error: Any, text: str) -> None:  # K4, K6, S7
+    def test_are_checked_at_once(self, url: Any, options: dict[str, Any], error: Any, text: str) -> None:
         with pytest.raises(error) as raised:
             Client(url, **options)
         assert str(raised.value) == text
@@ -191,7 +192,8 @@ class TestConnecting:
             assert record.messages == ['a' * 1000, b'b' * 1000, '', 'a' * 1000]
             finish(record)
 
-    def test_says_what_is_wrong_with_the_answer_to_its_extensions(self) -> None:  # D2
+    @pytest.mark.proves('D2')
+    def test_says_what_is_wrong_with_the_answer_to_its_extensions(self) -> None:
         with scripted(accepting(b'', 'Sec-WebSocket-Extensions: foo')) as server:
             assert fails(server.url, extensions=[PermessageDeflate()]).endswith(
                 "expected Sec-WebSocket-Extensions to accept 'permessage-deflate; client_max_window_bits', got 'foo': "
@@ -234,34 +236,40 @@ class TestConnecting:
             assert server.headers()['x-a'] == '1'
             assert server.headers()['authorization'] == 'Basic Ym9iOnMgcw=='
 
-    def test_loses_nothing_behind_the_response(self) -> None:  # K1
+    @pytest.mark.proves('K1')
+    def test_loses_nothing_behind_the_response(self) -> None:
         with scripted(accepting(HELLO + serialize_frame(CLOSE, b'\x03\xe8', masked=False))) as server:
             for _ in range(CONNECTS):
                 ws = Client(server.url)
                 assert list(ws) == ['hello']
 
-    def test_tries_every_address(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_tries_every_address(self) -> None:
         with echo_server() as server:
             assert 'localhost' in server.url
             finish(connect(server.url))
 
-    def test_tells_of_every_address(self) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_tells_of_every_address(self) -> None:
         port = unused_port()
         text = fails(f'ws://localhost:{port}/')
         assert text.startswith(f'connecting to localhost:{port} failed: ')
         assert '127.0.0.1: [Errno 111] Connection refused' in text
 
-    def test_tells_of_a_refusal(self) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_tells_of_a_refusal(self) -> None:
         port = unused_port()
         record = connect(f'ws://127.0.0.1:{port}/')
         assert failure(record) == f'connecting to 127.0.0.1:{port} failed: 127.0.0.1: [Errno 111] Connection refused'
         assert isinstance(record.events[0].error, ConnectError)
         assert record.ws.status is None
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize('host', ['nosuch.invalid', 'a..b', 'x' * 64 + '.example'])
-    def test_tells_of_a_name_that_is_not_found(self, host: str) -> None:  # K2
+    def test_tells_of_a_name_that_is_not_found(self, host: str) -> None:
         assert fails(f'ws://{host}/').startswith(f'name resolution of {host} failed: ')
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize(('response', 'status', 'text'), [
         (b'HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n', 301, 'expected status 101, got 301 Moved'),
         (b'HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno', 401, 'expected status 101, got 401 Unauthorized'),
@@ -270,27 +278,30 @@ class TestConnecting:
         (b'HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n', 500, 'expected status 101, got 500 Oops'),
         (b'HTTP/1.1 101 OK\r\n\r\n', 101, 'expected Upgrade to be websocket, got None'),
     ])
-    def test_tells_of_a_response(self, response: bytes, status: int, text: str) -> None:  # K2
+    def test_tells_of_a_response(self, response: bytes, status: int, text: str) -> None:
         with scripted(answering(response)) as server:
             record = connect(server.url)
             assert failure(record) == f'handshake failed: {text}'
             assert record.ws.status == status
             assert isinstance(record.events[0].error, HandshakeError)
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize(('response', 'text'), [
         (b'220 mail.example.com\r\n\r\n', "expected an HTTP response, got '220 mail.example.com'"),
         (b'x' * 40000, 'head is longer than 32768 bytes'),
         (b'HTTP/1.1 101 OK\r\n' + b'A: b\r\n' * 101 + b'\r\n', 'head has more than 100 headers'),
     ])
-    def test_tells_of_garbage(self, response: bytes, text: str) -> None:  # K2
+    def test_tells_of_garbage(self, response: bytes, text: str) -> None:
         with scripted(answering(response)) as server:
             assert fails(server.url) == text
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize('response', [b'', b'HTTP/1.1 101 Sw'])
-    def test_tells_of_the_end(self, response: bytes) -> None:  # K2
+    def test_tells_of_the_end(self, response: bytes) -> None:
         with scripted(answering(response, closes=True)) as server:
             assert fails(server.url) == 'handshake failed: the connection was closed before a response arrived'
 
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize(
         'interim',
         [
@@ -299,7 +310,7 @@ class TestConnecting:
             b'103 Early Hints\r\nLink: </a>;\r\n rel=x',
         ],
     )
-    def test_passes_over_interim_responses(self, interim: bytes) -> None:  # K9
+    def test_passes_over_interim_responses(self, interim: bytes) -> None:
         def answer(sock: Any, head: bytes) -> None:
             sock.sendall(b'HTTP/1.1 ' + interim + b'\r\n\r\n')
             accepting(HELLO)(sock, head)
@@ -309,9 +320,10 @@ class TestConnecting:
             record.wait('message')
             assert (record.messages, record.ws.status) == (['hello'], 101)
 
+    @pytest.mark.proves('K3', 'S9')
     def test_waits_for_the_response_behind_interim_ones_no_longer_than_for_any(
         self,
-    ) -> None:  # K3, S9
+    ) -> None:
         with scripted(answering(b'HTTP/1.1 102 Processing\r\n\r\n')) as server:
             assert fails(server.url, timeout=0.2) == 'handshake failed: handshake timeout before a response arrived'
 
@@ -325,8 +337,9 @@ class TestConnecting:
             assert fails(server.url, protocols=['a']) == (
                 "handshake failed: expected Sec-WebSocket-Protocol to be a, got 'c'")
 
+    @pytest.mark.proves('L2')
     @pytest.mark.parametrize('wait', [lambda record: None, lambda record: settle(), lambda record: gevent.sleep(0)])
-    def test_fails_when_it_is_closed(self, wait: Callable[[Record], object]) -> None:  # L2
+    def test_fails_when_it_is_closed(self, wait: Callable[[Record], object]) -> None:
         with scripted(silent) as server:
             record = connect(server.url)
             wait(record)
@@ -334,21 +347,24 @@ class TestConnecting:
             record.ws.close(3000, 'again')
             assert failure(record) == 'closed before the connection was established'
 
-    def test_fails_once_when_it_is_closed_during_the_handshake(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_fails_once_when_it_is_closed_during_the_handshake(self) -> None:
         with scripted(silent) as server:
             record = connect(server.url)
             wait_until(lambda: server.heads)
             record.ws.close()
             assert failure(record) == 'closed before the connection was established'
 
+    @pytest.mark.proves('L2')
     @pytest.mark.threads
-    def test_fails_once_when_it_is_closed_from_other_threads(self) -> None:  # L2
+    def test_fails_once_when_it_is_closed_from_other_threads(self) -> None:
         with scripted(silent) as server:
             record = connect(server.url)
             run_threads(*[record.ws.close] * 4)
             assert failure(record) == 'closed before the connection was established'
 
-    def test_fails_when_it_is_closed_within_the_connection_phase(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_fails_when_it_is_closed_within_the_connection_phase(self) -> None:
         with full_listener() as port:
             record = connect(f'ws://127.0.0.1:{port}/')
             settle()
@@ -406,41 +422,50 @@ class TestTimeout:
             assert record.wait('message').data == 'hello'
             finish(record)
 
-    def test_covers_the_handshake(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_covers_the_handshake(self) -> None:
         with scripted(silent) as server:
             self.assert_times_out(server.url, 'handshake failed: handshake timeout before a response arrived')
 
-    def test_covers_a_response_that_does_not_end(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_covers_a_response_that_does_not_end(self) -> None:
         with scripted(answering(b'HTTP/1.1 503 Busy\r\nA: ')) as server:
             self.assert_times_out(server.url, 'handshake failed: handshake timeout before a response arrived')
 
-    def test_covers_a_body_that_does_not_end(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_covers_a_body_that_does_not_end(self) -> None:
         with scripted(answering(b'HTTP/1.1 503 Busy\r\n\r\nwait')) as server:
             self.assert_times_out(server.url, 'handshake failed: expected status 101, got 503 Busy')
 
-    def test_covers_tls(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_covers_tls(self) -> None:
         with scripted(silent, reads_head=False) as server:
             self.assert_times_out(server.url.replace('ws', 'wss'), 'TLS handshake with 127.0.0.1 timed out')
 
-    def test_covers_the_proxy(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_covers_the_proxy(self) -> None:
         with scripted(silent) as proxy:
             for url in ('ws://example.com/', 'wss://example.com/'):
                 self.assert_times_out(url, f'the proxy 127.0.0.1:{proxy.port} timed out', proxy=proxy.origin)
 
-    def test_covers_tls_with_the_proxy(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_covers_tls_with_the_proxy(self) -> None:
         with scripted(silent, reads_head=False) as proxy:
             origin = proxy.origin.replace('http', 'https')
             self.assert_times_out('ws://example.com/', 'TLS handshake with the proxy 127.0.0.1 timed out', proxy=origin)
 
-    def test_covers_the_connection(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_covers_the_connection(self) -> None:
         with full_listener() as port:
             self.assert_times_out(f'ws://127.0.0.1:{port}/', 'timed out')
 
-    def test_may_be_over_at_once(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_may_be_over_at_once(self) -> None:
         with scripted(silent) as server:
             assert 'time' in fails(server.url, timeout=0)
 
-    def test_does_not_hide_what_a_refusal_says(self) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_does_not_hide_what_a_refusal_says(self) -> None:
         with scripted(answering(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nGo!\n')) as server:
             record = connect(server.url)
             assert failure(record) == 'handshake failed: expected status 101, got 403 Forbidden'
@@ -506,8 +531,9 @@ class TestOpen:
                 raise KeyError
             assert server.record.the_close().code == 1011
 
+    @pytest.mark.proves('L2', 'L4')
     @pytest.mark.parametrize(('code', 'reason'), [(1000, ''), (3000, 'bye'), (4999, '\xe9' * 61)])
-    def test_closes(self, code: int, reason: str) -> None:  # L2, L4
+    def test_closes(self, code: int, reason: str) -> None:
         with echo_server() as server:
             record = connect(server.url)
             record.wait('open')
@@ -516,13 +542,15 @@ class TestOpen:
             for event in (record.the_close(), server.record.the_close()):
                 assert (event.code, event.reason, event.was_clean) == (code, reason, True)
 
-    def test_is_closed_by_the_server(self) -> None:  # L4
+    @pytest.mark.proves('L4')
+    def test_is_closed_by_the_server(self) -> None:
         with echo_server(lambda ws: ws.on('open', lambda event: ws.close(1012, 'later'))) as server:
             event = connect(server.url).the_close()
             assert (event.code, event.reason, event.was_clean) == (1012, 'later', True)
 
+    @pytest.mark.proves('L2', 'L4')
     @pytest.mark.parametrize('end', [lambda sock: None, lambda sock: resetting(sock, b'')], ids=['FIN', 'RST'])
-    def test_loses_the_connection(self, end: Callable[[Any], object]) -> None:  # L2, L4
+    def test_loses_the_connection(self, end: Callable[[Any], object]) -> None:
         def script(sock: Any, head: bytes) -> None:
             sock.sendall(acceptance(head) + HELLO)
             sock.recv(1)
@@ -535,14 +563,16 @@ class TestOpen:
             event = record.the_close()
             assert (event.code, event.was_clean, record.types) == (1006, False, ['open', 'message', 'close'])
 
-    def test_closes_in_time_on_a_peer_that_does_not_answer(self) -> None:  # L3
+    @pytest.mark.proves('L3')
+    def test_closes_in_time_on_a_peer_that_does_not_answer(self) -> None:
         with scripted(lambda sock, head: (sock.sendall(acceptance(head)), silent(sock, head))) as server:
             record = connect(server.url, close_timeout=SHORT)
             record.wait('open')
             record.ws.close()
             assert (record.the_close().code, record.events[-1].reason) == (1006, 'close timeout')
 
-    def test_gives_a_silent_server_up(self) -> None:  # L1, L5
+    @pytest.mark.proves('L1', 'L5')
+    def test_gives_a_silent_server_up(self) -> None:
         received: list[bytes] = []
 
         def script(sock: Any, head: bytes) -> None:
@@ -566,21 +596,24 @@ class TestOpen:
             assert record.ws.pong('z') is True
             finish(record)
 
-    def test_refuses_masked_frames(self) -> None:  # S5
+    @pytest.mark.proves('S5')
+    def test_refuses_masked_frames(self) -> None:
         with scripted(accepting(serialize_frame(TEXT, b'hi'))) as server:
             record = connect(server.url)
             event = record.the_close()
             assert (event.code, record.types) == (1002, ['open', 'error', 'close'])
             assert 'masked' in event.reason
 
-    def test_refuses_a_message_that_is_too_big(self) -> None:  # L5
+    @pytest.mark.proves('L5')
+    def test_refuses_a_message_that_is_too_big(self) -> None:
         with echo_server() as server:
             record = connect(server.url, max_length=4)
             record.ws.send('12345')
             event = record.the_close()
             assert (event.code, event.reason) == (1009, 'message too big: 5 > 4')
 
-    def test_never_misses_an_event(self) -> None:  # L8
+    @pytest.mark.proves('L8')
+    def test_never_misses_an_event(self) -> None:
         with scripted(accepting(HELLO)) as server:
             ws, seen = Client(server.url), []
             wait_until(lambda: ws.ready_state == Client.OPEN)
@@ -591,8 +624,9 @@ class TestOpen:
             assert seen == ['open', 'hello']
             ws.close()
 
+    @pytest.mark.proves('C1')
     @pytest.mark.threads
-    def test_is_sent_to_from_many_greenlets_and_threads(self) -> None:  # C1
+    def test_is_sent_to_from_many_greenlets_and_threads(self) -> None:
         with echo_server() as server:
             record = connect(server.url)
 
@@ -612,7 +646,8 @@ class TestOpen:
             assert set(map(tuple, by_sender.values())) == {tuple(map(str, range(50)))}
             finish(record)
 
-    def test_closes_with_1011_after_a_fault_of_a_handler(self, caplog: pytest.LogCaptureFixture) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_closes_with_1011_after_a_fault_of_a_handler(self, caplog: pytest.LogCaptureFixture) -> None:
         with echo_server() as server:
             record = connect(server.url)
             record.ws.on('message', lambda event: 1 / 0)
@@ -630,12 +665,13 @@ class TestTLS:
         with scripted(accepting(), certificate=session_certificate()) as server:
             finish(connect(f'wss://{host}:{server.port}/', tls={'root_cert_file': roots(authority)}))
 
+    @pytest.mark.proves('H7', 'K1')
     @pytest.mark.parametrize('nested', [False, True], ids=['direct', 'https proxy'])
     @pytest.mark.parametrize(
         'sizes', [(300,) * 40, (9000,), (16000,), (50_000, 3)],
         ids=lambda sizes: f'{len(sizes)}x{sizes[0]}')
     def test_loses_nothing_in_one_write_with_the_response(
-            self, sizes: tuple[int, ...], nested: bool) -> None:  # H7, K1
+            self, sizes: tuple[int, ...], nested: bool) -> None:
         messages = [b'%03d' % number + bytes(size - 3) for number, size in enumerate(sizes)]
         frames = b''.join(serialize_frame(BINARY, message, masked=False) for message in messages)
         certificate = session_certificate()
@@ -663,34 +699,38 @@ class TestTLS:
 
         monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
 
+    @pytest.mark.proves('K11')
     @pytest.mark.usefixtures('absolute_names')
-    def test_names_the_host_without_a_dot_behind_it(self) -> None:  # K11
+    def test_names_the_host_without_a_dot_behind_it(self) -> None:
         with scripted(accepting(), certificate=session_certificate()) as server:
             finish(connect(f'wss://localhost.:{server.port}/', tls=AUTHORITY))
             finish(connect(f'wss://127.0.0.1:{server.port}/', tls={**AUTHORITY, 'server_hostname': 'localhost.'}))
             assert server.names == ['localhost', 'localhost']
             assert server.headers(0)['host'] == f'localhost.:{server.port}'
 
+    @pytest.mark.proves('K11')
     @pytest.mark.usefixtures('absolute_names')
-    def test_names_the_host_without_a_dot_within_the_tls_of_a_proxy(self) -> None:  # K11
+    def test_names_the_host_without_a_dot_within_the_tls_of_a_proxy(self) -> None:
         certificate = session_certificate()
         with scripted(accepting(), certificate=certificate) as server, scripted(tunnelling, certificate=certificate) as proxy:
             origin = f'https://localhost.:{proxy.port}'
             finish(connect(f'wss://localhost.:{server.port}/', proxy={'origin': origin, 'tls': AUTHORITY}, tls=AUTHORITY))
             assert proxy.names == server.names == ['localhost']
 
+    @pytest.mark.proves('K7')
     @pytest.mark.parametrize(('kind', 'text'), [
         ('expired', 'certificate has expired'), ('self-signed', 'self.signed certificate'),
         ('wrong host', "Hostname mismatch, certificate is not valid for 'localhost'"),
         ('unknown authority', 'unable to get local issuer certificate')])
-    def test_tells_what_is_wrong_with_a_certificate(self, kind: str, text: str) -> None:  # K7
+    def test_tells_what_is_wrong_with_a_certificate(self, kind: str, text: str) -> None:
         with scripted(accepting(), certificate=wrong_certificate(kind)) as server:
             message = fails(f'wss://localhost:{server.port}/', tls=AUTHORITY)
             assert message.startswith('TLS handshake with localhost failed: ')
             assert re.search(f'certificate verify failed: {text}', message), message
             assert server.heads == []
 
-    def test_asks_the_systems_authorities_by_default(self) -> None:  # K7
+    @pytest.mark.proves('K7')
+    def test_asks_the_systems_authorities_by_default(self) -> None:
         with scripted(accepting(), certificate=session_certificate()) as server:
             assert 'certificate verify failed' in fails(f'wss://localhost:{server.port}/')
 
@@ -699,10 +739,11 @@ class TestTLS:
         with scripted(accepting(), certificate=wrong_certificate(kind)) as server:
             finish(connect(f'wss://localhost:{server.port}/', tls={'verify_peer': False}))
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize(('script', 'text'), [
         (closing, 'TLS handshake with 127.0.0.1 failed: '), (answering(b'HTTP/1.1 400 Bad\r\n\r\n'), 'wrong version number'),
         (resetting, 'TLS handshake with 127.0.0.1 failed: ')])
-    def test_tells_of_a_server_without(self, script: Any, text: str) -> None:  # K2
+    def test_tells_of_a_server_without(self, script: Any, text: str) -> None:
         with scripted(script, reads_head=False) as server:
             assert text in fails(server.url.replace('ws', 'wss'))
 
@@ -748,13 +789,15 @@ class TestSocket:
                 assert server.line() == 'GET /x HTTP/1.1'
                 assert server.headers()['host'] == 'example.com'
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize(('name', 'text'), [
         ('missing', '[Errno 2] No such file or directory'), ('x' * 200, 'AF_UNIX path too long')])
-    def test_tells_of_a_unix_path(self, tmp_path: Path, name: str, text: str) -> None:  # K2
+    def test_tells_of_a_unix_path(self, tmp_path: Path, name: str, text: str) -> None:
         path = str(tmp_path / name)
         assert fails('ws://example.com/', socket_path=path) == f'connecting to {path} failed: {text}'
 
-    def test_leaves_nothing_of_a_unix_path_that_takes_no_more(self, tmp_path: Path) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_leaves_nothing_of_a_unix_path_that_takes_no_more(self, tmp_path: Path) -> None:
         path = str(tmp_path / 'socket')
         with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
             listener.bind(path)
@@ -808,8 +851,9 @@ class TestSocket:
 
 
 class TestProxy:
+    @pytest.mark.proves('K5')
     @pytest.mark.parametrize('scheme', ['ws', 'wss'])
-    def test_leads_to_the_server(self, scheme: str) -> None:  # K5
+    def test_leads_to_the_server(self, scheme: str) -> None:
         with echo_server(scheme=scheme) as server, scripted(tunnelling) as proxy:
             with Client(server.url, proxy=proxy.origin, tls=AUTHORITY) as ws:
                 ws.send('hi')
@@ -817,15 +861,17 @@ class TestProxy:
             assert proxy.line() == f'CONNECT localhost:{server.wsgi.server_port} HTTP/1.1'
             assert proxy.headers() == {'host': f'localhost:{server.wsgi.server_port}'}
 
+    @pytest.mark.proves('K5')
     @pytest.mark.parametrize(('url', 'authority'), [
         ('ws://[::1]/', '[::1]:80'), ('wss://example.com/', 'example.com:443'), ('ws://h:81/', 'h:81')])
-    def test_is_told_host_and_port(self, url: str, authority: str) -> None:  # K5
+    def test_is_told_host_and_port(self, url: str, authority: str) -> None:
         with scripted(answering(b'HTTP/1.1 502 Bad Gateway\r\n\r\n')) as proxy:
             assert fails(url, proxy=proxy.origin) == 'proxy: the proxy answered 502 Bad Gateway'
             assert proxy.line() == f'CONNECT {authority} HTTP/1.1'
             assert proxy.headers()['host'] == authority
 
-    def test_may_send_interim_responses(self) -> None:  # K9
+    @pytest.mark.proves('K9')
+    def test_may_send_interim_responses(self) -> None:
         script = partial(
             tunnelling, interim=b'HTTP/1.1 100 Continue\r\nA: b\r\n\r\n' * 2
         )
@@ -838,7 +884,8 @@ class TestProxy:
         ) as proxy:
             assert fails('ws://h/', proxy=proxy.origin) == 'proxy: the proxy answered 502 Bad Gateway'
 
-    def test_gets_credentials_and_headers(self) -> None:  # K5
+    @pytest.mark.proves('K5')
+    def test_gets_credentials_and_headers(self) -> None:
         with scripted(accepting(HELLO)) as server, scripted(tunnelling) as proxy:
             origin = proxy.origin.replace('//', '//b%40b:s%C3%A9@')
             record = connect(server.url, proxy={'origin': origin, 'headers': {'X-A': '1'}}, headers={'X-B': '2'})
@@ -850,19 +897,22 @@ class TestProxy:
             assert server.headers()['x-b'] == '2'
             finish(record)
 
-    def test_may_speak_tls_itself(self) -> None:  # K5
+    @pytest.mark.proves('K5')
+    def test_may_speak_tls_itself(self) -> None:
         certificate = session_certificate()
         with scripted(accepting(HELLO)) as server, scripted(tunnelling, certificate=certificate) as proxy:
             record = connect(server.url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY})
             assert record.wait('message').data == 'hello'
             finish(record)
 
-    def test_is_verified(self) -> None:  # K7
+    @pytest.mark.proves('K7')
+    def test_is_verified(self) -> None:
         with scripted(tunnelling, certificate=session_certificate()) as proxy:
             text = fails('ws://example.com/', proxy=proxy.origin)
             assert text.startswith('TLS handshake with 127.0.0.1 failed: ')
 
-    def test_may_speak_tls_itself_for_wss_too(self) -> None:  # K5
+    @pytest.mark.proves('K5')
+    def test_may_speak_tls_itself_for_wss_too(self) -> None:
         with echo_server(scheme='wss') as server, scripted(tunnelling, certificate=session_certificate()) as proxy:
             options = {'proxy': {'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}, 'tls': AUTHORITY}
             with Client(server.url, **options) as ws:
@@ -870,37 +920,42 @@ class TestProxy:
                     ws.send(message)
                     assert ws.receive(timeout=5) == message
 
-    def test_does_not_vouch_for_the_server(self) -> None:  # K5, K7
+    @pytest.mark.proves('K5', 'K7')
+    def test_does_not_vouch_for_the_server(self) -> None:
         certificate = session_certificate()
         with scripted(silent, certificate=certificate) as server, scripted(tunnelling, certificate=certificate) as proxy:
             url = f'wss://localhost:{server.port}/'
             text = fails(url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY})
             assert text.startswith('TLS handshake with localhost failed: ')
 
-    def test_may_lose_the_server_in_its_handshake(self) -> None:  # K5
+    @pytest.mark.proves('K5')
+    def test_may_lose_the_server_in_its_handshake(self) -> None:
         with scripted(closing, reads_head=False) as server, scripted(tunnelling, certificate=session_certificate()) as proxy:
             url = f'wss://localhost:{server.port}/'
             text = fails(url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}, tls=AUTHORITY)
             assert text.startswith('TLS handshake with localhost failed: ')
 
+    @pytest.mark.proves('K5', 'K2')
     @pytest.mark.parametrize('tls', [False, True], ids=['http', 'https'])
-    def test_refuses(self, tls: bool) -> None:  # K5, K2
+    def test_refuses(self, tls: bool) -> None:
         options = {'certificate': session_certificate()} if tls else {}
         with scripted(answering(b'HTTP/1.1 407 Proxy Authentication Required\r\n\r\n'), **options) as proxy:
             text = fails('ws://example.com/', proxy={'origin': proxy.origin, 'tls': AUTHORITY})
             assert text == 'proxy: the proxy answered 407 Proxy Authentication Required'
 
+    @pytest.mark.proves('K2', 'S9')
     @pytest.mark.parametrize(('script', 'text'), [
         (closing, 'proxy: the proxy closed the connection before it answered'),
         (resetting, 'the proxy broke the connection: [Errno 104] Connection reset by peer'),
         (answering(b'hello\r\n\r\n'), "proxy: expected an HTTP response, got 'hello'"),
         (answering(b'x' * 40000), 'proxy: head is longer than 32768 bytes'),
     ])
-    def test_breaks(self, script: Any, text: str) -> None:  # K2, S9
+    def test_breaks(self, script: Any, text: str) -> None:
         with scripted(script) as proxy:
             assert fails('ws://example.com/', proxy=proxy.origin) == text
 
-    def test_is_not_there(self) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_is_not_there(self) -> None:
         port = unused_port()
         text = fails('ws://example.com/', proxy=f'http://127.0.0.1:{port}')
         assert text.startswith(f'connecting to 127.0.0.1:{port} failed: ')
@@ -999,10 +1054,11 @@ class TestRedirects:
             assert server.line() == f'GET {path} HTTP/1.1'
             assert record.ws.url == f'ws://{server.authority}{path}'
 
+    @pytest.mark.proves('K11')
     @pytest.mark.parametrize(('location', 'path'), [
         ('/caf\xe9', '/caf%C3%A9'), ('/caf%C3%A9?\xe9=%20', '/caf%C3%A9?%C3%A9=%20'), ('?\u20ac', '/?%E2%82%AC'),
         ('//AUTHORITY/\xe9', '/%C3%A9')])
-    def test_may_have_any_bytes(self, location: str, path: str) -> None:  # K11
+    def test_may_have_any_bytes(self, location: str, path: str) -> None:
         with scripted(lambda sock, head: by_path({'/': redirect_to(location)})(sock, head)) as server:
             location = location.replace('AUTHORITY', server.authority)
             record = connect(server.url, max_redirects=1)
@@ -1010,13 +1066,15 @@ class TestRedirects:
             assert server.line() == f'GET {path} HTTP/1.1'
             assert record.ws.url == f'ws://{server.authority}{path}'
 
-    def test_may_have_bytes_that_are_no_text(self) -> None:  # K11
+    @pytest.mark.proves('K11')
+    def test_may_have_bytes_that_are_no_text(self) -> None:
         response = redirect_to('/').replace(b'Location: /', b'Location: /\xe9\xff')
         with scripted(by_path({'/': response})) as server:
             finish(connect(server.url, max_redirects=1))
             assert server.line() == 'GET /%E9%FF HTTP/1.1'
 
-    def test_keep_secrets_from_another_origin(self) -> None:  # K12
+    @pytest.mark.proves('K12')
+    def test_keep_secrets_from_another_origin(self) -> None:
         with scripted(accepting()) as there, scripted(answering(redirect_to(there.url))) as here:
             record = connect(here.url.replace('//', '//bob:x@'), max_redirects=1, headers=SECRETS)
             finish(record)
@@ -1060,7 +1118,8 @@ class TestRedirects:
         with scripted(answering(redirect_to(location))) as server:
             assert fails(server.url, max_redirects=5) == 'handshake failed: expected status 101, got 302 Go'
 
-    def test_are_within_the_same_timeout(self) -> None:  # K3
+    @pytest.mark.proves('K3')
+    def test_are_within_the_same_timeout(self) -> None:
         with scripted(by_path({'/': redirect_to('/silent'), '/silent': b''})) as server:
             start = time.monotonic()
             assert fails(server.url, max_redirects=1, timeout=SHORT).startswith('handshake failed: handshake timeout')
@@ -1073,8 +1132,9 @@ class TestRedirects:
 
 
 class TestAfterwards:
+    @pytest.mark.proves('K8')
     @pytest.mark.parametrize('scheme', ['ws', 'wss'])
-    def test_nothing_is_left(self, scheme: str) -> None:  # K8
+    def test_nothing_is_left(self, scheme: str) -> None:
         def cycle(url: str) -> None:
             with Client(url, tls=AUTHORITY) as ws:
                 ws.send('x')
@@ -1111,8 +1171,9 @@ class TestAfterwards:
                 fails(url, **options)
             wait_until(lambda: descriptors() <= before)
 
+    @pytest.mark.proves('K8')
     @pytest.mark.parametrize('end', ['ws.close()', "ws.onopen = lambda event: ws.close(); gevent.wait()"])
-    def test_the_process_ends_by_itself(self, end: str) -> None:  # K8
+    def test_the_process_ends_by_itself(self, end: str) -> None:
         program = (
             'import sys, gevent, threading\n'
             'from faye_websocket import Client\n'

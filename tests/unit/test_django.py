@@ -116,16 +116,19 @@ class TestAccepted:
         with pytest.raises(TypeError, match='^ws: expected a WebSocket, got'):
             SocketResponse(EventSource(make_environ()))  # type: ignore[arg-type]
 
-    def test_is_an_open_socket(self, app: WSGIHandler) -> None:  # F1
+    @pytest.mark.proves('F1')
+    def test_is_an_open_socket(self, app: WSGIHandler) -> None:
         with connect(app, '/echo') as ws:
             ws.send('hello')
             assert ws.receive(timeout=1) == 'hello'
 
-    def test_has_no_length_though_the_middleware_adds_one(self, app: WSGIHandler) -> None:  # H5
+    @pytest.mark.proves('H5')
+    def test_has_no_length_though_the_middleware_adds_one(self, app: WSGIHandler) -> None:
         with connect(app, '/echo') as ws:
             assert list(ws.headers) == ['Upgrade', 'Connection', 'Sec-WebSocket-Accept']
 
-    def test_carries_the_cookies_of_session_and_view(self, app: WSGIHandler) -> None:  # F1
+    @pytest.mark.proves('F1')
+    def test_carries_the_cookies_of_session_and_view(self, app: WSGIHandler) -> None:
         cookies: dict[str, str] = {}
         for count in (1, 2):
             header = '; '.join(f'{name}={value}' for name, value in cookies.items())
@@ -199,7 +202,8 @@ class TestInsteadOfTheSocket:
 
 
 class TestWhereItCannotWork:
-    def test_a_server_without_gevent_gets_a_clear_error(self, app: WSGIHandler) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_a_server_without_gevent_gets_a_clear_error(self, app: WSGIHandler) -> None:
         request = RequestFactory(
             SERVER_SOFTWARE='WSGIServer/0.2 CPython/3.11', HTTP_CONNECTION='Upgrade', HTTP_UPGRADE='websocket',
             HTTP_SEC_WEBSOCKET_KEY='dGhlIHNhbXBsZSBub25jZQ==', HTTP_SEC_WEBSOCKET_VERSION='13', HTTP_HOST='localhost').get('/')

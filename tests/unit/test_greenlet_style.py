@@ -59,7 +59,8 @@ def run(program: str, *arguments: str) -> Any:
 class TestProgram:
     """Whole programs, as a user writes them."""
 
-    def test_what_is_sent_in_the_block_arrives_before_the_program_ends(self) -> None:  # G1
+    @pytest.mark.proves('G1')
+    def test_what_is_sent_in_the_block_arrives_before_the_program_ends(self) -> None:
         with serve(lambda ws: None) as server:
             result = run(
                 'import sys\nfrom faye_websocket import Client\n'
@@ -69,8 +70,9 @@ class TestProgram:
             close = server.record.the_close()
             assert (close.code, close.was_clean) == (1000, True)
 
+    @pytest.mark.proves('G1')
     @pytest.mark.parametrize('option', ['overflow="block"', 'max_buffered=2**26'])
-    def test_40_mb_arrive_at_a_slow_reader(self, option: str) -> None:  # G1
+    def test_40_mb_arrive_at_a_slow_reader(self, option: str) -> None:
         received: list[int] = []
 
         def read_slowly(event: Any) -> None:
@@ -86,9 +88,10 @@ class TestProgram:
             assert server.record.the_close().code == 1000
             assert received == [10**6] * 40
 
+    @pytest.mark.proves('G2')
     @pytest.mark.parametrize('use', [
         'with ws: print(ws.receive(timeout=5))', 'print(ws.receive(timeout=5))', 'print(list(ws))'])
-    def test_that_cannot_connect_says_why(self, use: str) -> None:  # G2
+    def test_that_cannot_connect_says_why(self, use: str) -> None:
         url = unused_url()
         result = run(f'import sys\nfrom faye_websocket import Client\nws = Client(sys.argv[1])\n{use}\n', url)
         assert (result.returncode, result.stdout) == (1, '')
@@ -96,7 +99,8 @@ class TestProgram:
         assert 'Connection refused' in result.stderr
 
 
-    def test_a_peer_that_is_given_up_learns_why(self) -> None:  # G1
+    @pytest.mark.proves('G1')
+    def test_a_peer_that_is_given_up_learns_why(self) -> None:
         with serve(lambda ws: ws.on('message', lambda event: gevent.sleep(0.05)), max_queue=1) as server:
             result = run(
                 'import sys\nfrom faye_websocket import Client\n'
@@ -107,7 +111,8 @@ class TestProgram:
             close = server.record.the_close()
             assert (close.code, close.reason) == (1013, 'slow consumer')
 
-    def test_a_greenlet_that_receives_has_time_to_end(self) -> None:  # G5
+    @pytest.mark.proves('G5')
+    def test_a_greenlet_that_receives_has_time_to_end(self) -> None:
         with serve(lambda ws: None) as server:
             result = run(
                 'import gevent, sys\nfrom faye_websocket import Client\n'
@@ -127,7 +132,8 @@ class TestProgram:
             assert (result.returncode, result.stdout, result.stderr) == (0, '1\n', '')
 
 
-    def test_a_block_ends_when_all_is_out(self) -> None:  # G1
+    @pytest.mark.proves('G1')
+    def test_a_block_ends_when_all_is_out(self) -> None:
         with serve(lambda ws: ws.on('message', lambda event: gevent.sleep(0.02)), max_queue=1) as server:
             with Client(url_of(server)) as ws:
                 assert False in [ws.send(bytes(2**20)) for _ in range(40)]
@@ -173,36 +179,41 @@ class TestThread:
 class TestNeverOpen:
     """A client that cannot connect, or whose handshake is refused."""
 
+    @pytest.mark.proves('G2')
     @pytest.mark.parametrize('use', [
         lambda ws: ws.receive(timeout=5), list, lambda ws: ws.__enter__()], ids=['receive', 'iteration', 'with'])
-    def test_raises_each_time(self, use: Callable[[Client], object]) -> None:  # G2
+    def test_raises_each_time(self, use: Callable[[Client], object]) -> None:
         ws = Client(unused_url())
         for _ in range(2):
             with pytest.raises(ConnectError, match=r'connecting to 127\.0\.0\.1:\d+ failed: .*refused'):
                 use(ws)
 
-    def test_raises_what_the_server_answered(self) -> None:  # G2
+    @pytest.mark.proves('G2')
+    def test_raises_what_the_server_answered(self) -> None:
         with scripted(answering(b'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n')) as server:
             ws = Client(server.url)
             with pytest.raises(HandshakeError, match='expected status 101, got 404 Not Found'), ws:
                 pytest.fail('there is no connection')
             assert ws.status == 404
 
-    def test_raises_when_the_time_is_over(self) -> None:  # G2
+    @pytest.mark.proves('G2')
+    def test_raises_when_the_time_is_over(self) -> None:
         with scripted(silent) as server, pytest.raises(WebSocketError, match='handshake timeout'), \
                 Client(server.url, timeout=SHORT):
             pytest.fail('there is no connection')
 
-    def test_raises_in_a_block_that_another_greenlet_ends(self) -> None:  # G2
+    @pytest.mark.proves('G2')
+    def test_raises_in_a_block_that_another_greenlet_ends(self) -> None:
         with scripted(silent) as server:
             ws = Client(server.url)
             gevent.spawn_later(SHORT, ws.close)
             with pytest.raises(ConnectError, match='closed before the connection was established'), ws:
                 pytest.fail('there is no connection')
 
+    @pytest.mark.proves('G2')
     @pytest.mark.parametrize('fault', [ValueError('ours'), gevent.GreenletExit()])
     def test_raises_what_connecting_did_not_expect(
-            self, fault: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:  # G2
+            self, fault: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(self: Client, seconds: float) -> None:
             raise fault
 
@@ -226,7 +237,8 @@ class TestNeverOpen:
         assert record.the_close().code == 1006
         assert record.types == ['error', 'close']
 
-    def test_refuses_the_block_of_a_servers_socket(self) -> None:  # G2
+    @pytest.mark.proves('G2')
+    def test_refuses_the_block_of_a_servers_socket(self) -> None:
         environ = make_environ(None, REQUEST_METHOD='POST')
         with joined() as pair:
             environ['gunicorn.socket'] = pair.sock
@@ -275,8 +287,9 @@ class TestEnd:
             assert list(ws) == ['hello']
             assert list(ws) == []
 
+    @pytest.mark.proves('G3')
     @pytest.mark.parametrize('loop', ['continue', 'catch'])
-    def test_keeps_no_other_greenlet_from_running(self, loop: str) -> None:  # G3
+    def test_keeps_no_other_greenlet_from_running(self, loop: str) -> None:
         ticks: list[float] = []
 
         def handle(ws: WebSocket) -> None:
@@ -327,8 +340,9 @@ class TestEnd:
             assert turns.count('receive') == 20
             assert 'receive receive' not in text
 
+    @pytest.mark.proves('G3')
     @pytest.mark.parametrize('timeout', [0, SHORT])
-    def test_lets_others_run_while_it_polls(self, timeout: float) -> None:  # G3
+    def test_lets_others_run_while_it_polls(self, timeout: float) -> None:
         with joined() as pair:
             ws, _ = pair.open()
             others = gevent.spawn(gevent.sleep, 0)
@@ -355,10 +369,11 @@ class TestWith:
             assert [(event.code, event.was_clean) for event in record.events] == [(1000, True)]
             assert peer.get() == 1000
 
+    @pytest.mark.proves('G6')
     @pytest.mark.parametrize(('error', 'told'), [
         (ValueError, ['error', 'close']), (gevent.Timeout, ['error', 'close']),
         (gevent.GreenletExit, ['close']), (KeyboardInterrupt, ['close'])])
-    def test_closes_with_1011_after_an_exception(self, error: type[BaseException], told: list[str]) -> None:  # G6
+    def test_closes_with_1011_after_an_exception(self, error: type[BaseException], told: list[str]) -> None:
         with joined() as pair:
             peer = gevent.spawn(answer_close, pair.client)
             record = Record(pair.ws, ('error', 'close'))
@@ -367,15 +382,17 @@ class TestWith:
             assert record.types == told
             assert peer.get() == record.events[-1].code == 1011
 
+    @pytest.mark.proves('G6')
     @pytest.mark.parametrize('error', [ValueError, gevent.Timeout, gevent.GreenletExit])
-    def test_closes_a_client_with_1011_after_an_exception(self, error: type[BaseException]) -> None:  # G6
+    def test_closes_a_client_with_1011_after_an_exception(self, error: type[BaseException]) -> None:
         with serve(lambda ws: None) as server:
             with pytest.raises(error), Client(url_of(server)) as ws:
                 raise error
             assert server.record.the_close().code == 1011
             assert ws.ready_state == ws.CLOSED
 
-    def test_waits_no_longer_than_the_close_timeout(self) -> None:  # L3
+    @pytest.mark.proves('L3')
+    def test_waits_no_longer_than_the_close_timeout(self) -> None:
         with joined(close_timeout=SHORT) as pair:
             began = time.monotonic()
             with pair.ws:
@@ -481,7 +498,8 @@ class TestView:
         records[0].the_close()
         return records[0], client
 
-    def test_that_raises_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:  # G4
+    @pytest.mark.proves('G4')
+    def test_that_raises_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:
         def view(ws: WebSocket, start_response: Any) -> Any:
             raise KeyError('mine')
 
@@ -490,7 +508,8 @@ class TestView:
         assert isinstance(record.events[0].error, KeyError)
         assert (record.events[1].code, record.events[1].reason) == (1011, 'internal error')
 
-    def test_that_returns_another_response_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:  # G4
+    @pytest.mark.proves('G4')
+    def test_that_returns_another_response_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:
         def view(ws: WebSocket, start_response: Any) -> Any:
             start_response('200 OK', [('Content-Length', '2')])
             return [b'OK']
@@ -501,7 +520,8 @@ class TestView:
         assert record.events[1].code == 1011
         assert 'the view gave another response once the handshake was made: 200 OK' in caplog.text
 
-    def test_that_is_killed_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:  # G4
+    @pytest.mark.proves('G4')
+    def test_that_is_killed_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:
         def view(ws: WebSocket, start_response: Any) -> Any:
             raise gevent.GreenletExit
 
@@ -537,7 +557,8 @@ class TestView:
         assert records[0].types == ['close']
         assert caplog.text == ''
 
-    def test_a_handler_of_the_middleware_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:  # G6
+    @pytest.mark.proves('G6')
+    def test_a_handler_of_the_middleware_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
         records: list[Record] = []
 
         def handler(ws: WebSocket) -> None:

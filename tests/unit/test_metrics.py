@@ -88,7 +88,8 @@ class TestSnapshot:
         assert before['server']['closed'] == {}
         assert counters.server.closed[1001] == 0
 
-    def test_a_forked_process_begins_at_0(self) -> None:  # H11
+    @pytest.mark.proves('H11')
+    def test_a_forked_process_begins_at_0(self) -> None:
         program = """
 import os
 from faye_websocket import metrics
@@ -110,7 +111,8 @@ class TestHandshake:
             pair.open()
             assert counted(counters, 'server') == {'opened': 1, 'open': 1}
 
-    def test_that_is_refused_has_a_status(self, counters: Counters) -> None:  # S1, S3
+    @pytest.mark.proves('S1', 'S3')
+    def test_that_is_refused_has_a_status(self, counters: Counters) -> None:
         with joined([*RFC_6455, ('Origin', 'https://bad.example')], allowed_origins='same-origin') as pair:
             pair.start_refused()
         with joined([*RFC_6455[:-1], ('Sec-WebSocket-Version', '99')]) as pair:
@@ -160,8 +162,9 @@ class TestHandshake:
 
 
 class TestClose:
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize('code', [1000, 4321])
-    def test_has_the_code_of_the_event(self, counters: Counters, code: int) -> None:  # L4
+    def test_has_the_code_of_the_event(self, counters: Counters, code: int) -> None:
         with joined() as pair:
             ws, client = pair.open()
             record = Record(ws)
@@ -177,8 +180,9 @@ class TestClose:
             client.send_close(1000)
             assert wait_until(lambda: seen) == [0]
 
+    @pytest.mark.proves('L2')
     @pytest.mark.threads
-    def test_is_counted_once(self, counters: Counters) -> None:  # L2
+    def test_is_counted_once(self, counters: Counters) -> None:
         with joined() as pair:
             ws, client = pair.open()
             record = Record(ws)
@@ -215,7 +219,8 @@ class TestMessages:
             record.the_close()
             assert record.messages == ['one'] and counters.server.messages_received == 1
 
-    def test_are_those_that_send_took(self, counters: Counters) -> None:  # L6
+    @pytest.mark.proves('L6')
+    def test_are_those_that_send_took(self, counters: Counters) -> None:
         with joined() as pair:
             assert pair.ws.send('early')
             ws, client = pair.open()
@@ -225,8 +230,9 @@ class TestMessages:
             assert [client.receive_frame().payload for _ in range(3)] == [b'early', b'now', b'binary']
             assert counters.server.messages_sent == 3
 
+    @pytest.mark.proves('C1')
     @pytest.mark.threads
-    def test_of_other_threads_are_counted_exactly(self, counters: Counters) -> None:  # C1
+    def test_of_other_threads_are_counted_exactly(self, counters: Counters) -> None:
         interval = sys.getswitchinterval()
         sys.setswitchinterval(1e-6)
         try:
@@ -256,9 +262,10 @@ class TestMessages:
             assert broadcast([ws], b'binary') == 0 and not ws.send(b'binary')
             assert (counters.server.messages_sent, counters.server.dropped) == (0, 0)
 
+    @pytest.mark.proves('B1')
     @pytest.mark.parametrize('in_thread', [False, True])
     @pytest.mark.parametrize(('overflow', 'dropped'), [('drop', 1), ('close', 0)])
-    def test_that_are_dropped(self, counters: Counters, in_thread: bool, overflow: str, dropped: int) -> None:  # B1
+    def test_that_are_dropped(self, counters: Counters, in_thread: bool, overflow: str, dropped: int) -> None:
         with joined(buffer_size=4096, max_buffered=1_500_000, overflow=overflow) as pair:
             ws, _ = pair.open()
             answers = [ws.send(bytes(1_000_000))]
@@ -285,7 +292,8 @@ class TestBytes:
             pair.ws.ping()
             wait_until(lambda: counters.server.bytes_sent == len(head) + 2 + 3 + 2)
 
-    def test_behind_the_handshake_in_one_segment_count(self, counters: Counters) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_behind_the_handshake_in_one_segment_count(self, counters: Counters) -> None:
         frame = bytes((0x81, 0x82, 0, 0, 0, 0)) + b'hi'
         with serve() as server:
             server.open(extra_bytes=frame)
@@ -311,7 +319,8 @@ class TestBytes:
 
 
 class TestHandlers:
-    def test_that_raise_are_counted(self, counters: Counters, caplog: pytest.LogCaptureFixture) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_that_raise_are_counted(self, counters: Counters, caplog: pytest.LogCaptureFixture) -> None:
         with joined() as pair:
             ws, client = pair.open()
             record = Record(ws)

@@ -97,6 +97,7 @@ def tell(ws: WebSocket, *positional: Any, **named: Any) -> None:
 
 
 class TestArguments:
+    @pytest.mark.proves('M2')
     @pytest.mark.parametrize(('path', 'arguments'), [
         ('/room/lobby', ((), {'name': 'lobby'})),
         ('/room/gr%C3%BC%C3%9Fe', ((), {'name': 'grüße'})),
@@ -104,23 +105,25 @@ class TestArguments:
         ('/file/a/b.txt', ((), {'path': 'a/b.txt'})),
         ('/room/equal', ((), {})),
     ])
-    def test_are_those_of_a_rule_of_werkzeugs(self, path: str, arguments: Any) -> None:  # M2
+    def test_are_those_of_a_rule_of_werkzeugs(self, path: str, arguments: Any) -> None:
         middleware = SocketMiddleware(app, {
             '/room/<name>': tell, '/room/<int:number>': tell, '/file/<path:path>': tell, '/room/equal': tell})
         with connect(middleware, path) as ws:
             assert ws.receive(timeout=1) == repr(arguments)
 
+    @pytest.mark.proves('M2')
     @pytest.mark.parametrize(('pattern', 'path', 'arguments'), [
         (r'/room/(?P<name>\w+)', '/room/grüße', ((), {'name': 'grüße'})),
         (r'/(\d+)-(\d+)', '/1-22', (('1', '22'), {})),
         (r'/(\d+)(?P<rest>.*)', '/1-22', ((), {'rest': '-22'})),
         (r'/any|/other', '/other', ((), {})),
     ])
-    def test_are_the_groups_of_an_expression(self, pattern: str, path: str, arguments: Any) -> None:  # M2
+    def test_are_the_groups_of_an_expression(self, pattern: str, path: str, arguments: Any) -> None:
         with connect(SocketMiddleware(app, {re.compile(pattern): tell}), path) as ws:
             assert ws.receive(timeout=1) == repr(arguments)
 
-    def test_the_first_expression_is_taken_behind_paths_and_rules(self) -> None:  # M2
+    @pytest.mark.proves('M2')
+    def test_the_first_expression_is_taken_behind_paths_and_rules(self) -> None:
         middleware = SocketMiddleware(app, {
             re.compile('/(a)'): tell, re.compile('/(.)'): tell, '/<name>.txt': tell, '/b': tell})
         for path, arguments in (('/a', (('a',), {})), ('/c', (('c',), {})), ('/b', ((), {})),
@@ -128,18 +131,21 @@ class TestArguments:
             with connect(middleware, path) as ws:
                 assert ws.receive(timeout=1) == repr(arguments)
 
+    @pytest.mark.proves('M2')
     @pytest.mark.parametrize('path', ['/room/', '/room/1/2', '/room/1/', '/1', '/number/x', '/slash'])
-    def test_what_matches_none_is_the_applications(self, path: str) -> None:  # M2
+    def test_what_matches_none_is_the_applications(self, path: str) -> None:
         middleware = SocketMiddleware(app, {
             '/room/<name>': tell, '/number/<int:number>': tell, '/slash/': tell, '/slash/<name>/': tell,
             re.compile('/[a-z]'): tell})
         assert connect(middleware, path, refused=True).status == 200
 
-    def test_a_plain_request_is_the_applications(self) -> None:  # M2
+    @pytest.mark.proves('M2')
+    def test_a_plain_request_is_the_applications(self) -> None:
         environ = make_environ(headers=(), PATH_INFO='/room/1')
         assert list(SocketMiddleware(app, {'/room/<name>': tell})(environ, Response())) == [b'Hello']
 
-    def test_without_werkzeug_a_rule_is_refused_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:  # M2
+    @pytest.mark.proves('M2')
+    def test_without_werkzeug_a_rule_is_refused_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, 'werkzeug.routing', None)
         text = ("handlers: '/room/<name>' is a rule of Werkzeug, which is not installed: pip install werkzeug, "
                 'or give a path as re.compile(...)')
@@ -148,20 +154,23 @@ class TestArguments:
 
 
 class TestOptionsOfAPath:
-    def test_come_on_top_of_the_others(self) -> None:  # M2
+    @pytest.mark.proves('M2')
+    def test_come_on_top_of_the_others(self) -> None:
         middleware = SocketMiddleware(
             app, {'/a': echo, '/<name>': (tell, {'protocols': ['b'], 'headers': {'X-A': '1'}})}, protocols=iter(['a']))
         for path, protocol, header in (('/a', 'a', None), ('/x', 'b', '1'), ('/a', 'a', None)):
             with connect(middleware, path, protocols=['a', 'b']) as ws:
                 assert (ws.protocol, ws.headers.get('X-A')) == (protocol, header)
 
-    def test_that_cannot_be_are_refused_at_once(self) -> None:  # M2
+    @pytest.mark.proves('M2')
+    def test_that_cannot_be_are_refused_at_once(self) -> None:
         with pytest.raises(TypeError, match='ping: expected a number'):
             SocketMiddleware(app, {'/': (echo, {'ping': 'often'})})
 
 
 class TestHandler:
-    def test_may_set_handlers_and_miss_nothing(self) -> None:  # L8
+    @pytest.mark.proves('L8')
+    def test_may_set_handlers_and_miss_nothing(self) -> None:
         events: list[str] = []
 
         def handler(ws: WebSocket) -> None:
@@ -263,7 +272,8 @@ class TestHandler:
 
 
 class TestFaultOfAHandler:
-    def test_is_logged_once_and_closes_with_1011(self, log: pytest.LogCaptureFixture) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_is_logged_once_and_closes_with_1011(self, log: pytest.LogCaptureFixture) -> None:
         def handler(ws: WebSocket) -> None:
             raise RuntimeError('a fault')
 
@@ -320,7 +330,8 @@ class TestFaultOfAHandler:
         settle()
         assert events == ['close']
 
-    def test_is_no_kill_but_that_closes_with_1011_too(self, log: pytest.LogCaptureFixture) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_is_no_kill_but_that_closes_with_1011_too(self, log: pytest.LogCaptureFixture) -> None:
         running: AsyncResult = AsyncResult()
 
         def handler(ws: WebSocket) -> None:
@@ -378,7 +389,8 @@ class TestOptions:
             SocketMiddleware(app, handlers)
 
 
-def test_making_it_makes_no_hub_so_that_a_server_can_still_fork() -> None:  # H11
+@pytest.mark.proves('H11')
+def test_making_it_makes_no_hub_so_that_a_server_can_still_fork() -> None:
     program = """
 import gevent
 from faye_websocket.middleware import SocketMiddleware

@@ -105,8 +105,9 @@ def in_fragments(peer: Peer, data: bytes, count: int) -> Parts:
         for number, piece in enumerate(pieces)]
 
 
+@pytest.mark.proves('D1')
 @pytest.mark.parametrize('fragments', [1, 50])
-def test_cve_2018_1000518_and_2026_1526_a_bomb_is_stopped_while_it_grows(peer: Peer, fragments: int) -> None:  # D1
+def test_cve_2018_1000518_and_2026_1526_a_bomb_is_stopped_while_it_grows(peer: Peer, fragments: int) -> None:
     """Limit the inflated size while inflating.
 
     websockets (2018) and undici (2026) limited the compressed size, and inflated the
@@ -119,7 +120,8 @@ def test_cve_2018_1000518_and_2026_1526_a_bomb_is_stopped_while_it_grows(peer: P
     assert [entry[:2] for entry in io.events] == [('error', 'MessageTooBig'), ('close', 1009)]
 
 
-def test_cve_2018_1000518_the_default_is_a_limit_too(peer: Peer) -> None:  # D1
+@pytest.mark.proves('D1')
+def test_cve_2018_1000518_the_default_is_a_limit_too(peer: Peer) -> None:
     """Be safe without any option: the bomb has 256 MiB, and the default limit is 64
     MiB.
     """
@@ -129,7 +131,8 @@ def test_cve_2018_1000518_the_default_is_a_limit_too(peer: Peer) -> None:  # D1
     assert [entry[:2] for entry in io.events] == [('error', 'MessageTooBig'), ('close', 1009)]
 
 
-def test_cve_2021_21419_a_frame_of_any_declared_length_takes_no_memory(peer: Peer) -> None:  # S4
+@pytest.mark.proves('S4')
+def test_cve_2021_21419_a_frame_of_any_declared_length_takes_no_memory(peer: Peer) -> None:
     """Check the declared length. eventlet collected frames of any length."""
     driver, io = peer.open()
     assert memory_for(lambda: driver.parse(peer.head(2**62) + bytes(1000))) < MIB
@@ -137,7 +140,8 @@ def test_cve_2021_21419_a_frame_of_any_declared_length_takes_no_memory(peer: Pee
     assert driver.ready_state == CLOSED
 
 
-def test_cve_2021_21419_small_frames_are_added_up(peer: Peer) -> None:  # S4
+@pytest.mark.proves('S4')
+def test_cve_2021_21419_small_frames_are_added_up(peer: Peer) -> None:
     """Limit the sum of a message's frames, each of which is within the limit."""
     driver, io = peer.open(max_length=MIB)
     driver.parse(peer.frame(BINARY, bytes(1000), fin=False))
@@ -146,7 +150,8 @@ def test_cve_2021_21419_small_frames_are_added_up(peer: Peer) -> None:  # S4
     assert [entry[:2] for entry in io.events] == [('error', 'MessageTooBig'), ('close', 1009)]
 
 
-def test_cve_2026_48779_empty_fragments_are_counted(peer: Peer) -> None:  # S4
+@pytest.mark.proves('S4')
+def test_cve_2026_48779_empty_fragments_are_counted(peer: Peer) -> None:
     """Limit the number of empty fragments, with pings between them."""
     driver, io = peer.open()
     driver.parse(peer.frame(BINARY, fin=False))
@@ -176,7 +181,8 @@ def hostile(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_cve_2020_7662_and_7663_extensions_are_read_in_linear_time(hostile: str, cost: Cost) -> None:  # S6
+@pytest.mark.proves('S6')
+def test_cve_2020_7662_and_7663_extensions_are_read_in_linear_time(hostile: str, cost: Cost) -> None:
     """Parse a quoted string of backslashes without an end.
 
     It took websocket-extensions, for Node and for Ruby, minutes.
@@ -190,15 +196,17 @@ def test_cve_2020_7662_and_7663_extensions_are_read_in_linear_time(hostile: str,
     assert cost(run) < MOST_SECONDS
 
 
-def test_cve_2021_32640_subprotocols_are_read_in_linear_time(hostile: str, cost: Cost) -> None:  # S6
+@pytest.mark.proves('S6')
+def test_cve_2021_32640_subprotocols_are_read_in_linear_time(hostile: str, cost: Cost) -> None:
     """Parse many blanks between two subprotocols, which took ws quadratic time."""
     assert cost(lambda: tokens(hostile)) < MOST_SECONDS
 
 
+@pytest.mark.proves('S6')
 @pytest.mark.parametrize('name', [
     'Sec-WebSocket-Extensions', 'Sec-WebSocket-Protocol', 'Sec-WebSocket-Key', 'Sec-WebSocket-Version', 'Connection', 'Upgrade',
     'Origin', 'Host'])
-def test_cve_2020_7662_and_2021_32640_no_header_of_a_request_is_read_slowly(name: str, hostile: str, cost: Cost) -> None:  # S6
+def test_cve_2020_7662_and_2021_32640_no_header_of_a_request_is_read_slowly(name: str, hostile: str, cost: Cost) -> None:
     """Pass hostile headers to a socket, as a WSGI server without limits would."""
     environ = make_environ(None, [*((key, value) for key, value in RFC_6455 if key != name), (name, hostile)])
 
@@ -208,15 +216,17 @@ def test_cve_2020_7662_and_2021_32640_no_header_of_a_request_is_read_slowly(name
     assert cost(run) < MOST_SECONDS
 
 
+@pytest.mark.proves('S6', 'S1')
 @pytest.mark.parametrize('allowed', ['same-origin', ['https://example.com']])
-def test_origins_are_read_in_linear_time(allowed: Any, hostile: str, cost: Cost) -> None:  # S6, S1
+def test_origins_are_read_in_linear_time(allowed: Any, hostile: str, cost: Cost) -> None:
     check = make_origin_check(allowed)
     assert cost(lambda: check(f'https://{hostile}', {'HTTP_HOST': hostile, 'wsgi.url_scheme': 'https'})) < MOST_SECONDS
 
 
+@pytest.mark.proves('S6')
 @pytest.mark.parametrize('status_line', [
     'HTTP/1.1 101 Switching Protocols', 'HTTP/1.1 ' + ' ' * 16000 + 'x', 'HTTP/1.1 200' + ' x' * 8000], ids=range(3))
-def test_cve_2020_7662_no_response_is_read_slowly(status_line: str, hostile: str, cost: Cost) -> None:  # S6
+def test_cve_2020_7662_no_response_is_read_slowly(status_line: str, hostile: str, cost: Cost) -> None:
     """Feed a client a hostile response, byte by byte, before the connection is open."""
     lines = [status_line, f'Sec-WebSocket-Extensions: {hostile[:8000]}', f'Sec-WebSocket-Protocol: {hostile[:8000]}', '', '']
     response = '\r\n'.join(lines).encode()
@@ -241,9 +251,10 @@ class Raw:
         self.written += len(data)
 
 
+@pytest.mark.proves('S9')
 @pytest.mark.parametrize('make', [server, client], ids=['server', 'client'])
 @pytest.mark.parametrize('piece', [b'x', b'GET / HTTP/1.1\r\n', b'HTTP/1.1 101 x\r\n', b'A: b\r\n', b'\r', b'\n'])
-def test_a_handshake_without_an_end_takes_no_memory(make: Any, piece: bytes) -> None:  # S9
+def test_a_handshake_without_an_end_takes_no_memory(make: Any, piece: bytes) -> None:
     io = Raw()
     driver = make(io)
     if make is client:
@@ -252,18 +263,20 @@ def test_a_handshake_without_an_end_takes_no_memory(make: Any, piece: bytes) -> 
     assert driver.ready_state == CLOSED
 
 
-def test_a_refusal_is_plain_text_whatever_it_quotes() -> None:  # S2
+@pytest.mark.proves('S2')
+def test_a_refusal_is_plain_text_whatever_it_quotes() -> None:
     io = Recorder({})
     server(io).parse(HYBI_HEAD.replace(b': 13', b': <script>'))
     assert io.written.startswith(b'HTTP/1.1 426 Upgrade Required\r\nContent-Type: text/plain; charset=utf-8\r\n')
 
 
+@pytest.mark.proves('S8')
 @pytest.mark.parametrize(('first', 'wire'), [
     pytest.param(b'', serialize_frame(PING) * 10_000, id='pings'),
     pytest.param(b'', serialize_frame(PONG) * 10_000, id='pongs'),
     pytest.param(serialize_frame(BINARY, fin=False), serialize_frame(PING) * 10_000, id='pings within a message'),
     pytest.param(b'', serialize_frame(TEXT, b'x') * 10_000, id='messages')])
-def test_a_flood_delays_no_other_client_and_uses_no_memory(first: bytes, wire: bytes) -> None:  # S8
+def test_a_flood_delays_no_other_client_and_uses_no_memory(first: bytes, wire: bytes) -> None:
     """Flood a server from a client that never reads, while another client is served."""
     def echo(ws: WebSocket) -> None:
         ws.onmessage = lambda event: ws.send(event.data) if event.data != 'x' else None

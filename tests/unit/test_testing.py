@@ -31,7 +31,8 @@ def echo(ws: WebSocket) -> None:
     ws.onmessage = lambda event: ws.send(event.data)
 
 
-def test_five_lines_test_a_socket() -> None:  # F3
+@pytest.mark.proves('F3')
+def test_five_lines_test_a_socket() -> None:
     with connect(socket_app(echo), '/echo') as ws:
         ws.send('hello')
         assert ws.receive(timeout=1) == 'hello'
@@ -143,7 +144,8 @@ class TestTheEnd:
             pass
         assert (ws.ready_state, codes) == (Client.CLOSED, [1000])
 
-    def test_leaves_nothing(self) -> None:  # F3
+    @pytest.mark.proves('F3')
+    def test_leaves_nothing(self) -> None:
         with connect(socket_app(echo)):
             pass
         settle()

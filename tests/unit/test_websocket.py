@@ -42,10 +42,11 @@ REFUSALS = [
 class TestRefusal:
     """A handshake that is refused with an HTTP error."""
 
+    @pytest.mark.proves('S1', 'S2', 'S3')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
     @pytest.mark.parametrize(('headers', 'options', 'status'), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS])
     def test_is_complete_and_ends_the_connection(
-            self, headers: Headers, options: dict[str, Any], status: int, tls: bool) -> None:  # S1, S2, S3
+            self, headers: Headers, options: dict[str, Any], status: int, tls: bool) -> None:
         with serve(tls=tls, **options) as server:
             client = server.client('/', headers)
             head = client.handshake(SMUGGLED)
@@ -58,11 +59,13 @@ class TestRefusal:
             event = server.record.the_close()
             assert (event.code, f'{event.reason}\n'.encode()) == (1006, body)
 
-    def test_of_a_version_names_those_that_are_spoken(self) -> None:  # S3
+    @pytest.mark.proves('S3')
+    def test_of_a_version_names_those_that_are_spoken(self) -> None:
         with serve() as server:
             assert server.client('/', REFUSALS[0][1]).handshake().get('Sec-WebSocket-Version') == '13, 8, 7'
 
-    def test_is_a_plain_response_where_the_socket_cannot_be_had(self) -> None:  # S2, H6
+    @pytest.mark.proves('S2', 'H6')
+    def test_is_a_plain_response_where_the_socket_cannot_be_had(self) -> None:
         environ = make_environ(headers=[*RFC_6455, EVIL])
         ws, response = WebSocket(environ, allowed_origins='same-origin'), Response()
         record = Record(ws)
@@ -72,7 +75,8 @@ class TestRefusal:
         assert dict(response.headers)['Content-Length'] == '27'
         assert record.the_close().code == 1006
 
-    def test_has_nothing_that_wsgiref_would_not_take(self) -> None:  # S2
+    @pytest.mark.proves('S2')
+    def test_has_nothing_that_wsgiref_would_not_take(self) -> None:
         out, errors = io.BytesIO(), io.StringIO()
         environ = make_environ(headers=[*RFC_6455, EVIL], SERVER_SOFTWARE='WSGIServer/0.2')
         SimpleHandler(io.BytesIO(), out, errors, environ).run(WebSocket(environ, allowed_origins=[]))
@@ -83,10 +87,11 @@ class TestRefusal:
         with joined([]) as pair:
             assert pair.ws.receive() is None
 
+    @pytest.mark.proves('S3')
     @pytest.mark.parametrize('others', [
         {'REQUEST_METHOD': 'POST'}, {'SERVER_PROTOCOL': 'HTTP/1.0'}, {'HTTP_HOST': ''}, {'HTTP_UPGRADE': 'h2c'},
         {'HTTP_CONNECTION': 'close'}, {'HTTP_TRANSFER_ENCODING': 'chunked'}], ids=lambda others: next(iter(others)))
-    def test_answers_a_request_that_is_no_handshake(self, others: dict[str, str]) -> None:  # S3
+    def test_answers_a_request_that_is_no_handshake(self, others: dict[str, str]) -> None:
         environ = {**make_environ(), **others}
         response = Response()
         WebSocket(environ)(environ, response)
@@ -96,6 +101,7 @@ class TestRefusal:
 class TestAcceptance:
     """A handshake that is accepted with a 101."""
 
+    @pytest.mark.proves('S1')
     @pytest.mark.parametrize(('origins', 'headers'), [
         (None, [EVIL]),
         ('same-origin', []),
@@ -103,7 +109,7 @@ class TestAcceptance:
         (['https://a.example', 'http://evil.example'], [EVIL]),
         (lambda origin, environ: origin == EVIL[1] and 'PATH_INFO' in environ, [EVIL])],
         ids=['any', 'no browser', 'same', 'listed', 'function'])
-    def test_of_an_allowed_origin(self, origins: Any, headers: Headers) -> None:  # S1
+    def test_of_an_allowed_origin(self, origins: Any, headers: Headers) -> None:
         with joined([*RFC_6455, *headers], allowed_origins=origins) as pair:
             ws, _ = pair.open()
             assert ws.ready_state == WebSocket.OPEN
@@ -116,7 +122,8 @@ class TestAcceptance:
             expected = list(headers.items() if isinstance(headers, dict) else headers)
             assert pair.client.receive_head().headers[-len(expected):] == expected
 
-    def test_has_the_cookies_that_were_added_around_the_application(self) -> None:  # F1
+    @pytest.mark.proves('F1')
+    def test_has_the_cookies_that_were_added_around_the_application(self) -> None:
         with joined(options_headers={'X-Mine': '1'}) as pair:
             pair.ws(pair.environ, pair.response)
             pair.respond('HTTP/1.1 101 Switching Protocols\r\nServer: x\r\nset-cookie: a=1; Path=/\r\nContent-Le')
@@ -127,7 +134,8 @@ class TestAcceptance:
             assert not head.names() & {'content-length', 'server'}
             assert pair.client.receive_frame() == Frame(TEXT, b'queued')
 
-    def test_must_come_in_the_thread_of_the_socket(self) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_must_come_in_the_thread_of_the_socket(self) -> None:
         with joined() as pair, pytest.raises(UnsupportedServer, match='must be answered in the OS thread that it was made in'):
             run_threads(lambda: pair.ws(pair.environ, pair.response))
 
@@ -147,12 +155,14 @@ class TestAcceptance:
             assert pair.client.receive_head().get('Sec-WebSocket-Protocol') == 'feed'
             assert pair.ws.protocol == 'feed'
 
-    def test_tells_the_server_a_101(self) -> None:  # H3
+    @pytest.mark.proves('H3')
+    def test_tells_the_server_a_101(self) -> None:
         with joined() as pair:
             pair.start()
             assert pair.response.status == '101 Switching Protocols'
 
-    def test_satisfies_whoever_checks_responses_and_sends_none_of_that(self) -> None:  # H5
+    @pytest.mark.proves('H5')
+    def test_satisfies_whoever_checks_responses_and_sends_none_of_that(self) -> None:
         with joined() as pair:
             pair.start()
             assert dict(pair.response.headers) == {
@@ -172,7 +182,8 @@ class TestAcceptance:
         with joined([*without('Sec-WebSocket-Version'), ('Sec-WebSocket-Version', number)]) as pair:
             assert pair.open()[0].version == version
 
-    def test_bounds_the_number_of_fragments(self) -> None:  # S4
+    @pytest.mark.proves('S4')
+    def test_bounds_the_number_of_fragments(self) -> None:
         with joined(max_fragments=2) as pair:
             record = Record(pair.ws)
             _, client = pair.open()
@@ -227,6 +238,7 @@ class TestAnotherResponse:
 class TestOptions:
     """Invalid options, which are named in the error."""
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize(('name', 'value', 'error'), [
         ('ping', 0, ValueError), ('ping', -1, ValueError), ('ping', 'x', TypeError), ('ping', True, TypeError),
         ('ping_timeout', 0, ValueError), ('ping_timeout', [], TypeError), ('close_timeout', -1, ValueError),
@@ -239,7 +251,7 @@ class TestOptions:
         ('headers', {'X-A': 'a\r\nX-B: b'}, ValueError), ('headers', {'X-A': 'a\0'}, ValueError),
         ('headers', {'X A': 'a'}, ValueError), ('headers', [('X-A', 1)], TypeError), ('headers', ['X-A: a'], TypeError),
     ])
-    def test_raise_at_once(self, name: str, value: Any, error: type[Exception]) -> None:  # S7
+    def test_raise_at_once(self, name: str, value: Any, error: type[Exception]) -> None:
         with pytest.raises(error, match=f'^{name}: '):
             WebSocket(make_environ(), **{name: value})
 
@@ -295,10 +307,11 @@ class TestEnviron:
         assert WebSocket({**make_environ(), **others}).url == url
 
 
+@pytest.mark.proves('H6')
 @pytest.mark.parametrize(('others', 'expected'), [
     ({}, True), ({'REQUEST_METHOD': 'POST'}, False), ({'SERVER_PROTOCOL': 'HTTP/1.0'}, False),
     ({'SERVER_PROTOCOL': 'HTTP/2'}, False), ({'HTTP_CONNECTION': 'keep-alive, Upgrade'}, True),
     ({'HTTP_UPGRADE': 'WebSocket'}, True), ({'HTTP_UPGRADE': ''}, False), ({'HTTP_CONNECTION': 'close'}, False)])
-def test_is_websocket_looks_at_the_request_only(others: dict[str, str], expected: bool) -> None:  # H6
+def test_is_websocket_looks_at_the_request_only(others: dict[str, str], expected: bool) -> None:
     assert WebSocket.is_websocket({**make_environ(), **others}) is expected
     assert not WebSocket.is_websocket({})

@@ -24,8 +24,9 @@ Visit = Callable[..., Visitor]
 class TestJoin:
     """A socket in a channel."""
 
+    @pytest.mark.proves('R1')
     @pytest.mark.parametrize('source', [False, True])
-    def test_receives_what_is_published_after_it_has_joined(self, channels: Channels, visit: Visit, source: bool) -> None:  # R1
+    def test_receives_what_is_published_after_it_has_joined(self, channels: Channels, visit: Visit, source: bool) -> None:
         channels.publish('room', 'before')
         visitor = visit(source=source).open()
         channels.join(visitor.socket, 'room')
@@ -34,8 +35,9 @@ class TestJoin:
         channels.publish('elsewhere', 'other')
         visitor.wait('one', 'two')
 
+    @pytest.mark.proves('R1')
     @pytest.mark.parametrize('source', [False, True])
-    def test_may_join_before_it_is_open(self, channels: Channels, visit: Visit, source: bool) -> None:  # R1
+    def test_may_join_before_it_is_open(self, channels: Channels, visit: Visit, source: bool) -> None:
         visitor = visit(source=source)
         channels.join(visitor.socket, 'room')
         channels.publish('room', 'early')
@@ -43,14 +45,16 @@ class TestJoin:
         channels.publish('room', 'late')
         visitor.wait('early', 'late')
 
-    def test_receives_what_it_missed_since_an_id(self, channels: Channels, visit: Visit) -> None:  # R2
+    @pytest.mark.proves('R2')
+    def test_receives_what_it_missed_since_an_id(self, channels: Channels, visit: Visit) -> None:
         ids = [channels.publish('room', str(number)) for number in range(250)]
         visitor = visit().open()
         channels.join(visitor.socket, 'room', since=ids[4])
         channels.publish('room', 'new')
         visitor.wait(*map(str, range(5, 250)), 'new')
 
-    def test_receives_nothing_old_with_the_last_id(self, channels: Channels, visit: Visit) -> None:  # R2
+    @pytest.mark.proves('R2')
+    def test_receives_nothing_old_with_the_last_id(self, channels: Channels, visit: Visit) -> None:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
         id = channels.publish('room', 'old')
@@ -60,7 +64,8 @@ class TestJoin:
         visitor.wait('new')
         assert lost == []
 
-    def test_receives_the_most_recent(self, channels: Channels, visit: Visit) -> None:  # R2
+    @pytest.mark.proves('R2')
+    def test_receives_the_most_recent(self, channels: Channels, visit: Visit) -> None:
         for number in range(150):
             channels.publish('room', str(number))
         few, many, all_of_them = visit().open(), visit().open(), visit()
@@ -72,14 +77,16 @@ class TestJoin:
         many.wait(*map(str, range(30, 150)))
         all_of_them.wait(*map(str, range(150)))
 
-    def test_since_goes_before_recent(self, channels: Channels, visit: Visit) -> None:  # R2
+    @pytest.mark.proves('R2')
+    def test_since_goes_before_recent(self, channels: Channels, visit: Visit) -> None:
         ids = [channels.publish('room', str(number)) for number in range(3)]
         visitor = visit().open()
         channels.join(visitor.socket, 'room', since=ids[1], recent=3)
         visitor.wait('2')
 
+    @pytest.mark.proves('R2')
     @pytest.mark.parametrize('since', [None, ''])
-    def test_has_no_since_when_it_is_empty(self, channels: Channels, visit: Visit, since: Any) -> None:  # R2
+    def test_has_no_since_when_it_is_empty(self, channels: Channels, visit: Visit, since: Any) -> None:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
         for number in range(3):
@@ -89,7 +96,8 @@ class TestJoin:
         visitor.wait('2')
         assert lost == []
 
-    def test_an_event_source_has_its_last_event_id(self, channels: Channels, visit: Visit) -> None:  # R2
+    @pytest.mark.proves('R2')
+    def test_an_event_source_has_its_last_event_id(self, channels: Channels, visit: Visit) -> None:
         ids = [channels.publish('room', str(number)) for number in range(3)]
         visitor = visit(ids[0], source=True).open()
         channels.join(visitor.socket, 'room')
@@ -99,7 +107,8 @@ class TestJoin:
         channels.join(other.socket, 'room', since=ids[1])
         other.wait('2')
 
-    def test_twice_is_once(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_twice_is_once(self, channels: Channels, visit: Visit) -> None:
         visitor, early = visit().open(), visit()
         for socket in (visitor.socket, early.socket):
             channels.join(socket, 'room')
@@ -109,7 +118,8 @@ class TestJoin:
         visitor.wait('once')
         early.wait('once')
 
-    def test_does_nothing_for_what_is_closed(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_does_nothing_for_what_is_closed(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         visitor.socket.close()
         visitor.leave()
@@ -118,7 +128,8 @@ class TestJoin:
         assert channels.members('room') == []
         assert channels.desk_count == 0
 
-    def test_leaves_when_it_closes(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_leaves_when_it_closes(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room', name='anna')
         assert channels.members('room') == ['anna']
@@ -126,7 +137,8 @@ class TestJoin:
         wait_until(lambda: channels.members('room') == [])
         assert channels.desk_count == 0
 
-    def test_leaves_when_it_was_never_opened(self, channels: Channels) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_leaves_when_it_was_never_opened(self, channels: Channels) -> None:
         visitor = Visitor(reads=False)
         channels.join(visitor.socket, 'room', name='anna')
         visitor.client.close()
@@ -135,7 +147,8 @@ class TestJoin:
         wait_until(lambda: collect() or channels.members('room') == [])
         assert channels.desk_count == 0
 
-    def test_may_be_in_many_channels(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_may_be_in_many_channels(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         for number in range(20):
             channels.join(visitor.socket, f'room/{number}')
@@ -144,17 +157,20 @@ class TestJoin:
         wait_until(lambda: len(visitor.messages) == 20)
         assert sorted(map(int, visitor.messages)) == list(range(20))
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize('socket', [None, 5, 'socket', object()])
-    def test_takes_sockets_only(self, channels: Channels, socket: Any) -> None:  # R9
+    def test_takes_sockets_only(self, channels: Channels, socket: Any) -> None:
         with pytest.raises(TypeError, match='socket: expected a WebSocket or an EventSource'):
             channels.join(socket, 'room')
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize(('recent', 'error'), [(-1, ValueError), (1.5, TypeError), ('1', TypeError), (True, TypeError)])
-    def test_recent_is_a_number(self, channels: Channels, visit: Visit, recent: Any, error: Any) -> None:  # R9
+    def test_recent_is_a_number(self, channels: Channels, visit: Visit, recent: Any, error: Any) -> None:
         with pytest.raises(error, match='recent'):
             channels.join(visit().socket, 'room', recent=recent)
 
-    def test_all_have_one_order(self, make: Make, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_all_have_one_order(self, make: Make, visit: Visit) -> None:
         mine, others = make(), make()
         if mine.url.startswith('memory'):
             others = mine
@@ -173,7 +189,8 @@ class TestJoin:
 class TestLeave:
     """A socket that goes."""
 
-    def test_receives_no_more(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_receives_no_more(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room', name='anna')
         channels.join(visitor.socket, 'other')
@@ -185,7 +202,8 @@ class TestLeave:
         visitor.wait('one', 'three')
         wait_until(lambda: channels.members('room') == [])
 
-    def test_may_join_again(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_may_join_again(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         for number in range(5):
             channels.join(visitor.socket, 'room', name='anna')
@@ -196,13 +214,15 @@ class TestLeave:
         settle()
         assert channels.members('room') == ['anna']
 
+    @pytest.mark.proves('R1')
     @pytest.mark.parametrize('channel', ['room', '', None, 5, [], 'x' * 256, '\0'])
-    def test_never_fails(self, channels: Channels, visit: Visit, channel: Any) -> None:  # R1
+    def test_never_fails(self, channels: Channels, visit: Visit, channel: Any) -> None:
         channels.leave(visit().socket, channel)
         channels.leave(None, channel)
         channels.leave([], channel)
 
-    def test_before_it_is_open(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_before_it_is_open(self, channels: Channels, visit: Visit) -> None:
         visitor = visit()
         channels.join(visitor.socket, 'room')
         channels.leave(visitor.socket, 'room')
@@ -222,7 +242,8 @@ class TestOnlost:
     def prepare(self, channels: Channels, lost: list[Any]) -> None:
         channels.onlost = lambda socket, channel: lost.append((socket, channel))
 
-    def test_is_called_once_before_all_that_is_kept(self, make: Make, visit: Visit, lost: list[Any]) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_is_called_once_before_all_that_is_kept(self, make: Make, visit: Visit, lost: list[Any]) -> None:
         channels = make(history=5)
         channels.onlost = lambda socket, channel: lost.append((socket, channel)) or socket.send('lost')
         ids = [channels.publish('room', str(number)) for number in range(12)]
@@ -231,7 +252,8 @@ class TestOnlost:
         assert lost == [(visitor.socket, 'room')]
         visitor.wait('lost', '7', '8', '9', '10', '11')
 
-    def test_loses_nothing_at_the_last_that_was_trimmed(self, make: Make, visit: Visit, lost: list[Any]) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_loses_nothing_at_the_last_that_was_trimmed(self, make: Make, visit: Visit, lost: list[Any]) -> None:
         channels = make(history=5)
         self.prepare(channels, lost)
         ids = [channels.publish('room', str(number)) for number in range(12)]
@@ -240,12 +262,13 @@ class TestOnlost:
         visitor.wait('7', '8', '9', '10', '11')
         assert lost == []
 
+    @pytest.mark.proves('R3')
     @pytest.mark.parametrize('since', [
         '0-0', '1-1', '99999999999999-0', '18446744073709551615-18446744073709551615', '99999999999999999999-1',
         '$', '+', '-', '*', '(1-1', 'x', ' ', '0', '-1', '1-', '1-1-1', '1-1\r\nFLUSHALL', '\0', '\ud800', '１-１',
         'x' * 10_000, '1--1', '00-0', b'1-1', 5, 0, False, [], {}, ['1-1'], {'$gt': ''}, math.nan])
     def test_an_id_that_is_not_ours_counts_as_lost(
-            self, channels: Channels, visit: Visit, lost: list[Any], since: Any) -> None:  # R3
+            self, channels: Channels, visit: Visit, lost: list[Any], since: Any) -> None:
         self.prepare(channels, lost)
         channels.publish('room', 'kept')
         visitor = visit().open()
@@ -254,9 +277,10 @@ class TestOnlost:
         visitor.wait('kept', 'new')
         assert lost == [(visitor.socket, 'room')]
 
+    @pytest.mark.proves('R3')
     @pytest.mark.parametrize('since', ['0-0', '1-1', 'x'])
     def test_and_so_it_does_where_nothing_was_published(
-            self, channels: Channels, visit: Visit, lost: list[Any], since: str) -> None:  # R3
+            self, channels: Channels, visit: Visit, lost: list[Any], since: str) -> None:
         self.prepare(channels, lost)
         visitor = visit(since, source=True).open()
         channels.join(visitor.socket, 'room')
@@ -264,15 +288,17 @@ class TestOnlost:
         channels.publish('room', 'new')
         visitor.wait('new')
 
-    def test_ids_of_another_channel_are_not_its_own(self, channels: Channels, visit: Visit, lost: list[Any]) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_ids_of_another_channel_are_not_its_own(self, channels: Channels, visit: Visit, lost: list[Any]) -> None:
         self.prepare(channels, lost)
         other = channels.publish('other', 'x')
         channels.publish('room', '1')
         channels.join(visit().open().socket, 'room', since=other)
         assert len(lost) == 1
 
+    @pytest.mark.proves('R3')
     def test_an_exception_in_it_is_logged(
-            self, channels: Channels, visit: Visit, caplog: pytest.LogCaptureFixture) -> None:  # R3
+            self, channels: Channels, visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
         def fail(socket: Any, channel: str) -> None:
             raise RuntimeError('here')
 
@@ -284,7 +310,8 @@ class TestOnlost:
         assert [(record.name, record.message, record.levelno) for record in caplog.records] == [
             ('faye_websocket.channels', 'onlost raised', logging.ERROR)]
 
-    def test_is_called_for_a_subscription(self, channels: Channels, lost: list[Any]) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_is_called_for_a_subscription(self, channels: Channels, lost: list[Any]) -> None:
         self.prepare(channels, lost)
         channels.publish('room', 'kept')
         got: list[Any] = []
@@ -293,7 +320,8 @@ class TestOnlost:
         assert lost == [(subscription, 'room')]
         subscription.close()
 
-    def test_what_is_too_old_is_given_to_nobody(self, make: Make, visit: Visit, lost: list[Any]) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_what_is_too_old_is_given_to_nobody(self, make: Make, visit: Visit, lost: list[Any]) -> None:
         channels = make(max_age=0.5)
         self.prepare(channels, lost)
         ids = [channels.publish('room', text) for text in ('a', 'b')]
@@ -307,7 +335,8 @@ class TestOnlost:
             visitor.wait('new')
         assert [socket for socket, _ in lost] == [visitors[1].socket, visitors[3].socket]
 
-    def test_without_a_history_only_the_last_id_loses_nothing(self, make: Make, visit: Visit, lost: list[Any]) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_without_a_history_only_the_last_id_loses_nothing(self, make: Make, visit: Visit, lost: list[Any]) -> None:
         channels = make(history=0)
         self.prepare(channels, lost)
         ids = [channels.publish('room', str(number)) for number in range(3)]
@@ -326,7 +355,8 @@ class TestOnlost:
 class TestPublish:
     """What is published."""
 
-    def test_takes_what_a_socket_can_get(self, channels: Channels, visit: Visit) -> None:  # R4
+    @pytest.mark.proves('R4')
+    def test_takes_what_a_socket_can_get(self, channels: Channels, visit: Visit) -> None:
         visitor, source = visit().open(), visit(source=True).open()
         channels.join(visitor.socket, 'room')
         channels.join(source.socket, 'room')
@@ -337,18 +367,21 @@ class TestPublish:
         visitor.wait('text', '', 'Grüße €😀', '5', '1.5', b'\x00\xff', b'x', b'y', b'\1\2', '\ufffda', '😀', 'a\0b')
         source.wait('text', '', 'Grüße €😀', '5', '1.5', '\ufffda', '😀', 'a\0b')
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize('message', [None, object(), {}, True, [256], ['a'], 1j])
-    def test_raises_for_what_no_socket_could_get(self, channels: Channels, message: Any) -> None:  # R9
+    def test_raises_for_what_no_socket_could_get(self, channels: Channels, message: Any) -> None:
         with pytest.raises(TypeError, match='message: expected'):
             channels.publish('room', message)
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize(('event', 'error'), [
         ('a\nb', ValueError), ('a\r', ValueError), ('\0', ValueError), (b'x', TypeError), ([], TypeError)])
-    def test_raises_for_what_is_no_event(self, channels: Channels, event: Any, error: Any) -> None:  # R9
+    def test_raises_for_what_is_no_event(self, channels: Channels, event: Any, error: Any) -> None:
         with pytest.raises(error, match='event: expected'):
             channels.publish('room', 'x', event=event)
 
-    def test_an_event_source_gets_the_event_and_the_id(self, channels: Channels, visit: Visit) -> None:  # R4
+    @pytest.mark.proves('R4')
+    def test_an_event_source_gets_the_event_and_the_id(self, channels: Channels, visit: Visit) -> None:
         source = visit(source=True).open()
         channels.join(source.socket, 'room')
         id = channels.publish('room', 'x', event='news')
@@ -356,19 +389,22 @@ class TestPublish:
         source.wait('x', 'y')
         assert [tuple(event) for event in source.events] == [('x', 'news', id), ('y', '5', other)]
 
-    def test_the_event_is_in_the_history(self, channels: Channels, visit: Visit) -> None:  # R4
+    @pytest.mark.proves('R4')
+    def test_the_event_is_in_the_history(self, channels: Channels, visit: Visit) -> None:
         channels.publish('room', 'x', event='news')
         source = visit(source=True).open()
         channels.join(source.socket, 'room', recent=1)
         source.wait('x')
         assert source.events[0].type == 'news'
 
-    def test_ids_are_text_and_differ(self, channels: Channels) -> None:  # R4
+    @pytest.mark.proves('R4')
+    def test_ids_are_text_and_differ(self, channels: Channels) -> None:
         ids = [channels.publish('room', 'x') for _ in range(100)]
         assert len(set(ids)) == 100
         assert all(type(id) is str for id in ids)
 
-    def test_one_key_is_one_message(self, channels: Channels, visit: Visit) -> None:  # R4
+    @pytest.mark.proves('R4')
+    def test_one_key_is_one_message(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
         ids = [channels.publish('room', text, key='k') for text in 'abc']
@@ -377,9 +413,10 @@ class TestPublish:
         assert channels.publish('elsewhere', 'x', key='k') != ids[0]
         visitor.wait('a', 'other')
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize('name', ['', 'x' * 256, 'a\nb', '\0', '\x7f', '\x85', 'a\ud800', '\udc00\ud800'])
     def test_names_are_short_and_have_no_control_characters(
-            self, channels: Channels, visit: Visit, name: str) -> None:  # R9
+            self, channels: Channels, visit: Visit, name: str) -> None:
         socket = visit().socket
         for call in (
                 lambda: channels.publish(name, 'x'), lambda: channels.publish('room', 'x', key=name),
@@ -388,30 +425,34 @@ class TestPublish:
             with pytest.raises(ValueError, match='expected'):
                 call()
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize('name', [None, 5, b'x', []])
-    def test_names_are_text(self, channels: Channels, visit: Visit, name: Any) -> None:  # R9
+    def test_names_are_text(self, channels: Channels, visit: Visit, name: Any) -> None:
         socket = visit().socket
         for call in (lambda: channels.publish(name, 'x'), lambda: channels.join(socket, name),
                      lambda: channels.members(name), lambda: channels.subscribe(name, print)):
             with pytest.raises(TypeError, match='channel: expected a str'):
                 call()
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize('name', [
         'x', 'x' * 255, '😀' * 255, ' ', '*', '{', '}', '{}', '%7D', 'a}b{c}', 'ünï/c:ö?dé', '\ufffd',
         '\ud83d\ude00', '\u2028'])
-    def test_any_other_name_will_do(self, channels: Channels, visit: Visit, name: str) -> None:  # R9
+    def test_any_other_name_will_do(self, channels: Channels, visit: Visit, name: str) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, name, name=name)
         assert channels.publish(name, 'x', key=name) == channels.publish(name, 'x', key=name)
         visitor.wait('x')
         assert len(channels.members(name)) == 1
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize('timeout', ['1', [], -1, math.nan])
-    def test_the_timeout_is_a_time(self, channels: Channels, timeout: Any) -> None:  # R9
+    def test_the_timeout_is_a_time(self, channels: Channels, timeout: Any) -> None:
         with pytest.raises((TypeError, ValueError), match='timeout: expected'):
             channels.publish('room', 'x', timeout=timeout)
 
-    def test_from_any_thread(self, channels: Channels, visit: Visit) -> None:  # R6
+    @pytest.mark.proves('R6')
+    def test_from_any_thread(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
         publish = lambda who: [channels.publish('room', f'{who}.{number}') for number in range(30)]
@@ -420,7 +461,8 @@ class TestPublish:
         for who in range(4):
             assert [text for text in visitor.messages if text.startswith(f'{who}.')] == [f'{who}.{n}' for n in range(30)]
 
-    def test_while_the_hub_is_blocked(self, channels: Channels, request: pytest.FixtureRequest) -> None:  # R6
+    @pytest.mark.proves('R6')
+    def test_while_the_hub_is_blocked(self, channels: Channels, request: pytest.FixtureRequest) -> None:
         if request.node.callspec.params['url'] == 'patched':
             pytest.skip('there a thread that waits blocks no hub')
         ids: list[str] = []
@@ -429,7 +471,8 @@ class TestPublish:
         thread.join(5)
         assert len(ids) == 1
 
-    def test_join_leave_and_members_from_any_thread(self, channels: Channels, visit: Visit) -> None:  # R6
+    @pytest.mark.proves('R6')
+    def test_join_leave_and_members_from_any_thread(self, channels: Channels, visit: Visit) -> None:
         visitor, seen = visit().open(), []
         run_threads(lambda: channels.join(visitor.socket, 'room', name='anna'))
         channels.publish('room', 'x')
@@ -445,7 +488,8 @@ class TestPublish:
 class TestSubscribe:
     """Code that is no socket."""
 
-    def test_is_called_one_after_the_other(self, channels: Channels) -> None:  # R5
+    @pytest.mark.proves('R5')
+    def test_is_called_one_after_the_other(self, channels: Channels) -> None:
         got: list[Any] = []
         running: list[int] = []
 
@@ -468,7 +512,8 @@ class TestSubscribe:
         assert len(got) == 3
         assert channels.desk_count == 0
 
-    def test_gets_what_it_missed(self, channels: Channels) -> None:  # R5
+    @pytest.mark.proves('R5')
+    def test_gets_what_it_missed(self, channels: Channels) -> None:
         ids = [channels.publish('room', str(number)) for number in range(5)]
         since: list[Any] = []
         recent: list[Any] = []
@@ -479,7 +524,8 @@ class TestSubscribe:
         one.close()
         two.close()
 
-    def test_goes_on_after_an_exception(self, channels: Channels, caplog: pytest.LogCaptureFixture) -> None:  # R5
+    @pytest.mark.proves('R5')
+    def test_goes_on_after_an_exception(self, channels: Channels, caplog: pytest.LogCaptureFixture) -> None:
         got: list[Any] = []
 
         def callback(id: str, channel: str, message: Any) -> None:
@@ -493,7 +539,8 @@ class TestSubscribe:
         assert len(caplog.records) == 2
         subscription.close()
 
-    def test_a_slow_one_misses_nothing(self, channels: Channels, monkeypatch: pytest.MonkeyPatch) -> None:  # R5
+    @pytest.mark.proves('R5')
+    def test_a_slow_one_misses_nothing(self, channels: Channels, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.channels.follower._MOST_WAITING', 2000)
         gate = gevent.event.Event()
         got: list[Any] = []
@@ -510,7 +557,8 @@ class TestSubscribe:
         assert got == list(map(str, range(300)))
         subscription.close()
 
-    def test_a_slow_one_without_a_history_loses(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_a_slow_one_without_a_history_loses(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.channels.follower._MOST_WITHOUT_HISTORY', 2000)
         channels = make(history=0)
         lost: list[Any] = []
@@ -529,7 +577,8 @@ class TestSubscribe:
         assert set(lost) == {subscription}
         subscription.close()
 
-    def test_needs_a_callable(self, channels: Channels) -> None:  # R9
+    @pytest.mark.proves('R9')
+    def test_needs_a_callable(self, channels: Channels) -> None:
         with pytest.raises(TypeError, match='callback: expected a callable'):
             channels.subscribe('room', None)  # type: ignore[arg-type]
 
@@ -537,7 +586,8 @@ class TestSubscribe:
 class TestMembers:
     """Those that are here."""
 
-    def test_are_sorted_and_each_once(self, make: Make, visit: Visit) -> None:  # R7
+    @pytest.mark.proves('R7')
+    def test_are_sorted_and_each_once(self, make: Make, visit: Visit) -> None:
         mine, others = make(), make()
         if mine.url.startswith('memory'):
             others = mine
@@ -553,7 +603,8 @@ class TestMembers:
         visitors[2].leave()
         wait_until(lambda: mine.members('room') == ['anna'])
 
-    def test_changes_are_told_where_a_socket_is(self, make: Make, visit: Visit) -> None:  # R7
+    @pytest.mark.proves('R7')
+    def test_changes_are_told_where_a_socket_is(self, make: Make, visit: Visit) -> None:
         mine, others = make(), make()
         if mine.url.startswith('memory'):
             others = mine
@@ -579,13 +630,15 @@ class TestMembers:
             wait_until(lambda: others.members('room') == [])
             assert len(told) == 3
 
+    @pytest.mark.proves('R7')
     def test_an_exception_in_onmembers_is_logged(
-            self, channels: Channels, visit: Visit, caplog: pytest.LogCaptureFixture) -> None:  # R7
+            self, channels: Channels, visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
         channels.onmembers = lambda channel, names: 1 / 0
         channels.join(visit().open().socket, 'room', name='anna')
         wait_until(lambda: [record.message for record in caplog.records] == ['onmembers raised'])
 
-    def test_of_many_changes_the_last_is_told(self, channels: Channels, visit: Visit) -> None:  # R7
+    @pytest.mark.proves('R7')
+    def test_of_many_changes_the_last_is_told(self, channels: Channels, visit: Visit) -> None:
         told: list[Any] = []
         channels.onmembers = lambda channel, names: (gevent.sleep(0.01), told.append(names))
         visitors = [visit().open() for _ in range(10)]
@@ -597,7 +650,8 @@ class TestMembers:
 class TestEncode:
     """What a WebSocket gets."""
 
-    def test_is_called_once_for_each_message(self, make: Make, visit: Visit) -> None:  # R8
+    @pytest.mark.proves('R8')
+    def test_is_called_once_for_each_message(self, make: Make, visit: Visit) -> None:
         calls: list[Any] = []
         channels = make(encode=lambda *arguments: calls.append(arguments) or f'<{arguments[2]}>')
         visitors = [visit().open() for _ in range(5)]
@@ -610,9 +664,10 @@ class TestEncode:
             visitor.wait('<a>', '<b>')
         assert calls == [(ids[0], 'room', 'a'), (ids[1], 'room', 'b')]
 
+    @pytest.mark.proves('R8')
     @pytest.mark.parametrize('bad', [None, 1 / 3, object()])
     def test_an_exception_passes_the_message_over(
-            self, make: Make, visit: Visit, caplog: pytest.LogCaptureFixture, bad: Any) -> None:  # R8
+            self, make: Make, visit: Visit, caplog: pytest.LogCaptureFixture, bad: Any) -> None:
         def encode(id: str, channel: str, message: Any) -> Any:
             if message == 'b':
                 if bad == 1 / 3:
@@ -630,7 +685,8 @@ class TestEncode:
         source.wait('a', 'b', 'c')
         assert len(caplog.records) == 1
 
-    def test_the_envelope_has_the_id(self, make: Make, visit: Visit) -> None:  # R8
+    @pytest.mark.proves('R8')
+    def test_the_envelope_has_the_id(self, make: Make, visit: Visit) -> None:
         channels = make(encode=envelope)
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
@@ -645,8 +701,9 @@ class TestSlowSockets:
 
     BIG = 'x' * 20_000
 
+    @pytest.mark.proves('R2')
     @pytest.mark.parametrize('source', [False, True])
-    def test_what_was_missed_is_never_too_much(self, channels: Channels, visit: Visit, source: bool) -> None:  # R2
+    def test_what_was_missed_is_never_too_much(self, channels: Channels, visit: Visit, source: bool) -> None:
         ids = [channels.publish('room', f'{number:03}{self.BIG}') for number in range(300)]
         visitor = visit(source=source, buffer_size=4096, reads=False, max_buffered=50_000).open()
         channels.join(visitor.socket, 'room', since=ids[0])
@@ -656,8 +713,9 @@ class TestSlowSockets:
         assert [message[:3] for message in visitor.messages] == [f'{number:03}' for number in range(1, 300)]
         assert visitor.closes == []
 
+    @pytest.mark.proves('R2')
     @pytest.mark.parametrize('source', [False, True])
-    def test_close_ends_it_with_1013_and_it_comes_back(self, channels: Channels, visit: Visit, source: bool) -> None:  # R2
+    def test_close_ends_it_with_1013_and_it_comes_back(self, channels: Channels, visit: Visit, source: bool) -> None:
         slow = visit(source=source, buffer_size=4096, reads=False, max_buffered=50_000).open()
         fast = visit().open()
         channels.join(slow.socket, 'room')
@@ -671,8 +729,9 @@ class TestSlowSockets:
         wait_until(lambda: len(back.messages) == 89)
         assert [message[:3] for message in back.messages] == [f'{number:03}' for number in range(11, 100)]
 
+    @pytest.mark.proves('R3')
     @pytest.mark.parametrize('source', [False, True])
-    def test_drop_calls_onlost_once_for_each_gap(self, channels: Channels, visit: Visit, source: bool) -> None:  # R3
+    def test_drop_calls_onlost_once_for_each_gap(self, channels: Channels, visit: Visit, source: bool) -> None:
         lost: list[Any] = []
         channels.onlost = lambda socket, channel: lost.append((socket, channel))
         slow = visit(source=source, buffer_size=4096, reads=False, max_buffered=50_000, overflow='drop').open()
@@ -689,9 +748,10 @@ class TestSlowSockets:
         assert lost == [(slow.socket, 'room')] * gaps
         assert slow.closes == []
 
+    @pytest.mark.proves('R2')
     @pytest.mark.parametrize('source', [False, True])
     @pytest.mark.parametrize('history', [1000, 0])
-    def test_block_delays_no_other_and_loses_nothing(self, make: Make, visit: Visit, source: bool, history: int) -> None:  # R2
+    def test_block_delays_no_other_and_loses_nothing(self, make: Make, visit: Visit, source: bool, history: int) -> None:
         channels = make(history=history)
         lost: list[Any] = []
         channels.onlost = lambda socket, channel: lost.append((socket, channel))
@@ -714,13 +774,14 @@ class TestSlowSockets:
 class TestOptions:
     """What Channels can be."""
 
+    @pytest.mark.proves('R9')
     @pytest.mark.parametrize(('options', 'error'), [
         ({'history': -1}, ValueError), ({'history': 1.5}, TypeError), ({'history': True}, TypeError),
         ({'max_age': '1'}, TypeError), ({'max_age': -1}, ValueError), ({'max_age': math.nan}, ValueError),
         ({'prefix': 5}, TypeError), ({'prefix': 'a\n'}, ValueError), ({'encode': 5}, TypeError),
         ({'timeout': -1}, ValueError), ({'timeout': None}, TypeError), ({'url': 5}, TypeError),
         ({'url': 'http://localhost'}, ValueError), ({'url': ''}, ValueError)])
-    def test_raise_when_they_cannot_be(self, options: Any, error: Any) -> None:  # R9
+    def test_raise_when_they_cannot_be(self, options: Any, error: Any) -> None:
         with pytest.raises(error, match=next(iter(options))):
             Channels(**options)
 
@@ -735,7 +796,8 @@ class TestOptions:
 class TestFork:
     """A process that was forked."""
 
-    def test_has_its_own(self, channels: Channels, visit: Visit) -> None:  # R6
+    @pytest.mark.proves('R6')
+    def test_has_its_own(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room', name='anna')
         channels.publish('room', 'before')

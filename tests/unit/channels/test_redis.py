@@ -55,7 +55,8 @@ def own(own_server: RedisServer) -> Iterator[Channels]:
 class TestKeys:
     """What there is in Redis."""
 
-    def test_every_key_expires(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # R10
+    @pytest.mark.proves('R10')
+    def test_every_key_expires(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
         channels.publish('room', 'x')
         channels.publish('room', 'x', key='k')
@@ -64,7 +65,8 @@ class TestKeys:
         assert all(redis_server.command('TTL', key) > 0 for key in keys)
         assert 86_000 < redis_server.command('TTL', 'faye:{room}:key:k') <= 86_400
 
-    def test_begin_with_the_prefix(self, make: Make, redis_server: RedisServer, visit: Visit) -> None:  # R10
+    @pytest.mark.proves('R10')
+    def test_begin_with_the_prefix(self, make: Make, redis_server: RedisServer, visit: Visit) -> None:
         mine, others = make(prefix='a:'), make(prefix='')
         visitor = visit().open()
         others.join(visitor.socket, 'room', name='x')
@@ -74,14 +76,16 @@ class TestKeys:
         settle()
         visitor.wait()
 
+    @pytest.mark.proves('R10')
     @pytest.mark.parametrize(('history', 'most'), [(0, 0), (1, 1), (9, 9), (100, 110), (1000, 1100)])
-    def test_the_history_is_bounded(self, make: Make, redis_server: RedisServer, history: int, most: int) -> None:  # R10
+    def test_the_history_is_bounded(self, make: Make, redis_server: RedisServer, history: int, most: int) -> None:
         channels = make(history=history)
         for number in range(most + 20):
             channels.publish('room', str(number))
         assert history <= redis_server.command('XLEN', 'faye:{room}:log') <= most
 
-    def test_a_client_s_id_is_no_command(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # R9
+    @pytest.mark.proves('R9')
+    def test_a_client_s_id_is_no_command(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         channels.publish('room', 'kept')
         for since in ['1-1\r\nFLUSHALL\r\n', "1'] redis.call('FLUSHALL') --", '0-0 COUNT 1']:
             channels.join(visit().open().socket, 'room', since=since)
@@ -94,8 +98,9 @@ class TestConnections:
     def clients(self, server: RedisServer, kind: str) -> int:
         return len(server.command('CLIENT', 'LIST', 'TYPE', kind).splitlines())
 
+    @pytest.mark.proves('X1', 'R11')
     def test_one_listens_until_the_last_socket_goes(
-            self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # X1 R11
+            self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         before = self.clients(redis_server, 'pubsub')
         visitors = [visit().open() for _ in range(20)]
         for number, visitor in enumerate(visitors):
@@ -107,7 +112,8 @@ class TestConnections:
             visitor.leave()
         wait_until(lambda: self.clients(redis_server, 'pubsub') == before)
 
-    def test_each_message_comes_once_to_a_process(self, redis_server: RedisServer, visit: Visit) -> None:  # R11
+    @pytest.mark.proves('R11')
+    def test_each_message_comes_once_to_a_process(self, redis_server: RedisServer, visit: Visit) -> None:
         wire = Wire(redis_server.port)
         channels = Channels(wire.url)
         visitors = [visit().open() for _ in range(50)]
@@ -141,7 +147,8 @@ class TestConnections:
 class TestAway:
     """Redis is not there."""
 
-    def test_calls_wait_for_their_time(self, visit: Visit) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_calls_wait_for_their_time(self, visit: Visit) -> None:
         channels = Channels('redis://127.0.0.1:1', timeout=0.3)
         socket = visit().open().socket
         for call in (lambda: channels.publish('room', 'x'), lambda: channels.members('room'),
@@ -155,9 +162,10 @@ class TestAway:
             channels.publish('room', 'x', timeout=0)
         channels.close()
 
+    @pytest.mark.proves('X1', 'R12')
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL])
     def test_nothing_is_lost_when_it_comes_back(
-            self, own: Channels, own_server: RedisServer, visit: Visit, how: int) -> None:  # X1 R12
+            self, own: Channels, own_server: RedisServer, visit: Visit, how: int) -> None:
         lost: list[Any] = []
         own.onlost = lambda *arguments: lost.append(arguments)
         visitors = [visit(source=number % 2 == 1).open() for number in range(4)]
@@ -177,7 +185,8 @@ class TestAway:
             visitor.wait(*sent)
         assert lost == []
 
-    def test_what_others_publish_meanwhile_comes_later(self, own_server: RedisServer, visit: Visit) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_what_others_publish_meanwhile_comes_later(self, own_server: RedisServer, visit: Visit) -> None:
         wire = Wire(own_server.port)
         channels, others = Channels(wire.url, timeout=20), Channels(own_server.url)
         visitor = visit().open()
@@ -195,7 +204,8 @@ class TestAway:
         others.close()
         wire.close()
 
-    def test_a_cut_network_is_noticed(self, own_server: RedisServer, visit: Visit) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_a_cut_network_is_noticed(self, own_server: RedisServer, visit: Visit) -> None:
         wire = Wire(own_server.port)
         channels, others = Channels(wire.url, timeout=1), Channels(own_server.url)
         visitor = visit().open()
@@ -216,7 +226,8 @@ class TestAway:
         others.close()
         wire.close()
 
-    def test_an_answer_that_is_lost_is_no_second_message(self, own_server: RedisServer, visit: Visit) -> None:  # R4
+    @pytest.mark.proves('R4')
+    def test_an_answer_that_is_lost_is_no_second_message(self, own_server: RedisServer, visit: Visit) -> None:
         wire = Wire(own_server.port)
         channels, others = Channels(wire.url, timeout=20), Channels(own_server.url)
         visitor = visit().open()
@@ -235,7 +246,8 @@ class TestAway:
         others.close()
         wire.close()
 
-    def test_data_that_is_lost_is_told_once(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_data_that_is_lost_is_told_once(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         lost: list[Any] = []
         channels.onlost = lambda target, channel: lost.append(target)
         live, source = visit().open(), visit(source=True).open()
@@ -258,12 +270,14 @@ class TestAway:
         assert lost[-1] is back.socket
         subscription.close()
 
-    def test_members_are_there_again(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:  # R7
+    @pytest.mark.proves('R7')
+    def test_members_are_there_again(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
         redis_server.command('FLUSHALL')
         wait_until(lambda: channels.members('room') == ['anna'])
 
-    def test_leave_never_waits(self, own: Channels, own_server: RedisServer, visit: Visit) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_leave_never_waits(self, own: Channels, own_server: RedisServer, visit: Visit) -> None:
         visitor = visit().open()
         own.join(visitor.socket, 'room', name='anna')
         own_server.pause()
@@ -293,15 +307,17 @@ channels = Channels(sys.argv[1])
         assert (done.returncode, done.stderr) == (0, '')
         return str(done.stdout)
 
+    @pytest.mark.proves('R6')
     @pytest.mark.parametrize('patch', ['', 'from gevent import monkey; monkey.patch_all()'])
-    def test_a_program_without_sockets(self, channels: Channels, visit: Visit, patch: str) -> None:  # R6
+    def test_a_program_without_sockets(self, channels: Channels, visit: Visit, patch: str) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
         self.run(channels.url, "print(channels.publish('room', 'from afar'), channels.members('room'))", patch)
         visitor.wait('from afar')
 
+    @pytest.mark.proves('R6')
     @pytest.mark.parametrize('patch', ['', 'from gevent import monkey; monkey.patch_all()'])
-    def test_no_thread_gets_a_hub_and_a_fork_afterwards_works(self, channels: Channels, patch: str) -> None:  # R6
+    def test_no_thread_gets_a_hub_and_a_fork_afterwards_works(self, channels: Channels, patch: str) -> None:
         body = """
 import gc, os, threading
 import gevent
@@ -346,7 +362,8 @@ except ImportError as error:
 """
         assert self.run('memory://', body) == 'channels on Redis need redis-py: pip install "faye-websocket[redis]"\n'
 
-    def test_members_of_a_killed_process_go_within_ten_seconds(self, channels: Channels, visit: Visit) -> None:  # R7
+    @pytest.mark.proves('R7')
+    def test_members_of_a_killed_process_go_within_ten_seconds(self, channels: Channels, visit: Visit) -> None:
         told: list[Any] = []
         channels.onmembers = lambda channel, names: told.append(names)
         channels.join(visit().open().socket, 'room', name='anna')
@@ -369,7 +386,8 @@ gevent.sleep(60)
         assert time.monotonic() - began < 10
         assert channels.members('room') == ['anna']
 
-    def test_members_of_a_process_that_ends_go_at_once(self, channels: Channels) -> None:  # R7
+    @pytest.mark.proves('R7')
+    def test_members_of_a_process_that_ends_go_at_once(self, channels: Channels) -> None:
         def measure() -> float:
             self.run(channels.url, """
 from tests.support.channels import Visitor
@@ -389,7 +407,8 @@ visitor._sock.close()
 class TestThreads:
     """Threads that call at once."""
 
-    def test_join_and_leave_at_once(self, channels: Channels, visit: Visit) -> None:  # R6
+    @pytest.mark.proves('R6')
+    def test_join_and_leave_at_once(self, channels: Channels, visit: Visit) -> None:
         visitors = [visit().open() for _ in range(8)]
 
         def come_and_go(visitor: Visitor) -> None:

@@ -567,7 +567,8 @@ def test_waits_for_the_server_without_end(command: Command) -> None:
         assert command.run(url_of(server), '--wait', 'inf', text='bye\n') == 0
 
 
-def test_a_line_of_any_length_is_read_in_linear_time(assert_linear: AssertLinear, tmp_path: Path) -> None:  # S6
+@pytest.mark.proves('S6')
+def test_a_line_of_any_length_is_read_in_linear_time(assert_linear: AssertLinear, tmp_path: Path) -> None:
     path = tmp_path / 'lines'
 
     def read(size: int) -> None:

@@ -116,8 +116,9 @@ class TestServe:
         context.load_verify_locations(certificate.authority)
         assert echoes(context.wrap_socket(connect(url), server_hostname='127.0.0.1'))
 
+    @pytest.mark.proves('H8')
     @pytest.mark.parametrize('is_left_behind', [False, True], ids=['fresh', 'left behind'])
-    def test_serves_on_a_unix_socket(self, command: Command, tmp_path: Path, is_left_behind: bool) -> None:  # H8
+    def test_serves_on_a_unix_socket(self, command: Command, tmp_path: Path, is_left_behind: bool) -> None:
         path = str(tmp_path / 'socket')
         if is_left_behind:
             with std_socket.socket(std_socket.AF_UNIX) as old:

@@ -49,24 +49,28 @@ def sockets(app: Flask) -> Sockets:
 
 
 class TestRoutes:
-    def test_calls_the_handler_within_a_request(self, app: Flask, sockets: Sockets) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_calls_the_handler_within_a_request(self, app: Flask, sockets: Sockets) -> None:
         ended: list[Any] = []
         app.teardown_request(ended.append)
         with connect(app, '/room/1') as client:
             assert list(client) == ['1 /room/1 None {}']
         assert ended == [None]
 
-    def test_has_the_session(self, app: Flask, sockets: Sockets) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_has_the_session(self, app: Flask, sockets: Sockets) -> None:
         page = app.test_client().get('/room/1')
         assert page.text == 'a page'
         cookie = page.headers['Set-Cookie'].partition(';')[0]
         with connect(app, '/room/1', headers={'Cookie': cookie}) as client:
             assert ' ann ' in (client.receive(timeout=1) or '')
 
-    def test_leaves_an_unknown_path_to_the_application(self, app: Flask, sockets: Sockets) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_leaves_an_unknown_path_to_the_application(self, app: Flask, sockets: Sockets) -> None:
         assert connect(app, '/unknown', refused=True).status == 404
 
-    def test_an_error_is_the_programs(self, app: Flask, sockets: Sockets) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_an_error_is_the_programs(self, app: Flask, sockets: Sockets) -> None:
         @sockets.route('/fail')
         def fail(ws: WebSocket) -> None:
             raise ValueError('a fault')
@@ -77,7 +81,8 @@ class TestRoutes:
             wait_until(lambda: ends)
         assert (ends[0].code, 'a fault' in errors.getvalue()) == (1011, True)
 
-    def test_an_outbox_learns_of_the_end(self, app: Flask, sockets: Sockets) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_an_outbox_learns_of_the_end(self, app: Flask, sockets: Sockets) -> None:
         seen: list[Any] = []
 
         @sockets.route('/outbox')
@@ -95,7 +100,8 @@ class TestRoutes:
         assert seen == ['Socket is dead']
 
 
-    def test_may_be_had_with_the_application(self, app: Flask) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_may_be_had_with_the_application(self, app: Flask) -> None:
         Sockets(app).route('/echo')(lambda ws: ws.send(ws.receive()))
         with connect(app, '/echo') as client:
             client.send('x')
@@ -103,7 +109,8 @@ class TestRoutes:
 
 
 class TestBlueprints:
-    def test_adds_the_routes_of_a_blueprint(self, app: Flask, sockets: Sockets) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_adds_the_routes_of_a_blueprint(self, app: Flask, sockets: Sockets) -> None:
         bp = Blueprint('bp', __name__)
 
         @bp.route('/a/<name>', defaults={'other': 'b'})
@@ -117,7 +124,8 @@ class TestBlueprints:
             with connect(app, path) as client:
                 assert list(client) == ['xb']
 
-    def test_two_of_one_name_are_a_fault(self, sockets: Sockets) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_two_of_one_name_are_a_fault(self, sockets: Sockets) -> None:
         sockets.register_blueprint(Blueprint('bp', __name__))
         with pytest.raises(ValueError, match="there is another named 'bp'"):
             sockets.register_blueprint(Blueprint('bp', __name__))
@@ -135,17 +143,20 @@ def url(app: Flask, sockets: Sockets) -> Iterator[str]:
 
 
 class TestHandler:
-    def test_takes_the_socket_of_the_handler(self, url: str) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_takes_the_socket_of_the_handler(self, url: str) -> None:
         with Client(f'{url}/room/2') as client:
             assert list(client) == ['2 /room/2 None {}']
 
-    def test_an_unknown_path_is_open_until_the_page_is_there(self, url: str) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_an_unknown_path_is_open_until_the_page_is_there(self, url: str) -> None:
         with Client(f'{url}/unknown') as client:
             assert list(client) == []
 
 
 class TestNames:
-    def test_has_the_worker_where_it_is_looked_for(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_has_the_worker_where_it_is_looked_for(self) -> None:
         assert flask_sockets.worker is flask_sockets.Worker is GeventWebSocketWorker
         with pytest.raises(AttributeError, match='has no attribute'):
             flask_sockets.Unknown  # noqa: B018

@@ -86,24 +86,28 @@ def run(serve: Serve, *messages: str | bytes, **options: Any) -> list[str | byte
 
 
 class TestErrors:
-    def test_is_an_error_of_sockets_and_of_this_library(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_is_an_error_of_sockets_and_of_this_library(self) -> None:
         for kind in (WebSocketError, ProtocolError, FrameTooLargeException):
             assert issubclass(kind, OSError)
             assert issubclass(kind, Base)
 
 
 class TestSocket:
-    def test_echoes(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_echoes(self) -> None:
         def echo(ws: WebSocket) -> None:
             for _ in range(2):
                 ws.send(ws.receive())
 
         assert run(echo, 'text', b'\0') == ['text', b'\0']
 
-    def test_receives_a_bytearray(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_receives_a_bytearray(self) -> None:
         assert run(lambda ws: ws.send(repr(ws.receive())), b'a') == ["bytearray(b'a')"]
 
-    def test_ends_with_none_and_then_raises(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_ends_with_none_and_then_raises(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: WebSocket) -> None:
@@ -121,8 +125,9 @@ class TestSocket:
             wait_until(lambda: 'end' in seen)
         assert seen[-2:] == [(False, None, True), 'end']
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('way', ['by the client', 'by the program'])
-    def test_a_loop_that_catches_everything_lets_others_run(self, way: str) -> None:  # M1
+    def test_a_loop_that_catches_everything_lets_others_run(self, way: str) -> None:
         over: list[bool] = []
 
         def serve(ws: WebSocket) -> None:
@@ -140,7 +145,8 @@ class TestSocket:
             gevent.sleep(0.01)
             over.append(True)
 
-    def test_is_not_closed_while_messages_wait(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_is_not_closed_while_messages_wait(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: WebSocket) -> None:
@@ -157,7 +163,8 @@ class TestSocket:
             wait_until(lambda: 'end' in seen)
         assert seen == ['a', 'b', 'c', 'end']
 
-    def test_only_the_first_answer_to_the_last_message_is_lost_without_a_word(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_only_the_first_answer_to_the_last_message_is_lost_without_a_word(self) -> None:
         errors: list[BaseException] = []
 
         def serve(ws: WebSocket) -> None:
@@ -175,7 +182,8 @@ class TestSocket:
             wait_until(lambda: errors)
         assert str(errors[0]) == 'Socket is dead'
 
-    def test_sends_by_type_or_as_it_is_told(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_sends_by_type_or_as_it_is_told(self) -> None:
         def serve(ws: WebSocket) -> None:
             ws.send(bytearray(b'a'))
             ws.send([98])
@@ -186,7 +194,8 @@ class TestSocket:
 
         assert run(serve) == [b'a', b'b', b'c', 'd', '5', '']
 
-    def test_sends_frames(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_sends_frames(self) -> None:
         pings: list[str] = []
 
         def serve(ws: WebSocket) -> None:
@@ -209,6 +218,7 @@ class TestSocket:
         assert codes == [(4001, 'bye')]
         assert pings == ['pong']
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize(
         ('arguments', 'code', 'reason'),
         [
@@ -220,21 +230,23 @@ class TestSocket:
             ((1000, '\xe9' * 100), 1000, '\xe9' * 61),
         ],
     )
-    def test_closes(self, arguments: tuple[Any, ...], code: int, reason: str) -> None:  # M1
+    def test_closes(self, arguments: tuple[Any, ...], code: int, reason: str) -> None:
         ends: list[Any] = []
         with running(of_socket(lambda ws: ws.close(*arguments))) as server, server.connect() as client:
             client.onclose = ends.append
             wait_until(lambda: ends)
         assert (ends[0].code, ends[0].reason) == (code, reason)
 
-    def test_a_close_frame_without_a_payload_closes_with_1000(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_close_frame_without_a_payload_closes_with_1000(self) -> None:
         ends: list[Any] = []
         with running(of_socket(lambda ws: ws.send_frame(b'', 8))) as server, server.connect() as client:
             client.onclose = ends.append
             wait_until(lambda: ends)
         assert ends[0].code == 1000
 
-    def test_is_closed_by_another_greenlet(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_is_closed_by_another_greenlet(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: WebSocket) -> None:
@@ -244,7 +256,8 @@ class TestSocket:
         assert run(serve) == []
         assert wait_until(lambda: seen) == [None]
 
-    def test_knows_its_request(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_knows_its_request(self) -> None:
         def serve(ws: WebSocket) -> None:
             assert isinstance(ws.handler, WebSocketHandler)
             assert ws.environ['wsgi.websocket_version'] == '13'
@@ -256,13 +269,15 @@ class TestSocket:
         name = 'faye_websocket.compat.gevent_websocket.server'
         assert text == f'/p http://a None 13 {name}'
 
-    def test_takes_a_long_message(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_takes_a_long_message(self) -> None:
         assert run(lambda ws: ws.send(str(len(ws.receive() or ''))), 'x' * (2**26 + 1)) == [str(2**26 + 1)]
 
 
 class TestSlowClient:
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('end', ['reads', 'goes'])
-    def test_send_returns_once_the_kernel_has_the_message(self, end: str) -> None:  # M1
+    def test_send_returns_once_the_kernel_has_the_message(self, end: str) -> None:
         results: list[str] = []
 
         def serve(ws: WebSocket) -> None:
@@ -285,7 +300,8 @@ class TestSlowClient:
 
 
 class TestHandler:
-    def test_serves_plain_requests(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_serves_plain_requests(self) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             assert 'wsgi.websocket' not in environ
             start_response('200 OK', [])
@@ -295,13 +311,15 @@ class TestHandler:
             with running(app, kind, **options) as server:
                 assert b'page' in server.fetch()
 
-    def test_refuses_a_bad_handshake(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_refuses_a_bad_handshake(self) -> None:
         with running(of_socket(pytest.fail)) as server:
             response = server.fetch(headers=[*RFC_6455[:3], ('Sec-WebSocket-Version', '99')])
             assert response.startswith(b'HTTP/1.1 426 ')
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('result', [None, [], [b'page'], 'generator'])
-    def test_nothing_of_the_response_reaches_the_client(self, result: Any) -> None:  # M1
+    def test_nothing_of_the_response_reaches_the_client(self, result: Any) -> None:
         closed: list[str] = []
 
         class Result:
@@ -323,7 +341,8 @@ class TestHandler:
         assert (ends[0].code, 'X-Page' in client.headers) == (1000, False)
         assert closed == (['close'] if result == 'generator' else [])
 
-    def test_a_generator_function_is_run(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_generator_function_is_run(self) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
             environ['wsgi.websocket'].send('hello')
             yield b''
@@ -331,8 +350,9 @@ class TestHandler:
         with running(app) as server, server.connect() as client:
             assert client.receive() == 'hello'
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('way', ['raises', 'shows an error page'])
-    def test_a_fault_closes_with_1011(self, way: str) -> None:  # M1
+    def test_a_fault_closes_with_1011(self, way: str) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             if way == 'raises':
                 raise ValueError('a fault of the program')
@@ -346,7 +366,8 @@ class TestHandler:
             assert ('a fault of the program' in server.errors.getvalue()) == (way == 'raises')
         assert ends[0].code == 1011
 
-    def test_that_the_client_has_gone_is_no_fault(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_that_the_client_has_gone_is_no_fault(self) -> None:
         ended: list[str] = []
 
         def app(environ: dict[str, Any], start_response: Any) -> None:
@@ -362,7 +383,8 @@ class TestHandler:
                 client.send('a')
             wait_until(lambda: ended)
 
-    def test_an_error_about_another_socket_is_a_fault(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_an_error_about_another_socket_is_a_fault(self) -> None:
         def serve(ws: WebSocket) -> None:
             raise WebSocketError('of another socket')
 
@@ -372,7 +394,8 @@ class TestHandler:
             wait_until(lambda: ends)
         assert ends[0].code == 1011
 
-    def test_knows_its_clients(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_knows_its_clients(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: WebSocket) -> None:
@@ -392,7 +415,8 @@ class TestHandler:
             assert seen == [(True, True), 'ann']
             seen.clear()
 
-    def test_clients_of_one_address_are_kept_apart(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_clients_of_one_address_are_kept_apart(self) -> None:
         seen: list[int] = []
 
         class Application(WebSocketApplication):
@@ -408,13 +432,15 @@ class TestHandler:
             wait_until(lambda: len(seen) == 2)
         assert seen == [2, 2]
 
-    def test_the_logger_is_the_handlers_own_where_the_server_has_none(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_the_logger_is_the_handlers_own_where_the_server_has_none(self) -> None:
         serve = lambda ws: ws.send(ws.logger.name)
         with running(of_socket(serve), WSGIServer, handler_class=WebSocketHandler) as server:
             client = server.connect()
             assert client.receive() == 'faye_websocket.compat.gevent_websocket.handler'
 
-    def test_a_subclass_runs_the_socket(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_subclass_runs_the_socket(self) -> None:
         seen: list[str] = []
 
         class Handler(WebSocketHandler):
@@ -435,7 +461,8 @@ class TestHandler:
         assert seen[0] == 'yes'
         assert '101' in seen[1]
 
-    def test_the_application_may_be_left_out(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_the_application_may_be_left_out(self) -> None:
         sockets: list[Any] = []
 
         class Handler(WebSocketHandler):
@@ -449,7 +476,8 @@ class TestHandler:
             sockets[0].send('hello')
             assert client.receive() == 'hello'
 
-    def test_a_hook_may_decline(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_hook_may_decline(self) -> None:
         seen: list[Any] = []
 
         def hook(handler: WebSocketHandler) -> bool:
@@ -471,7 +499,8 @@ class TestHandler:
             assert refused.status == 404
         assert seen == ['/yes', '/no']
 
-    def test_debug_names_each_socket(self, caplog: pytest.LogCaptureFixture) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_debug_names_each_socket(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level('DEBUG')
         with running(of_socket(lambda ws: None), debug=True) as server, server.connect('/p') as client:
             list(client)
@@ -502,14 +531,16 @@ def forget() -> None:
 
 
 class TestResource:
-    def test_calls_an_application_with_all_that_happens(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_calls_an_application_with_all_that_happens(self) -> None:
         with running(Resource({'/': Recorder})) as server:
             with server.connect() as client:
                 client.send('a')
             wait_until(lambda: ('close', None) in Recorder.seen)
         assert Recorder.seen == ['open', 'a', None, ('close', None)]
 
-    def test_one_that_closes_itself_gets_no_none(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_one_that_closes_itself_gets_no_none(self) -> None:
         with running(Resource({'/': Recorder})) as server:
             with server.connect() as client:
                 client.send('close')
@@ -517,7 +548,8 @@ class TestResource:
             wait_until(lambda: ('close', None) in Recorder.seen)
         assert Recorder.seen == ['open', 'close', ('close', None)]
 
-    def test_echoes_by_default_and_hears_of_the_end(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_echoes_by_default_and_hears_of_the_end(self) -> None:
         class Echo(WebSocketApplication):
             def on_close(self, reason: Any) -> None:
                 super().on_close(reason)
@@ -529,7 +561,8 @@ class TestResource:
                 assert client.receive() == 'a'
             wait_until(lambda: Recorder.seen)
 
-    def test_an_application_that_only_sends_hears_of_the_end(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_an_application_that_only_sends_hears_of_the_end(self) -> None:
         class Ticker(Recorder):
             def on_open(self) -> None:
                 while True:
@@ -542,7 +575,8 @@ class TestResource:
             wait_until(lambda: Recorder.seen)
         assert Recorder.seen == [('close', None)]
 
-    def test_an_error_of_another_socket_passes(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_an_error_of_another_socket_passes(self) -> None:
         class Failing(WebSocketApplication):
             def on_message(self, message: Any) -> None:
                 raise WebSocketError('of another socket')
@@ -552,8 +586,9 @@ class TestResource:
             assert client.receive() is None
             assert 'of another socket' in server.errors.getvalue()
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('kind', [dict, OrderedDict, list])
-    def test_keeps_pages_and_sockets_apart(self, kind: Any) -> None:  # M1
+    def test_keeps_pages_and_sockets_apart(self, kind: Any) -> None:
         def page(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             start_response('200 OK', [])
             return [b'page']
@@ -568,8 +603,9 @@ class TestResource:
             assert b'500' in server.fetch('/b')
             assert 'No apps defined' in server.errors.getvalue()
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('kind', [dict, list])
-    def test_applications_may_be_added_later(self, kind: Any) -> None:  # M1
+    def test_applications_may_be_added_later(self, kind: Any) -> None:
         apps = kind([('/a', Recorder)])
         resource = Resource(apps)
         if kind is dict:
@@ -580,11 +616,13 @@ class TestResource:
             client.send('x')
             assert client.receive(timeout=5) == 'x'
 
-    def test_has_no_applications_by_default(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_has_no_applications_by_default(self) -> None:
         with pytest.raises(Exception, match='No apps defined'):
             Resource()(make_environ(headers=()), Response())
 
-    def test_speaks_the_subprotocol_of_its_application(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_speaks_the_subprotocol_of_its_application(self) -> None:
         class Protocol(BaseProtocol):
             PROTOCOL_NAME = 'b'
 
@@ -601,19 +639,22 @@ class TestResource:
             assert client.protocol == 'b'
         assert Resource({'/': Application}).app_protocol('x') == ''
 
-    def test_a_protocol_knows_no_handler_before_it_has_a_socket(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_protocol_knows_no_handler_before_it_has_a_socket(self) -> None:
         protocol = BaseProtocol(object())
         assert (protocol.handler, protocol.server) == (None, None)
 
 
 class TestOtherServers:
-    def test_a_resource_makes_the_handshake(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_resource_makes_the_handshake(self) -> None:
         with connect(Resource({'/a': Recorder}), '/a') as client:
             client.send('close')
             assert list(client) == []
         assert Recorder.seen == ['open', 'close', ('close', None)]
 
-    def test_the_clients_are_those_of_the_server(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_the_clients_are_those_of_the_server(self) -> None:
         seen: list[Any] = []
 
         class Application(WebSocketApplication):
@@ -624,7 +665,8 @@ class TestOtherServers:
             wait_until(lambda: seen)
             assert seen == [(server.server, True)]
 
-    def test_a_middleware_gives_any_application_its_socket(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_middleware_gives_any_application_its_socket(self) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             if 'wsgi.websocket' in environ:
                 environ['wsgi.websocket'].send('hello')
@@ -637,7 +679,8 @@ class TestOtherServers:
                 assert client.receive() == 'hello'
             assert b'page' in server.fetch()
 
-    def test_another_librarys_socket_is_named(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_another_librarys_socket_is_named(self) -> None:
         class Theirs:
             pass
 
@@ -647,10 +690,12 @@ class TestOtherServers:
 
 
 class TestNames:
-    def test_has_the_version_of_the_original(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_has_the_version_of_the_original(self) -> None:
         assert gevent_websocket.get_version() == '0.10.1'
 
-    def test_has_the_worker_where_it_is_looked_for(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_has_the_worker_where_it_is_looked_for(self) -> None:
         assert gevent_websocket.GeventWebSocketWorker is GeventWebSocketWorker
         with pytest.raises(AttributeError, match='has no attribute'):
             gevent_websocket.Unknown  # noqa: B018

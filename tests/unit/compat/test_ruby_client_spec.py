@@ -93,33 +93,38 @@ def setting(request: pytest.FixtureRequest, proxy: str | None) -> Iterator[Setti
 
 
 class TestSocketClient:
-    def test_can_open_a_connection(self, setting: Setting) -> None:  # Y1
+    @pytest.mark.proves('Y1')
+    def test_can_open_a_connection(self, setting: Setting) -> None:
         ws, record = setting.open_socket(setting.socket_url)
         assert (record.types, ws.status, ws.headers['Upgrade'], ws.protocol) == (['open'], 101, 'websocket', 'echo')
         ws.close()
 
-    def test_cannot_open_a_connection_to_the_wrong_host(self, setting: Setting) -> None:  # Y1
+    @pytest.mark.proves('Y1')
+    def test_cannot_open_a_connection_to_the_wrong_host(self, setting: Setting) -> None:
         _, record = setting.open_socket(setting.blocked_url)
         assert record.types == ['error', 'close']
 
-    def test_can_close_the_connection(self, setting: Setting) -> None:  # Y1
+    @pytest.mark.proves('Y1')
+    def test_can_close_the_connection(self, setting: Setting) -> None:
         ws, record = setting.open_socket(setting.socket_url)
         ws.close()
         wait_until(lambda: record.of('close'))
         assert record.types == ['open', 'close']
 
+    @pytest.mark.proves('Y1')
     @pytest.mark.parametrize(('case', 'message', 'response'), [
         ('can send and receive messages', 'I expect this to be echoed', 'I expect this to be echoed'),
         ('sends numbers as strings', 13, '13'),
     ])
-    def test_in_the_open_state(self, setting: Setting, case: str, message: Any, response: str) -> None:  # Y1
+    def test_in_the_open_state(self, setting: Setting, case: str, message: Any, response: str) -> None:
         ws, record = setting.open_socket(setting.socket_url)
         ws.send(message)
         wait_until(lambda: record.messages)
         assert record.messages == [response]
         ws.close()
 
-    def test_in_the_closed_state_cannot_send_and_receive_messages(self, setting: Setting) -> None:  # Y1
+    @pytest.mark.proves('Y1')
+    def test_in_the_closed_state_cannot_send_and_receive_messages(self, setting: Setting) -> None:
         ws, record = setting.open_socket(setting.socket_url)
         ws.close()
         wait_until(lambda: record.of('close'))
@@ -127,7 +132,8 @@ class TestSocketClient:
         settle()
         assert record.messages == []
 
-    def test_can_be_closed_before_connecting(self, setting: Setting) -> None:  # Y1
+    @pytest.mark.proves('Y1')
+    def test_can_be_closed_before_connecting(self, setting: Setting) -> None:
         ws = Client(setting.socket_url, PROTOCOLS, **setting.options)
         record = Record(ws)  # type: ignore[arg-type]
         ws.close()
@@ -137,7 +143,8 @@ class TestSocketClient:
 
 
 class TestNames:
-    def test_rack_response_is_the_response(self) -> None:  # Y2
+    @pytest.mark.proves('Y2')
+    def test_rack_response_is_the_response(self) -> None:
         with joined() as pair:
             assert list(pair.ws.rack_response(pair.response)) == []
             assert pair.response.status.startswith('101 ')
@@ -145,12 +152,14 @@ class TestNames:
         EventSource(make_environ(headers=[('Accept', 'text/event-stream')])).rack_response(response)
         assert response.status == '200 OK'
 
-    def test_env_is_environ(self) -> None:  # Y2
+    @pytest.mark.proves('Y2')
+    def test_env_is_environ(self) -> None:
         environ = make_environ()
         ws = WebSocket(environ)
         assert ws.env is ws.environ
 
-    def test_tls_has_rubys_names(self) -> None:  # Y2
+    @pytest.mark.proves('Y2')
+    def test_tls_has_rubys_names(self) -> None:
         certificate = session_certificate()
         options = {
             'cert_chain_file': certificate.certfile,
@@ -163,6 +172,7 @@ class TestNames:
         with pytest.raises(TypeError, match='expected a str as server_hostname, got 5'):
             Client('ws://127.0.0.1:1/', tls={'sni_hostname': 5})
 
-    def test_a_proxy_of_none_is_none(self) -> None:  # Y2
+    @pytest.mark.proves('Y2')
+    def test_a_proxy_of_none_is_none(self) -> None:
         with serve() as server, Client(f'ws://127.0.0.1:{server.wsgi.server_port}/', proxy={'origin': None}) as ws:
             assert ws.headers['upgrade'] == ws.headers['Upgrade'] == 'websocket'

@@ -88,8 +88,9 @@ def is_fault(io: Recorder, *texts: str) -> bool:
 both_drafts = pytest.mark.parametrize('environ', [DRAFT_75, DRAFT_76], ids=['draft-75', 'draft-76'])
 
 
+@pytest.mark.proves('Y1')
 @both_drafts
-class TestDraft75ProtocolInTheOpenStateParse:  # Y1
+class TestDraft75ProtocolInTheOpenStateParse:
     @pytest.mark.parametrize(('case', 'chunks', 'expected'), [
         ('parses text frames', [b'\0Hello\xff'], ['Hello']),
         ('parses multiple frames from the same packet', [b'\0Hello\xff\0Hello\xff'], ['Hello', 'Hello']),
@@ -125,8 +126,9 @@ def fail(*_: object) -> None:
     raise RuntimeError('an error')
 
 
+@pytest.mark.proves('Y1')
 @both_drafts
-class TestDraft75ProtocolInTheOpenState:  # Y1
+class TestDraft75ProtocolInTheOpenState:
     def test_frame_formats_the_given_string_as_a_websocket_frame(self, environ: dict[str, str]) -> None:
         driver, io = started(environ)
         driver.text('Hello')
@@ -161,7 +163,8 @@ class TestDraft75ProtocolInTheOpenState:  # Y1
         assert (driver.close(), driver.ready_state, io.log) == (False, CLOSED, [])
 
 
-class TestDraft75InTheConnectingState:  # Y1
+@pytest.mark.proves('Y1')
+class TestDraft75InTheConnectingState:
     def test_starts_in_the_connecting_state(self) -> None:
         assert connecting(DRAFT_75)[0].ready_state == CONNECTING
 
@@ -186,7 +189,8 @@ class TestDraft75InTheConnectingState:  # Y1
         assert io.written == HEAD_75 + b'\0Hi\xff'
 
 
-class TestDraft76InTheConnectingState:  # Y1
+@pytest.mark.proves('Y1')
+class TestDraft76InTheConnectingState:
     def test_starts_in_the_connecting_state(self) -> None:
         assert connecting(DRAFT_76)[0].ready_state == CONNECTING
 
@@ -222,7 +226,8 @@ class TestDraft76InTheConnectingState:  # Y1
         assert io.written == HEAD_76 + PROOF + b'\0Hi\xff'
 
 
-class TestDraft76WithNoRequestBody:  # Y1
+@pytest.mark.proves('Y1')
+class TestDraft76WithNoRequestBody:
     def test_start_writes_the_handshake_response_with_no_body(self) -> None:
         driver, io = connecting(DRAFT_76)
         driver.start()
@@ -243,7 +248,8 @@ class TestDraft76WithNoRequestBody:  # Y1
         assert (io.written, driver.ready_state, io.events) == (PROOF + b'\0hello\xff', OPEN, [('open',)])
 
 
-class TestDraft76InTheOpenState:  # Y1
+@pytest.mark.proves('Y1')
+class TestDraft76InTheOpenState:
     def test_parse_closes_the_socket_if_a_close_frame_is_received(self) -> None:
         driver, io = started(DRAFT_76)
         driver.parse(b'\xff\0')
@@ -255,7 +261,8 @@ class TestDraft76InTheOpenState:  # Y1
         assert io.written == b'\xff\0'
 
 
-class TestHybiInTheConnectingState:  # Y1
+@pytest.mark.proves('Y1')
+class TestHybiInTheConnectingState:
     def test_starts_in_the_connecting_state(self) -> None:
         assert connecting(HYBI)[0].ready_state == CONNECTING
 
@@ -325,7 +332,8 @@ MASKED = [
 ]
 
 
-class TestHybiInTheOpenStateParse:  # Y1
+@pytest.mark.proves('Y1')
+class TestHybiInTheOpenStateParse:
     @pytest.mark.parametrize(('case', 'chunks', 'expected'), UNMASKED)
     def test_unmasked(self, case: str, chunks: list[bytes], expected: list[Any]) -> None:
         # By the client's driver: the server's requires masking, as Ruby's does in a server.
@@ -381,7 +389,8 @@ class TestHybiInTheOpenStateParse:  # Y1
         assert messages(io) == ['Hello', 'World']
 
 
-class TestHybiInTheOpenState:  # Y1
+@pytest.mark.proves('Y1')
+class TestHybiInTheOpenState:
     @pytest.mark.parametrize(('case', 'command', 'arguments', 'wire'), [
         ('formats the given string as a WebSocket frame', 'text', ['Hello'], b'\x81\x05Hello'),
         ('formats a binary string as a binary WebSocket frame', 'binary', [b'Hel'], b'\x82\x03Hel'),
@@ -427,8 +436,9 @@ class TestHybiInTheOpenState:  # Y1
         assert io.events[-1][1] == 1002
 
 
+@pytest.mark.proves('Y1')
 @pytest.mark.parametrize('state', ['closing', 'closed'])
-class TestHybiInTheClosingAndTheClosedState:  # Y1
+class TestHybiInTheClosingAndTheClosedState:
     @pytest.mark.parametrize('command', ['text', 'ping', 'pong', 'close'])
     def test_does_not_write_to_the_socket_and_returns_false(self, state: str, command: str) -> None:
         driver, io = started(HYBI)
@@ -441,7 +451,8 @@ class TestHybiInTheClosingAndTheClosedState:  # Y1
         assert (getattr(driver, command)(*arguments), io.log, driver.ready_state) == (False, [], before)
 
 
-class TestHybiInTheClosingState:  # Y1
+@pytest.mark.proves('Y1')
+class TestHybiInTheClosingState:
     def receive(self, *payloads: bytes) -> State:
         driver, io = started(HYBI)
         driver.close()
@@ -500,7 +511,8 @@ def opened_client(*arguments: Any, response: bytes = RESPONSE) -> tuple[Any, Wit
     return driver, io
 
 
-class TestClientInTheBeginningState:  # Y1
+@pytest.mark.proves('Y1')
+class TestClientInTheBeginningState:
     def test_starts_in_no_state(self) -> None:
         # There are four states, as in the DOM.
         assert new_client()[0].ready_state == CONNECTING
@@ -531,7 +543,8 @@ class TestClientInTheBeginningState:  # Y1
             new_client('stream.wikimedia.org/rc')
 
 
-class TestClientUsingAProxy:  # Y1
+@pytest.mark.proves('Y1')
+class TestClientUsingAProxy:
     # The request has neither Connection nor Proxy-Connection, and names the port in Host, as RFC 9110 has it. Credentials
     # in the proxy's URL become a header in ``Client``: test_client.py.
     def test_sends_a_connect_request(self) -> None:
@@ -552,7 +565,8 @@ class TestClientUsingAProxy:  # Y1
         assert [entry[0] for entry in io.log] == [event]
 
 
-class TestClientInTheConnectingState:  # Y1
+@pytest.mark.proves('Y1')
+class TestClientInTheConnectingState:
     def test_with_a_valid_response(self) -> None:
         driver, io = opened_client()
         assert (io.events, driver.ready_state, driver.status) == ([('open',)], OPEN, 101)

@@ -46,19 +46,22 @@ class Application:
 
 
 class TestErrors:
-    def test_are_runtime_errors_of_this_library(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_are_runtime_errors_of_this_library(self) -> None:
         for error in (ConnectionClosed(), ConnectionError(403)):
             assert isinstance(error, RuntimeError)
             assert isinstance(error, WebSocketError)
 
-    def test_have_their_texts(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_have_their_texts(self) -> None:
         assert str(ConnectionClosed(1000, 'bye')) == 'Connection closed: 1000 bye'
         assert (ConnectionClosed().reason, ConnectionClosed().message) == (1005, None)
         assert (str(ConnectionError(403)), ConnectionError(403).status_code) == ('Connection error: 403', 403)
 
 
 class TestServer:
-    def test_sends_bytes_and_the_text_of_anything_else(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_sends_bytes_and_the_text_of_anything_else(self) -> None:
         def serve(ws: Server) -> None:
             for data in ('text', b'bytes', None, 5, {'a': 1}, bytearray(b'x')):
                 ws.send(data)
@@ -67,7 +70,8 @@ class TestServer:
         with connect(Application(serve)) as client:
             assert list(client) == ['text', b'bytes', 'None', '5', "{'a': 1}", "bytearray(b'x')"]
 
-    def test_send_waits_until_a_slow_client_has_read(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_send_waits_until_a_slow_client_has_read(self) -> None:
         sent: list[int] = []
 
         def serve(ws: Server) -> None:
@@ -80,7 +84,8 @@ class TestServer:
             assert len(client.receive(timeout=5) or '') == 2**23
             wait_until(lambda: sent)
 
-    def test_returns_all_that_came_before_it_raises(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_returns_all_that_came_before_it_raises(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: Server) -> None:
@@ -100,8 +105,9 @@ class TestServer:
             assert (app.error.reason, app.error.message) == (4000, 'bye')
         assert seen == ['a', 'b', (True, 'bye')]
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('way', ['by the client', 'by the program'])
-    def test_a_loop_that_catches_everything_lets_others_run(self, way: str) -> None:  # M1
+    def test_a_loop_that_catches_everything_lets_others_run(self, way: str) -> None:
         over: list[bool] = []
 
         def serve(ws: Server) -> None:
@@ -118,19 +124,22 @@ class TestServer:
         gevent.sleep(0.01)
         over.append(True)
 
-    def test_a_waiting_receive_raises_at_the_end(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_waiting_receive_raises_at_the_end(self) -> None:
         app = Application(lambda ws: ws.receive(timeout=5))
         with connect(app) as client:
             client.close()
             assert app.error.reason == 1000
 
-    def test_a_lost_connection_has_1005(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_lost_connection_has_1005(self) -> None:
         app = Application(lambda ws: ws.receive())
         client = connect(app)
         client._connection.abort('gone')
         assert (app.error.reason, app.error.message) == (1005, None)
 
-    def test_receive_returns_none_when_nothing_comes_in_time(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_receive_returns_none_when_nothing_comes_in_time(self) -> None:
         def serve(ws: Server) -> None:
             ws.send([ws.receive(timeout=0), ws.receive(timeout=0.001)])
             while (message := ws.receive(timeout=0)) is None:
@@ -142,11 +151,12 @@ class TestServer:
             client.send('hello') if client.receive() == '[None, None]' else pytest.fail('another text')
             assert list(client) == ['hello']
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize(
         ('arguments', 'code', 'reason'),
         [((), 1000, ''), ((4000, 'enough'), 4000, 'enough'), ((1006, '\xe9' * 100), 1000, '\xe9' * 61)],
     )
-    def test_closes_and_raises_from_then_on(self, arguments: Any, code: int, reason: str) -> None:  # M1
+    def test_closes_and_raises_from_then_on(self, arguments: Any, code: int, reason: str) -> None:
         def serve(ws: Server) -> None:
             ws.close(*arguments)
             for call in (ws.receive, lambda: ws.send('x'), ws.close):
@@ -159,17 +169,19 @@ class TestServer:
             wait_until(lambda: ends)
         assert (ends[0].code, ends[0].reason) == (code, reason)
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize(
         ('known', 'chosen'),
         [(None, None), ('b', 'b'), (['c', 'b'], 'b'), (['b', 'a'], 'a'), (['c'], None)],
     )
-    def test_chooses_the_first_of_the_clients_subprotocols(self, known: Any, chosen: Any) -> None:  # M1
+    def test_chooses_the_first_of_the_clients_subprotocols(self, known: Any, chosen: Any) -> None:
         app = Application(lambda ws: ws.close(), subprotocols=known)
         with connect(app, protocols=['a', 'b']) as client:
             assert client.protocol == (chosen or '')
         assert app.sockets[0].subprotocol == chosen
 
-    def test_a_subclass_chooses_otherwise(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_subclass_chooses_otherwise(self) -> None:
         seen: list[Any] = []
 
         class Last(Server):
@@ -187,7 +199,8 @@ class TestServer:
         assert seen[0][:3] == ('localhost', '/p', ['a', 'b'])
         assert ('Upgrade', 'websocket') in seen[0].extra_headers
 
-    def test_takes_options_that_mean_nothing(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_takes_options_that_mean_nothing(self) -> None:
         options = {'receive_bytes': 1, 'thread_class': int, 'event_class': int, 'selector_class': int}
         app = Application(lambda ws: ws.close(), ping_interval=25, max_message_size=10, **options)
         with connect(app):
@@ -195,26 +208,31 @@ class TestServer:
         assert app.sockets[0].environ['PATH_INFO'] == '/'
         assert app.sockets[0].is_server
 
-    def test_a_message_beyond_the_limit_closes_with_1009(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_message_beyond_the_limit_closes_with_1009(self) -> None:
         app = Application(lambda ws: ws.receive(), max_message_size=5)
         with connect(app) as client:
             client.send('123456')
             assert app.error.reason == 1009
 
-    def test_a_bad_handshake_is_a_connection_error(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_bad_handshake_is_a_connection_error(self) -> None:
         app = Application(pytest.fail)
         list(app(make_environ(headers=()), Response()))
         assert app.error.status_code == 400
 
-    def test_a_handshake_that_breaks_off_is_one_too(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_handshake_that_breaks_off_is_one_too(self) -> None:
         assert ws_module._status_code(ws_module.HandshakeError('', 'gone')) == 400
 
-    def test_a_server_without_a_socket_is_a_runtime_error(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_server_without_a_socket_is_a_runtime_error(self) -> None:
         with pytest.raises(RuntimeError, match='gives no access to its socket'):
             Server(make_environ())
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('status', ['200 OK', '204 No Content'])
-    def test_the_page_behind_a_socket_closes_it(self, status: str, caplog: pytest.LogCaptureFixture) -> None:  # M1
+    def test_the_page_behind_a_socket_closes_it(self, status: str, caplog: pytest.LogCaptureFixture) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             Server(environ)
             start_response(status, [])
@@ -226,7 +244,8 @@ class TestServer:
             wait_until(lambda: ends)
         assert (ends[0].code, caplog.records) == (1000, [])
 
-    def test_another_response_is_a_fault(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_another_response_is_a_fault(self) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             Server(environ)
             start_response('500 Internal Server Error', [])
@@ -271,8 +290,9 @@ def url() -> Iterator[str]:
 
 
 class TestClient:
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('headers', [{'X-A': 'b'}, [('X-A', 'b')], None])
-    def test_talks_to_a_server(self, url: str, headers: Any) -> None:  # M1
+    def test_talks_to_a_server(self, url: str, headers: Any) -> None:
         ws = Client.connect(url, headers=headers, receive_bytes=10, thread_class=int, event_class=int)
         assert ws.receive() == str('b' if headers else None)
         ws.send(b'x')
@@ -282,31 +302,37 @@ class TestClient:
         with pytest.raises(ConnectionClosed):
             ws.send('x')
 
-    def test_takes_https_schemes(self, url: str) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_takes_https_schemes(self, url: str) -> None:
         ws = Client(url.replace('ws:', 'http:'))
         assert ws.receive() == 'None'
 
+    @pytest.mark.proves('M1')
     @pytest.mark.parametrize('subprotocols', ['a', ['a', 'b']])
-    def test_has_its_subprotocol(self, url: str, subprotocols: Any) -> None:  # M1
+    def test_has_its_subprotocol(self, url: str, subprotocols: Any) -> None:
         ws = Client(url, subprotocols)
         assert (ws.subprotocol, Client(url).subprotocol) == ('a', None)
 
-    def test_a_refusal_is_a_connection_error(self, url: str) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_refusal_is_a_connection_error(self, url: str) -> None:
         with pytest.raises(ConnectionError, match='Connection error: 403') as caught:
             Client(f'{url}/no')
         assert caught.value.status_code == 403
 
-    def test_a_refused_connection_is_the_systems_error(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_refused_connection_is_the_systems_error(self) -> None:
         with socket.create_server(('127.0.0.1', 0)) as closed:
             port = closed.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
             Client(f'ws://127.0.0.1:{port}/')
 
-    def test_a_failure_without_one_is_an_os_error(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_failure_without_one_is_an_os_error(self) -> None:
         error = ws_module._network_error(ws_module.ConnectError('connecting timed out'))
         assert (type(error), str(error)) == (OSError, 'connecting timed out')
 
-    def test_takes_an_ssl_context(self, url: str) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_takes_an_ssl_context(self, url: str) -> None:
         with pytest.raises(OSError, match='(?i)wrong version|record layer'):
             Client(url.replace('ws:', 'wss:'), ssl_context=ssl.create_default_context())
 
@@ -320,7 +346,8 @@ def flask_app() -> Flask:
 
 
 class TestSock:
-    def test_calls_the_handler_with_the_socket_and_the_arguments(self, flask_app: Flask) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_calls_the_handler_with_the_socket_and_the_arguments(self, flask_app: Flask) -> None:
         sock = Sock(flask_app)
 
         @sock.route('/room/<name>')
@@ -335,7 +362,8 @@ class TestSock:
         assert ends[0].code == 1000
         assert room.__name__ == 'room'
 
-    def test_routes_may_come_before_the_application(self, flask_app: Flask) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_routes_may_come_before_the_application(self, flask_app: Flask) -> None:
         sock = Sock()
 
         @sock.route('/a')
@@ -353,7 +381,8 @@ class TestSock:
             with connect(flask_app, f'/{name}') as client:
                 assert list(client) == [name]
 
-    def test_serves_a_blueprint(self, flask_app: Flask) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_serves_a_blueprint(self, flask_app: Flask) -> None:
         bp, sock = Blueprint('bp', __name__), Sock()
 
         @sock.route('/a', bp=bp)
@@ -366,7 +395,8 @@ class TestSock:
         with connect(flask_app, '/bp/a') as client:
             assert list(client) == ['a']
 
-    def test_the_end_of_the_client_is_no_fault(self, flask_app: Flask, caplog: pytest.LogCaptureFixture) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_the_end_of_the_client_is_no_fault(self, flask_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
         ended: list[Any] = []
         flask_app.teardown_request(ended.append)
 
@@ -383,7 +413,8 @@ class TestSock:
         assert ended == [None]
         assert caplog.records == []
 
-    def test_a_fault_closes_with_1011(self, flask_app: Flask) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_a_fault_closes_with_1011(self, flask_app: Flask) -> None:
         @Sock(flask_app).route('/')
         def fail(ws: Server) -> None:
             raise ValueError('a fault')
@@ -394,12 +425,14 @@ class TestSock:
             wait_until(lambda: ends)
         assert ends[0].code == 1011
 
-    def test_may_be_refused_before(self, flask_app: Flask) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_may_be_refused_before(self, flask_app: Flask) -> None:
         flask_app.before_request(lambda: abort(403))
         Sock(flask_app).route('/')(pytest.fail)
         assert connect(flask_app, refused=True).status == 403
 
-    def test_answers_a_bad_handshake(self, flask_app: Flask) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_answers_a_bad_handshake(self, flask_app: Flask) -> None:
         Sock(flask_app).route('/')(pytest.fail)
         environ = make_environ(SERVER_NAME='a', SERVER_PORT='80', **{'wsgi.input': None, 'wsgi.errors': None})
         environ['HTTP_SEC_WEBSOCKET_VERSION'] = '99'
@@ -407,7 +440,8 @@ class TestSock:
         assert b''.join(flask_app(environ, response)) == b"version '99' is not supported\n"
         assert response.status.startswith('426 ')
 
-    def test_has_the_names(self) -> None:  # M1
+    @pytest.mark.proves('M1')
+    def test_has_the_names(self) -> None:
         assert flask_sock.ConnectionClosed is simple_websocket.ConnectionClosed
         assert ws_module.Server is Server
         assert issubclass(ws_module._ServerSocket, WebSocket)

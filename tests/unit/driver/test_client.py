@@ -106,6 +106,7 @@ class TestRequest:
             b'Sec-WebSocket-Protocol: a, b\r\nAuthorization: Basic Ym9iOnNlY3JldA==\r\n'
             b'X-B: 1\r\nCookie: c\r\nX-A: 2\r\n\r\n')).decode()
 
+    @pytest.mark.proves('K4')
     @pytest.mark.parametrize(('url', 'line', 'host'), [
         ('ws://example.com', '/', 'example.com'),
         ('ws://example.com:80/a?b=c', '/a?b=c', 'example.com'),
@@ -119,12 +120,13 @@ class TestRequest:
         ('ws://example.com?x', '/?x', 'example.com'),
         ('ws://example.com/\xe9%20"', '/%C3%A9%20%22', 'example.com'),
     ])
-    def test_names_target_and_host(self, url: str, line: str, host: str) -> None:  # K4
+    def test_names_target_and_host(self, url: str, line: str, host: str) -> None:
         assert request(url).startswith(f'GET {line} HTTP/1.1\r\nHost: {host}\r\n')
 
+    @pytest.mark.proves('K4')
     @pytest.mark.parametrize(('userinfo', 'credentials'), [
         ('bob:secret', 'bob:secret'), ('bob', 'bob:'), ('b%40b:s%3Ac%C3%A9', 'b@b:s:c\xe9'), (':', ':')])
-    def test_turns_userinfo_into_basic_credentials(self, userinfo: str, credentials: str) -> None:  # K4
+    def test_turns_userinfo_into_basic_credentials(self, userinfo: str, credentials: str) -> None:
         encoded = base64.b64encode(credentials.encode()).decode()
         assert 'Authorization' not in request('ws://@example.com/')
         assert f'\r\nAuthorization: Basic {encoded}\r\n' in request(f'ws://{userinfo}@example.com/')
@@ -134,7 +136,8 @@ class TestRequest:
         assert 'authorization: Bearer x\r\n' in text
         assert 'Basic' not in text
 
-    def test_has_a_new_key_each_time_from_the_systems_random_source(self, monkeypatch: pytest.MonkeyPatch) -> None:  # S10
+    @pytest.mark.proves('S10')
+    def test_has_a_new_key_each_time_from_the_systems_random_source(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def ask() -> bytes:
             recorder = WithURL('ws://h/')
             client(recorder).start()
@@ -144,13 +147,15 @@ class TestRequest:
         monkeypatch.setattr(os, 'urandom', lambda size: b'\1' * size)
         assert b'\r\nSec-WebSocket-Key: AQEBAQEBAQEBAQEBAQEBAQ==\r\n' in ask()
 
+    @pytest.mark.proves('K6')
     @pytest.mark.parametrize('name', [name for known in OURS for name in (known, known.lower())])
-    def test_does_not_let_the_caller_set_headers_of_the_handshake(self, name: str) -> None:  # K6
+    def test_does_not_let_the_caller_set_headers_of_the_handshake(self, name: str) -> None:
         with pytest.raises(ValueError, match=f'^headers: {name} is set by the handshake$'):
             connecting(headers={name: 'x'})
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize('text', ['a\r\nB: c', 'a\n', 'a\r', 'a\0'])
-    def test_refuses_headers_that_end_their_line(self, text: str) -> None:  # S7
+    def test_refuses_headers_that_end_their_line(self, text: str) -> None:
         for headers in ({'X': text}, {text: 'x'}):
             with pytest.raises(ValueError, match=r'^headers: '):
                 connecting(headers=headers)
@@ -188,7 +193,8 @@ class TestRequest:
 
 
 class TestConnecting:
-    def test_opens_and_parses_the_bytes_after_the_response(self, chunks: Cut) -> None:  # K1
+    @pytest.mark.proves('K1')
+    def test_opens_and_parses_the_bytes_after_the_response(self, chunks: Cut) -> None:
         driver, io = started()
         for chunk in chunks(RESPONSE + frame(TEXT, b'hi') + frame(BINARY, b'\0') + frame(CLOSE, b'\x03\xe8bye')):
             driver.parse(chunk)
@@ -196,7 +202,8 @@ class TestConnecting:
         assert unmasked(io.written) == frame(CLOSE, b'\x03\xe8')
         assert (driver.status, driver.ready_state, driver.was_clean) == (101, CLOSED, True)
 
-    def test_shows_the_response(self, chunks: Cut) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_shows_the_response(self, chunks: Cut) -> None:
         driver, io = started()
         for chunk in chunks(f'{ACCEPTED}Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n'.encode()):
             driver.parse(chunk)
@@ -233,6 +240,7 @@ class TestConnecting:
         assert io.log == failed(f'handshake failed: expected Sec-WebSocket-Protocol to be a or b, got {got!r}')
         assert (driver.ready_state, driver.protocol) == (CLOSED, '')
 
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize(
         'interim',
         [
@@ -245,7 +253,7 @@ class TestConnecting:
     )
     def test_skips_interim_responses(
         self, chunks: Cut, interim: list[str]
-    ) -> None:  # K9
+    ) -> None:
         driver, io = started()
         heads = ''.join(f'HTTP/1.1 {each}\r\n\r\n' for each in interim).encode()
         for chunk in chunks(heads + RESPONSE + frame(TEXT, b'hi')):
@@ -256,9 +264,10 @@ class TestConnecting:
             ['Upgrade', 'Connection', 'Sec-WebSocket-Accept'],
         )
 
+    @pytest.mark.proves('K9', 'K2')
     def test_shows_the_refusal_after_an_interim_response(
         self, chunks: Cut
-    ) -> None:  # K9, K2
+    ) -> None:
         driver, io = started()
         for chunk in chunks(
             b'HTTP/1.1 103 Early Hints\r\nA: 1\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno'
@@ -269,25 +278,29 @@ class TestConnecting:
         )
         assert (driver.headers, driver.body) == ([('Content-Length', '2')], b'no')
 
-    def test_waits_for_the_response_after_an_interim_one(self) -> None:  # K9
+    @pytest.mark.proves('K9')
+    def test_waits_for_the_response_after_an_interim_one(self) -> None:
         driver, io = started()
         driver.parse(b'HTTP/1.1 100 Continue\r\n\r\n')
         assert (io.log, driver.status) == ([], None)
         driver.end()
         assert io.log == failed('handshake failed: the connection was closed before a response arrived')
 
-    def test_limits_the_number_of_interim_responses(self, chunks: Cut) -> None:  # S9
+    @pytest.mark.proves('S9')
+    def test_limits_the_number_of_interim_responses(self, chunks: Cut) -> None:
         driver, io = started()
         for chunk in chunks(b'HTTP/1.1 102 Processing\r\n\r\n' * 17 + RESPONSE):
             driver.parse(chunk)
         assert io.log == failed('more than 16 interim responses, the last with status 102')
 
-    def test_an_interim_response_may_be_as_long_as_any_other(self) -> None:  # S9
+    @pytest.mark.proves('S9')
+    def test_an_interim_response_may_be_as_long_as_any_other(self) -> None:
         driver, io = started()
         driver.parse(b'HTTP/1.1 103 Early Hints\r\nLink: ' + b'x' * 32768)
         assert io.log == failed('head is longer than 32768 bytes')
 
-    def test_unfolds_lines(self, chunks: Cut) -> None:  # K9
+    @pytest.mark.proves('K9')
+    def test_unfolds_lines(self, chunks: Cut) -> None:
         driver, io = started('ws://h/', ['a'])
         response = (
             ACCEPTED.replace('Connection: ', 'Connection: keep-alive,\r\n\t')
@@ -298,6 +311,7 @@ class TestConnecting:
         assert (io.log, driver.protocol) == ([('open',)], 'a')
         assert ('Connection', 'keep-alive, Upgrade') in driver.headers
 
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize(
         ('old', 'new'),
         [
@@ -308,12 +322,13 @@ class TestConnecting:
     )
     def test_ignores_empty_elements(
         self, chunks: Cut, old: str, new: str
-    ) -> None:  # K9
+    ) -> None:
         driver, io = started()
         for chunk in chunks(RESPONSE.decode().replace(old, new, 1).encode()):
             driver.parse(chunk)
         assert io.log == [('open',)]
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize(('old', 'new', 'text'), [
         ('Upgrade: websocket\r\n', '', 'expected Upgrade to be websocket, got None'),
         ('Upgrade: websocket', 'Upgrade: h2c', "expected Upgrade to be websocket, got 'h2c'"),
@@ -329,7 +344,7 @@ class TestConnecting:
         ('\r\n\r\n', '\r\nSec-WebSocket-Protocol: chat\r\n\r\n', "expected Sec-WebSocket-Protocol to be none, got 'chat'"),
         ('\r\n\r\n', '\r\nSec-WebSocket-Protocol:\r\n\r\n', "expected Sec-WebSocket-Protocol to be none, got ''"),
     ])
-    def test_refuses_every_response_that_the_rfc_refuses(self, chunks: Cut, old: str, new: str, text: str) -> None:  # K2
+    def test_refuses_every_response_that_the_rfc_refuses(self, chunks: Cut, old: str, new: str, text: str) -> None:
         driver, io = started()
         for chunk in chunks(RESPONSE.decode().replace(old, new, 1).encode() + frame(TEXT, b'hi')):
             driver.parse(chunk)
@@ -342,9 +357,10 @@ class TestConnecting:
         driver.parse(f'{ACCEPTED}Sec-WebSocket-Protocol: {protocol}\r\n\r\n'.encode())
         assert io.log == failed(f'handshake failed: expected Sec-WebSocket-Protocol to be a or b, got {protocol!r}')
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize('status', [
         '200 OK', '301 Moved Permanently', '401 Unauthorized', '403 Forbidden', '404 Not Found', '500 Internal Server Error'])
-    def test_shows_a_refusal(self, chunks: Cut, status: str) -> None:  # K2
+    def test_shows_a_refusal(self, chunks: Cut, status: str) -> None:
         driver, io = started()
         for chunk in chunks(f'HTTP/1.1 {status}\r\nLocation: /x\r\nContent-Length: 4\r\n\r\nno!\nmore'.encode()):
             driver.parse(chunk)
@@ -352,15 +368,17 @@ class TestConnecting:
         assert (driver.status, driver.body[:4], driver.ready_state) == (int(status[:3]), b'no!\n', CLOSED)
         assert driver.headers == [('Location', '/x'), ('Content-Length', '4')]
 
-    def test_gives_the_error_the_status(self) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_gives_the_error_the_status(self) -> None:
         errors: list[Any] = []
         driver, _ = started()
         driver.on('error', errors.append)
         driver.parse(b'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n')
         assert [error.status for error in errors] == ['404 Not Found']
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize('length', ['0', '3', '1023', '1024', '1025', '99999999', '9' * 5000, 'x', '-1', '\xb2'])
-    def test_waits_for_the_body_up_to_1_kib(self, chunks: Cut, length: str) -> None:  # K2
+    def test_waits_for_the_body_up_to_1_kib(self, chunks: Cut, length: str) -> None:
         driver, io = started()
         expected = min(int(length), 1024) if length.isdecimal() and len(length) < 1000 else 1024
         driver.parse(f'HTTP/1.1 500\r\nContent-Length: {length}\r\n\r\n'.encode('latin-1'))
@@ -373,19 +391,22 @@ class TestConnecting:
         driver.parse(b'more')
         assert len(io.log) == 2
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize('head', [b'204 No Content', b'304 Not Modified', b'400 Bad\r\nTransfer-Encoding: chunked'])
-    def test_does_not_wait_for_a_body_of_unknown_length(self, head: bytes) -> None:  # K2
+    def test_does_not_wait_for_a_body_of_unknown_length(self, head: bytes) -> None:
         driver, io = started()
         driver.parse(b'HTTP/1.1 ' + head + b'\r\n\r\n')
         assert io.log[-1][:2] == ('close', 1006)
 
-    def test_keeps_1_kib_of_a_longer_body(self, chunks: Cut) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_keeps_1_kib_of_a_longer_body(self, chunks: Cut) -> None:
         driver, io = started()
         for chunk in chunks(b'HTTP/1.1 500 Oops\r\n\r\n' + b'x' * 5000):
             driver.parse(chunk)
         assert (driver.body, len(io.log)) == (b'x' * 1024, 2)
 
-    def test_the_end_of_the_connection_ends_the_body(self) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_the_end_of_the_connection_ends_the_body(self) -> None:
         driver, io = started()
         driver.parse(b'HTTP/1.1 500 Oops\r\n\r\nsorry')
         assert io.log == []
@@ -393,10 +414,11 @@ class TestConnecting:
         assert io.log == failed('handshake failed: expected status 101, got 500 Oops')
         assert driver.body == b'sorry'
 
+    @pytest.mark.proves('K2')
     @pytest.mark.parametrize('response', [b'', b'HTTP/1.1 101 Switching', RESPONSE[:-1]])
     @pytest.mark.parametrize(('reason', 'shown'), [
         ('', 'the connection was closed'), ('handshake timeout', 'handshake timeout')])
-    def test_says_why_there_is_no_response(self, response: bytes, reason: str, shown: str) -> None:  # K2
+    def test_says_why_there_is_no_response(self, response: bytes, reason: str, shown: str) -> None:
         driver, io = started()
         driver.parse(response)
         driver.end(reason)
@@ -406,6 +428,7 @@ class TestConnecting:
         driver.give_up(ValueError('again'))
         assert len(io.log) == 2
 
+    @pytest.mark.proves('K2', 'S9')
     @pytest.mark.parametrize(('response', 'text'), [
         (b'SSH-2.0-OpenSSH\r\n\r\n', "expected an HTTP response, got 'SSH-2.0-OpenSSH'"),
         (b'HTTP/2 101\r\n\r\n', "expected an HTTP response, got 'HTTP/2 101'"),
@@ -414,7 +437,7 @@ class TestConnecting:
         (b'HTTP/1.1 101 OK\r\n' + b'A: 1\r\n' * 6000, 'head is longer than 32768 bytes'),
         (b'HTTP/1.1 101 OK\r\n' + b'A: 1\r\n' * 101 + b'\r\n', 'head has more than 100 headers'),
     ])
-    def test_refuses_garbage(self, chunks: Cut, response: bytes, text: str) -> None:  # K2, S9
+    def test_refuses_garbage(self, chunks: Cut, response: bytes, text: str) -> None:
         driver, io = started()
         for chunk in chunks(response):
             driver.parse(chunk)
@@ -455,7 +478,8 @@ class TestConnecting:
         assert [unmasked(entry[1]) for entry in io.log if entry[0] == 'write'] == [
             frame(TEXT, b'hi'), frame(CLOSE, b'\x03\xe8')]
 
-    def test_makes_a_new_key_when_it_restarts(self) -> None:  # S10
+    @pytest.mark.proves('S10')
+    def test_makes_a_new_key_when_it_restarts(self) -> None:
         driver, io = started()
         driver.restart('ws://other.example/', None)
         driver.start()
@@ -494,7 +518,8 @@ class TestRedirect:
 
 
 class TestOpen:
-    def test_masks_each_message_with_a_new_key(self) -> None:  # S10
+    @pytest.mark.proves('S10')
+    def test_masks_each_message_with_a_new_key(self) -> None:
         driver, io = opened()
         for _ in range(20):
             driver.text('hi')
@@ -517,8 +542,9 @@ class TestOpen:
         assert [(entry[0], unmasked(entry[1])) for entry in io.log if entry[0].startswith('write')] == [
             ('write_urgent', frame(PONG, b'r')), ('write_last', frame(CLOSE, b'\x03\xe8'))]
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize('wire', [sent(TEXT, b'hi'), sent(BINARY), sent(PING), sent(CLOSE)])
-    def test_refuses_masked_frames(self, chunks: Cut, wire: bytes) -> None:  # S5
+    def test_refuses_masked_frames(self, chunks: Cut, wire: bytes) -> None:
         driver, io = opened()
         for chunk in chunks(wire):
             driver.parse(chunk)
@@ -540,8 +566,9 @@ class TestOpen:
         driver.parse(frame(PONG, b'p'))
         assert seen == [1]
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize(('reason', 'code'), [('', 1006), ('reset', 1006)])
-    def test_ends_with_the_connection(self, reason: str, code: int) -> None:  # L4
+    def test_ends_with_the_connection(self, reason: str, code: int) -> None:
         driver, io = opened()
         driver.end(reason)
         assert io.log == [('close', code, reason)]

@@ -150,6 +150,7 @@ class TestParser:
 
 
 class TestRefusals:
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize('masked', [False, True], ids=['server', 'client'])
     @pytest.mark.parametrize(('first_byte', 'text'), [
         (0x83, 'unknown opcode 3'),
@@ -166,44 +167,48 @@ class TestRefusals:
         (PING, 'fragmented control frame'),
         (PONG, 'fragmented control frame'),
     ])
-    def test_refuses_a_first_byte(  # S5
+    def test_refuses_a_first_byte(
         self, codec: ModuleType, chunks: Cut, masked: bool, first_byte: int, text: str
     ) -> None:
         with pytest.raises(ProtocolError) as raised:
             parse(parser_of(codec, masked=masked), chunks(head(first_byte, 0, masked=masked)))
         assert (str(raised.value), raised.value.code) == (text, 1002)
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize(('reserved', 'first_byte', 'bits'), [
         (RSV1, RSV2 | TEXT, '010'),
         (RSV1, RSV1 | RSV2 | TEXT, '110'),
         (RSV2 | RSV3, RSV1 | TEXT, '100'),
         (EVERY_BIT, 0x80 | RSV1 | PING, '100'),
     ])
-    def test_refuses_reserved_bits_but_those_agreed_on(  # S5
+    def test_refuses_reserved_bits_but_those_agreed_on(
         self, codec: ModuleType, reserved: int, first_byte: int, bits: str
     ) -> None:
         with pytest.raises(ProtocolError, match=f'^reserved bits {bits} set without an extension that uses them$'):
             parse(parser_of(codec, masked=False, reserved=reserved), [head(first_byte, 0)])
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize(('masked', 'text'), [
         (True, 'unmasked frame from a client'), (False, 'masked frame from a server')])
-    def test_refuses_the_wrong_masking(  # S5
+    def test_refuses_the_wrong_masking(
         self, codec: ModuleType, chunks: Cut, masked: bool, text: str
     ) -> None:
         with pytest.raises(ProtocolError, match=f'^{text}$'):
             parse(parser_of(codec, masked=masked), chunks(head(0x81, 0, masked=not masked)))
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize('opcode', [CLOSE, PING, PONG])
     @pytest.mark.parametrize('length', [126, 65536])
-    def test_refuses_a_control_frame_of_more_than_125_bytes(  # S5
+    def test_refuses_a_control_frame_of_more_than_125_bytes(
         self, codec: ModuleType, chunks: Cut, opcode: int, length: int
     ) -> None:
         with pytest.raises(ProtocolError, match='^control frame is longer than 125 bytes$'):
             parse(parser_of(codec, masked=False), chunks(head(0x80 | opcode, length)[:2]))
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize(('length', 'size'), [(0, 2), (125, 2), (0, 8), (126, 8), (65535, 8), (2**63, 8), (2**64 - 1, 8)])
     @pytest.mark.parametrize('masked', [False, True], ids=['server', 'client'])
-    def test_refuses_a_length_that_is_not_minimal_or_has_the_top_bit(  # S5
+    def test_refuses_a_length_that_is_not_minimal_or_has_the_top_bit(
         self, codec: ModuleType, chunks: Cut, length: int, size: int, masked: bool
     ) -> None:
         with pytest.raises(ProtocolError, match='^payload length is not minimal, or has its top bit set$'):

@@ -14,12 +14,13 @@ PRIVATE = {*range(3000, 5000)}
 BY_A_SERVER = {1000, 1001, 1003, *range(1007, 1015)} | PRIVATE
 
 
+@pytest.mark.proves('L4')
 @pytest.mark.parametrize(('is_allowed', 'codes'), [
     (is_receivable, BY_A_SERVER | {1002}),
     (lambda code: is_sendable(code, server=True), BY_A_SERVER),
     (lambda code: is_sendable(code, server=False), {1000} | PRIVATE),
 ], ids=['from a peer', 'by a server', 'by a client'])
-def test_these_codes_and_no_others_may_be_sent(is_allowed, codes) -> None:  # L4
+def test_these_codes_and_no_others_may_be_sent(is_allowed, codes) -> None:
     assert {code for code in range(-1, 66000) if is_allowed(code)} == codes
 
 

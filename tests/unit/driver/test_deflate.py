@@ -129,14 +129,16 @@ def mask_of(wire: bytes, start: int = 2) -> bytes:
 
 
 class TestServer:
-    def test_answers_the_offer(self) -> None:  # D3
+    @pytest.mark.proves('D3')
+    def test_answers_the_offer(self) -> None:
         driver, io = recorder.connecting(
             {**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': f'{NAME}; client_max_window_bits'}, extensions=[PermessageDeflate()])
         driver.start()
         assert b'\r\nSec-WebSocket-Extensions: permessage-deflate\r\n' in io.written
         assert driver.extensions == NAME
 
-    def test_sends_no_header_for_an_offer_it_declines(self) -> None:  # D2, D3
+    @pytest.mark.proves('D2', 'D3')
+    def test_sends_no_header_for_an_offer_it_declines(self) -> None:
         driver, io = recorder.connecting(
             {**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': f'{NAME}; server_max_window_bits=16'}, extensions=[PermessageDeflate()])
         driver.start()
@@ -160,7 +162,8 @@ class TestServer:
         assert io.log == [
             ('write', frame(PONG, HELLO)), ('ping', HELLO), ('message', 'Hello'), ('message', 'Hello')]
 
-    def test_sends_each_message_in_one_frame_and_control_frames_as_they_are(self) -> None:  # D5
+    @pytest.mark.proves('D5')
+    def test_sends_each_message_in_one_frame_and_control_frames_as_they_are(self) -> None:
         driver, io = server()
         assert (driver.text('Hello'), driver.binary(b'Hello'), driver.ping(b'Hello')) == (True, True, True)
         driver.close(1000, 'Hello')
@@ -168,22 +171,25 @@ class TestServer:
             ('write', frame(TEXT, HELLO, rsv=RSV1)), ('write', frame(BINARY, HELLO_AGAIN, rsv=RSV1)),
             ('write', frame(PING, b'Hello')), ('write', close_frame(1000, 'Hello'))]
 
-    def test_keeps_the_order_of_compressed_and_other_messages(self) -> None:  # D5
+    @pytest.mark.proves('D5')
+    def test_keeps_the_order_of_compressed_and_other_messages(self) -> None:
         driver, io = server(extensions=[PermessageDeflate(threshold=5)])
         for text in ('Hello', 'Hey', 'Hello'):
             driver.text(text)
         assert io.written == (
             frame(TEXT, HELLO, rsv=RSV1) + frame(TEXT, b'Hey') + frame(TEXT, HELLO_AGAIN, rsv=RSV1))
 
-    def test_sends_a_large_message_in_one_frame(self) -> None:  # D5
+    @pytest.mark.proves('D5')
+    def test_sends_a_large_message_in_one_frame(self) -> None:
         data = random.Random(1).randbytes(300_000)
         driver, io = server()
         driver.binary(data)
         [(_, wire)] = io.log
         assert wire[:2] == bytes((0x80 | RSV1 | BINARY, 127)) and len(wire) == 10 + int.from_bytes(wire[2:10], 'big')
 
+    @pytest.mark.proves('D4')
     @pytest.mark.parametrize('offer', [NAME, NO_CONTEXT])
-    def test_releases_zlib_objects_when_it_is_closed(self, offer: str) -> None:  # D4
+    def test_releases_zlib_objects_when_it_is_closed(self, offer: str) -> None:
         before = zlib_objects()
         driver, _ = server(offer)
         assert zlib_objects() == before
@@ -222,6 +228,7 @@ class TestClient:
         driver.text('Hello')
         assert (driver.extensions, io.log[0], io.written[:2]) == ('', ('message', 'Hello'), b'\x81\x85')
 
+    @pytest.mark.proves('D2')
     @pytest.mark.parametrize(('extensions', 'answer', 'text'), [
         ([PermessageDeflate()], 'foo',
          "to accept 'permessage-deflate; client_max_window_bits', got 'foo': foo was not offered, or is accepted twice"),
@@ -232,7 +239,7 @@ class TestClient:
          'malformed Sec-WebSocket-Extensions header at character 0'),
         ([], NAME, "to be none, got 'permessage-deflate'"),
     ])
-    def test_refuses_what_was_not_offered(self, extensions: Any, answer: str, text: str, chunks: Cut) -> None:  # D2
+    def test_refuses_what_was_not_offered(self, extensions: Any, answer: str, text: str, chunks: Cut) -> None:
         driver, io = test_client.started(extensions=extensions)
         for chunk in chunks(f'{test_client.ACCEPTED}Sec-WebSocket-Extensions: {answer}\r\n\r\n'.encode()):
             driver.parse(chunk)
@@ -274,31 +281,35 @@ class TestFaults:
         driver.parse(make(TEXT, deflated(b'\xff'), rsv=RSV1))
         assert io.events == [('error', 'InvalidData', 'text is not UTF-8'), ('close', 1007, 'text is not UTF-8')]
 
+    @pytest.mark.proves('D1')
     @pytest.mark.parametrize('pieces', [1, 3])
-    def test_a_message_exactly_at_the_limit_passes(self, end: Any, make: Any, pieces: int) -> None:  # D1
+    def test_a_message_exactly_at_the_limit_passes(self, end: Any, make: Any, pieces: int) -> None:
         driver, io = end(max_length=1000)
         driver.parse(fragments(make, deflated(b'x' * 1000), pieces))
         assert io.log == [('message', b'x' * 1000)]
 
+    @pytest.mark.proves('D1')
     @pytest.mark.parametrize('pieces', [1, 3])
-    def test_a_message_that_inflates_beyond_it_closes_with_1009(self, end: Any, make: Any, pieces: int) -> None:  # D1
+    def test_a_message_that_inflates_beyond_it_closes_with_1009(self, end: Any, make: Any, pieces: int) -> None:
         driver, io = end(max_length=1000)
         driver.parse(fragments(make, deflated(b'x' * 1001), pieces))
         text = 'message too big: more than 1000 bytes when inflated'
         assert io.events == [('error', 'MessageTooBig', text), ('close', 1009, text)]
 
+    @pytest.mark.proves('D1', 'S4')
     @pytest.mark.parametrize('pieces', [1, 3])
-    def test_compressed_data_beyond_it_is_not_even_inflated(self, end: Any, make: Any, pieces: int) -> None:  # D1, S4
+    def test_compressed_data_beyond_it_is_not_even_inflated(self, end: Any, make: Any, pieces: int) -> None:
         driver, io = end(max_length=10)
         driver.parse(fragments(make, HELLO * 9, pieces))
         assert io.events[-1] == ('close', 1009, f'message too big: {63 if pieces == 1 else 42} > 10')
 
+    @pytest.mark.proves('D1a')
     @pytest.mark.parametrize('pieces', [1, 3])
     @pytest.mark.parametrize('settings', WORST_SETTINGS)
     @pytest.mark.parametrize('size', [0, 1, 10, 1000, 2**16])
     def test_data_that_cannot_be_compressed_passes_up_to_the_limit(
         self, end: Any, make: Any, pieces: int, settings: Any, size: int
-    ) -> None:  # D1a
+    ) -> None:
         data = random.Random(size).randbytes(size)
         wire = fragments(make, deflated(data, *settings), pieces)
         driver, io = end(max_length=size)
@@ -308,9 +319,10 @@ class TestFaults:
         driver.parse(wire)
         assert io.events[-1][1] == (1009 if size else data)
 
+    @pytest.mark.proves('D1a')
     def test_a_sender_may_flush_at_the_end_of_each_frame(
         self, end: Any, make: Any
-    ) -> None:  # D1a
+    ) -> None:
         data = random.Random(1).randbytes(1000)
         deflater = zlib.compressobj(0, wbits=-15)
         parts = [
@@ -333,27 +345,30 @@ class TestFaults:
         driver.parse(wire)
         assert io.log == [('message', data)]
 
+    @pytest.mark.proves('D1a', 'S4')
     @pytest.mark.parametrize(
         ('length', 'is_too_big'), [(1140, False), (1141, False), (1142, True)]
     )
     def test_the_limit_of_the_declared_length_is_that_of_zlib(
         self, end: Any, make: Any, length: int, is_too_big: bool
-    ) -> None:  # D1a, S4
+    ) -> None:
         driver, io = end(max_length=1000)
         driver.parse(make(BINARY, bytes(length), rsv=RSV1)[:14])
         assert io.events[-1:] == ([('close', 1009, f'message too big: {length} > 1000')] if is_too_big else [])
 
+    @pytest.mark.proves('D1a')
     def test_an_uncompressed_message_has_no_such_margin(
         self, end: Any, make: Any
-    ) -> None:  # D1a
+    ) -> None:
         driver, io = end(max_length=1000)
         driver.parse(make(BINARY, bytes(1001)))
         assert io.events[-1] == ('close', 1009, 'message too big: 1001 > 1000')
 
+    @pytest.mark.proves('D1a')
     @pytest.mark.parametrize('limit', [math.inf, 2**63])
     def test_the_limit_may_be_any_number(
         self, end: Any, make: Any, limit: float
-    ) -> None:  # D1a
+    ) -> None:
         driver, io = end(max_length=limit)
         driver.parse(make(BINARY, deflated(b'x'), rsv=RSV1))
         assert io.log == [('message', b'x')]
@@ -463,7 +478,8 @@ class TestAFaultyExtension:
             ('write', close_frame(1011, 'an extension failed')), ('close', 1011, 'an extension failed')]
         assert (send(driver), caplog.messages) == (False, ['an extension failed to process an outgoing message'])
 
-    def test_cannot_make_a_message_too_long(self) -> None:  # D1
+    @pytest.mark.proves('D1')
+    def test_cannot_make_a_message_too_long(self) -> None:
         driver, io = server('x-long', [Long()], max_length=10)
         driver.parse(sent(TEXT, b'12345') + sent(TEXT, b'123456'))
         assert io.log == [('message', '1234512345'), *failure(1009, 'message too big: 12 > 10')]
@@ -498,7 +514,8 @@ class TestSharedMessages:
         assert (driver.send_shared(message), driver.send_shared(message), message.frames) == (True, True, {})
         assert io.written == frame(TEXT, HELLO, rsv=RSV1) + frame(TEXT, HELLO_AGAIN, rsv=RSV1)
 
-    def test_are_masked_for_each_client(self) -> None:  # S10
+    @pytest.mark.proves('S10')
+    def test_are_masked_for_each_client(self) -> None:
         message, keys = SharedMessage(b'Hello'), set()
         for _ in range(2):
             driver, io = test_client.opened()

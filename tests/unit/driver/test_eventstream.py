@@ -62,6 +62,7 @@ def as_read(text: str) -> str:
 class TestSerializing:
     """Events as bytes."""
 
+    @pytest.mark.proves('E1')
     @given(texts)
     @example('')
     @example('\n')
@@ -73,11 +74,12 @@ class TestSerializing:
     @example('\u2028')
     @example('\ud83d')
     @example('\ude00\ud83d')
-    def test_what_is_sent_is_what_a_browser_reads(self, data: str) -> None:  # E1
+    def test_what_is_sent_is_what_a_browser_reads(self, data: str) -> None:
         assert EventParser().parse(PREAMBLE + serialize_event(data)).events == [ServerEvent(as_read(data))]
 
+    @pytest.mark.proves('E1')
     @given(st.lists(st.tuples(texts, st.none() | lines, st.none() | lines)))
-    def test_a_stream_is_read_event_by_event(self, events: list[tuple[str, str | None, str | None]]) -> None:  # E1
+    def test_a_stream_is_read_event_by_event(self, events: list[tuple[str, str | None, str | None]]) -> None:
         expected, last_event_id = [], ''
         for data, event, id in events:
             last_event_id = last_event_id if id is None else scalar_values(id)
@@ -85,7 +87,8 @@ class TestSerializing:
         stream = PREAMBLE + b''.join(serialize_event(*event) + PING for event in events)
         assert EventParser().parse(stream).events == expected
 
-    def test_every_empty_line_ends_an_event(self) -> None:  # E1
+    @pytest.mark.proves('E1')
+    def test_every_empty_line_ends_an_event(self) -> None:
         # fetch-event-source, httpx-sse and others make an event of any block without
         # data, which no browser does.
         stream = (
@@ -104,8 +107,9 @@ class TestSerializing:
         events = [ServerEvent(data, last_event_id='1') for data in ('a', 'b\n\nc')]
         assert EventParser().parse(stream).events == events
 
+    @pytest.mark.proves('S7', 'E1')
     @given(texts, texts, texts)
-    def test_nothing_breaks_out_of_its_field(self, data: str, event: str, id: str) -> None:  # S7, E1
+    def test_nothing_breaks_out_of_its_field(self, data: str, event: str, id: str) -> None:
         try:
             stream = serialize_event(data, event, id)
         except ValueError:
@@ -113,9 +117,10 @@ class TestSerializing:
         else:
             assert len(EventParser().parse(stream).events) == 1
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize('name', ['event', 'id'])
     @pytest.mark.parametrize('value', ['a\rb', 'a\nb', 'a\r\nb', 'a\0b', '\n', '\r', '\0', 'x\n\ndata: injected'])
-    def test_an_injection_raises(self, name: str, value: str) -> None:  # S7
+    def test_an_injection_raises(self, name: str, value: str) -> None:
         with pytest.raises(ValueError, match=f'{name}: expected no CR, LF or NUL, got '):
             serialize_event('data', **{name: value})
 
@@ -145,6 +150,7 @@ class TestSerializing:
 class TestRequest:
     """The parts of an environ that concern an event source."""
 
+    @pytest.mark.proves('E6')
     @pytest.mark.parametrize(('accept', 'expected'), [
         ('text/event-stream', True),
         ('text/event-stream;q=0.9, */*', True),
@@ -162,24 +168,27 @@ class TestRequest:
         ('', False),
         (',;,', False),
     ])
-    def test_is_recognized_by_the_accept_header(self, accept: str, expected: bool) -> None:  # E6
+    def test_is_recognized_by_the_accept_header(self, accept: str, expected: bool) -> None:
         assert is_eventsource({'REQUEST_METHOD': 'GET', 'HTTP_ACCEPT': accept}) is expected
 
+    @pytest.mark.proves('E6')
     @pytest.mark.parametrize('method', ['HEAD', 'POST', 'OPTIONS', 'get', ''])
-    def test_only_a_get_is_accepted(self, method: str) -> None:  # E6
+    def test_only_a_get_is_accepted(self, method: str) -> None:
         assert not is_eventsource({'REQUEST_METHOD': method, 'HTTP_ACCEPT': 'text/event-stream'})
 
+    @pytest.mark.proves('E6')
     @pytest.mark.parametrize('environ', [
         {}, {'REQUEST_METHOD': 'GET'}, {'REQUEST_METHOD': None, 'HTTP_ACCEPT': None},
         {'REQUEST_METHOD': 'GET', 'HTTP_ACCEPT': None}, {'REQUEST_METHOD': 'GET', 'HTTP_ACCEPT': b'\xff'},
         {'REQUEST_METHOD': 'GET', 'HTTP_ACCEPT': '\udcff\0;q=;;'}])
-    def test_never_raises(self, environ: Any) -> None:  # E6
+    def test_never_raises(self, environ: Any) -> None:
         assert not is_eventsource(environ)
 
+    @pytest.mark.proves('S6')
     @pytest.mark.parametrize('header', [
         'text/event-stream;' * 3641, ',' * 65536, ';q=0.' + '0' * 65530, 'text/event-stream' + '; ' * 32768,
         'text/event-stream' + ';' + ' ' * 65536, 'text/event-stream;q=0.' + '0' * 65530 + 'x'])
-    def test_a_hostile_header_costs_linear_time(self, header: str, cost: Cost) -> None:  # S6
+    def test_a_hostile_header_costs_linear_time(self, header: str, cost: Cost) -> None:
         assert cost(lambda: is_eventsource({'REQUEST_METHOD': 'GET', 'HTTP_ACCEPT': header})) < 0.05
 
     @pytest.mark.parametrize(('environ', 'expected'), [
@@ -218,7 +227,8 @@ def opened(io: type[Recorder] = Recorder) -> tuple[EventStream, Any]:
 class TestConnecting:
     """Before the response has begun."""
 
-    def test_begins_with_the_head_and_the_preamble_in_one_write(self) -> None:  # E2
+    @pytest.mark.proves('E2')
+    def test_begins_with_the_head_and_the_preamble_in_one_write(self) -> None:
         driver, recorder = new_stream()
         driver.accept([('A', 'b')])
         assert recorder.log == [('write', b'HTTP/1.1 200 OK\r\nA: b\r\n\r\n' + PREAMBLE), ('open',)]

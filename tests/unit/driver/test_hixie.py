@@ -104,7 +104,8 @@ class TestConnecting75:
 
 
 class TestConnecting76:
-    def test_sends_the_head_at_once_and_the_proof_when_the_body_is_there(self, chunks: Cut) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_sends_the_head_at_once_and_the_proof_when_the_body_is_there(self, chunks: Cut) -> None:
         driver, io = connecting(HIXIE_76)
         driver.start()
         assert (driver.ready_state, driver.version, io.events) == (CONNECTING, 'hixie-76', [])
@@ -116,7 +117,8 @@ class TestConnecting76:
         assert io.log == [('write', HIXIE_76_PROOF), ('open',)]
         assert driver.ready_state == OPEN
 
-    def test_keeps_nothing_of_the_request_while_it_waits_for_the_body(self) -> None:  # S9
+    @pytest.mark.proves('S9')
+    def test_keeps_nothing_of_the_request_while_it_waits_for_the_body(self) -> None:
         body = io.BytesIO()
         gone = weakref.ref(body)
         driver, recorder = connecting({**HIXIE_76, 'wsgi.input': body})
@@ -134,7 +136,8 @@ class TestConnecting76:
         driver.parse(HIXIE_76_BODY)
         assert io.log == []
 
-    def test_parses_the_bytes_after_the_body(self, chunks: Cut) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_parses_the_bytes_after_the_body(self, chunks: Cut) -> None:
         driver, io = connecting(HIXIE_76)
         driver.start()
         for chunk in chunks(HIXIE_76_BODY + b'\0hi\xff' + HIXIE_76_CLOSE):
@@ -228,6 +231,7 @@ class TestOpen:
             driver.parse(chunk)
         assert io.log == [('message', 'a'), ('message', 'b')]
 
+    @pytest.mark.proves('S4', 'S5')
     @pytest.mark.parametrize(('wire', 'code', 'text'), [
         (b'\x66' + b'x' * 11 + b'\xff', 1009, 'message too big: more than 10 bytes'),
         (b'\x66\xc0\xaf\xff', 1007, 'text is not UTF-8'),
@@ -240,7 +244,7 @@ class TestOpen:
         (b'\xff\x81\x00', 1009, 'message too big: more than 10 bytes'),
         (b'\x80\xff\xff\xff\x7f', 1009, 'message too big: more than 10 bytes'),
     ])
-    def test_fails(  # S4 S5
+    def test_fails(
         self, environ: dict[str, str], chunks: Cut, wire: bytes, code: int, text: str
     ) -> None:
         driver, io = opened(environ, max_length=10)
@@ -249,22 +253,25 @@ class TestOpen:
         assert io.log == failure(code, text)
         assert (driver.ready_state, driver.was_clean) == (CLOSED, False)
 
+    @pytest.mark.proves('S4')
     @pytest.mark.parametrize('length', [9, 10])
-    def test_accepts_texts_of_up_to_max_length(self, environ: dict[str, str], chunks: Cut, length: int) -> None:  # S4
+    def test_accepts_texts_of_up_to_max_length(self, environ: dict[str, str], chunks: Cut, length: int) -> None:
         driver, io = opened(environ, max_length=10)
         for chunk in chunks(b'\x80' + bytes((length,)) + b'x' * length + b'\0' + b'x' * length + b'\xff'):
             driver.parse(chunk)
         assert io.log == [('message', 'x' * length)]
 
-    def test_fails_before_the_end_of_a_text_that_is_too_big(self, environ: dict[str, str]) -> None:  # S4
+    @pytest.mark.proves('S4')
+    def test_fails_before_the_end_of_a_text_that_is_too_big(self, environ: dict[str, str]) -> None:
         driver, io = opened(environ, max_length=10)
         driver.parse(b'\0' + b'x' * 10)
         assert io.log == []
         driver.parse(b'x')
         assert io.log == failure(1009, 'message too big: more than 10 bytes')
 
+    @pytest.mark.proves('S4')
     @pytest.mark.parametrize(('digits', 'is_too_big'), [(8, False), (9, False), (10, True)])
-    def test_accepts_a_length_of_up_to_nine_digits(  # S4
+    def test_accepts_a_length_of_up_to_nine_digits(
         self, environ: dict[str, str], chunks: Cut, digits: int, is_too_big: bool
     ) -> None:
         driver, io = opened(environ)
@@ -300,7 +307,8 @@ class TestOpen:
         driver.parse(b'\0a\xff\0b\xff')
         assert io.log == [('message', 'a'), ('close', 1011, 'enough')]
 
-    def test_says_1006_when_the_connection_is_lost(self, environ: dict[str, str]) -> None:  # L4
+    @pytest.mark.proves('L4')
+    def test_says_1006_when_the_connection_is_lost(self, environ: dict[str, str]) -> None:
         driver, io = opened(environ)
         driver.end('reset')
         assert (io.log, driver.was_clean) == ([('close', 1006, 'reset')], False)
@@ -352,7 +360,8 @@ class TestOpen76:
         assert driver.close(1000, 'bye') is True
         assert (io.log, driver.ready_state) == ([('write', HIXIE_76_CLOSE)], CLOSING)
 
-    def test_says_1006_without_a_closing_handshake(self) -> None:  # L4
+    @pytest.mark.proves('L4')
+    def test_says_1006_without_a_closing_handshake(self) -> None:
         driver, io = opened(HIXIE_76)
         driver.end()
         assert (io.log, driver.was_clean) == ([('close', 1006, '')], False)
@@ -367,7 +376,8 @@ class TestClosing76:
             driver.parse(chunk)
         assert (io.log, driver.was_clean) == ([('close', 1005, '')], True)
 
-    def test_sends_nothing_more(self) -> None:  # L6
+    @pytest.mark.proves('L6')
+    def test_sends_nothing_more(self) -> None:
         driver, io = opened(HIXIE_76)
         driver.close()
         io.log.clear()
@@ -376,7 +386,8 @@ class TestClosing76:
 
 @both
 class TestClosed:
-    def test_does_nothing_more(self, environ: dict[str, str]) -> None:  # L2 L6
+    @pytest.mark.proves('L2', 'L6')
+    def test_does_nothing_more(self, environ: dict[str, str]) -> None:
         driver, io = closed(environ)
         assert [driver.text('a'), driver.close(), driver.start()] == [False] * 3
         driver.parse(b'\0late\xff')

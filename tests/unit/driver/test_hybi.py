@@ -22,22 +22,25 @@ class TestOpen:
         assert io.log == [
             ('write', frame(TEXT, 'Grüße'.encode())), ('write', frame(BINARY, b'\xff')), ('write', frame(TEXT, b'x' * 70000))]
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize('code', [1000, 1001, 1002, 1003, 1007, 1008, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999])
-    def test_echoes_the_code_of_the_peers_close(self, chunks: Cut, code: int) -> None:  # L4
+    def test_echoes_the_code_of_the_peers_close(self, chunks: Cut, code: int) -> None:
         driver, io = opened()
         for chunk in chunks(sent_close(code, b'bye')):
             driver.parse(chunk)
         assert io.log == [('write', close_frame(code)), ('close', code, 'bye')]
         assert (driver.ready_state, driver.was_clean) == (CLOSED, True)
 
-    def test_answers_a_close_without_a_code_and_says_1005(self, chunks: Cut) -> None:  # L4
+    @pytest.mark.proves('L4')
+    def test_answers_a_close_without_a_code_and_says_1005(self, chunks: Cut) -> None:
         driver, io = opened()
         for chunk in chunks(sent(CLOSE)):
             driver.parse(chunk)
         assert io.log == [('write', frame(CLOSE, b'')), ('close', 1005, '')]
         assert driver.was_clean is True
 
-    def test_answers_a_close_before_buffered_data(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_answers_a_close_before_buffered_data(self) -> None:
         driver, io = opened(io=BufferedRecorder)
         driver.parse(sent_close(1000))
         assert io.log == [('write_last', close_frame(1000)), ('close', 1000, '')]
@@ -48,39 +51,45 @@ class TestOpen:
         driver.parse(sent_close(4000, reason))
         assert io.events == [('close', 4000, reason.decode())]
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize('code', [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535])
-    def test_fails_with_1002_when_a_close_code_may_not_be_sent(self, code: int) -> None:  # S5
+    def test_fails_with_1002_when_a_close_code_may_not_be_sent(self, code: int) -> None:
         driver, io = opened()
         driver.parse(sent_close(code, b'bye'))
         assert io.log == failure(1002, 'close frame without a valid code')
         assert driver.was_clean is False
 
-    def test_fails_with_1002_when_a_close_frame_has_one_byte(self) -> None:  # S5
+    @pytest.mark.proves('S5')
+    def test_fails_with_1002_when_a_close_frame_has_one_byte(self) -> None:
         driver, io = opened()
         driver.parse(sent(CLOSE, b'\x03'))
         assert io.log == failure(1002, 'close frame without a valid code')
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize('reason', [b'\xff', b'bye\xe2\x82', b'\xed\xa0\x80'])
-    def test_fails_with_1007_when_a_reason_is_not_utf8(self, reason: bytes) -> None:  # S5
+    def test_fails_with_1007_when_a_reason_is_not_utf8(self, reason: bytes) -> None:
         driver, io = opened()
         driver.parse(sent_close(1000, reason))
         assert io.log == failure(1007, 'the reason is not UTF-8')
 
-    def test_fails_before_buffered_data(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_fails_before_buffered_data(self) -> None:
         driver, io = opened(io=BufferedRecorder)
         driver.parse(sent(0x3))
         text = 'unknown opcode 3'
         assert io.log == [('error', 'ProtocolError', text), ('write_last', close_frame(1002, text)), ('close', 1002, text)]
 
+    @pytest.mark.proves('L2')
     @pytest.mark.parametrize('wire', [sent(0x3), sent(TEXT, b'\xff')])
-    def test_fails_though_the_listener_of_error_raises(self, wire: bytes) -> None:  # L2
+    def test_fails_though_the_listener_of_error_raises(self, wire: bytes) -> None:
         driver, io = opened()
         driver.on('error', lambda error: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             driver.parse(wire)
         assert (driver.ready_state, io.log[-1][0]) == (CLOSED, 'close')
 
-    def test_sends_one_close_frame_though_the_listener_of_error_closes(self) -> None:  # H1
+    @pytest.mark.proves('H1')
+    def test_sends_one_close_frame_though_the_listener_of_error_closes(self) -> None:
         driver, io = opened()
         driver.on('error', lambda error: driver.close(1000, 'mine'))
         driver.parse(sent(0x3))
@@ -93,12 +102,14 @@ class TestOpen:
         driver.parse(wire)
         assert io.written.startswith(frame(TEXT, b'last') + frame(CLOSE, b'')[:1])
 
-    def test_ignores_bytes_after_a_close(self, chunks: Cut) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_ignores_bytes_after_a_close(self, chunks: Cut) -> None:
         driver, io = opened()
         for chunk in chunks(sent_close(1000) + sent(TEXT, b'late') + sent(PING) + b'\xff\xff'):
             driver.parse(chunk)
         assert io.log == [('write', close_frame(1000)), ('close', 1000, '')]
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize(('reason', 'cut'), [
         ('', ''),
         ('r' * 122, 'r' * 122),
@@ -110,7 +121,7 @@ class TestOpen:
         ('r' + '€' * 41, 'r' + '€' * 40),
         ('🎈' * 31, '🎈' * 30),
     ])
-    def test_cuts_a_reason_where_a_character_ends(self, reason: str, cut: str) -> None:  # L4
+    def test_cuts_a_reason_where_a_character_ends(self, reason: str, cut: str) -> None:
         driver, io = opened()
         driver.fail(1011, reason)
         other, other_io = opened()
@@ -133,14 +144,16 @@ class TestOpen:
         driver.close()
         assert io.log == [('write', close_frame(1000))]
 
-    def test_closes_without_a_code_for_1005(self) -> None:  # L4
+    @pytest.mark.proves('L4')
+    def test_closes_without_a_code_for_1005(self) -> None:
         driver, io = opened()
         driver.close(1005, 'not on the wire')
         assert io.log == [('write', frame(CLOSE, b''))]
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize('code', [1006, 1015])
     @pytest.mark.parametrize('command', ['close', 'fail'])
-    def test_never_sends_a_code_that_must_not_be_sent(self, code: int, command: str) -> None:  # L4
+    def test_never_sends_a_code_that_must_not_be_sent(self, code: int, command: str) -> None:
         driver, io = opened()
         getattr(driver, command)(code, 'lost')
         assert io.log[0] == ('write', frame(CLOSE, b''))
@@ -150,8 +163,9 @@ class TestOpen:
         driver.fail(1013, 'slow consumer')
         assert io.log == [('write', close_frame(1013, 'slow consumer')), ('close', 1013, 'slow consumer')]
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize('reason', ['', 'reset'])
-    def test_says_1006_when_the_connection_is_lost(self, reason: str) -> None:  # L4
+    def test_says_1006_when_the_connection_is_lost(self, reason: str) -> None:
         driver, io = opened()
         driver.parse(sent(TEXT, b'half')[:7])
         driver.end(reason)
@@ -188,7 +202,8 @@ class TestClosing:
             ('close', 1000, 'done'),
         ]
 
-    def test_sends_nothing_more(self) -> None:  # L6
+    @pytest.mark.proves('L6')
+    def test_sends_nothing_more(self) -> None:
         driver, io = closing()
         assert [driver.text('a'), driver.binary(b'a'), driver.ping(), driver.pong(), driver.close()] == [False] * 5
         assert io.log == []
@@ -198,20 +213,23 @@ class TestClosing:
         driver.end('close timeout')
         assert (io.log, driver.was_clean) == ([('close', 1006, 'close timeout')], False)
 
-    def test_fails_without_another_close_frame(self) -> None:  # H1
+    @pytest.mark.proves('H1')
+    def test_fails_without_another_close_frame(self) -> None:
         driver, io = closing(io=BufferedRecorder)
         driver.fail(1013, 'slow consumer')
         assert io.log == [('close', 1013, 'slow consumer')]
 
+    @pytest.mark.proves('H1')
     @pytest.mark.parametrize('wire', [sent(0x3), sent(TEXT, b'\xff'), sent(CLOSE, b'\x03')])
-    def test_sends_no_second_close_frame(self, wire: bytes) -> None:  # H1
+    def test_sends_no_second_close_frame(self, wire: bytes) -> None:
         driver, io = closing()
         driver.parse(wire)
         assert (io.written, io.events[-1][0]) == (b'', 'close')
 
 
 class TestClosed:
-    def test_does_nothing_more(self) -> None:  # L2 L6
+    @pytest.mark.proves('L2', 'L6')
+    def test_does_nothing_more(self) -> None:
         driver, io = closed()
         assert [driver.text('a'), driver.binary(b'a'), driver.ping(), driver.pong(), driver.close()] == [False] * 5
         assert driver.start() is False
@@ -220,6 +238,7 @@ class TestClosed:
         driver.end()
         assert (io.log, driver.ready_state) == ([], CLOSED)
 
+    @pytest.mark.proves('L2')
     @pytest.mark.parametrize('ending', [
         lambda driver: driver.end(),
         lambda driver: driver.fail(1011, ''),
@@ -229,7 +248,7 @@ class TestClosed:
         lambda driver: (driver.close(), driver.end()),
         lambda driver: (driver.parse(sent_close(1000)), driver.end(), driver.close()),
     ])
-    def test_emits_close_once_and_last(self, ending: Any) -> None:  # L2
+    def test_emits_close_once_and_last(self, ending: Any) -> None:
         driver, io = opened()
         ending(driver)
         driver.end()
@@ -260,9 +279,10 @@ class TestCheckClose:
     def test_allows(self, code: int, reason: str) -> None:
         check_close(code, reason, server=True)
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize(('code', 'server'), [
         (999, True), (1002, True), (1006, True), (1001, False), ('1000', True), (None, True)])
-    def test_refuses_a_code(self, code: Any, server: bool) -> None:  # L4
+    def test_refuses_a_code(self, code: Any, server: bool) -> None:
         with pytest.raises(ValueError) as raised:
             check_close(code, '', server=server)
         assert str(raised.value) == f'code: {code!r} cannot be sent by an application'

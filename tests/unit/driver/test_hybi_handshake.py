@@ -66,8 +66,9 @@ class TestConnecting:
         driver.start()
         assert io.written.decode() == ACCEPTED + 'Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n'
 
+    @pytest.mark.proves('S3')
     @pytest.mark.parametrize('version', ['14', '0', '', '13, 13', '013'])
-    def test_refuses_another_version_and_names_those_it_has(self, version: str) -> None:  # S3
+    def test_refuses_another_version_and_names_those_it_has(self, version: str) -> None:
         driver, io = connecting({**HYBI, 'HTTP_SEC_WEBSOCKET_VERSION': version})
         text = f'version {version!r} is not supported'
         assert driver.start() is False
@@ -76,15 +77,17 @@ class TestConnecting:
             f'Content-Length: {len(text) + 1}\r\nConnection: close\r\nSec-WebSocket-Version: 13, 8, 7\r\n\r\n{text}\n')
         assert io.events == [('error', 'HandshakeError', text), ('close', 1006, text)]
 
-    def test_refuses_a_key_without_a_version(self) -> None:  # S3
+    @pytest.mark.proves('S3')
+    def test_refuses_a_key_without_a_version(self) -> None:
         driver, _ = connecting(without(HYBI, 'HTTP_SEC_WEBSOCKET_VERSION'))
         with pytest.raises(HandshakeError, match='^version None is not supported$') as raised:
             driver.check()
         assert raised.value.status == '426 Upgrade Required'
 
+    @pytest.mark.proves('S3')
     @pytest.mark.parametrize('key', [
         None, '', KEY[:-1], KEY + '=', 'A' + KEY, KEY[:-3] + '===', KEY.replace('G', '-'), KEY + '\n', f'{KEY}, {KEY}'])
-    def test_refuses_a_key_that_is_not_sixteen_bytes_in_base64(self, key: str | None) -> None:  # S3
+    def test_refuses_a_key_that_is_not_sixteen_bytes_in_base64(self, key: str | None) -> None:
         environ = {name: value for name, value in {**HYBI, 'HTTP_SEC_WEBSOCKET_KEY': key}.items() if value is not None}
         driver, io = connecting(environ)
         text = 'Sec-WebSocket-Key is not sixteen bytes in base64'
@@ -116,27 +119,31 @@ class TestConnecting:
             ('write', frame(PONG, b'd')), ('write', close_frame(1000, 'e')), ('open',)]
         assert driver.ready_state == CLOSING
 
-    def test_keeps_the_order_of_messages(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_keeps_the_order_of_messages(self) -> None:
         driver, io = connecting()
         driver.text('first')
         driver.on('open', lambda: driver.text('second'))
         driver.start()
         assert io.written.endswith(frame(TEXT, b'first') + frame(TEXT, b'second'))
 
-    def test_sends_nothing_after_close(self) -> None:  # L6
+    @pytest.mark.proves('L6')
+    def test_sends_nothing_after_close(self) -> None:
         driver, _ = connecting()
         assert [driver.close(), driver.text('late'), driver.close()] == [True, False, False]
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize('reason', ['', 'timeout'])
-    def test_says_1006_when_the_connection_is_lost(self, reason: str) -> None:  # L4
+    def test_says_1006_when_the_connection_is_lost(self, reason: str) -> None:
         driver, io = connecting()
         driver.text('queued')
         driver.end(reason)
         assert driver.text('late') is False
         assert io.log == [('close', 1006, reason)]
 
+    @pytest.mark.proves('L2')
     @pytest.mark.parametrize('command', ['end', 'fail'])
-    def test_does_not_start_once_it_has_ended(self, command: str) -> None:  # L2
+    def test_does_not_start_once_it_has_ended(self, command: str) -> None:
         driver, io = connecting()
         driver.on('close', lambda code, reason: io.log.clear())
         getattr(driver, command)(*([1011, 'no'] if command == 'fail' else []))
@@ -147,8 +154,9 @@ class TestConnecting:
         driver.fail(1011, 'no')
         assert io.log == [('close', 1011, 'no')]
 
+    @pytest.mark.proves('L2')
     @pytest.mark.parametrize('command', ['ping', 'pong', 'close'])
-    def test_sends_nothing_more_once_the_io_has_ended_it(self, command: str) -> None:  # L2
+    def test_sends_nothing_more_once_the_io_has_ended_it(self, command: str) -> None:
         driver, io = connecting()
         driver.text('a')
         getattr(driver, command)()
@@ -164,7 +172,8 @@ class TestConnecting:
         driver.end()
         assert io.log[1:] == [('write', frame(TEXT, b'a')), ('close', 1006, 'broken pipe')]
 
-    def test_emits_no_refusal_after_the_connection_was_lost(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_emits_no_refusal_after_the_connection_was_lost(self) -> None:
         driver, io = connecting()
         driver.end()
         driver.refuse(HandshakeError('403 Forbidden', 'not from there'))
@@ -179,8 +188,9 @@ class TestConnecting:
         assert io.events == [('error', 'HandshakeError', 'not from there'), ('close', 1006, 'not from there')]
         assert driver.start() is False
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize('value', ['a\r\nb: c', 'a\nb', 'a\0b'])
-    def test_refuses_a_header_that_ends_its_line(self, value: str) -> None:  # S7
+    def test_refuses_a_header_that_ends_its_line(self, value: str) -> None:
         with pytest.raises(ValueError, match='headers: '):
             connecting(headers=[('X-Test', value)])
 
@@ -231,8 +241,9 @@ class TestExtensions:
         assert driver.extensions == 'shift; by=1; quietly'
         assert io.written.decode() == ACCEPTED + 'Sec-WebSocket-Extensions: shift; by=1; quietly\r\n\r\n'
 
+    @pytest.mark.proves('D3')
     @pytest.mark.parametrize('environ', [HYBI, {**HYBI, 'HTTP_SEC_WEBSOCKET_EXTENSIONS': 'other'}])
-    def test_sends_no_header_without_agreement(self, environ: dict[str, str]) -> None:  # D3
+    def test_sends_no_header_without_agreement(self, environ: dict[str, str]) -> None:
         driver, io = connecting(environ, extensions=[Shift()])
         driver.start()
         assert (driver.extensions, io.written.decode()) == ('', f'{ACCEPTED}\r\n')
@@ -267,12 +278,14 @@ class TestExtensions:
         driver.parse(sent(BINARY, b'broken', rsv=RSV1))
         assert io.log == failure(1002, 'cannot shift that')
 
-    def test_refuses_reserved_bits_that_no_extension_uses(self) -> None:  # S5
+    @pytest.mark.proves('S5')
+    def test_refuses_reserved_bits_that_no_extension_uses(self) -> None:
         driver, io = opened(self.OFFER, extensions=[Shift()])
         driver.parse(sent(BINARY, b'', rsv=RSV2))
         assert io.log == failure(1002, 'reserved bits 010 set without an extension that uses them')
 
-    def test_refuses_reserved_bits_on_a_continuation(self) -> None:  # S5
+    @pytest.mark.proves('S5')
+    def test_refuses_reserved_bits_on_a_continuation(self) -> None:
         driver, io = opened(self.OFFER, extensions=[Shift()])
         driver.parse(sent(BINARY, b'a', fin=False) + sent(CONTINUATION, b'b', rsv=RSV1))
         assert io.log == failure(1002, 'reserved bits on a continuation frame')

@@ -41,18 +41,20 @@ class TestMessages:
             driver.parse(chunk)
         assert io.log == [('message', '€')]
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize(('wire', 'text'), [
         (sent(CONTINUATION, b'a'), 'continuation frame without a message to continue'),
         (sent(TEXT, b'a') + sent(CONTINUATION, b'b'), 'continuation frame without a message to continue'),
         (sent(TEXT, b'a', fin=False) + sent(TEXT, b'b'), 'new message before the last one was complete'),
         (sent(TEXT, b'', fin=False) + sent(BINARY, b''), 'new message before the last one was complete'),
     ])
-    def test_fail_out_of_order(self, chunks: Cut, wire: bytes, text: str) -> None:  # S5
+    def test_fail_out_of_order(self, chunks: Cut, wire: bytes, text: str) -> None:
         driver, io = opened()
         for chunk in chunks(wire):
             driver.parse(chunk)
         assert [entry for entry in io.log if entry[0] != 'message'] == failure(1002, text)
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize(('wire', 'text'), [
         (frame(TEXT, b'a'), 'unmasked frame from a client'),
         (sent(0x3), 'unknown opcode 3'),
@@ -63,13 +65,14 @@ class TestMessages:
         (head(0x82, 125, size=2, masked=True), 'payload length is not minimal, or has its top bit set'),
         (head(0x82, 2**63, masked=True), 'payload length is not minimal, or has its top bit set'),
     ])
-    def test_fail_when_framed_wrongly(self, chunks: Cut, wire: bytes, text: str) -> None:  # S5
+    def test_fail_when_framed_wrongly(self, chunks: Cut, wire: bytes, text: str) -> None:
         driver, io = opened()
         for chunk in chunks(wire):
             driver.parse(chunk)
         assert io.log == failure(1002, text)
         assert (driver.ready_state, driver.was_clean) == (CLOSED, False)
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize(('data', 'known'), [
         (b'\x80', 1),                          # a continuation byte without a start
         (b'\xc0\xaf', 1),                      # overlong: two bytes for "/"
@@ -89,7 +92,7 @@ class TestMessages:
         (b'\xf0\x9f\x8e(', 4),
         ('κόσμε'.encode() + b'\xed\xa0\x80edited', 12),  # Autobahn's 6.3
     ])
-    def test_fail_with_1007_as_soon_as_text_cannot_be_utf8(self, data: bytes, known: int) -> None:  # S5
+    def test_fail_with_1007_as_soon_as_text_cannot_be_utf8(self, data: bytes, known: int) -> None:
         driver, io = opened()
         wire = head(0x80 | TEXT, 1000, masked=True) + KEY + sent(TEXT, data)[6:]
         start = len(wire) - len(data)
@@ -100,9 +103,10 @@ class TestMessages:
         assert io.log == failure(1007, 'text is not UTF-8')
         assert driver.ready_state == CLOSED
 
+    @pytest.mark.proves('S5')
     @pytest.mark.parametrize('data', [b'\xc3', b'\xe2\x82', b'\xf0\x9f\x8e', b'abc\xf0'])
     @pytest.mark.parametrize('is_fragmented', [False, True])
-    def test_fail_with_1007_when_they_end_within_a_character(  # S5
+    def test_fail_with_1007_when_they_end_within_a_character(
         self, chunks: Cut, data: bytes, is_fragmented: bool
     ) -> None:
         driver, io = opened()
@@ -111,7 +115,8 @@ class TestMessages:
             driver.parse(chunk)
         assert io.log == failure(1007, 'text is not UTF-8')
 
-    def test_fail_with_1007_in_a_fragment_before_the_last(self, chunks: Cut) -> None:  # S5
+    @pytest.mark.proves('S5')
+    def test_fail_with_1007_in_a_fragment_before_the_last(self, chunks: Cut) -> None:
         driver, io = opened()
         for chunk in chunks(sent(TEXT, b'a\xff', fin=False) + sent(PING)):
             driver.parse(chunk)
@@ -155,21 +160,23 @@ class TestMessages:
 
 
 class TestBounds:
+    @pytest.mark.proves('S4')
     @pytest.mark.parametrize('opcode', [TEXT, BINARY])
     @pytest.mark.parametrize('length', [9, 10])
-    def test_a_message_of_up_to_max_length_passes(self, chunks: Cut, opcode: int, length: int) -> None:  # S4
+    def test_a_message_of_up_to_max_length_passes(self, chunks: Cut, opcode: int, length: int) -> None:
         driver, io = opened(max_length=10)
         data = b'x' * length
         for chunk in chunks(sent(opcode, data) + sent(opcode, data[:4], fin=False) + sent(CONTINUATION, data[4:])):
             driver.parse(chunk)
         assert io.log == [('message', data.decode() if opcode == TEXT else data)] * 2
 
+    @pytest.mark.proves('S4')
     @pytest.mark.parametrize('wire', [
         sent(BINARY, b'x' * 11),
         sent(BINARY, b'x' * 10, fin=False) + sent(CONTINUATION, b'x'),
         sent(BINARY, b'x' * 4, fin=False) + sent(CONTINUATION, b'', fin=False) + sent(CONTINUATION, b'x' * 7, fin=False),
     ])
-    def test_one_byte_more_is_too_big(self, chunks: Cut, wire: bytes) -> None:  # S4
+    def test_one_byte_more_is_too_big(self, chunks: Cut, wire: bytes) -> None:
         driver, io = opened(max_length=10)
         for chunk in chunks(wire):
             driver.parse(chunk)
@@ -180,21 +187,24 @@ class TestBounds:
         driver.parse(sent(TEXT) + sent(TEXT, b'x'))
         assert io.log == [('message', ''), *failure(1009, 'message too big: 1 > 0')]
 
+    @pytest.mark.proves('S4')
     @pytest.mark.parametrize(('length', 'is_too_big'), [(MAX_LENGTH, False), (MAX_LENGTH + 1, True), (2**63 - 1, True)])
-    def test_the_declared_length_is_what_counts(self, length: int, is_too_big: bool) -> None:  # S4
+    def test_the_declared_length_is_what_counts(self, length: int, is_too_big: bool) -> None:
         driver, io = opened()
         driver.parse(head(0x80 | BINARY, length, masked=True) + KEY)
         assert io.log == (failure(1009, f'message too big: {length} > 67108863') if is_too_big else [])
 
+    @pytest.mark.proves('S4')
     @pytest.mark.parametrize('fragments', [2, 3])
-    def test_a_message_of_up_to_max_fragments_passes(self, fragments: int) -> None:  # S4
+    def test_a_message_of_up_to_max_fragments_passes(self, fragments: int) -> None:
         driver, io = opened(max_fragments=3)
         middle = sent(CONTINUATION, b'a', fin=False) * (fragments - 2)
         driver.parse(sent(TEXT, b'a', fin=False) + middle + sent(CONTINUATION, b'a'))
         assert io.log == [('message', 'a' * fragments)]
 
+    @pytest.mark.proves('S4')
     @pytest.mark.parametrize('options', [{'max_fragments': 3}, {}], ids=['small', 'default'])
-    def test_one_fragment_more_is_too_many(self, options: dict[str, int]) -> None:  # S4
+    def test_one_fragment_more_is_too_many(self, options: dict[str, int]) -> None:
         driver, io = opened(**options)
         limit = options.get('max_fragments', MAX_FRAGMENTS)
         driver.parse(sent(TEXT, b'', fin=False) + sent(CONTINUATION, b'', fin=False) * (limit - 1))
@@ -222,13 +232,15 @@ class TestPings:
             driver.parse(chunk)
         assert io.log == [('write', frame(PONG, payload)), ('ping', payload)]
 
-    def test_are_answered_before_buffered_data_by_one_pong_at_most(self) -> None:  # L7 S8
+    @pytest.mark.proves('L7', 'S8')
+    def test_are_answered_before_buffered_data_by_one_pong_at_most(self) -> None:
         driver, io = opened(io=BufferedRecorder)
         driver.parse(sent(PING, b'1') + sent(PING, b'2'))
         assert [entry for entry in io.log if entry[0] != 'ping'] == [
             ('write_urgent', frame(PONG, b'1'), 'pong'), ('write_urgent', frame(PONG, b'2'), 'pong')]
 
-    def test_of_ours_overtake_buffered_data_and_do_not_replace_each_other(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_of_ours_overtake_buffered_data_and_do_not_replace_each_other(self) -> None:
         driver, io = opened(io=BufferedRecorder)
         driver.ping('a')
         driver.ping('b')

@@ -22,14 +22,16 @@ def started(headers: Any = None) -> tuple[Proxy, Recorder]:
 
 
 class TestRequest:
-    def test_is_http_1_1_with_a_host(self) -> None:  # K5
+    @pytest.mark.proves('K5')
+    def test_is_http_1_1_with_a_host(self) -> None:
         io = Recorder({})
         Proxy(io, '[::1]:80', {'Proxy-Authorization': 'Basic eA=='}).start()
         assert io.log == [
             ('write', b'CONNECT [::1]:80 HTTP/1.1\r\nHost: [::1]:80\r\nProxy-Authorization: Basic eA==\r\n\r\n')]
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize('value', ['a\r\nB: c', 'a\n', 'a\0'])
-    def test_refuses_headers_that_end_their_line(self, value: str) -> None:  # S7
+    def test_refuses_headers_that_end_their_line(self, value: str) -> None:
         with pytest.raises(ValueError, match=r'^headers: '):
             started({'X': value})
 
@@ -46,10 +48,11 @@ class TestAnswer:
         tunnel.end()
         assert io.log == [('connect',)]
 
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize('interim', [1, 16])
     def test_may_follow_interim_responses(
         self, chunks: Cut, interim: int
-    ) -> None:  # K9
+    ) -> None:
         tunnel, io = started()
         for chunk in chunks(
             b'HTTP/1.1 100 Continue\r\nA: b\r\n\r\n' * interim
@@ -58,7 +61,8 @@ class TestAnswer:
             tunnel.parse(chunk)
         assert (io.log, tunnel.status, tunnel.headers) == ([('connect',)], 200, [('Via', 'x, y')])
 
-    def test_may_not_follow_any_number_of_them(self, chunks: Cut) -> None:  # S9
+    @pytest.mark.proves('S9')
+    def test_may_not_follow_any_number_of_them(self, chunks: Cut) -> None:
         tunnel, io = started()
         for chunk in chunks(
             b'HTTP/1.1 100 Continue\r\n\r\n' * 17 + b'HTTP/1.1 200 Fine\r\n\r\n'
@@ -71,8 +75,9 @@ class TestAnswer:
         tunnel.parse(b'HTTP/1.1 200 Fine\r\n\r\nearly')
         assert tunnel.rest == b'early'
 
+    @pytest.mark.proves('K5')
     @pytest.mark.parametrize('status', ['407 Proxy Authentication Required', '502 Bad Gateway', '101 What', '300 Go', '403'])
-    def test_is_a_refusal(self, chunks: Cut, status: str) -> None:  # K5
+    def test_is_a_refusal(self, chunks: Cut, status: str) -> None:
         tunnel, io = started()
         for chunk in chunks(f'HTTP/1.1 {status}\r\nProxy-Authenticate: Basic\r\n\r\n'.encode()):
             tunnel.parse(chunk)
@@ -81,11 +86,12 @@ class TestAnswer:
         tunnel.end()
         assert len(io.log) == 1
 
+    @pytest.mark.proves('S9')
     @pytest.mark.parametrize(('answer', 'text'), [
         (b'SOCKS\r\n\r\n', "expected an HTTP response, got 'SOCKS'"),
         (b'x' * 32768, 'head is longer than 32768 bytes'),
     ])
-    def test_is_garbage(self, chunks: Cut, answer: bytes, text: str) -> None:  # S9
+    def test_is_garbage(self, chunks: Cut, answer: bytes, text: str) -> None:
         tunnel, io = started()
         for chunk in chunks(answer):
             tunnel.parse(chunk)

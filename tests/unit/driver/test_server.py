@@ -38,7 +38,8 @@ def refusal(status: str, text: str) -> bytes:
 
 
 class TestConnecting:
-    def test_opens_by_itself_and_parses_the_bytes_after_the_request(self, chunks: Cut) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_opens_by_itself_and_parses_the_bytes_after_the_request(self, chunks: Cut) -> None:
         driver, io = listening()
         for chunk in chunks(HYBI_HEAD + sent(TEXT, b'hi') + sent(PING)):
             driver.parse(chunk)
@@ -53,7 +54,8 @@ class TestConnecting:
         assert io.events == [('connect',), ('open',), ('message', 'hi')]
         assert driver.version == 'hixie-75'
 
-    def test_speaks_hixie_76(self, chunks: Cut) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_speaks_hixie_76(self, chunks: Cut) -> None:
         driver, io = listening()
         for chunk in chunks(HIXIE_76_HEAD + HIXIE_76_BODY + b'\0hi\xff'):
             driver.parse(chunk)
@@ -81,6 +83,7 @@ class TestConnecting:
         assert determine_url(driver.environ) == 'ws://shop.example:81/demo'
         assert ('open',) in io.log
 
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize(
         ('header', 'value'),
         [
@@ -93,7 +96,7 @@ class TestConnecting:
             ('Sec-WebSocket-Extensions', ','),
         ],
     )
-    def test_ignores_empty_elements(self, header: str, value: str) -> None:  # K9
+    def test_ignores_empty_elements(self, header: str, value: str) -> None:
         lines = [
             line
             for line in HYBI_HEAD.decode().split('\r\n')[:-2]
@@ -129,7 +132,8 @@ class TestConnecting:
         driver.parse(HYBI_HEAD)
         assert seen == [('/demo', CONNECTING, b'')]
 
-    def test_is_refused_by_a_listener_of_connect(self) -> None:  # S2
+    @pytest.mark.proves('S2')
+    def test_is_refused_by_a_listener_of_connect(self) -> None:
         driver, io = listening()
         driver.on('connect', lambda: driver.refuse(HandshakeError('403 Forbidden', 'not from there')))
         driver.parse(HYBI_HEAD + sent(TEXT, b'late'))
@@ -146,6 +150,7 @@ class TestConnecting:
             ('write', refusal('503 Service Unavailable', 'full')), ('error', 'HandshakeError', 'full'), ('close', 1006, 'full')]
         assert driver.ready_state == CLOSED
 
+    @pytest.mark.proves('S2', 'S9')
     @pytest.mark.parametrize(('request_', 'status', 'text'), [
         (b'HELLO\r\n\r\n', '400 Bad Request', "malformed request line 'HELLO'"),
         (b'GET / HTTP/1.1\r\nHost\r\n\r\n', '400 Bad Request', "malformed header line 'Host'"),
@@ -162,7 +167,7 @@ class TestConnecting:
         (b'GET http:/// HTTP/1.1\r\nHost: h\r\n\r\n', '400 Bad Request', 'the Host header is missing'),
         (b'x' * 32768, '431 Request Header Fields Too Large', 'head is longer than 32768 bytes'),
     ])
-    def test_refuses_a_request_that_is_not_a_handshake(  # S2 S9
+    def test_refuses_a_request_that_is_not_a_handshake(
         self, chunks: Cut, request_: bytes, status: str, text: str
     ) -> None:
         driver, io = listening()
@@ -204,7 +209,8 @@ class TestConnecting:
         driver.parse(sent(TEXT, b'b'))
         assert io.events == [('connect',), ('open',), ('message', 'a'), ('message', 'b')]
 
-    def test_sends_nothing_after_close(self) -> None:  # L6
+    @pytest.mark.proves('L6')
+    def test_sends_nothing_after_close(self) -> None:
         driver, _ = listening()
         assert (driver.close(), driver.text('late'), driver.close()) == (True, False, False)
 
@@ -247,7 +253,8 @@ class TestOpen:
         driver.end('reset')
         assert io.events[-1] == ('close', 1006, 'reset')
 
-    def test_answers_a_ping_before_buffered_data(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_answers_a_ping_before_buffered_data(self) -> None:
         driver, io = listening(BufferedRecorder)
         driver.parse(HYBI_HEAD + sent(PING, b'p') + sent(CLOSE))
         assert io.log[3:] == [

@@ -44,6 +44,7 @@ class TestVersion:
 
 
 class TestRefusals:
+    @pytest.mark.proves('S2', 'S3')
     @every_version
     @pytest.mark.parametrize(('change', 'text'), [
         ({'REQUEST_METHOD': 'POST'}, 'the method of a WebSocket handshake must be GET'),
@@ -63,7 +64,7 @@ class TestRefusals:
         ({'CONTENT_LENGTH': 'x'}, 'a WebSocket handshake must not have a body'),
         ({'HTTP_TRANSFER_ENCODING': 'chunked'}, 'a WebSocket handshake must not have a body'),
     ])
-    def test_are_complete_and_close_the_connection(  # S2 S3
+    def test_are_complete_and_close_the_connection(
         self, environ: dict[str, str], change: dict[str, str | None], text: str
     ) -> None:
         driver, io = connecting({name: value for name, value in {**environ, **change}.items() if value is not None})
@@ -95,6 +96,7 @@ class TestIsWebsocket:
     def test_is_true_for(self, environ: dict[str, str]) -> None:
         assert is_websocket(environ) is True
 
+    @pytest.mark.proves('H6')
     @pytest.mark.parametrize('environ', [
         {},
         {**HYBI, 'REQUEST_METHOD': 'POST'},
@@ -107,7 +109,7 @@ class TestIsWebsocket:
         without(HYBI, 'HTTP_UPGRADE'),
         without(HYBI, 'HTTP_CONNECTION'),
     ])
-    def test_is_false_for(self, environ: dict[str, Any]) -> None:  # H6
+    def test_is_false_for(self, environ: dict[str, Any]) -> None:
         assert is_websocket(environ) is False
 
 

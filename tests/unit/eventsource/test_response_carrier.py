@@ -90,7 +90,8 @@ def closing() -> Iterator[list[EventSource]]:
 class TestConnecting:
     """Before the server has read anything."""
 
-    def test_the_first_piece_is_there_at_once(self) -> None:  # E2
+    @pytest.mark.proves('E2')
+    def test_the_first_piece_is_there_at_once(self) -> None:
         es, _ = opened()
         assert es.ready_state == EventSource.OPEN
 
@@ -101,7 +102,8 @@ class TestConnecting:
         assert next(respond(es)) == RETRY + event('a')
         assert es.buffered_amount == 0
 
-    def test_closing_then_ends_the_stream_behind_it(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_closing_then_ends_the_stream_behind_it(self) -> None:
         es = new_source()
         record = Record(es)
         es.send('a')
@@ -110,7 +112,8 @@ class TestConnecting:
         assert list(respond(es)) == [RETRY + event('a')]
         assert [(event.type, event.code) for event in record.events] == [('close', 1000)]
 
-    def test_a_response_that_is_never_pulled_is_closed_too(self, registry: Registry) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_a_response_that_is_never_pulled_is_closed_too(self, registry: Registry) -> None:
         es = new_source()
         record = Record(es)
         respond(es).close()
@@ -143,7 +146,8 @@ class TestOpen:
         es.send('b')
         assert next(response) == event('a') + event('b')
 
-    def test_a_piece_is_of_a_size_that_can_be_written(self) -> None:  # B5
+    @pytest.mark.proves('B5')
+    def test_a_piece_is_of_a_size_that_can_be_written(self) -> None:
         es, response = opened()
         for _ in range(10):
             es.send('x' * 30_000)
@@ -162,7 +166,8 @@ class TestOpen:
         assert [next(response), next(response)] == [PING, PING]
         assert 0.1 <= time.monotonic() - began < 1
 
-    def test_a_ping_overtakes_what_waits_and_at_most_one_does(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_a_ping_overtakes_what_waits_and_at_most_one_does(self) -> None:
         es, response = opened()
         es.send('a')
         assert es.ping()
@@ -176,8 +181,9 @@ class TestOpen:
         es.ping()
         assert piece() == PING
 
+    @pytest.mark.proves('C1')
     @pytest.mark.threads
-    def test_eight_threads_send_in_order(self) -> None:  # C1
+    def test_eight_threads_send_in_order(self) -> None:
         es, response = opened()
 
         def send(name: int) -> None:
@@ -198,7 +204,8 @@ class TestOpen:
 class TestClosing:
     """The end by us, or by the client."""
 
-    def test_what_was_sent_before_comes_before_the_end(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_what_was_sent_before_comes_before_the_end(self) -> None:
         es, response = opened()
         record = Record(es)
         es.send('a')
@@ -218,7 +225,8 @@ class TestClosing:
         es.close()
         assert rest() == []
 
-    def test_a_client_that_is_gone_is_told_by_the_server(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_a_client_that_is_gone_is_told_by_the_server(self) -> None:
         es, response = opened()
         record = Record(es)
         es.send('lost')
@@ -226,7 +234,8 @@ class TestClosing:
         assert [(event.type, *describe(event)) for event in record.events] == [('open',), ('close', 1006, '', False)]
         assert (es.ready_state, es.buffered_amount) == (EventSource.CLOSED, 0)
 
-    def test_nothing_is_sent_once_closed(self) -> None:  # L6
+    @pytest.mark.proves('L6')
+    def test_nothing_is_sent_once_closed(self) -> None:
         es, response = opened()
         response.close()
         assert not es.send('a')
@@ -272,21 +281,24 @@ class TestHandlers:
         es.onopen = lambda event: es.send('from onopen')
         assert next(response) == event('from onopen')
 
-    def test_a_late_handler_wakes_the_server(self) -> None:  # L8
+    @pytest.mark.proves('L8')
+    def test_a_late_handler_wakes_the_server(self) -> None:
         es, response = opened()
         piece = in_thread(lambda: next(response))
         wait_until(lambda: waiters(es), 'the server waiting')
         es.onopen = lambda event: es.send('late')
         assert piece() == event('late')
 
-    def test_a_handler_set_after_the_end_gets_the_close_event(self) -> None:  # L8
+    @pytest.mark.proves('L8')
+    def test_a_handler_set_after_the_end_gets_the_close_event(self) -> None:
         es, response = opened()
         response.close()
         events: list[Any] = []
         es.onclose = events.append
         assert [describe(event) for event in events] == [(1006, '', False)]
 
-    def test_a_fault_is_logged_once_and_ends_this_stream_only(self, caplog: pytest.LogCaptureFixture) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_a_fault_is_logged_once_and_ends_this_stream_only(self, caplog: pytest.LogCaptureFixture) -> None:
         es, response = opened()
         other, other_response = opened()
         record = Record(es, ('error', 'close'))
@@ -300,7 +312,8 @@ class TestHandlers:
         other.send('a')
         assert next(other_response) == event('a')
 
-    def test_a_fault_of_onclose_is_logged_once(self, caplog: pytest.LogCaptureFixture, registry: Registry) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_a_fault_of_onclose_is_logged_once(self, caplog: pytest.LogCaptureFixture, registry: Registry) -> None:
         es, response = opened()
         es.onclose = raise_fault
         with caplog.at_level(logging.ERROR, 'faye_websocket'):
@@ -308,7 +321,8 @@ class TestHandlers:
         assert [message.getMessage() for message in caplog.records] == ['close handler of http://example.com/ raised']
         assert len(registry) == 0
 
-    def test_system_exit_passes_to_the_server_and_is_the_end_all_the_same(self) -> None:  # C2, L2
+    @pytest.mark.proves('C2', 'L2')
+    def test_system_exit_passes_to_the_server_and_is_the_end_all_the_same(self) -> None:
         es, response = opened()
         record = Record(es, ('close',))
         es.onopen = lambda event: sys.exit(3)
@@ -326,13 +340,15 @@ def raise_fault(event: object) -> None:
 class TestOverflow:
     """A client that is behind by more than ``max_buffered``."""
 
+    @pytest.mark.proves('B1')
     @pytest.mark.parametrize('size', [1000, 1001], ids=['at the bound', 'above it'])
-    def test_the_bound_is_exact(self, size: int) -> None:  # B1
+    def test_the_bound_is_exact(self, size: int) -> None:
         es, _ = opened(max_buffered=1000, overflow='drop')
         assert es.send('x' * (300 - 10))
         assert es.send('x' * (size - 300 - 10)) is (size == 1000)
 
-    def test_close_says_why_in_the_place_of_what_waits(self) -> None:  # B3
+    @pytest.mark.proves('B3')
+    def test_close_says_why_in_the_place_of_what_waits(self) -> None:
         es, response = opened(max_buffered=1000)
         record = Record(es)
         assert es.send('x' * 900)
@@ -346,7 +362,8 @@ class TestOverflow:
         assert [es.send('x' * 900), es.send('x' * 900)] == [True, False]
         assert list(respond(es)) == [RETRY + b': slow consumer\r\n']
 
-    def test_drop_answers_false_until_the_client_has_caught_up(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_drop_answers_false_until_the_client_has_caught_up(self) -> None:
         es, response = opened(max_buffered=1000, overflow='drop')
         record = Record(es, ('drain',))
         assert [es.send('x' * 900), es.send('y' * 900)] == [True, False]
@@ -363,7 +380,8 @@ class TestOverflow:
         list(response)
         assert record.types == ['open', 'close']
 
-    def test_block_waits_for_the_client(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_block_waits_for_the_client(self) -> None:
         es, response = opened(max_buffered=1000, overflow='block')
         assert es.send('x' * 900)
         sent = in_thread(lambda: es.send('y' * 900))
@@ -409,7 +427,8 @@ class TestGevent:
         run_threads(lambda: es.send('a'))
         assert piece.get(timeout=2) == [RETRY, event('a')]
 
-    def test_without_gevent_no_hub_is_made(self) -> None:  # E7
+    @pytest.mark.proves('E7')
+    def test_without_gevent_no_hub_is_made(self) -> None:
         program = """
 import gevent.hub
 from tests.unit.eventsource.test_response_carrier import *

@@ -115,6 +115,7 @@ class TestOptions:
         assert EventSource(make_environ(None, [('Last-Event-ID', 'ü'.encode().decode('latin-1'))])).last_event_id == 'ü'
         assert EventSource(make_environ(QUERY_STRING='lastEventId=7')).last_event_id == '7'
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize(('options', 'error', 'message'), [
         ({'retry': None}, TypeError, 'retry: expected a number, got None'),
         ({'retry': '5'}, TypeError, "retry: expected a number, got '5'"),
@@ -134,7 +135,7 @@ class TestOptions:
          'headers: an event source sets connection, content-type itself'),
         ({'nothing': 1}, TypeError, 'nothing')])
     def test_an_option_that_cannot_be_is_refused(
-            self, options: dict[str, Any], error: type[Exception], message: str) -> None:  # S7
+            self, options: dict[str, Any], error: type[Exception], message: str) -> None:
         with pytest.raises(error, match=message):
             EventSource(make_environ(None, ACCEPT), **options)
 
@@ -143,8 +144,9 @@ class TestOptions:
         es = EventSource(make_environ(None, ACCEPT), retry=endless, ping=endless)
         assert next(iter(es.wsgi_response(Response()))) == b'retry: 31536000000\r\n'
 
+    @pytest.mark.proves('E2')
     @pytest.mark.parametrize('sock', [False, True], ids=['iterable', 'socket'])
-    def test_the_head_is_that_of_an_event_stream(self, sock: bool) -> None:  # E2
+    def test_the_head_is_that_of_an_event_stream(self, sock: bool) -> None:
         with joined() as pair:
             es = pair.es if sock else EventSource(make_environ(None, ACCEPT))
             es.wsgi_response(pair.response)
@@ -159,7 +161,8 @@ class TestOptions:
         EventSource(make_environ(None, ACCEPT), headers=headers).wsgi_response(response)
         assert [pair for pair in response.headers if pair[0].lower() in ('set-cookie', 'cache-control')] == headers
 
-    def test_recognises_a_request(self) -> None:  # E6
+    @pytest.mark.proves('E6')
+    def test_recognises_a_request(self) -> None:
         assert is_eventsource(make_environ(None, ACCEPT))
         assert EventSource.is_eventsource(make_environ(None, ACCEPT))
         assert not EventSource.is_eventsource(make_environ())
@@ -189,13 +192,14 @@ class TestOptions:
 class TestSend:
     """The data that may be sent."""
 
+    @pytest.mark.proves('E1')
     @pytest.mark.parametrize(('arguments', 'expected'), [
         (('hello',), ServerEvent('hello')),
         (('a\nb', 'news', '99'), ServerEvent('a\nb', 'news', '99')),
         ((1, 2, 3), ServerEvent('1', '2', '3')),
         ((1.5, '', ''), ServerEvent('1.5')),
         (('',), ServerEvent(''))])
-    def test_the_client_reads_it(self, arguments: tuple[Any, ...], expected: ServerEvent) -> None:  # E1
+    def test_the_client_reads_it(self, arguments: tuple[Any, ...], expected: ServerEvent) -> None:
         with joined() as pair:
             es, client = pair.open()
             assert es.send(*arguments)
@@ -207,8 +211,9 @@ class TestSend:
         with pytest.raises(TypeError, match=f'{name}: expected a str or a number, got '):
             EventSource(make_environ()).send(*arguments)
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize('value', ['a\nb', 'a\rb', 'a\0b'])
-    def test_an_injection_raises(self, value: str) -> None:  # S7
+    def test_an_injection_raises(self, value: str) -> None:
         es = EventSource(make_environ())
         with pytest.raises(ValueError, match='event: expected no CR, LF or NUL'):
             es.send('x', event=value)
@@ -220,7 +225,8 @@ class TestSend:
 class TestHead:
     """A stream that the server begins, and this library continues."""
 
-    def test_keeps_what_others_have_put_into_it_and_ends_with_the_connection(self) -> None:  # E2
+    @pytest.mark.proves('E2')
+    def test_keeps_what_others_have_put_into_it_and_ends_with_the_connection(self) -> None:
         with joined() as pair:
             _, client = pair.open()
             assert client.head is not None
@@ -230,7 +236,8 @@ class TestHead:
                 ('X-Accel-Buffering', 'no'), ('Server', 'gunicorn'), ('Set-Cookie', 'a=b'), ('Set-Cookie', 'c=d'),
                 ('Connection', 'close')]
 
-    def test_head_and_retry_come_in_one_write(self) -> None:  # E2
+    @pytest.mark.proves('E2')
+    def test_head_and_retry_come_in_one_write(self) -> None:
         with joined() as pair:
             pair.start()
             assert pair.client.socket.recv(65536).endswith(b'\r\n\r\n' + RETRY)
@@ -261,7 +268,8 @@ class TestHead:
             assert pair.client.read_to_eof().endswith(b'\r\n\r\nHello')
             wait_until(lambda: pair.es.ready_state == EventSource.CLOSED)
 
-    def test_a_server_that_answers_nothing_ends_it(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_a_server_that_answers_nothing_ends_it(self) -> None:
         with joined() as pair:
             record = Record(pair.es)
             pair.take()
@@ -289,7 +297,8 @@ class TestConnecting:
             assert client.receive_event() == ServerEvent('a', 'message', '1')
             assert (es.ready_state, es.buffered_amount) == (EventSource.OPEN, 0)
 
-    def test_closing_ends_the_stream_behind_what_was_sent(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_closing_ends_the_stream_behind_what_was_sent(self) -> None:
         with joined() as pair:
             record = Record(pair.es)
             pair.es.send('a')
@@ -310,7 +319,8 @@ class TestConnecting:
         es.close()
         assert b''.join(es.wsgi_response(Response())).endswith(b'data: x\r\n\r\n')
 
-    def test_too_much_ends_the_connection(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_too_much_ends_the_connection(self) -> None:
         with joined(max_buffered=1000) as pair:
             record = Record(pair.es)
             assert [pair.es.send('x' * 900), pair.es.send('x' * 900)] == [True, False]
@@ -344,7 +354,8 @@ class TestOpen:
             assert 0.19 <= time.monotonic() - began < 2
             assert record.types == ['open']
 
-    def test_a_thread_can_do_everything(self) -> None:  # C1
+    @pytest.mark.proves('C1')
+    def test_a_thread_can_do_everything(self) -> None:
         with joined() as pair:
             record = Record(pair.es)
             es, client = pair.open()
@@ -357,8 +368,9 @@ class TestOpen:
             assert answers == [True, True]
             assert describe(record.the_close()) == (1000, '', True)
 
+    @pytest.mark.proves('C1')
     @pytest.mark.threads
-    def test_greenlets_and_threads_send_whole_events_in_order(self) -> None:  # C1
+    def test_greenlets_and_threads_send_whole_events_in_order(self) -> None:
         with joined() as pair:
             es, client = pair.open()
 
@@ -384,7 +396,8 @@ class TestOpen:
             es.send('a')
             assert client.receive_event().data == 'a'
 
-    def test_a_late_handler_gets_what_it_missed(self) -> None:  # L8
+    @pytest.mark.proves('L8')
+    def test_a_late_handler_gets_what_it_missed(self) -> None:
         with joined() as pair:
             es, client = pair.open()
             settle()
@@ -393,8 +406,9 @@ class TestOpen:
             client.close()
             assert record.the_close().code == 1006
 
+    @pytest.mark.proves('C2')
     @pytest.mark.parametrize('handler', ['onopen', 'onclose'])
-    def test_a_fault_of_a_handler_is_logged_once(self, handler: str, caplog: pytest.LogCaptureFixture) -> None:  # C2
+    def test_a_fault_of_a_handler_is_logged_once(self, handler: str, caplog: pytest.LogCaptureFixture) -> None:
         def fail(event: object) -> None:
             raise ValueError('a fault')
 
@@ -416,7 +430,8 @@ class TestOpen:
 class TestClosing:
     """The end by us, or by the client."""
 
-    def test_the_end_follows_what_was_sent(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_the_end_follows_what_was_sent(self) -> None:
         with joined() as pair:
             record = Record(pair.es)
             es, client = pair.open()
@@ -429,9 +444,10 @@ class TestClosing:
             assert not es.send('b')
             assert not es.ping()
 
+    @pytest.mark.proves('E4', 'L2')
     @pytest.mark.parametrize('silent', [True, False], ids=['silent', 'sending'])
     @pytest.mark.parametrize('end', [EventClient.close, EventClient.finish_sending, reset], ids=['close', 'FIN', 'RST'])
-    def test_a_client_that_is_gone_is_noticed(self, end: Any, silent: bool) -> None:  # E4, L2
+    def test_a_client_that_is_gone_is_noticed(self, end: Any, silent: bool) -> None:
         with joined() as pair:
             record = Record(pair.es)
             es, client = pair.open()
@@ -454,7 +470,8 @@ class TestClosing:
             assert describe(record.the_close()) == (1001, '', True)
             assert client.read_to_eof().endswith(RETRY)
 
-    def test_nothing_of_it_is_left(self) -> None:  # H9
+    @pytest.mark.proves('H9')
+    def test_nothing_of_it_is_left(self) -> None:
         def handler(event: object) -> None:
             """Do nothing, and live as long as the event source."""
 
@@ -482,7 +499,8 @@ class TestOverflow:
             gevent.sleep(0)
         return es
 
-    def test_close_drops_what_waits_and_says_why(self) -> None:  # B3
+    @pytest.mark.proves('B3')
+    def test_close_drops_what_waits_and_says_why(self) -> None:
         with joined(buffer_size=4096, max_buffered=200_000) as pair:
             record = Record(pair.es)
             es = self.stalled(pair)
@@ -492,7 +510,8 @@ class TestOverflow:
             assert describe(record.the_close()) == (1013, 'slow consumer', False)
             assert set(pair.client.stream.events) == {ServerEvent('x' * 10_000)}
 
-    def test_drop_answers_false_until_the_client_has_caught_up(self) -> None:  # B1, B2
+    @pytest.mark.proves('B1', 'B2')
+    def test_drop_answers_false_until_the_client_has_caught_up(self) -> None:
         with joined(buffer_size=4096, max_buffered=200_000, overflow='drop') as pair:
             record = Record(pair.es)
             es, sent = self.stalled(pair), 0
@@ -506,7 +525,8 @@ class TestOverflow:
             numbers = [event.data.split('\n')[0] for event in pair.client.stream.events if '\n' in event.data]
             assert numbers == [str(number) for number in range(len(numbers))]
 
-    def test_block_waits_for_the_client(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_block_waits_for_the_client(self) -> None:
         with joined(buffer_size=4096, max_buffered=100_000, overflow='block') as pair:
             es, client = pair.open()
 
@@ -520,7 +540,8 @@ class TestOverflow:
             sender.get(timeout=5)
             assert len(client.stream.events) == 100
 
-    def test_pings_do_not_pile_up(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_pings_do_not_pile_up(self) -> None:
         with joined(buffer_size=4096, max_buffered=500_000) as pair:
             es = self.stalled(pair)
             before = es.buffered_amount
@@ -579,7 +600,8 @@ class TestServer:
             assert ' 200 ' in log.getvalue()
             assert log.getvalue().count('\n') == 1
 
-    def test_the_server_has_let_go_of_the_request(self) -> None:  # F2
+    @pytest.mark.proves('F2')
+    def test_the_server_has_let_go_of_the_request(self) -> None:
         with self.serve() as (server, sources, log):
             client = self.connect(server)
             wait_until(log.getvalue, 'the line in the log')

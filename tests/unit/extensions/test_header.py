@@ -15,6 +15,7 @@ TCHAR = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST
 
 
 class TestParse:
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize(('header', 'offers'), [
         ('', []),
         (' \t', []),
@@ -40,7 +41,7 @@ class TestParse:
         (', a', [('a', {})]),
         (' ,, a , ,\tb; x=1,, ', [('a', {}), ('b', {'x': '1'})]),
     ])
-    def test_reads(self, header: str, offers: list[Any]) -> None:  # K9
+    def test_reads(self, header: str, offers: list[Any]) -> None:
         assert parse_extensions(header) == offers
 
     @pytest.mark.parametrize(('header', 'position'), [
@@ -78,6 +79,7 @@ class TestParse:
         except ValueError as error:
             assert str(error).startswith('malformed Sec-WebSocket-Extensions header at character ')
 
+    @pytest.mark.proves('S6')
     @pytest.mark.parametrize('part', [
         'a, ', ', ', ',', 'a,,', 'a; x=1, ', 'a; "', 'a' * 8, 'a,' + ' ' * 6, ' ' * 8,
         'a; x="' + '\\"' * 2, 'x=\\"', '\\\\', '"'])
@@ -85,7 +87,7 @@ class TestParse:
     @pytest.mark.parametrize('end', ['a', '"', '\0'])
     def test_takes_linear_time(
         self, assert_linear: AssertLinear, start: str, part: str, end: str
-    ) -> None:  # S6
+    ) -> None:
         def run(count: int) -> None:
             try:
                 parse_extensions(start + part * count + end)
@@ -94,14 +96,16 @@ class TestParse:
 
         assert_linear(run, 8192 // len(part))
 
+    @pytest.mark.proves('S6')
     @pytest.mark.parametrize('header', [
         'a,' * 99 + 'a', 'a, ,' * 99 + 'a', 'a' + ';x' * 99, 'a;x=1,' * 49 + 'a;x="2"'])
-    def test_accepts_a_hundred_parts_at_most(self, header: str) -> None:  # S6
+    def test_accepts_a_hundred_parts_at_most(self, header: str) -> None:
         parse_extensions(header)
         with pytest.raises(ValueError, match='^more than 100 extensions and parameters in the Sec-WebSocket-Ext'):
             parse_extensions(f'{header};y')
 
-    def test_takes_no_longer_with_blanks_around_it(self, cost: Cost) -> None:  # S6
+    @pytest.mark.proves('S6')
+    def test_takes_no_longer_with_blanks_around_it(self, cost: Cost) -> None:
         header = 'a' * 131072
         assert cost(lambda: parse_extensions(f' {header} ')) < 3 * cost(lambda: parse_extensions(header))
 

@@ -91,6 +91,7 @@ class TestOptions:
 
 
 class TestServer:
+    @pytest.mark.proves('D2', 'D3')
     @pytest.mark.parametrize(('offer', 'options', 'response'), [
         # the offers of browsers
         (CHROMIUM, {}, NAME),
@@ -125,9 +126,10 @@ class TestServer:
          f'{NAME}; client_no_context_takeover'),
         (', '.join([f'{NAME}; server_max_window_bits=16'] * 49 + [NAME]), {}, NAME),
     ])
-    def test_answers(self, offer: str, options: dict[str, Any], response: str) -> None:  # D2, D3
+    def test_answers(self, offer: str, options: dict[str, Any], response: str) -> None:
         assert answer(offer, **options) == response
 
+    @pytest.mark.proves('D2')
     @pytest.mark.parametrize('parameters', [
         *(f'{name}_max_window_bits={value}' for name in ('server', 'client')
           for value in ('7', '16', '99999', '""', '0', '-9', '09', '+9', '9.0', 'x', '"9 "', '"\xd9\xa9"')),
@@ -139,7 +141,7 @@ class TestServer:
         'server_no_context_takeover; server_no_context_takeover',
         'unknown', 'unknown=1', 'Server_no_context_takeover', 'server_no_context_takeover; unknown',
     ])
-    def test_declines_offers_that_it_does_not_understand(self, parameters: str) -> None:  # D2
+    def test_declines_offers_that_it_does_not_understand(self, parameters: str) -> None:
         try:
             assert answer(f'{NAME}; {parameters}') == ''
         except ValueError as error:
@@ -147,6 +149,7 @@ class TestServer:
         else:
             assert answer(f'{NAME}; {parameters}, {NAME}') == NAME
 
+    @pytest.mark.proves('D2')
     @given(st.lists(st.tuples(
         st.sampled_from(['server_no_context_takeover', 'client_no_context_takeover', 'server_max_window_bits',
                          'client_max_window_bits', 'unknown']),
@@ -154,7 +157,7 @@ class TestServer:
         st.booleans(), st.booleans(), st.none() | st.integers(8, 15), st.none() | st.integers(8, 15))
     def test_never_answers_more_than_was_offered(
             self, offer: list[tuple[str, str]], own: bool, peer: bool, own_bits: int | None,
-            peer_bits: int | None) -> None:  # D2
+            peer_bits: int | None) -> None:
         header = '; '.join([NAME, *(name + value for name, value in offer)])
         response = answer(
             header, no_context_takeover=own, max_window_bits=own_bits, request_no_context_takeover=peer,
@@ -197,6 +200,7 @@ class TestClient:
         pipeline = client(NAME + parameters, **options)
         assert (pipeline.header, pipeline.reserved) == (NAME + parameters.replace('"', ''), RSV1)
 
+    @pytest.mark.proves('D2')
     @pytest.mark.parametrize(('options', 'parameters'), [
         ({}, 'client_max_window_bits'),
         ({}, 'server_max_window_bits'),
@@ -210,7 +214,7 @@ class TestClient:
         ({'request_max_window_bits': 10}, 'server_max_window_bits=11'),
         ({'request_max_window_bits': 10}, 'server_no_context_takeover'),
     ])
-    def test_refuses(self, options: dict[str, Any], parameters: str) -> None:  # D2
+    def test_refuses(self, options: dict[str, Any], parameters: str) -> None:
         with pytest.raises(ValueError, match='^the parameters of permessage-deflate do not match the offer$'):
             client(f'{NAME}; {parameters}', **options)
 
@@ -266,7 +270,8 @@ class TestExamplesOfTheStandard:
 
 
 class TestMessages:
-    def test_below_the_threshold_are_sent_uncompressed(self) -> None:  # D5
+    @pytest.mark.proves('D5')
+    def test_below_the_threshold_are_sent_uncompressed(self) -> None:
         pipeline = client(threshold=5)
         for data, rsv in ((b'1234', 0), (b'12345', RSV1), (b'', 0)):
             assert outgoing(pipeline, data).rsv == rsv
@@ -276,7 +281,8 @@ class TestMessages:
         assert incoming(pipeline, HELLO, rsv=0) == HELLO
         assert incoming(pipeline, HELLO) == b'Hello'
 
-    def test_go_through_zlib_from_the_first_one_until_the_end(self) -> None:  # D4
+    @pytest.mark.proves('D4')
+    def test_go_through_zlib_from_the_first_one_until_the_end(self) -> None:
         pipeline = server()
         [session] = pipeline._sessions
         assert (session._deflater, session._inflater) == (None, None)
@@ -285,7 +291,8 @@ class TestMessages:
         pipeline.close()
         assert (session._deflater, session._inflater) == (None, None)
 
-    def test_leave_no_zlib_objects_without_context_takeover(self) -> None:  # D4
+    @pytest.mark.proves('D4')
+    def test_leave_no_zlib_objects_without_context_takeover(self) -> None:
         pipeline = server(f'{NAME}; server_no_context_takeover; client_no_context_takeover')
         [session] = pipeline._sessions
         incoming(pipeline, outgoing(pipeline, b'Hello').data)
@@ -355,16 +362,18 @@ class TestIncoming:
         with pytest.raises(InvalidData, match='^message cannot be inflated: more than 64 final blocks$'):
             incoming(server(), b'\x03\x00' * 65 + b'\x00')
 
+    @pytest.mark.proves('D1')
     @pytest.mark.parametrize('size', [1, 127, 2**16, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
-    def test_may_inflate_to_the_limit_and_not_beyond(self, size: int) -> None:  # D1
+    def test_may_inflate_to_the_limit_and_not_beyond(self, size: int) -> None:
         for data in (bytes(size), (TEXT * (size // len(TEXT) + 1))[:size]):
             wire = outgoing(client(), data).data
             assert incoming(server(), wire, size) == data
             with pytest.raises(MessageTooBig, match=f'^message too big: more than {size - 1} bytes when inflated$'):
                 incoming(server(), wire, size - 1)
 
+    @pytest.mark.proves('D1')
     @pytest.mark.parametrize('size', [2**16 - 1, 2**16, 2**16 + 1, 2**18])
-    def test_is_joined_from_pieces(self, size: int) -> None:  # D1
+    def test_is_joined_from_pieces(self, size: int) -> None:
         data = random.Random(size).randbytes(size)
         wires = [outgoing(client(level=level), data).data for level in (0, -1)]
         for wire in (*wires, wires[0][:size]):
@@ -406,7 +415,8 @@ class TestIncoming:
             if wire is not data or final:
                 assert incoming(server(), wire) == bytes(sum(sizes)) + rest
 
-    def test_the_limit_may_be_any_number(self) -> None:  # D1
+    @pytest.mark.proves('D1')
+    def test_the_limit_may_be_any_number(self) -> None:
         for limit in (5, 5.0, 5.5, float('inf')):
             assert incoming(server(), HELLO, limit) == b'Hello'  # type: ignore[arg-type]
         for limit in (4, 4.0, 4.5):

@@ -124,10 +124,12 @@ class TestServer:
         pipeline = negotiated('faulty, a', Faulty(method), Suffix('a'))
         assert (pipeline.header, caplog.messages) == ('a', ['the extension faulty failed to negotiate'])
 
-    def test_shares_one_header_between_equal_agreements(self) -> None:  # P4
+    @pytest.mark.proves('P4')
+    def test_shares_one_header_between_equal_agreements(self) -> None:
         assert negotiated('a, b', Suffix('a'), Suffix('b')).header is negotiated('a, b', Suffix('a'), Suffix('b')).header
 
-    def test_does_not_keep_a_long_header_after_the_connection(self) -> None:  # S4, O6
+    @pytest.mark.proves('S4', 'O6')
+    def test_does_not_keep_a_long_header_after_the_connection(self) -> None:
         before = pipeline._shared.cache_info()
         for length, misses in ((254, 1), (255, 1)):
             assert len(negotiated('a', Suffix('a', response={'x' * (length - 1): True})).header) == length + 2

@@ -68,23 +68,27 @@ class TestHeadParser:
         assert [parser.parse(chunk) for chunk in chunks(b'HELLO\r\n\r\n')][-1] is True
         assert (parser.start_line, parser.headers) == ('HELLO', [])
 
+    @pytest.mark.proves('S9')
     @pytest.mark.parametrize('length', [MAX_HEAD - 1, MAX_HEAD])
-    def test_accepts_a_head_of_up_to_32_kib(self, chunks: Cut, length: int) -> None:  # S9
+    def test_accepts_a_head_of_up_to_32_kib(self, chunks: Cut, length: int) -> None:
         head = request(f'A: {"x" * (length - 23)}')
         assert len(head) == length
         parser = HeadParser()
         assert [parser.parse(chunk) for chunk in chunks(head) if chunk][-1] is True
 
+    @pytest.mark.proves('S9')
     @pytest.mark.parametrize('head', [
         request(f'A: {"x" * (MAX_HEAD - 22)}'), b'x' * MAX_HEAD, b'x' * MAX_HEAD * 2 + b'\r\n\r\n'])
-    def test_refuses_one_byte_more(self, chunks: Cut, head: bytes) -> None:  # S9
+    def test_refuses_one_byte_more(self, chunks: Cut, head: bytes) -> None:
         assert refused(head, chunks) == ('431 Request Header Fields Too Large', 'head is longer than 32768 bytes')
 
+    @pytest.mark.proves('S9')
     @pytest.mark.parametrize('count', [MAX_HEADERS - 1, MAX_HEADERS])
-    def test_accepts_up_to_100_headers(self, count: int) -> None:  # S9
+    def test_accepts_up_to_100_headers(self, count: int) -> None:
         assert len(parsed(request(*['A: 1'] * count)).headers) == count
 
-    def test_refuses_one_header_more(self) -> None:  # S9
+    @pytest.mark.proves('S9')
+    def test_refuses_one_header_more(self) -> None:
         assert refused(request(*['A: 1'] * 101)) == ('431 Request Header Fields Too Large', 'head has more than 100 headers')
 
     @pytest.mark.parametrize('parser', [HeadParser, RequestParser])
@@ -105,13 +109,14 @@ class TestHeadParser:
         assert refused(request('x' * 81)) == ('400 Bad Request', f'malformed header line {"x" * 80!r}')
         assert refused(request(line='x' * 81)) == ('400 Bad Request', f'malformed request line {"x" * 80!r}')
 
+    @pytest.mark.proves('S6')
     @pytest.mark.parametrize('parser_class', [HeadParser, RequestParser, ResponseParser])
     @pytest.mark.parametrize('head', [
         b'x' * 30000, b'A: 1\r\n' * 5000, b'\r\n\r' * 10000, b'\r\n' * 15000,
         b'A: ' + b' ' * 30000 + b'\r\n\r\n'])
     def test_takes_linear_time_byte_by_byte(
         self, assert_linear: AssertLinear, head: bytes, parser_class: type[HeadParser]
-    ) -> None:  # S6
+    ) -> None:
         def run(size: int) -> None:
             parser = parser_class()
             try:
@@ -148,7 +153,8 @@ class TestRequestParser:
         ].count(True) >= 1
         assert (parser.start_line, parser.headers) == ('GET / HTTP/1.1', [('Host', 'h')])
 
-    def test_counts_empty_lines_as_a_part_of_the_head(self, chunks: Cut) -> None:  # S9
+    @pytest.mark.proves('S9')
+    def test_counts_empty_lines_as_a_part_of_the_head(self, chunks: Cut) -> None:
         assert refused(b'\r\n' * (MAX_HEAD // 2), chunks)[1] == 'head is longer than 32768 bytes'
 
     @pytest.mark.parametrize(
@@ -231,6 +237,7 @@ class TestResponseParser:
         with pytest.raises(HandshakeError, match=f"got '{'x' * 80}'$"):
             ResponseParser().parse(request(line='x' * 81))
 
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize(
         ('lines', 'headers'),
         [
@@ -244,23 +251,25 @@ class TestResponseParser:
     )
     def test_unfolds_lines(
         self, chunks: Cut, lines: list[str], headers: list[Any]
-    ) -> None:  # K9
+    ) -> None:
         parser = ResponseParser()
         for chunk in chunks(request(*lines, line='HTTP/1.1 200 OK')):
             parser.parse(chunk)
         assert parser.headers == headers
 
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize('line', [' A: 1', '\t', ' '])
     def test_refuses_a_folded_line_before_the_first_header(
         self, line: str
-    ) -> None:  # K9
+    ) -> None:
         with pytest.raises(HandshakeError, match='^malformed header line '):
             ResponseParser().parse(request(line, 'A: 1', line='HTTP/1.1 200 OK'))
 
+    @pytest.mark.proves('S6', 'K9')
     @pytest.mark.parametrize('part', ['\r\n ', ' ', '\r\n\t x', ' \t'])
     def test_unfolds_in_linear_time(
         self, assert_linear: AssertLinear, part: str
-    ) -> None:  # S6, K9
+    ) -> None:
         def run(count: int) -> None:
             ResponseParser().parse(
                 request(f'A: {part * count}x', line='HTTP/1.1 200 OK')
@@ -268,10 +277,11 @@ class TestResponseParser:
 
         assert_linear(run, 4000 // len(part))
 
+    @pytest.mark.proves('K9')
     @pytest.mark.parametrize('status', [100, 102, 103, 199])
     def test_skips_interim_responses(
         self, chunks: Cut, status: int
-    ) -> None:  # K9
+    ) -> None:
         parser = ResponseParser()
         wire = (
             request('A: 1', line=f'HTTP/1.1 {status} Wait') * 16
@@ -311,14 +321,16 @@ class TestCheckHeaders:
     def test_returns_pairs(self, headers: Any, pairs: list[tuple[str, str]]) -> None:
         assert check_headers(headers) == pairs
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize('name', ['', 'A B', 'A:', 'A\r\nB', 'A\n', 'A\0', '\xe9'])
-    def test_refuses_a_name(self, name: str) -> None:  # S7
+    def test_refuses_a_name(self, name: str) -> None:
         with pytest.raises(ValueError) as raised:
             check_headers({name: '1'})
         assert str(raised.value) == f'headers: {name!r} is not a header name'
 
+    @pytest.mark.proves('S7')
     @pytest.mark.parametrize('value', ['1\r\nB: 2', '1\n', '1\r', '1\0', '\x7f', '\x01', '€', '\x80\u0100'])
-    def test_refuses_a_value(self, value: str) -> None:  # S7
+    def test_refuses_a_value(self, value: str) -> None:
         with pytest.raises(ValueError) as raised:
             check_headers([('A', value)])
         assert str(raised.value) == f'headers: the value of A has a character that is not allowed in a header: {value!r}'
@@ -331,8 +343,9 @@ class TestCheckHeaders:
             check_headers(headers)
         assert str(raised.value) == f'headers: expected pairs of strings, got {shown}'
 
+    @pytest.mark.proves('S7')
     @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3))
-    def test_refuses_everything_that_would_end_a_line(self, headers: list[tuple[str, str]]) -> None:  # S7
+    def test_refuses_everything_that_would_end_a_line(self, headers: list[tuple[str, str]]) -> None:
         try:
             pairs = check_headers(headers)
         except ValueError:
@@ -396,10 +409,11 @@ def test_recognizes_a_host(text: str, is_one: bool) -> None:
     assert is_host(text) is is_one
 
 
+@pytest.mark.proves('S6')
 @pytest.mark.parametrize('part', ['a', '%41', '[', ':', '1:', '%'])
 def test_recognizes_a_host_in_linear_time(
     assert_linear: AssertLinear, part: str
-) -> None:  # S6
+) -> None:
     assert_linear(lambda count: is_host(f'[{part * count}') or is_host(part * count + '/'), 8192 // len(part))
 
 
@@ -409,8 +423,9 @@ def test_splits_a_list_into_its_elements(value: str, elements: list[str]) -> Non
     assert tokens(value) == elements
 
 
+@pytest.mark.proves('K4')
 @pytest.mark.parametrize(('username', 'password', 'value'), [
     ('Aladdin', 'open sesame', 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=='), ('bob', None, 'Basic Ym9iOg=='),
     ('', '', 'Basic Og=='), ('test', '123\xa3', 'Basic dGVzdDoxMjPCow==')])
-def test_makes_basic_credentials(username: str, password: str | None, value: str) -> None:  # K4
+def test_makes_basic_credentials(username: str, password: str | None, value: str) -> None:
     assert basic_credentials(username, password) == value

@@ -49,13 +49,15 @@ def no_idna(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'idna', None)
 
 
+@pytest.mark.proves('K4')
 @pytest.mark.parametrize(('name', 'host'), [*NAMES, *NAMES_OF_UTS_46])
-def test_names_are_converted_as_browsers_do(name: str, host: str) -> None:  # K4
+def test_names_are_converted_as_browsers_do(name: str, host: str) -> None:
     assert to_ascii_host(name) == parse_host(name) == host
 
 
+@pytest.mark.proves('K11')
 @pytest.mark.parametrize('name', NOT_NAMES)
-def test_what_is_no_name_is_refused(name: str) -> None:  # K11
+def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError):
         to_ascii_host(name)
 
@@ -114,6 +116,7 @@ def test_is_ascii_or_refused(name: str) -> None:
     assert host is None or (host.isascii() and host == to_ascii_host(host))
 
 
+@pytest.mark.proves('K11')
 @pytest.mark.parametrize(('text', 'host'), [
     ('127.0.0.1', '127.0.0.1'), ('127.0.0.1.', '127.0.0.1'), ('127.1', '127.0.0.1'), ('0x7F.1', '127.0.0.1'),
     ('2130706433', '127.0.0.1'), ('0177.0.0.1', '127.0.0.1'), ('\uff11\uff12\uff17.1', '127.0.0.1'), ('1.2.3.4x', '1.2.3.4x'),
@@ -122,7 +125,7 @@ def test_is_ascii_or_refused(name: str) -> None:
     ('1.2.3.256', None), ('1.2.3.4.5', None), ('x.09', None), ('x.0x', None), ('x.1.', None), ('[::1%1]', None),
     ('[127.0.0.1]', None),
 ])
-def test_addresses_are_normalized(text: str, host: str | None) -> None:  # K11
+def test_addresses_are_normalized(text: str, host: str | None) -> None:
     if host is not None:
         assert parse_host(text) == host
         return

@@ -27,13 +27,15 @@ WILDCARD = "a wildcard stands for subdomains: 'https://*.example.com'"
 
 
 class TestAny:
+    @pytest.mark.proves('S1')
     @pytest.mark.parametrize('origin', ['https://example.com', *MALFORMED])
-    def test_allows_every_origin(self, origin: str) -> None:  # S1
+    def test_allows_every_origin(self, origin: str) -> None:
         assert make_origin_check(None)(origin, REQUEST) is True
 
 
 class TestCallable:
-    def test_decides(self) -> None:  # S1
+    @pytest.mark.proves('S1')
+    def test_decides(self) -> None:
         seen = []
 
         def check(origin: str, environ: Any) -> bool:
@@ -45,6 +47,7 @@ class TestCallable:
 
 
 class TestList:
+    @pytest.mark.proves('S1')
     @pytest.mark.parametrize(('origin', 'is_allowed'), [
         ('https://example.com', True),
         ('https://example.com:443', True),
@@ -61,7 +64,7 @@ class TestList:
         ('http://localhost', False),
         *((origin, False) for origin in MALFORMED),
     ])
-    def test_allows_the_origins_in_it(self, origin: str, is_allowed: bool) -> None:  # S1
+    def test_allows_the_origins_in_it(self, origin: str, is_allowed: bool) -> None:
         origins = ['https://example.com', 'http://localhost:3000', 'app://desktop', 'https://' + 'a' * 504]
         check = make_origin_check(iter(origins))
         assert check(origin, REQUEST) is is_allowed
@@ -69,6 +72,7 @@ class TestList:
     def test_may_be_empty(self) -> None:
         assert make_origin_check([])('https://example.com', REQUEST) is False
 
+    @pytest.mark.proves('S1')
     @pytest.mark.parametrize(
         ('entry', 'origin', 'is_allowed'),
         [
@@ -97,16 +101,18 @@ class TestList:
     )
     def test_may_have_all_subdomains(
         self, entry: str, origin: str, is_allowed: bool
-    ) -> None:  # S1
+    ) -> None:
         assert make_origin_check(['https://other.example', entry])(origin, REQUEST) is is_allowed
 
-    def test_may_have_a_domain_and_its_subdomains(self) -> None:  # S1
+    @pytest.mark.proves('S1')
+    def test_may_have_a_domain_and_its_subdomains(self) -> None:
         check = make_origin_check(['https://example.com', 'https://*.example.com'])
         assert [
             check(f'https://{host}', REQUEST)
             for host in ('example.com', 'www.example.com', 'example.org')
         ] == [True, True, False]
 
+    @pytest.mark.proves('S1')
     @pytest.mark.parametrize(
         ('entry', 'origin'),
         [
@@ -123,9 +129,10 @@ class TestList:
             ('https://1.example', 'https://1.example'),
         ],
     )
-    def test_has_origins_in_any_form(self, entry: str, origin: str) -> None:  # S1
+    def test_has_origins_in_any_form(self, entry: str, origin: str) -> None:
         assert make_origin_check([entry])(origin, REQUEST) is True
 
+    @pytest.mark.proves('S1')
     @pytest.mark.parametrize(('origin', 'reason'), [
         ('', 'it names no scheme'), ('null', 'it names no scheme'), ('*', 'it names no scheme'),
         ('example.com', 'it names no scheme'),
@@ -159,7 +166,7 @@ class TestList:
         ('ws://*.example.com', 'an origin begins with http or https, not with ws'),
         (5, 'it is not a str'), (None, 'it is not a str'), (b'https://example.com', 'it is not a str'),
     ])
-    def test_refuses_entries_that_match_nothing(self, origin: Any, reason: str) -> None:  # S1
+    def test_refuses_entries_that_match_nothing(self, origin: Any, reason: str) -> None:
         with pytest.raises(ValueError) as raised:
             make_origin_check(['https://example.com', origin])
         assert str(raised.value) == f'allowed_origins: {origin!r} is not an origin such as https://example.com: {reason}'
@@ -177,6 +184,7 @@ class TestList:
 
 
 class TestSameOrigin:
+    @pytest.mark.proves('S1')
     @pytest.mark.parametrize(('origin', 'environ', 'is_allowed'), [
         ('http://example.com', REQUEST, True),
         ('http://example.com:80', REQUEST, True),
@@ -206,13 +214,14 @@ class TestSameOrigin:
         ('http://example.com', {**REQUEST, 'HTTP_HOST': 'user@example.com'}, False),
         *((origin, REQUEST, False) for origin in MALFORMED),
     ])
-    def test_compares_with_the_host_of_the_request(self, origin: str, environ: dict[str, str], is_allowed: bool) -> None:  # S1
+    def test_compares_with_the_host_of_the_request(self, origin: str, environ: dict[str, str], is_allowed: bool) -> None:
         assert make_origin_check('same-origin')(origin, environ) is is_allowed
 
 
+@pytest.mark.proves('S1')
 @pytest.mark.parametrize('allowed', [['https://example.com'], ['https://*.example.com'], 'same-origin'])
 @given(origin=st.text() | st.text().map('https://'.__add__), host=st.text())
-def test_never_raises(allowed: Any, origin: str, host: str) -> None:  # S1
+def test_never_raises(allowed: Any, origin: str, host: str) -> None:
     assert make_origin_check(allowed)(origin, {'HTTP_HOST': host}) in (True, False)
 
 

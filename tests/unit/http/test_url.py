@@ -86,6 +86,7 @@ def test_never_raises(environ: dict[str, str]) -> None:
 
 
 class TestParseURL:
+    @pytest.mark.proves('K4')
     @pytest.mark.parametrize(('url', 'parts'), [
         ('ws://example.com', URL('ws', 'example.com', 80, '/', None, None)),
         ('wss://example.com/', URL('wss', 'example.com', 443, '/', None, None)),
@@ -107,23 +108,26 @@ class TestParseURL:
         ('ws://b%C3%BCcher.example', URL('ws', 'xn--bcher-kva.example', 80, '/', None, None)),
         ('ws://127.1/', URL('ws', '127.0.0.1', 80, '/', None, None)),
     ])
-    def test_parses_it(self, url: str, parts: URL) -> None:  # K4
+    def test_parses_it(self, url: str, parts: URL) -> None:
         assert parse_url(url) == parts
 
+    @pytest.mark.proves('K11')
     @pytest.mark.parametrize('url', ['ws://@h', 'ws://h'])
-    def test_has_no_credentials_without_userinfo(self, url: str) -> None:  # K11
+    def test_has_no_credentials_without_userinfo(self, url: str) -> None:
         assert parse_url(url) == URL('ws', 'h', 80, '/', None, None)
 
+    @pytest.mark.proves('K11')
     @pytest.mark.parametrize('authority', [
         '127.0.0.1\\@localhost', '\\localhost', 'local\\host', 'u\\v@localhost', 'x[::1]', '[::1].example.com', '[::1]x',
         '[::1', '::1]', '::1', '[::1]@h', '[::1]]', '[[::1]]', '[u@::1]', '[]', '[v1.x]', '[::1%25eth0]', '[::1%eth0]',
         '[1.2.3.4]', '[::g]', 'a%20b', 'a%2fb', 'a%00b', 'a%25b', 'a%40b', 'a%5bb', 'a%ffb', 'a%', 'a%zz', 'a^b', 'a|b',
         'a<b', '1.2.3.4.5', '1.2.3.256', 'a.0x7f', 'a.1', '127.0.0.09', 'h:65536', 'h:99999999999', 'h:+1',
         'h:1_0', 'h:\u0661', 'h:1:2', 'h:' + '1' * 5000])
-    def test_refuses_an_invalid_authority(self, authority: str) -> None:  # K11
+    def test_refuses_an_invalid_authority(self, authority: str) -> None:
         with pytest.raises(ValueError, match='^url: .* is not a URL: '):
             parse_url(f'ws://{authority}/')
 
+    @pytest.mark.proves('K4', 'S7')
     @pytest.mark.parametrize(('url', 'text'), [
         ('', "url: the scheme must be ws or wss, not ''"),
         ('example.com', "url: the scheme must be ws or wss, not ''"),
@@ -149,7 +153,7 @@ class TestParseURL:
         ('ws://\xa0b/', "url: 'ws://\\xa0b/' is not a URL: '\\xa0b' has characters that are not allowed in a host"),
         ('ws://a"b/', "url: 'ws://a\"b/' is not a URL: 'a\"b' has characters that are not allowed in a host"),
     ])
-    def test_says_why_it_cannot_be_used(self, url: str, text: str) -> None:  # K4, S7
+    def test_says_why_it_cannot_be_used(self, url: str, text: str) -> None:
         with pytest.raises(ValueError) as raised:
             parse_url(url)
         assert str(raised.value) == text

@@ -135,9 +135,10 @@ ENDINGS = [
 ]
 
 
+@pytest.mark.proves('L2', 'L4', 'L5')
 @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
 @pytest.mark.parametrize('ending', [pytest.param(ending, id=ending.name) for ending in ENDINGS])
-def test_every_ending_is_one_close_event_and_nothing_after_it(ending: Ending, tls: bool) -> None:  # L2, L4, L5
+def test_every_ending_is_one_close_event_and_nothing_after_it(ending: Ending, tls: bool) -> None:
     with serve(ending.setup, tls=tls, **ending.options) as server:
         client = server.open()
         ending.act(server, client)
@@ -150,7 +151,8 @@ def test_every_ending_is_one_close_event_and_nothing_after_it(ending: Ending, tl
 class TestEnding:
     """What else is true of endings."""
 
-    def test_a_failing_write_ends_the_connection(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_a_failing_write_ends_the_connection(self) -> None:
         with joined(family=socket.AF_UNIX) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -158,7 +160,8 @@ class TestEnding:
             ws.send('nobody reads this')
             assert record.the_close().code == 1006
 
-    def test_a_failing_write_loses_nothing_that_came_before(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_a_failing_write_loses_nothing_that_came_before(self) -> None:
         with joined(family=socket.AF_UNIX) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -168,7 +171,8 @@ class TestEnding:
             assert record.the_close().code == 1006
             assert record.types == ['open', 'message', 'close']
 
-    def test_a_failing_write_does_not_hide_why_the_peer_has_left(self) -> None:  # L4
+    @pytest.mark.proves('L4')
+    def test_a_failing_write_does_not_hide_why_the_peer_has_left(self) -> None:
         with joined(family=socket.AF_UNIX) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -178,8 +182,9 @@ class TestEnding:
             event = record.the_close()
             assert (event.code, event.reason, event.was_clean) == (3000, 'enough', True)
 
+    @pytest.mark.proves('L2')
     def test_a_fault_of_the_librarys_own_ends_one_connection(
-            self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # L2
+            self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
         class Faulty(Connection):
             def message(self, data: str | bytes) -> None:
                 raise ZeroDivisionError
@@ -193,7 +198,8 @@ class TestEnding:
             assert (event.code, event.reason) == (1011, 'internal error')
             assert [entry.message for entry in caplog.records] == ['receiving from ws://example.com/ failed']
 
-    def test_overflowing_before_the_handshake_is_the_end(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_overflowing_before_the_handshake_is_the_end(self) -> None:
         with joined(max_buffered=100) as pair:
             record = Record(pair.ws)
             assert pair.ws.send('x' * 200)
@@ -204,14 +210,16 @@ class TestEnding:
             assert pair.ws.ready_state == WebSocket.CLOSED
             assert record.types == ['close']
 
-    def test_a_handshake_that_is_refused_ends_with_an_error_and_a_close_event(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_a_handshake_that_is_refused_ends_with_an_error_and_a_close_event(self) -> None:
         with joined(allowed_origins='same-origin', headers=[*RFC_6455, ('Origin', 'http://evil.example')]) as pair:
             record = Record(pair.ws)
             pair.start_refused()
             assert record.the_close().code == 1006
             assert record.types == ['error', 'close']
 
-    def test_a_fault_of_an_extension_ends_its_connection_only(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_a_fault_of_an_extension_ends_its_connection_only(self) -> None:
         headers = [*RFC_6455, ('Sec-WebSocket-Extensions', 'x-broken')]
         with joined(headers, extensions=[BrokenExtension()]) as pair:
             record = Record(pair.ws)
@@ -222,7 +230,8 @@ class TestEnding:
                 client.close()
                 assert record.the_close().code in (1006, 1011)
 
-    def test_the_peer_gets_the_rest_of_a_frame_and_our_close_frame_after_it_has_half_closed(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_the_peer_gets_the_rest_of_a_frame_and_our_close_frame_after_it_has_half_closed(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             ws.send(bytes(300_000))
@@ -238,16 +247,18 @@ class TestEnding:
             client.send(b'\x83\x80abcd')
             assert [frame.code for frame in client.receive_frames()] == [3000]
 
+    @pytest.mark.proves('L4')
     @pytest.mark.parametrize(('act', 'payload'), [
         (lambda client: client.send_close(3456, 'why'), b'\x0d\x80'),
         (lambda client: client.send_frame(CLOSE), b'')], ids=['a code', 'none'])
-    def test_the_code_of_the_peer_is_echoed(self, act: Callable[[Client], object], payload: bytes) -> None:  # L4
+    def test_the_code_of_the_peer_is_echoed(self, act: Callable[[Client], object], payload: bytes) -> None:
         with joined() as pair:
             _, client = pair.open()
             act(client)
             assert client.receive_frames() == [Frame(CLOSE, payload)]
 
-    def test_a_reason_of_ours_is_cut_on_a_character_border(self) -> None:  # L4
+    @pytest.mark.proves('L4')
+    def test_a_reason_of_ours_is_cut_on_a_character_border(self) -> None:
         with joined(max_length=10) as pair:
             ws, client = pair.open()
             ws.close(3000, '\N{SNOWMAN}' * 41)
@@ -293,7 +304,8 @@ class BrokenExtension:
 class TestCloseTimeout:
     """close() ends in time, whatever the peer does."""
 
-    def test_a_dead_peer_with_a_full_buffer_is_given_up(self) -> None:  # L3, L5
+    @pytest.mark.proves('L3', 'L5')
+    def test_a_dead_peer_with_a_full_buffer_is_given_up(self) -> None:
         with joined(buffer_size=4096, close_timeout=0.05) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -304,7 +316,8 @@ class TestCloseTimeout:
             assert time.monotonic() - began < 1
             assert ws.buffered_amount == 0
 
-    def test_a_peer_that_closes_but_does_not_read_is_given_up(self) -> None:  # L3
+    @pytest.mark.proves('L3')
+    def test_a_peer_that_closes_but_does_not_read_is_given_up(self) -> None:
         with joined(buffer_size=4096, close_timeout=0.05) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -313,7 +326,8 @@ class TestCloseTimeout:
             assert record.the_close().was_clean
             wait_until(lambda: ws.buffered_amount == 0, 'nothing is kept for it', 1)
 
-    def test_a_handshake_that_never_completes_does_not_keep_close_waiting(self) -> None:  # L3
+    @pytest.mark.proves('L3')
+    def test_a_handshake_that_never_completes_does_not_keep_close_waiting(self) -> None:
         with joined(HIXIE_76, close_timeout=0.05) as pair:
             record = Record(pair.ws)
             ws, _ = pair.open()
@@ -322,7 +336,8 @@ class TestCloseTimeout:
             record.the_close()
             assert time.monotonic() - began < 1
 
-    def test_close_with_a_full_queue_sees_the_answer_of_the_peer(self) -> None:  # L3, C3
+    @pytest.mark.proves('L3', 'C3')
+    def test_close_with_a_full_queue_sees_the_answer_of_the_peer(self) -> None:
         with joined(max_queue=1) as pair:
             ws, client = pair.open()
             closed = Record(ws, ('close',))
@@ -336,7 +351,8 @@ class TestCloseTimeout:
 class TestSend:
     """Sending to a peer that reads slowly, or not at all."""
 
-    def test_never_blocks_and_keeps_the_order(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_never_blocks_and_keeps_the_order(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             switches: list[int] = []
@@ -345,7 +361,8 @@ class TestSend:
             assert switches == []
             assert client.receive_messages(100) == [b'%04d' % number * 1000 for number in range(100)]
 
-    def test_buffered_amount_rises_and_falls_to_zero_and_drain_fires_at_the_low_water_mark(self) -> None:  # B2
+    @pytest.mark.proves('B2')
+    def test_buffered_amount_rises_and_falls_to_zero_and_drain_fires_at_the_low_water_mark(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             at_drain: list[int] = []
@@ -360,7 +377,8 @@ class TestSend:
             assert len(at_drain) == 1
             assert at_drain[0] <= 65536
 
-    def test_buffered_amount_counts_what_waits_for_the_handshake(self) -> None:  # B2
+    @pytest.mark.proves('B2')
+    def test_buffered_amount_counts_what_waits_for_the_handshake(self) -> None:
         with joined() as pair:
             assert pair.ws.send('12345')
             assert pair.ws.buffered_amount >= 5
@@ -368,14 +386,16 @@ class TestSend:
             assert client.receive_frame() == Frame(TEXT, b'12345')
             assert ws.buffered_amount == 0
 
-    def test_what_cannot_be_sent_before_the_handshake_is_not_counted(self) -> None:  # B2
+    @pytest.mark.proves('B2')
+    def test_what_cannot_be_sent_before_the_handshake_is_not_counted(self) -> None:
         with joined(HIXIE_76) as pair:
             assert not pair.ws.send(b'binary')
             assert pair.ws.buffered_amount == 0
 
+    @pytest.mark.proves('L6')
     @pytest.mark.parametrize('state', ['closing', 'closed'])
     def test_after_close_it_answers_false_and_neither_raises_nor_logs(
-            self, state: str, caplog: pytest.LogCaptureFixture) -> None:  # L6
+            self, state: str, caplog: pytest.LogCaptureFixture) -> None:
         with joined() as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -407,9 +427,10 @@ class TestSend:
             event = record.the_close()
             assert (event.code, event.reason, event.was_clean) == (1001, 'a\ufffdb', True)
 
+    @pytest.mark.proves('S8', 'L3')
     def test_pings_behind_our_close_keep_no_more_than_one_pong_waiting(
         self,
-    ) -> None:  # S8, L3
+    ) -> None:
         with joined(buffer_size=4096, close_timeout=0.3) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -422,7 +443,8 @@ class TestSend:
             assert ws.buffered_amount <= before + 127
             assert record.the_close().reason == 'close timeout'
 
-    def test_a_pong_overtakes_what_waits_between_frames(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_a_pong_overtakes_what_waits_between_frames(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             for _ in range(30):
@@ -438,7 +460,8 @@ class TestSend:
             assert opcodes.count(BINARY) == 30
             assert opcodes[-1] == CLOSE
 
-    def test_of_many_waiting_pongs_only_the_last_is_sent(self) -> None:  # S8
+    @pytest.mark.proves('S8')
+    def test_of_many_waiting_pongs_only_the_last_is_sent(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             ws.send(bytes(300_000))
@@ -450,7 +473,8 @@ class TestSend:
             frames = [client.receive_frame() for _ in range(3)]
             assert frames[1:] == [Frame(PONG, b'999'), Frame(TEXT, b'end')]
 
-    def test_the_answer_to_a_close_frame_overtakes_what_waits(self) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_the_answer_to_a_close_frame_overtakes_what_waits(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             for _ in range(64):
@@ -475,8 +499,9 @@ class TestOverflow:
             count += 1
         return count
 
+    @pytest.mark.proves('L5', 'B3')
     @pytest.mark.parametrize('threaded', [False, True], ids=['greenlet', 'thread'])
-    def test_close_ends_the_connection_with_1013(self, threaded: bool) -> None:  # L5, B3
+    def test_close_ends_the_connection_with_1013(self, threaded: bool) -> None:
         with joined(buffer_size=4096, max_buffered=self.LIMIT) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -570,7 +595,8 @@ class TestOverflow:
             assert ws.send(bytes(5000))
             assert client.receive_messages(1) == [bytes(5000)]
 
-    def test_close_lets_what_was_sent_go_out_though_a_thread_sends_too_much(self) -> None:  # L6
+    @pytest.mark.proves('L6')
+    def test_close_lets_what_was_sent_go_out_though_a_thread_sends_too_much(self) -> None:
         with joined(buffer_size=4096, max_buffered=self.LIMIT) as pair:
             ws, client = pair.open()
             ws.send(bytes(300_000))
@@ -582,7 +608,8 @@ class TestOverflow:
             assert client.receive_frame().payload == bytes(300_000)
             assert client.receive_frame().code == 3000
 
-    def test_one_stalled_reader_harms_nobody(self) -> None:  # B3
+    @pytest.mark.proves('B3')
+    def test_one_stalled_reader_harms_nobody(self) -> None:
         with serve(max_buffered=2**20) as server:
             stalled = server.open('/stalled')
             readers = [server.open(f'/{number}') for number in range(10)]
@@ -602,7 +629,8 @@ class TestOverflow:
 class TestBusyHandler:
     """A handler that does not come back, and a connection that goes on."""
 
-    def test_reading_stops_at_max_queue_and_goes_on_later(self) -> None:  # B4
+    @pytest.mark.proves('B4')
+    def test_reading_stops_at_max_queue_and_goes_on_later(self) -> None:
         with joined(buffer_size=4096, max_queue=4) as pair:
             release, messages = gevent.event.Event(), []
 
@@ -620,7 +648,8 @@ class TestBusyHandler:
             wait_until(lambda: len(messages) == 50)
             assert messages == ['%03d' % number * 3000 for number in range(50)]
 
-    def test_pings_are_answered_closing_works_and_others_can_send(self) -> None:  # C3
+    @pytest.mark.proves('C3')
+    def test_pings_are_answered_closing_works_and_others_can_send(self) -> None:
         release = gevent.event.Event()
         with serve(lambda ws: ws.on('message', lambda event: release.wait())) as server:
             client = server.open()
@@ -634,7 +663,8 @@ class TestBusyHandler:
             release.set()
             assert server.record.the_close().was_clean
 
-    def test_a_killed_handler_with_a_full_queue_does_not_stop_the_reading(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_a_killed_handler_with_a_full_queue_does_not_stop_the_reading(self) -> None:
         with joined(max_queue=1) as pair:
             pair.ws.onmessage = lambda event: kill_handler(pair.ws, event)
             record = Record(pair.ws, ('close',))
@@ -648,9 +678,10 @@ class TestBusyHandler:
 class TestHandlerFault:
     """A handler that raises."""
 
+    @pytest.mark.proves('C2')
     @pytest.mark.parametrize('type', ['open', 'message'])
     def test_is_logged_once_told_to_onerror_and_closes_with_1011(
-            self, type: str, caplog: pytest.LogCaptureFixture) -> None:  # C2
+            self, type: str, caplog: pytest.LogCaptureFixture) -> None:
         fault = ValueError('a fault')
 
         def handle(event: Any) -> None:
@@ -675,7 +706,8 @@ class TestHandlerFault:
             assert other.receive_frame() == Frame(PONG, b'well?')
             assert server.records[0].types == ['open']
 
-    def test_of_onerror_is_not_told_to_onerror(self, caplog: pytest.LogCaptureFixture) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_of_onerror_is_not_told_to_onerror(self, caplog: pytest.LogCaptureFixture) -> None:
         with joined() as pair:
             errors: list[Any] = []
 
@@ -690,7 +722,8 @@ class TestHandlerFault:
             assert record.the_close().code == 1002
             assert len(errors) == len(caplog.records) == 1
 
-    def test_of_onclose_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_of_onclose_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         with joined() as pair:
             record = Record(pair.ws)
             pair.ws.onclose = lambda event: raise_error(pair.ws, event)
@@ -702,7 +735,8 @@ class TestHandlerFault:
             # As in the DOM each listener is run, whatever the others raise.
             assert record.types == ['open', 'error', 'close']
 
-    def test_of_a_pings_callback_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:  # C2
+    @pytest.mark.proves('C2')
+    def test_of_a_pings_callback_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:
         with joined() as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -711,8 +745,9 @@ class TestHandlerFault:
             assert client.receive_frame().code == 1011
             assert record.of('error')[0].message == "callback handler raised ValueError('a fault')"
 
+    @pytest.mark.proves('C2')
     @pytest.mark.parametrize('error', [SystemExit, KeyboardInterrupt])
-    def test_that_ends_programs_reaches_the_main_greenlet(self, error: type[BaseException]) -> None:  # C2
+    def test_that_ends_programs_reaches_the_main_greenlet(self, error: type[BaseException]) -> None:
         with joined() as pair, hub_errors():
             def handle(event: Any) -> None:
                 raise error
@@ -727,8 +762,9 @@ class TestHandlerFault:
             client.send_close(1011)
             assert record.the_close().code == 1011
 
+    @pytest.mark.proves('C2')
     @pytest.mark.parametrize('type', ['open', 'message', 'close'])
-    def test_that_ends_its_greenlet_is_not_logged(self, type: str, caplog: pytest.LogCaptureFixture) -> None:  # C2
+    def test_that_ends_its_greenlet_is_not_logged(self, type: str, caplog: pytest.LogCaptureFixture) -> None:
         with joined() as pair:
             greenlets: list[Any] = []
 
@@ -748,8 +784,9 @@ class TestHandlerFault:
 class TestConcurrency:
     """Many senders."""
 
+    @pytest.mark.proves('C1')
     @pytest.mark.threads
-    def test_messages_of_greenlets_and_threads_arrive_whole_and_in_order(self) -> None:  # C1
+    def test_messages_of_greenlets_and_threads_arrive_whole_and_in_order(self) -> None:
         count, greenlets, threads = 1000, 50, 8
         with serve() as server:
             client = server.open()
@@ -833,7 +870,8 @@ class TestConcurrency:
 class TestEarly:
     """Handlers that come late, and events that were early."""
 
-    def test_handlers_set_later_miss_nothing(self) -> None:  # L8
+    @pytest.mark.proves('L8')
+    def test_handlers_set_later_miss_nothing(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             client.send(MESSAGE * 3)
@@ -842,7 +880,8 @@ class TestEarly:
             record.wait('message', 3)
             assert record.types == ['open'] + ['message'] * 3
 
-    def test_the_close_event_comes_after_the_messages_in_whatever_order_handlers_are_set(self) -> None:  # L2, L8
+    @pytest.mark.proves('L2', 'L8')
+    def test_the_close_event_comes_after_the_messages_in_whatever_order_handlers_are_set(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             client.send(MESSAGE)
@@ -858,7 +897,8 @@ class TestEarly:
 class TestHandshakeTimeout:
     """hixie-76's eight bytes, which may never come."""
 
-    def test_gives_up_a_client_that_never_sends_them(self, monkeypatch: pytest.MonkeyPatch) -> None:  # S9
+    @pytest.mark.proves('S9')
+    def test_gives_up_a_client_that_never_sends_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.io.connection._HANDSHAKE_TIMEOUT', 0.05)
         with joined(HIXIE_76) as pair:
             record = Record(pair.ws)
@@ -868,7 +908,8 @@ class TestHandshakeTimeout:
             assert record.types == ['close']
             assert client.read_to_eof() == b''
 
-    def test_leaves_one_alone_that_does(self, monkeypatch: pytest.MonkeyPatch) -> None:  # S9, H4
+    @pytest.mark.proves('S9', 'H4')
+    def test_leaves_one_alone_that_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.io.connection._HANDSHAKE_TIMEOUT', 0.05)
         with joined(HIXIE_76) as pair:
             record = Record(pair.ws)

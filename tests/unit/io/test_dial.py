@@ -28,8 +28,9 @@ URL = parse_url('ws://example.com/')
 
 
 class TestContext:
+    @pytest.mark.proves('K7')
     @pytest.mark.parametrize('tls', [None, {}, {'verify_peer': True}])
-    def test_verifies_by_default(self, tls: Any) -> None:  # K7
+    def test_verifies_by_default(self, tls: Any) -> None:
         context, server_hostname = make_context(tls)
         assert (context.verify_mode, context.check_hostname, server_hostname) == (ssl.CERT_REQUIRED, True, None)
         assert isinstance(context, gevent.ssl.SSLContext)
@@ -93,7 +94,8 @@ class TestSystemAuthorities:
         yield
         tls_module._default_context.cache_clear()
 
-    def test_are_read_again_when_they_could_not_be_read(self) -> None:  # K7
+    @pytest.mark.proves('K7')
+    def test_are_read_again_when_they_could_not_be_read(self) -> None:
         with no_descriptors():
             assert make_context(None) == (None, None)
             with pytest.raises(OSError, match='the authorities cannot be read: Too many open files'):
@@ -103,7 +105,8 @@ class TestSystemAuthorities:
         assert context.cert_store_stats()['x509_ca'] == 1
         assert make_context({}).context is context
 
-    def test_that_cannot_be_read_fail_the_handshake_which_says_so(self) -> None:  # K2, K7
+    @pytest.mark.proves('K2', 'K7')
+    def test_that_cannot_be_read_fail_the_handshake_which_says_so(self) -> None:
         sock, peer = socket.socketpair()
         with peer:
             with no_descriptors():
@@ -152,7 +155,8 @@ class TestProxy:
             assert (settings.url.host, settings.url.port, settings.url.is_secure) == (host, port, is_secure)
             assert settings.headers == []
 
-    def test_gets_headers_and_credentials(self) -> None:  # K5
+    @pytest.mark.proves('K5')
+    def test_gets_headers_and_credentials(self) -> None:
         settings = make_proxy({'origin': 'http://b%40b@p', 'headers': {'X': '1'}, 'tls': {'server_hostname': 'h'}}, URL)
         assert settings is not None
         assert settings.headers == [('X', '1'), ('Proxy-Authorization', 'Basic YkBiOg==')]

@@ -45,7 +45,8 @@ class TestOrder:
             wait_until(lambda: len(trace) == 3)
             assert trace == ['hello', 'pong', 'hello']
 
-    def test_the_other_events_follow_a_handler_that_was_killed(self) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_the_other_events_follow_a_handler_that_was_killed(self) -> None:
         with joined() as pair:
             messages: list[str] = []
 
@@ -80,8 +81,9 @@ class TestOrder:
 class TestEarlyEvents:
     """Events that no handler was there for."""
 
+    @pytest.mark.proves('L8')
     @pytest.mark.parametrize('type', ['open', 'message', 'error', 'close'])
-    def test_wait_for_a_handler_of_their_type(self, type: str) -> None:  # L8
+    def test_wait_for_a_handler_of_their_type(self, type: str) -> None:
         with joined() as pair:
             ws, client = pair.open()
             client.send(MESSAGE + b'\x83\x80abcd')
@@ -91,7 +93,8 @@ class TestEarlyEvents:
             wait_until(lambda: events)
             assert [event.type for event in events] == [type]
 
-    def test_are_delivered_in_their_order_whenever_the_handlers_come(self) -> None:  # L8
+    @pytest.mark.proves('L8')
+    def test_are_delivered_in_their_order_whenever_the_handlers_come(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             client.send(MESSAGE + b'\x83\x80abcd')
@@ -100,7 +103,8 @@ class TestEarlyEvents:
             record.the_close()
             assert record.types == ['open', 'message', 'error', 'close']
 
-    def test_come_before_the_later_ones(self) -> None:  # L8
+    @pytest.mark.proves('L8')
+    def test_come_before_the_later_ones(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             client.send(serialize_frame(TEXT, b'1') + serialize_frame(TEXT, b'2'))

@@ -144,7 +144,8 @@ class TestReactor:
         assert not reactor.is_inherited()
         assert in_child(reactor.is_inherited) is True
 
-    def test_is_another_one_in_the_child_which_works(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_is_another_one_in_the_child_which_works(self, in_child: InChild) -> None:
         before = current_reactor()
 
         def check() -> Any:
@@ -164,7 +165,8 @@ class TestReactor:
         scheduler_module._after_fork_in_parent()
         assert not reactor.is_inherited()
 
-    def test_is_known_before_any_handler_of_ours_runs_in_the_child(self, monkeypatch: pytest.MonkeyPatch) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_is_known_before_any_handler_of_ours_runs_in_the_child(self, monkeypatch: pytest.MonkeyPatch) -> None:
         reactor = current_reactor()
         scheduler_module._before_fork()
         # By whatever has its turn between our handler and the fork.
@@ -173,7 +175,8 @@ class TestReactor:
         assert reactor.is_inherited()
         scheduler_module._after_fork_in_parent()
 
-    def test_calls_nothing(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_calls_nothing(self, in_child: InChild) -> None:
         calls: list[str] = []
         reactor = current_reactor()
         poster = threading.Thread(target=lambda: reactor.call_soon(calls.append, 'posted before the fork'))
@@ -187,7 +190,8 @@ class TestReactor:
 
         assert in_child(check) == [[]]
 
-    def test_runs_no_job(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_runs_no_job(self, in_child: InChild) -> None:
         ran: list[str] = []
 
         class Task(Job):
@@ -211,8 +215,9 @@ class TestReactor:
 class TestConnection:
     """A server's socket."""
 
+    @pytest.mark.proves('O1')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
-    def test_is_not_read(self, in_child: InChild, tls: bool) -> None:  # O1
+    def test_is_not_read(self, in_child: InChild, tls: bool) -> None:
         with serve(echo, tls=tls) as server:
             client, record = server.open(), server.record
             client.send(HELLO)
@@ -221,8 +226,9 @@ class TestConnection:
             if in_child is in_forked_child:
                 assert client.receive_frame() == Frame(TEXT, b'hello')
 
+    @pytest.mark.proves('O1', 'L6')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
-    def test_is_closed_to_its_callers(self, in_child: InChild, tls: bool) -> None:  # O1, L6
+    def test_is_closed_to_its_callers(self, in_child: InChild, tls: bool) -> None:
         with serve(tls=tls, ping=60) as server:
             client, ws = server.open(), server.ws
             connection = ws._connection
@@ -242,7 +248,8 @@ class TestConnection:
                 ws.send('still there')
                 assert client.receive_frame() == Frame(TEXT, b'still there')
 
-    def test_is_closed_to_callers_in_another_thread(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_is_closed_to_callers_in_another_thread(self, in_child: InChild) -> None:
         with joined(overflow='block') as pair:
             ws, client = pair.open()
 
@@ -254,7 +261,8 @@ class TestConnection:
             assert in_child(use) == [False, False, None]
             assert not has_arrived(client.socket)
 
-    def test_sends_no_burst_that_was_begun(self, in_child: InChild) -> None:  # O1, B5
+    @pytest.mark.proves('O1', 'B5')
+    def test_sends_no_burst_that_was_begun(self, in_child: InChild) -> None:
         with joined() as pair:
             ws, client = pair.open()
             settle()
@@ -265,7 +273,8 @@ class TestConnection:
             if in_child is in_forked_child:
                 assert client.receive_frame() == Frame(TEXT, b'when the hub has its turn')
 
-    def test_sends_nothing_that_the_kernel_has_refused(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_sends_nothing_that_the_kernel_has_refused(self, in_child: InChild) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             ws.send(bytes(2**20))
@@ -280,20 +289,23 @@ class TestConnection:
                     got += len(client.socket.recv(2**20))
                 assert got == 2**20 + 10
 
-    def test_is_not_pinged_nor_given_up(self, in_child: InChild) -> None:  # O1, L1
+    @pytest.mark.proves('O1', 'L1')
+    def test_is_not_pinged_nor_given_up(self, in_child: InChild) -> None:
         with joined(ping=LIFE / 4) as pair:
             ws, client = pair.open()
             assert in_child(live) == []
             assert not has_arrived(client.socket)
 
-    def test_is_not_given_up_that_was_pinged(self, in_child: InChild) -> None:  # O1, L1
+    @pytest.mark.proves('O1', 'L1')
+    def test_is_not_given_up_that_was_pinged(self, in_child: InChild) -> None:
         with joined(ping=0.01, ping_timeout=LIFE / 2) as pair:
             ws, client = pair.open()
             assert client.receive_frame().payload == b''
             assert in_child(live) == []
             assert not has_arrived(client.socket)
 
-    def test_is_not_given_up_while_it_closes(self, in_child: InChild) -> None:  # O1, L3
+    @pytest.mark.proves('O1', 'L3')
+    def test_is_not_given_up_while_it_closes(self, in_child: InChild) -> None:
         with joined(close_timeout=LIFE / 2) as pair:
             ws, client = pair.open()
             ws.close()
@@ -301,7 +313,8 @@ class TestConnection:
             assert in_child(live) == []
             assert not has_arrived(client.socket)
 
-    def test_is_not_ended_when_all_is_out(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_is_not_ended_when_all_is_out(self, in_child: InChild) -> None:
         with joined() as pair:
             ws, client = pair.open()
             stream = ws._connection._stream
@@ -309,7 +322,8 @@ class TestConnection:
             assert in_child(lambda: live(stream.finish(1))) == [None]
             assert not has_arrived(client.socket)
 
-    def test_runs_no_handler_but_the_one_that_forked(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_runs_no_handler_but_the_one_that_forked(self, in_child: InChild) -> None:
         with joined() as one, joined() as other:
             ran: list[str] = []
             seen: list[Any] = []
@@ -327,7 +341,8 @@ class TestConnection:
             wait_until(lambda: seen)
             assert seen == [['a handler']]
 
-    def test_runs_no_other_handler_when_the_one_that_forked_returns(self) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_runs_no_other_handler_when_the_one_that_forked_returns(self) -> None:
         with joined() as one, joined() as other:
             pids: list[int] = []
             ran: list[str] = []
@@ -347,7 +362,8 @@ class TestConnection:
             wait_until(lambda: len(ran) == 4)
             assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 1
 
-    def test_leaves_a_greenlet_waiting_that_waits_for_a_message(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_leaves_a_greenlet_waiting_that_waits_for_a_message(self, in_child: InChild) -> None:
         with joined() as pair:
             ws, client = pair.open()
             received: list[Any] = []
@@ -366,7 +382,8 @@ class TestConnection:
                 assert 'hello' in received
             gevent.killall(waiting)
 
-    def test_is_not_accepted(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_is_not_accepted(self, in_child: InChild) -> None:
         with joined() as pair:
             def use() -> Any:
                 pair.start()
@@ -377,7 +394,8 @@ class TestConnection:
                 assert not has_arrived(pair.client.socket)
                 pair.open()
 
-    def test_made_in_a_child_works(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_made_in_a_child_works(self, in_child: InChild) -> None:
         def use() -> Any:
             with joined() as pair:
                 ws, client = pair.open()
@@ -405,8 +423,9 @@ class TestConnection:
 class TestClient:
     """The client's end."""
 
+    @pytest.mark.proves('O1')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
-    def test_does_nothing(self, in_child: InChild, tls: bool) -> None:  # O1
+    def test_does_nothing(self, in_child: InChild, tls: bool) -> None:
         with serve(tls=tls) as server:
             options = {'tls': {'root_cert_file': server.certificate.authority}} if server.certificate else {}
             ws = Client(f'{"wss" if tls else "ws"}://127.0.0.1:{server.wsgi.server_port}/', **options)
@@ -424,7 +443,8 @@ class TestClient:
                 ws.close()
                 assert server.record.the_close().code == 1000
 
-    def test_that_has_not_begun_to_connect_does_not(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_that_has_not_begun_to_connect_does_not(self, in_child: InChild) -> None:
         with listening() as listener:
             ws = Client(f'ws://127.0.0.1:{listener.getsockname()[1]}/')
             assert in_child(live) == []
@@ -433,7 +453,8 @@ class TestClient:
                 listener.accept()
             ws.close()
 
-    def test_that_is_connecting_goes_on_in_the_parent_only(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_that_is_connecting_goes_on_in_the_parent_only(self, in_child: InChild) -> None:
         with listening() as listener:
             proxy = f'http://127.0.0.1:{listener.getsockname()[1]}'
             ws = Client('ws://example.com/', proxy=proxy, timeout=60)
@@ -448,7 +469,8 @@ class TestClient:
                 # Ends a greenlet that waits for ever in what was taken for a child.
                 ws._connecting.kill()
 
-    def test_that_gives_up_in_a_child_does_not_end_its_parents_socket(self, in_child: InChild) -> None:  # O1, O2
+    @pytest.mark.proves('O1', 'O2')
+    def test_that_gives_up_in_a_child_does_not_end_its_parents_socket(self, in_child: InChild) -> None:
         with listening() as listener:
             ws = Client(f'wss://127.0.0.1:{listener.getsockname()[1]}/')
             sock, _ = listener.accept()
@@ -482,15 +504,17 @@ def copies() -> Iterator[Callable[[], None]]:
 class TestEnd:
     """What a peer sees of an end, though a child has a copy of the socket."""
 
+    @pytest.mark.proves('O2')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
-    def test_of_a_client_that_gives_its_server_up(self, copies: Callable[[], None], tls: bool) -> None:  # O2
+    def test_of_a_client_that_gives_its_server_up(self, copies: Callable[[], None], tls: bool) -> None:
         with accepted(tls) as (ws, sock):
             copies()
             record = Record(ws)  # type: ignore[arg-type]
             assert record.the_close().reason == 'ping timeout'
             assert is_at_end(sock)
 
-    def test_of_a_client_that_cannot_connect(self, copies: Callable[[], None]) -> None:  # O2
+    @pytest.mark.proves('O2')
+    def test_of_a_client_that_cannot_connect(self, copies: Callable[[], None]) -> None:
         with listening() as listener:
             ws = Client(f'wss://127.0.0.1:{listener.getsockname()[1]}/', timeout=LIFE)
             sock, _ = listener.accept()
@@ -501,7 +525,8 @@ class TestEnd:
                 assert record.the_close().reason == 'TLS handshake with 127.0.0.1 timed out'
                 assert is_at_end(sock)
 
-    def test_of_a_socket_that_was_closed_before_it_was_accepted(self, copies: Callable[[], None]) -> None:  # O2
+    @pytest.mark.proves('O2')
+    def test_of_a_socket_that_was_closed_before_it_was_accepted(self, copies: Callable[[], None]) -> None:
         with joined(max_buffered=0, overflow='close') as pair:
             pair.ws.send('x')
             pair.ws.send('more than may wait')
@@ -513,7 +538,8 @@ class TestEnd:
 class TestEventSource:
     """Event sources, of both kinds."""
 
-    def test_on_a_socket_does_nothing(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_on_a_socket_does_nothing(self, in_child: InChild) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             environ = make_environ(ours, [('Accept', 'text/event-stream')])
@@ -526,7 +552,8 @@ class TestEventSource:
             assert not has_arrived(theirs)
             es.close()
 
-    def test_that_is_pulled_gives_nothing(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_that_is_pulled_gives_nothing(self, in_child: InChild) -> None:
         es = EventSource(make_environ(headers=[('Accept', 'text/event-stream')]), ping=LIFE / 4)
         pieces: list[bytes] = []
         response: Any = es.wsgi_response(Response())
@@ -549,7 +576,8 @@ class TestEventSource:
             puller.join(10)
         puller.kill()
 
-    def test_that_is_pulled_leaves_those_waiting_that_wait_for_room(self, in_child: InChild) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_that_is_pulled_leaves_those_waiting_that_wait_for_room(self, in_child: InChild) -> None:
         es = EventSource(make_environ(headers=[('Accept', 'text/event-stream')]), max_buffered=1, overflow='block')
         es.wsgi_response(Response())
         sent: list[bool] = []
@@ -565,7 +593,8 @@ class TestEventSource:
         assert in_child(use) == [[]]
         waiting.kill()
 
-    def test_that_is_pulled_gives_nothing_when_its_handler_forks(self) -> None:  # O1
+    @pytest.mark.proves('O1')
+    def test_that_is_pulled_gives_nothing_when_its_handler_forks(self) -> None:
         es = EventSource(make_environ(headers=[('Accept', 'text/event-stream')]))
         response: Any = es.wsgi_response(Response())
 
@@ -574,7 +603,8 @@ class TestEventSource:
             assert list(response) == []
 
 
-def test_uwsgis_writes_go_on_in_the_parent_only(in_child: InChild) -> None:  # O1
+@pytest.mark.proves('O1')
+def test_uwsgis_writes_go_on_in_the_parent_only(in_child: InChild) -> None:
     ours, theirs = socket.socketpair()
     sock, client = socket.socketpair()
     with theirs, client:

@@ -12,7 +12,8 @@ from tests.support.local import Record, joined, settle
 from tests.support.wire import HIXIE_76, HIXIE_76_BODY, PING, PONG, TEXT, Frame, serialize_frame
 
 
-def test_a_silent_peer_is_given_up_after_both_times() -> None:  # L1, L5
+@pytest.mark.proves('L1', 'L5')
+def test_a_silent_peer_is_given_up_after_both_times() -> None:
     with joined(ping=0.05, ping_timeout=0.1) as pair:
         record = Record(pair.ws)
         began = time.monotonic()
@@ -24,10 +25,11 @@ def test_a_silent_peer_is_given_up_after_both_times() -> None:  # L1, L5
         assert 0.14 <= time.monotonic() - began < 1.15
 
 
+@pytest.mark.proves('L1')
 @pytest.mark.parametrize('life', [
     [serialize_frame(PONG)] * 3, [serialize_frame(TEXT, b'hello')] * 3, [b'\x81', b'\x85', b'\x00']],
     ids=['pongs', 'messages', 'parts of a frame'])
-def test_any_byte_counts_as_life(life: list[bytes]) -> None:  # L1
+def test_any_byte_counts_as_life(life: list[bytes]) -> None:
     with joined(ping=0.02, ping_timeout=0.2) as pair:
         ws, client = pair.open()
         record = Record(ws, ('close',))
@@ -39,7 +41,8 @@ def test_any_byte_counts_as_life(life: list[bytes]) -> None:  # L1
         assert ws.ready_state == WebSocket.OPEN
 
 
-def test_a_ping_timeout_shorter_than_the_interval_does_not_hasten_the_next_ping() -> None:  # L1
+@pytest.mark.proves('L1')
+def test_a_ping_timeout_shorter_than_the_interval_does_not_hasten_the_next_ping() -> None:
     with joined(ping=0.15, ping_timeout=0.05) as pair:
         _, client = pair.open()
         client.receive_frame()
@@ -49,7 +52,8 @@ def test_a_ping_timeout_shorter_than_the_interval_does_not_hasten_the_next_ping(
         assert 0.14 <= time.monotonic() - began < 1
 
 
-def test_a_pause_in_reading_is_not_the_peers_silence() -> None:  # L1, B4
+@pytest.mark.proves('L1', 'B4')
+def test_a_pause_in_reading_is_not_the_peers_silence() -> None:
     with joined(ping=0.02, max_queue=1) as pair:
         ws, client = pair.open()
         client.send(serialize_frame(TEXT, b'hello') * 5)
@@ -72,7 +76,8 @@ def test_ends_with_the_connection() -> None:
         assert [frame.opcode for frame in client.receive_frames()] == [8]
 
 
-def test_a_version_without_pings_is_left_alone() -> None:  # L1
+@pytest.mark.proves('L1')
+def test_a_version_without_pings_is_left_alone() -> None:
     with joined(HIXIE_76, ping=0.01) as pair:
         ws, client = pair.open()
         client.send(HIXIE_76_BODY)

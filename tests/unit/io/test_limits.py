@@ -113,10 +113,11 @@ def test_refuse_low_water() -> None:
         make_limits(low_water=1)
 
 
+@pytest.mark.proves('B2')
 @pytest.mark.parametrize(('max_buffered', 'low_water'), [
     (0, 0), (3, 0), (4, 1), (262143, 65535), (262144, 65536), (262148, 65536), (2**24, 65536), (2**70, 65536), (4.5, 1),
     (inf, 65536)])
-def test_have_a_low_water_mark_of_a_quarter_up_to_64_kib(max_buffered: float, low_water: int) -> None:  # B2
+def test_have_a_low_water_mark_of_a_quarter_up_to_64_kib(max_buffered: float, low_water: int) -> None:
     assert make_limits(max_buffered=max_buffered).low_water == low_water
 
 

@@ -45,33 +45,38 @@ def make_overflow(policy: str, sender: Any, room_maker: Any = None) -> Overflow:
 class TestMakeRoom:
     """The rule, without a connection."""
 
+    @pytest.mark.proves('B1')
     @pytest.mark.parametrize('policy', POLICIES)
-    def test_does_nothing_where_there_is_room(self, policy: str) -> None:  # B1
+    def test_does_nothing_where_there_is_room(self, policy: str) -> None:
         sender = Sender()
         assert make_overflow(policy, sender).make_room(100)
         assert sender.calls == []
 
+    @pytest.mark.proves('B1')
     @pytest.mark.parametrize('policy', POLICIES)
-    def test_a_message_of_any_size_has_room_while_little_waits(self, policy: str) -> None:  # B1
+    def test_a_message_of_any_size_has_room_while_little_waits(self, policy: str) -> None:
         sender = Sender()
         sender.buffered_amount = 250
         assert make_overflow(policy, sender).make_room(10_000)
         assert sender.calls == []
 
+    @pytest.mark.proves('B1')
     @pytest.mark.parametrize(
         ('policy', 'answer', 'calls'),
         [('close', False, ['closed']), ('drop', False, ['dropped']), ('block', True, ['waited'])])
-    def test_follows_the_policy_otherwise(self, policy: str, answer: bool, calls: list[str]) -> None:  # B1
+    def test_follows_the_policy_otherwise(self, policy: str, answer: bool, calls: list[str]) -> None:
         sender = Sender()
         assert make_overflow(policy, sender).make_room(101) is answer
         assert sender.calls == calls
 
-    def test_blocks_until_there_is_room(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_blocks_until_there_is_room(self) -> None:
         sender = Sender()
         assert make_overflow('block', sender).make_room(400)
         assert sender.calls == ['waited'] * 3
 
-    def test_blocks_no_longer_than_the_connection_lives(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_blocks_no_longer_than_the_connection_lives(self) -> None:
         sender = Sender()
         assert not make_overflow('block', sender).make_room(600)
         assert sender.calls == ['waited'] * 4
@@ -112,9 +117,10 @@ class TestConnection:
             assert ws._connection._overflow is None
 
 
+@pytest.mark.proves('B3')
 @pytest.mark.parametrize('threaded', [False, True], ids=['greenlet', 'thread'])
 @pytest.mark.parametrize('overflow', ['close', 'drop', 'block'])
-def test_an_empty_message_finds_room_though_the_peer_is_behind(overflow: str, threaded: bool) -> None:  # B3
+def test_an_empty_message_finds_room_though_the_peer_is_behind(overflow: str, threaded: bool) -> None:
     with joined(buffer_size=4096, overflow=overflow) as pair:
         ws, client = pair.open()
         ws.send(bytes(300_000))
@@ -127,7 +133,8 @@ def test_an_empty_message_finds_room_though_the_peer_is_behind(overflow: str, th
         assert client.receive_messages(2) == [bytes(300_000), b'']
 
 
-def test_a_socket_that_overflowed_before_its_handshake_is_not_waited_for_at_exit() -> None:  # L2, H10
+@pytest.mark.proves('L2', 'H10')
+def test_a_socket_that_overflowed_before_its_handshake_is_not_waited_for_at_exit() -> None:
     before = len(open_sockets)
     with joined(max_buffered=100) as pair:
         record = Record(pair.ws)

@@ -139,7 +139,8 @@ class Blocked:
         self.gate.wait()
 
 
-def test_a_message_is_as_large_as_python_keeps_it() -> None:  # O7
+@pytest.mark.proves('O7')
+def test_a_message_is_as_large_as_python_keeps_it() -> None:
     with served() as peer:
         handler, dispatcher = Blocked(peer.ws), peer.ws._connection._dispatcher
         assert dispatcher.room == 2**24
@@ -167,7 +168,8 @@ def test_a_message_is_as_large_as_python_keeps_it() -> None:  # O7
 class TestBytes:
     """The bound of ``max_queued``."""
 
-    def test_compressed_messages_to_a_handler_that_blocks_stop_within_one_read(self, end: End) -> None:  # O7, D1
+    @pytest.mark.proves('O7', 'D1')
+    def test_compressed_messages_to_a_handler_that_blocks_stop_within_one_read(self, end: End) -> None:
         with end(compresses=True) as peer:
             handler = Blocked(peer.ws)
             frames = [peer.frame(TEXT, data, rsv=4) for data in deflated(MESSAGES)]
@@ -182,7 +184,8 @@ class TestBytes:
             assert handler.messages == MESSAGES
             peer.ask()
 
-    def test_compressed_messages_wait_for_receive(self, end: End) -> None:  # O7, D1
+    @pytest.mark.proves('O7', 'D1')
+    def test_compressed_messages_wait_for_receive(self, end: End) -> None:
         with end(compresses=True) as peer:
             peer.send(*[peer.frame(TEXT, data, rsv=4) for data in deflated(MESSAGES)])
             wait_until(lambda: peer.ws._connection._stream.is_paused)
@@ -191,7 +194,8 @@ class TestBytes:
             assert [peer.ws.receive(timeout=5) for _ in range(MANY)] == MESSAGES
             peer.ask()
 
-    def test_compressed_messages_to_a_slow_handler_stay_within_it(self, end: End) -> None:  # O7, D1
+    @pytest.mark.proves('O7', 'D1')
+    def test_compressed_messages_to_a_slow_handler_stay_within_it(self, end: End) -> None:
         with end(compresses=True) as peer:
             messages, most = [], [0]
 
@@ -206,7 +210,8 @@ class TestBytes:
             assert messages == MESSAGES
             assert most[0] <= 2**24 + sys.getsizeof(MESSAGES[0])
 
-    def test_wide_characters_count_as_what_they_take(self, end: End) -> None:  # O7
+    @pytest.mark.proves('O7')
+    def test_wide_characters_count_as_what_they_take(self, end: End) -> None:
         # One character that is not Latin makes each of the others take four bytes.
         message = '\U0001f600'.ljust(MIB, 'x')
         with end(compresses=True) as peer:
@@ -219,7 +224,8 @@ class TestBytes:
             handler.gate.set()
             wait_until(lambda: handler.messages == [message] * 20)
 
-    def test_fragments_count_when_their_message_is_whole(self, end: End) -> None:  # O7
+    @pytest.mark.proves('O7')
+    def test_fragments_count_when_their_message_is_whole(self, end: End) -> None:
         with end(max_queued=5000) as peer:
             handler = Blocked(peer.ws)
             part = bytes(500)
@@ -234,8 +240,9 @@ class TestBytes:
             handler.gate.set()
             wait_until(lambda: handler.messages == [part * 3] * 10)
 
+    @pytest.mark.proves('O7')
     @pytest.mark.parametrize('excess', [-1, 0, 1])
-    def test_holds_to_the_byte(self, end: End, excess: int) -> None:  # O7
+    def test_holds_to_the_byte(self, end: End, excess: int) -> None:
         sizes = [sys.getsizeof(bytes(100)), sys.getsizeof(bytes(200))]
         with end(max_queued=sum(sizes) - excess) as peer:
             handler = Blocked(peer.ws)
@@ -249,7 +256,8 @@ class TestBytes:
             wait_until(lambda: len(handler.messages) == 3)
             assert peer.receive_frame().opcode == PONG
 
-    def test_goes_on_at_half(self, end: End) -> None:  # O7
+    @pytest.mark.proves('O7')
+    def test_goes_on_at_half(self, end: End) -> None:
         size = sys.getsizeof(bytes(1000))
         with end(max_queued=4 * size) as peer:
             taken = [peer.ws.receive] if not peer.send(*[peer.frame(BINARY, bytes(1000))] * 10) else []
@@ -266,7 +274,8 @@ class TestBytes:
             # Otherwise the end, behind a full queue, would never be read.
             peer.ws.close()
 
-    def test_one_message_may_always_wait_and_be_handled(self, end: End) -> None:  # O7, C3
+    @pytest.mark.proves('O7', 'C3')
+    def test_one_message_may_always_wait_and_be_handled(self, end: End) -> None:
         with end(max_queued=0) as peer:
             handler = Blocked(peer.ws)
             peer.send(peer.frame(BINARY, bytes(100_000)))
@@ -281,10 +290,11 @@ class TestBytes:
             wait_until(lambda: handler.messages == [bytes(100_000), bytes(200), bytes(300)])
             peer.ask()
 
+    @pytest.mark.proves('O7')
     @pytest.mark.parametrize('options', [
         {'max_queued': float('inf')}, {'max_queue': float('inf')}, {'max_queue': float('inf'), 'max_queued': 1000.5}],
         ids=['bytes', 'messages', 'a fraction'])
-    def test_may_be_any_number(self, end: End, options: dict[str, Any]) -> None:  # O7
+    def test_may_be_any_number(self, end: End, options: dict[str, Any]) -> None:
         with end(**options) as peer:
             handler = Blocked(peer.ws)
             sender = gevent.spawn(peer.send, *peer.texts(300, 100))
@@ -294,7 +304,8 @@ class TestBytes:
             sender.get(timeout=5)
             peer.ask()
 
-    def test_closing_drops_what_is_left_and_sees_the_peers_close(self, end: End) -> None:  # O7, L3
+    @pytest.mark.proves('O7', 'L3')
+    def test_closing_drops_what_is_left_and_sees_the_peers_close(self, end: End) -> None:
         with end(compresses=True) as peer:
             handler, record = Blocked(peer.ws), Record(peer.ws, ('close',))
             peer.send(*[peer.frame(TEXT, data, rsv=4) for data in deflated(MESSAGES)], peer.frame(CLOSE, close_payload(3001)))
@@ -309,7 +320,8 @@ class TestBytes:
             assert handler.messages == MESSAGES[:len(handler.messages)]
             assert len(handler.messages) < 20
 
-    def test_the_rest_of_a_read_comes_before_the_end(self, end: End) -> None:  # O7, L2
+    @pytest.mark.proves('O7', 'L2')
+    def test_the_rest_of_a_read_comes_before_the_end(self, end: End) -> None:
         with end(max_queued=1000) as peer:
             handler, record = Blocked(peer.ws), Record(peer.ws, ('close',))
             peer.send(*peer.texts(30, 100), peer.frame(CLOSE, close_payload(3001)))
@@ -322,7 +334,8 @@ class TestBytes:
             assert (event.code, event.was_clean, len(handler.messages)) == (3001, True, 30)
 
 
-def test_the_hixie_drafts_stop_within_one_read_too() -> None:  # O7
+@pytest.mark.proves('O7')
+def test_the_hixie_drafts_stop_within_one_read_too() -> None:
     with joined(HIXIE_76, max_queued=1000) as pair:
         handler = Blocked(pair.ws)
         ws, client = pair.open()
@@ -342,7 +355,8 @@ def test_the_hixie_drafts_stop_within_one_read_too() -> None:  # O7
 class TestBusyHandler:
     """A handler that blocks, and a peer that does not wait for it."""
 
-    def test_exactly_one_message_more_than_max_queue_waits(self, end: End) -> None:  # B4
+    @pytest.mark.proves('B4')
+    def test_exactly_one_message_more_than_max_queue_waits(self, end: End) -> None:
         with end(max_queue=4) as peer:
             handler = Blocked(peer.ws)
             peer.send(peer.frame(TEXT, b'first'))
@@ -354,9 +368,10 @@ class TestBusyHandler:
             handler.gate.set()
             wait_until(lambda: len(handler.messages) == 101)
 
+    @pytest.mark.proves('O7')
     @pytest.mark.parametrize(('text', 'waiting'), [('Ā', 5), ('ĀĀĀ', 5), ('ĀĀĀĀ', 99)])
     def test_of_what_one_read_has_brought_only_tiny_messages_are_left_as_they_came(
-            self, end: End, text: str, waiting: int) -> None:  # O7
+            self, end: End, text: str, waiting: int) -> None:
         with end(max_queue=4) as peer:
             handler = Blocked(peer.ws)
             peer.send(*[peer.frame(TEXT, text.encode())] * 100)
@@ -366,7 +381,8 @@ class TestBusyHandler:
             handler.gate.set()
             wait_until(lambda: len(handler.messages) == 100)
 
-    def test_delays_no_pong_within_the_bounds(self, end: End) -> None:  # C3, O7
+    @pytest.mark.proves('C3', 'O7')
+    def test_delays_no_pong_within_the_bounds(self, end: End) -> None:
         with end() as peer:
             handler = Blocked(peer.ws)
             peer.send(*[peer.frame(BINARY, bytes(250_000))] * 64)
@@ -374,8 +390,9 @@ class TestBusyHandler:
             peer.ask()
             handler.gate.set()
 
+    @pytest.mark.proves('L6', 'O7')
     def test_learns_that_the_peer_is_gone_when_it_sends_and_still_has_all_its_messages(
-            self, end: End) -> None:  # L6, O7
+            self, end: End) -> None:
         with end(max_queue=4) as peer:
             messages: list[str] = []
             answers: list[bool] = []
@@ -396,7 +413,8 @@ class TestBusyHandler:
             assert answers[-1] is False
             assert messages == [str(number) for number in range(20)]
 
-    def test_that_waits_for_room_is_woken_when_the_peer_is_gone(self, end: End) -> None:  # L2, O7
+    @pytest.mark.proves('L2', 'O7')
+    def test_that_waits_for_room_is_woken_when_the_peer_is_gone(self, end: End) -> None:
         with end(4096, max_queue=4, overflow='block', max_buffered=100_000) as peer:
             answers: list[bool] = []
             peer.ws.onmessage = lambda event: answers.append(all(peer.ws.send(bytes(50_000)) for _ in range(100)))
@@ -408,7 +426,8 @@ class TestBusyHandler:
             assert record.the_close().code == 1006
             assert answers == [False] * 20
 
-    def test_closing_after_that_waits_for_no_message(self, end: End) -> None:  # L3, O7
+    @pytest.mark.proves('L3', 'O7')
+    def test_closing_after_that_waits_for_no_message(self, end: End) -> None:
         with end(max_queue=4) as peer:
             handler, record = Blocked(peer.ws), Record(peer.ws, ('close',))
             peer.send(*peer.texts(20))
@@ -427,7 +446,8 @@ class TestBusyHandler:
 class TestNobodyAsks:
     """A socket without onmessage, on which nobody calls receive."""
 
-    def test_pings_are_answered_and_the_peers_close_too(self, end: End, caplog: pytest.LogCaptureFixture) -> None:  # O7
+    @pytest.mark.proves('O7')
+    def test_pings_are_answered_and_the_peers_close_too(self, end: End, caplog: pytest.LogCaptureFixture) -> None:
         with end(close_timeout=0.1) as peer:
             record = Record(peer.ws, ('close',))
             peer.send(*peer.texts(1000))
@@ -442,20 +462,23 @@ class TestNobodyAsks:
             assert entry.getMessage() == (
                 'ws://example.com/ has neither onmessage nor receive: beyond the first 65 its messages are dropped')
 
-    def test_the_peers_end_is_noticed(self, end: End) -> None:  # O7, L2
+    @pytest.mark.proves('O7', 'L2')
+    def test_the_peers_end_is_noticed(self, end: End) -> None:
         with end(close_timeout=0.1) as peer:
             record = Record(peer.ws, ('close',))
             peer.send(*peer.texts(1000))
             peer.sock.shutdown(1)
             assert record.the_close().code == 1006
 
-    def test_compressed_messages_are_bounded_in_bytes(self, end: End) -> None:  # O7, D1
+    @pytest.mark.proves('O7', 'D1')
+    def test_compressed_messages_are_bounded_in_bytes(self, end: End) -> None:
         with end(compresses=True, close_timeout=0.1) as peer:
             peer.send(*[peer.frame(TEXT, data, rsv=4) for data in deflated(MESSAGES)])
             peer.ask()
             assert peer.queued <= 2**24 + sys.getsizeof(MESSAGES[0])
 
-    def test_the_first_messages_are_kept_for_a_late_handler(self, end: End) -> None:  # L8, O7
+    @pytest.mark.proves('L8', 'O7')
+    def test_the_first_messages_are_kept_for_a_late_handler(self, end: End) -> None:
         with end(close_timeout=0.1, max_queue=4) as peer:
             peer.send(*peer.texts(100))
             peer.ask()
@@ -467,7 +490,8 @@ class TestNobodyAsks:
             wait_until(lambda: len(messages) == 25)
             assert [int(text) for text in messages] == [*range(5), *range(20)]
 
-    def test_the_first_messages_are_kept_for_a_late_receive(self, end: End) -> None:  # L8, O7
+    @pytest.mark.proves('L8', 'O7')
+    def test_the_first_messages_are_kept_for_a_late_receive(self, end: End) -> None:
         with end(close_timeout=0.1, max_queue=4) as peer:
             peer.send(*peer.texts(100))
             peer.ask()
@@ -475,8 +499,9 @@ class TestNobodyAsks:
             peer.send(*peer.texts(20))
             assert [int(peer.ws.receive(timeout=5)) for _ in range(20)] == list(range(20))
 
+    @pytest.mark.proves('L8', 'B4')
     @pytest.mark.parametrize('style', ['receive', 'onmessage'])
-    def test_who_asks_in_time_misses_none(self, end: End, style: str, caplog: pytest.LogCaptureFixture) -> None:  # L8, B4
+    def test_who_asks_in_time_misses_none(self, end: End, style: str, caplog: pytest.LogCaptureFixture) -> None:
         with end(close_timeout=0.1, max_queue=4) as peer:
             peer.send(*peer.texts(100))
             wait_until(lambda: peer.ws._connection._stream.is_paused)
@@ -498,7 +523,8 @@ class TestNobodyAsks:
             assert [int(text) for text in messages] == list(range(100))
             assert caplog.records == []
 
-    def test_reading_stops_no_longer_than_the_peer_waits_for_our_close(self, end: End) -> None:  # O7
+    @pytest.mark.proves('O7')
+    def test_reading_stops_no_longer_than_the_peer_waits_for_our_close(self, end: End) -> None:
         with end(close_timeout=0) as peer:
             began = time.monotonic()
             peer.send(*peer.texts(1000))

@@ -59,17 +59,19 @@ def run(port: int, *hosts: str, timeout: float = 30) -> tuple[str, float]:
 
 
 class TestRace:
+    @pytest.mark.proves('K10')
     @pytest.mark.parametrize(('hosts', 'delays'), [
         ([GOOD], 0), ([GOOD, DEAD], 0), ([REFUSING, GOOD], 0), ([REFUSING, REFUSING_TOO, GOOD, DEAD], 0),
         ([DEAD, GOOD], 1), ([DEAD, DEAD_TOO, GOOD], 2), ([DEAD, REFUSING, GOOD], 1), ([DEAD, REFUSING, DEAD_TOO, GOOD], 2)])
-    def test_is_won_by_the_first_that_connects(self, hosts: list[str], delays: int) -> None:  # K10
+    def test_is_won_by_the_first_that_connects(self, hosts: list[str], delays: int) -> None:
         with network() as port:
             before = descriptors()
             host, seconds = until_in_time(lambda: run(port, *hosts), lambda result: result[1] < (delays + 0.8) * DELAY)
             assert (host, descriptors()) == (GOOD, before)
             assert delays * DELAY <= seconds < (delays + 0.8) * DELAY
 
-    def test_may_be_won_by_an_address_that_was_slow(self) -> None:  # K10
+    @pytest.mark.proves('K10')
+    def test_may_be_won_by_an_address_that_was_slow(self) -> None:
         with network() as port, socket.socket() as listener:
             listener.bind((REFUSING, port))
             listener.listen(0)
@@ -86,14 +88,16 @@ class TestRace:
             assert host == REFUSING
             assert seconds > 2 * DELAY
 
-    def test_gives_each_address_a_share_of_a_short_time(self) -> None:  # K3, K10
+    @pytest.mark.proves('K3', 'K10')
+    def test_gives_each_address_a_share_of_a_short_time(self) -> None:
         with network() as port:
             host, seconds = until_in_time(
                 lambda: run(port, DEAD, DEAD_TOO, GOOD, timeout=0.15), lambda result: result[1] < 0.15)
             assert host == GOOD
             assert 0.1 <= seconds < 0.15
 
-    def test_is_lost_when_all_refuse(self) -> None:  # K2
+    @pytest.mark.proves('K2')
+    def test_is_lost_when_all_refuse(self) -> None:
         with network() as port:
             before = descriptors()
             with pytest.raises(OSError) as raised:
@@ -111,11 +115,12 @@ class TestRace:
             race.run().close()
             assert str(race) == '::1: [Errno 97] Address family not supported by protocol; 127.0.0.1: no answer'
 
+    @pytest.mark.proves('K10')
     @pytest.mark.parametrize('ending', [gevent.GreenletExit(), gevent.Timeout(60), KeyError()])
     @pytest.mark.parametrize(('seconds', 'texts'), [
         (0, f'{DEAD}: no answer; {REFUSING}: not tried; {DEAD_TOO}: not tried'),
         (1.4 * DELAY, f'{DEAD}: no answer; {REFUSING}: {REFUSED}; {DEAD_TOO}: no answer')])
-    def test_leaves_nothing_when_it_is_ended(self, ending: BaseException, seconds: float, texts: str) -> None:  # K10
+    def test_leaves_nothing_when_it_is_ended(self, ending: BaseException, seconds: float, texts: str) -> None:
         with network() as port, hub_errors():
             before = descriptors()
             race = Race([address(host, port) for host in (DEAD, REFUSING, DEAD_TOO)], 30)
@@ -134,9 +139,10 @@ class TestRace:
             assert len(ticks) > 3
 
 
+@pytest.mark.proves('K10')
 @pytest.mark.parametrize(('families', 'order'), [
     ('', ''), ('4', '0'), ('6644', '0213'), ('4466', '0213'), ('6664', '0312'), ('4666', '0123'), ('444', '012')])
-def test_families_take_turns(families: str, order: str) -> None:  # K10
+def test_families_take_turns(families: str, order: str) -> None:
     addresses = [address(str(index), 1, int(family)) for index, family in enumerate(families)]
     assert ''.join(each[4][0] for each in interleave(addresses)) == order
 
@@ -166,21 +172,24 @@ class TestClient:
         until(lambda: ws.ready_state == Client.CLOSED)
         return seconds
 
-    def test_is_not_held_up_by_a_dead_address(self) -> None:  # K10
+    @pytest.mark.proves('K10')
+    def test_is_not_held_up_by_a_dead_address(self) -> None:
         with scripted(accepting()) as server, full_listener(DEAD, server.port):
             url = f'ws://2-1.test:{server.port}/'
             seconds = until_in_time(lambda: self.elapsed(url), lambda seconds: seconds < 2 * DELAY)
             assert DELAY <= seconds < 2 * DELAY
 
-    def test_is_not_held_up_by_a_dead_address_of_a_proxy(self) -> None:  # K10
+    @pytest.mark.proves('K10')
+    def test_is_not_held_up_by_a_dead_address_of_a_proxy(self) -> None:
         with scripted(accepting()) as server, scripted(tunnelling) as proxy, full_listener(DEAD, proxy.port):
             options = {'proxy': f'http://2-1.test:{proxy.port}'}
             seconds = until_in_time(lambda: self.elapsed(server.url, **options), lambda seconds: seconds < 2 * DELAY)
             assert DELAY <= seconds < 2 * DELAY
 
+    @pytest.mark.proves('K2', 'K3')
     @pytest.mark.parametrize(('name', 'addresses'), [
         ('4-2.test', f' ({REFUSING}: {REFUSED}; {DEAD}: no answer)'), ('2.test', ''), (DEAD, '')])
-    def test_tells_of_each_address(self, name: str, addresses: str) -> None:  # K2, K3
+    def test_tells_of_each_address(self, name: str, addresses: str) -> None:
         with scripted(answering(b'')) as server, full_listener(DEAD, server.port):
             before, errors = descriptors(), []
             ws = Client(f'ws://{name}:{server.port}/', timeout=DELAY)

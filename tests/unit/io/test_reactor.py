@@ -276,7 +276,8 @@ class TestJobs:
             gc.collect()
             assert gone() is None
 
-    def test_what_a_handler_has_sent_leaves_when_it_blocks(self) -> None:  # B5
+    @pytest.mark.proves('B5')
+    def test_what_a_handler_has_sent_leaves_when_it_blocks(self) -> None:
         with joined() as pair:
             def handle(event: Any) -> None:
                 pair.ws.send('working')

@@ -92,7 +92,8 @@ class TestRegistry:
             pair.start_refused()
             assert len(registry) == 0
 
-    def test_holds_no_socket_whose_onclose_was_killed(self, registry: Registry) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_holds_no_socket_whose_onclose_was_killed(self, registry: Registry) -> None:
         def handle(event: object) -> None:
             raise gevent.GreenletExit
 
@@ -119,7 +120,8 @@ class TestCloseAll:
             assert all(record.ws.ready_state == WebSocket.CLOSED for record in server.records)
             assert all(record.the_close().was_clean for record in server.records)
 
-    def test_refuses_newcomers_with_503_meanwhile(self) -> None:  # S2
+    @pytest.mark.proves('S2')
+    def test_refuses_newcomers_with_503_meanwhile(self) -> None:
         with serve() as server:
             client = server.open()
             closing = gevent.spawn(close_all, 3000)
@@ -132,9 +134,10 @@ class TestCloseAll:
             closing.get(timeout=5)
             server.open()
 
+    @pytest.mark.proves('S2')
     @pytest.mark.parametrize('start', [lambda pair: pair.start_refused(), lambda pair: pair.ws.receive(timeout=1)],
                              ids=['returned', 'greenlet style'])
-    def test_refuses_one_that_was_made_before_with_503(self, start: Callable[[Pair], object]) -> None:  # S2
+    def test_refuses_one_that_was_made_before_with_503(self, start: Callable[[Pair], object]) -> None:
         with joined() as early, joined() as late:
             _, client = early.open()
             closing = gevent.spawn(close_all)
@@ -262,7 +265,8 @@ class TestCloseAll:
 class TestInHandler:
     """close_all, called by a handler of one of the sockets, or where one is used in greenlet style."""
 
-    def test_closes_that_one_too_and_waits_for_the_others_only(self) -> None:  # O3
+    @pytest.mark.proves('O3')
+    def test_closes_that_one_too_and_waits_for_the_others_only(self) -> None:
         with joined() as calling, joined() as other:
             states: list[int] = []
 
@@ -284,7 +288,8 @@ class TestInHandler:
             calling.client.send_close(1001)
             assert record.the_close().was_clean
 
-    def test_returns_when_two_do_so_at_once(self) -> None:  # O3
+    @pytest.mark.proves('O3')
+    def test_returns_when_two_do_so_at_once(self) -> None:
         with serve() as server:
             returned: list[object] = []
             called: list[object] = []
@@ -305,7 +310,8 @@ class TestInHandler:
             wait_until(lambda: len(returned) == 2)
             assert all(record.the_close().code == 1001 for record in server.records)
 
-    def test_accepts_handshakes_afterwards(self, registry: Registry) -> None:  # O3
+    @pytest.mark.proves('O3')
+    def test_accepts_handshakes_afterwards(self, registry: Registry) -> None:
         with serve() as server:
             client = server.open()
             server.ws.onmessage = lambda event: close_all()
@@ -315,7 +321,8 @@ class TestInHandler:
             assert not registry.is_closing
             server.open()
 
-    def test_gives_up_the_others_after_its_timeout(self) -> None:  # O3
+    @pytest.mark.proves('O3')
+    def test_gives_up_the_others_after_its_timeout(self) -> None:
         with joined() as calling, joined() as other:
             returned: list[int] = []
             calling.ws.onmessage = lambda event: [close_all(timeout=0.02), returned.append(calling.ws.ready_state)]
@@ -327,8 +334,9 @@ class TestInHandler:
             wait_until(lambda: returned)
             assert returned == [WebSocket.CLOSING]
 
+    @pytest.mark.proves('O3')
     @pytest.mark.parametrize('style', ['view', 'handler'])
-    def test_waits_for_no_socket_that_the_calling_greenlet_uses(self, style: str) -> None:  # O3
+    def test_waits_for_no_socket_that_the_calling_greenlet_uses(self, style: str) -> None:
         returned: list[object] = []
 
         def use(ws: WebSocket) -> None:
@@ -346,7 +354,8 @@ class TestInHandler:
             wait_until(lambda: returned)
             assert returned == [('hello', None, None)]
 
-    def test_event_sources_have_handlers_too(self) -> None:  # O3
+    @pytest.mark.proves('O3')
+    def test_event_sources_have_handlers_too(self) -> None:
         returned: list[object] = []
         here, there = socket.socketpair()
         with here, there:
@@ -359,7 +368,8 @@ class TestInHandler:
             wait_until(lambda: returned)
             assert record.the_close().code == 1001
 
-    def test_the_stream_that_is_a_response_too(self) -> None:  # O3
+    @pytest.mark.proves('O3')
+    def test_the_stream_that_is_a_response_too(self) -> None:
         returned: list[object] = []
         es = EventSource({**make_environ(headers=()), 'HTTP_ACCEPT': 'text/event-stream'})
         es.onopen = lambda event: returned.append(close_all())
@@ -371,7 +381,8 @@ class TestInHandler:
 class TestServer:
     """The sockets of a server that stops, in a process that goes on."""
 
-    def test_are_closed_with_1001(self) -> None:  # H10
+    @pytest.mark.proves('H10')
+    def test_are_closed_with_1001(self) -> None:
         with serve() as server, serve() as other:
             clients = [server.open() for _ in range(3)]
             kept = other.open()
@@ -382,7 +393,8 @@ class TestServer:
             kept.send(MESSAGE)
             assert other.record.wait('message').data == 'hello'
 
-    def test_are_refused_from_then_on(self) -> None:  # S2
+    @pytest.mark.proves('S2')
+    def test_are_refused_from_then_on(self) -> None:
         with serve() as server:
             client = server.client()
             client.send(request_head('/', [('Host', 'example.com')]))
@@ -391,7 +403,8 @@ class TestServer:
             server.wsgi.close()
             assert client.handshake().status == 503
 
-    def test_are_refused_if_their_view_returns_after_that(self) -> None:  # S2
+    @pytest.mark.proves('S2')
+    def test_are_refused_if_their_view_returns_after_that(self) -> None:
         with serve() as server:
             proceed = gevent.event.Event()
             server.setup = lambda ws: proceed.wait()
@@ -421,7 +434,8 @@ class TestServer:
                 wait_until(lambda: len(registry) == 0)
                 assert links() == before
 
-    def test_are_closed_by_no_other_process(self, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:  # H11
+    @pytest.mark.proves('H11')
+    def test_are_closed_by_no_other_process(self, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
         with serve() as server:
             server.open()
             with monkeypatch.context() as patch:
@@ -435,7 +449,8 @@ class TestServer:
 class TestGreenlets:
     """Greenlets in which sockets are used, when the process exits."""
 
-    def test_have_time_to_end(self, registry: Registry) -> None:  # G5
+    @pytest.mark.proves('G5')
+    def test_have_time_to_end(self, registry: Registry) -> None:
         ended: list[str] = []
 
         def handle(ws: WebSocket) -> None:
@@ -447,7 +462,8 @@ class TestGreenlets:
             registry.exit(5)
             assert (ended, client.receive()) == (['handler'], None)
 
-    def test_still_have_it_when_their_peer_does_not_answer(self, registry: Registry) -> None:  # G5
+    @pytest.mark.proves('G5')
+    def test_still_have_it_when_their_peer_does_not_answer(self, registry: Registry) -> None:
         ended: list[str] = []
         with joined() as pair:
             def view() -> None:
@@ -462,7 +478,8 @@ class TestGreenlets:
             assert ended == ['view']
             assert 0.2 < time.monotonic() - began < 0.4
 
-    def test_do_not_keep_the_process(self, registry: Registry) -> None:  # G5
+    @pytest.mark.proves('G5')
+    def test_do_not_keep_the_process(self, registry: Registry) -> None:
         with joined() as pair:
             staying = gevent.spawn(lambda: [pair.ws.receive(), gevent.sleep(60)])
             pair.client.receive_head()
@@ -472,7 +489,8 @@ class TestGreenlets:
             assert not staying.dead
             staying.kill()
 
-    def test_are_waited_for_though_no_socket_is_left(self, registry: Registry) -> None:  # G5
+    @pytest.mark.proves('G5')
+    def test_are_waited_for_though_no_socket_is_left(self, registry: Registry) -> None:
         ended: list[str] = []
         with joined() as pair:
             gevent.spawn(lambda: [pair.ws.receive(), gevent.sleep(0.05), ended.append('view')])
@@ -667,11 +685,13 @@ def run_program(action: str) -> str:
 class TestProcess:
     """The end of a process, and of its children."""
 
-    def test_that_exits_closes_its_sockets(self) -> None:  # H10
+    @pytest.mark.proves('H10')
+    def test_that_exits_closes_its_sockets(self) -> None:
         assert run_program('gevent.spawn(lambda: client.send_close(client.receive_frame().code)); sys.exit()') == (
             'closed 1001 True\n')
 
-    def test_that_was_forked_closes_nothing(self) -> None:  # H11
+    @pytest.mark.proves('H11')
+    def test_that_was_forked_closes_nothing(self) -> None:
         action = """
 pid = os.fork()
 if not pid:

@@ -137,11 +137,13 @@ class TestHeld:
         transport.recv = recv
         return held
 
-    def test_is_read_when_reading_begins(self, held: list[bytes], stream: Stream, owner: Recorder) -> None:  # H7
+    @pytest.mark.proves('H7')
+    def test_is_read_when_reading_begins(self, held: list[bytes], stream: Stream, owner: Recorder) -> None:
         settle()
         assert owner.events == [b'held']
 
-    def test_is_read_when_reading_goes_on(self, held: list[bytes], stream: Stream, owner: Recorder) -> None:  # H7
+    @pytest.mark.proves('H7')
+    def test_is_read_when_reading_goes_on(self, held: list[bytes], stream: Stream, owner: Recorder) -> None:
         stream.pause()
         settle()
         assert owner.events == []
@@ -188,31 +190,36 @@ class Endless(Transport):
 class TestBurst:
     """How many system calls it takes."""
 
-    def test_a_lone_message_leaves_at_once(self, stream: Stream, transport: Transport) -> None:  # B5
+    @pytest.mark.proves('B5')
+    def test_a_lone_message_leaves_at_once(self, stream: Stream, transport: Transport) -> None:
         stream.write(b'alone')
         assert transport.sent == [b'alone']
 
-    def test_messages_in_a_row_leave_in_few_calls(self, stream: Stream, transport: Transport) -> None:  # B5
+    @pytest.mark.proves('B5')
+    def test_messages_in_a_row_leave_in_few_calls(self, stream: Stream, transport: Transport) -> None:
         for number in range(100):
             stream.write(b'%02d' % number)
         settle()
         assert b''.join(transport.sent) == b''.join(b'%02d' % number for number in range(100))
         assert len(transport.sent) == 2
 
-    def test_a_long_burst_does_not_wait_for_its_end(self, stream: Stream, transport: Transport) -> None:  # B5
+    @pytest.mark.proves('B5')
+    def test_a_long_burst_does_not_wait_for_its_end(self, stream: Stream, transport: Transport) -> None:
         stream.write(b'alone')
         stream.write(bytes(BURST))
         assert len(transport.sent) == 2
 
+    @pytest.mark.proves('B5')
     def test_the_answers_to_one_read_leave_in_one_call(
-            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # B5
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         owner.on_received = lambda chunk: any(stream.write(b'answer') for _ in range(10))
         peer.send(b'question')
         wait_until(lambda: transport.sent)
         assert transport.sent == [b'answer' * 10]
 
+    @pytest.mark.proves('B5')
     def test_so_do_those_that_are_yet_to_be_given(
-            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # B5
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         owner.on_received = lambda chunk: True
         peer.send(b'question')
         wait_until(lambda: owner.events)
@@ -222,8 +229,9 @@ class TestBurst:
         stream.uncork()
         assert transport.sent == [b'answer' * 10]
 
+    @pytest.mark.proves('B5')
     def test_a_large_payload_leaves_from_where_it_lies_with_what_was_before_it(
-            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # B5
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         owner.on_received = lambda chunk: True
         peer.send(b'question')
         wait_until(lambda: owner.events)
@@ -232,7 +240,8 @@ class TestBurst:
         assert transport.sent == [b'beforehead', b'payload']
         assert stream.buffered == 0
 
-    def test_what_follows_later_leaves_at_once_again(self, stream: Stream, transport: Transport) -> None:  # B5
+    @pytest.mark.proves('B5')
+    def test_what_follows_later_leaves_at_once_again(self, stream: Stream, transport: Transport) -> None:
         stream.write(b'first')
         settle()
         stream.write(b'second')
@@ -248,7 +257,8 @@ class TestBacklog:
         transport.room = 3
         stream.write(b'123456')
 
-    def test_waits_and_is_counted(self, stream: Stream, transport: Transport, peer: Any) -> None:  # B2
+    @pytest.mark.proves('B2')
+    def test_waits_and_is_counted(self, stream: Stream, transport: Transport, peer: Any) -> None:
         assert stream.buffered == 3
         stream.write(b'abc')
         assert stream.buffered == 6
@@ -256,15 +266,17 @@ class TestBacklog:
         wait_until(lambda: stream.buffered == 0)
         assert peer.recv(100) == b'123456abc'
 
-    def test_leaves_in_bursts(self, stream: Stream, transport: Transport) -> None:  # B5
+    @pytest.mark.proves('B5')
+    def test_leaves_in_bursts(self, stream: Stream, transport: Transport) -> None:
         for _ in range(100):
             stream.write(b'x')
         transport.room = None
         wait_until(lambda: stream.buffered == 0)
         assert transport.sent == [b'123', b'456', b'x' * 100]
 
+    @pytest.mark.proves('B2')
     def test_tells_its_owner_once_when_it_is_down_to_the_low_water_mark(
-            self, stream: Stream, transport: Transport, owner: Recorder) -> None:  # B2
+            self, stream: Stream, transport: Transport, owner: Recorder) -> None:
         stream.write(bytes(500))
         transport.room = 50
         wait_until(lambda: stream.buffered == 3 + 500 - 50)
@@ -273,14 +285,16 @@ class TestBacklog:
         wait_until(lambda: stream.buffered == 0)
         assert owner.events == ['drained']
 
-    def test_is_overtaken_by_what_is_urgent(self, stream: Stream, transport: Transport, peer: Any) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_is_overtaken_by_what_is_urgent(self, stream: Stream, transport: Transport, peer: Any) -> None:
         stream.write(b'later')
         stream.write_urgent(b'urgent', 'pong')
         transport.room = None
         wait_until(lambda: stream.buffered == 0)
         assert peer.recv(100) == b'123456urgentlater'
 
-    def test_has_one_urgent_thing_of_a_kind(self, stream: Stream, transport: Transport, peer: Any) -> None:  # S8
+    @pytest.mark.proves('S8')
+    def test_has_one_urgent_thing_of_a_kind(self, stream: Stream, transport: Transport, peer: Any) -> None:
         for number in range(100):
             stream.write_urgent(b'%02d' % number, 'pong')
         stream.write_urgent(b'ping', 'ping')
@@ -289,7 +303,8 @@ class TestBacklog:
         wait_until(lambda: stream.buffered == 0)
         assert peer.recv(100) == b'12345699ping'
 
-    def test_is_dropped_for_the_last_words(self, stream: Stream, transport: Transport, peer: Any) -> None:  # L7
+    @pytest.mark.proves('L7')
+    def test_is_dropped_for_the_last_words(self, stream: Stream, transport: Transport, peer: Any) -> None:
         stream.write(b'later')
         stream.write_urgent(b'urgent', 'pong')
         stream.write_last(b'last')
@@ -298,8 +313,9 @@ class TestBacklog:
         wait_until(lambda: stream.buffered == 0)
         assert peer.recv(100) == b'123456last'
 
+    @pytest.mark.proves('L2')
     def test_is_forgotten_when_the_peer_takes_nothing_any_more_but_what_it_sent_is_read(
-            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # L2
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         stream.write(b'later')
         peer.send(b'last words')
         transport.error = BrokenPipeError(32, 'Broken pipe')
@@ -308,7 +324,8 @@ class TestBacklog:
         assert b'last words' in owner.events
         assert owner.events[-1] == ('ended', '[Errno 32] Broken pipe')
 
-    def test_is_given_up_in_time(self, stream: Stream, peer: Any, owner: Recorder) -> None:  # L3
+    @pytest.mark.proves('L3')
+    def test_is_given_up_in_time(self, stream: Stream, peer: Any, owner: Recorder) -> None:
         stream.finish(0.02)
         stream.finish(60)
         wait_until(lambda: stream.buffered == 0, 'the end', 1)
@@ -329,7 +346,8 @@ class TestReading:
         assert owner.events == [b'hello']
         assert stream.was_heard
 
-    def test_can_be_paused(self, stream: Stream, owner: Recorder, peer: Any) -> None:  # B4
+    @pytest.mark.proves('B4')
+    def test_can_be_paused(self, stream: Stream, owner: Recorder, peer: Any) -> None:
         stream.pause()
         stream.pause()
         assert (stream.is_paused, repr(stream)) == (True, '<Stream paused buffered=0>')
@@ -340,14 +358,16 @@ class TestReading:
         stream.resume()
         wait_until(lambda: owner.events)
 
-    def test_ends_with_the_peers_end(self, stream: Stream, owner: Recorder, peer: Any) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_ends_with_the_peers_end(self, stream: Stream, owner: Recorder, peer: Any) -> None:
         peer.close()
         wait_until(lambda: owner.events)
         assert owner.events == [('ended', '')]
         assert repr(stream) == '<Stream closed buffered=0>'
 
+    @pytest.mark.proves('L2')
     def test_ends_with_an_error_that_is_told(
-            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # L2
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         def fail(size: int) -> bytes:
             raise ConnectionResetError(104, 'Connection reset by peer')
 
@@ -356,8 +376,9 @@ class TestReading:
         wait_until(lambda: owner.events)
         assert owner.events == [('ended', '[Errno 104] Connection reset by peer')]
 
+    @pytest.mark.proves('L2')
     def test_ends_with_what_sending_failed_for(
-            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:  # L2
+            self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         def write_to_nobody(chunk: bytes) -> None:
             transport.error = TimeoutError(110, 'Connection timed out')
             peer.close()
@@ -432,9 +453,10 @@ class TestPlainSockets:
             assert find_descriptor(inherited) == inherited.fileno()
             assert find_descriptor(own) == find_descriptor(Transport(plain)) == -1
 
+    @pytest.mark.proves('B1')
     @pytest.mark.parametrize('counted', [False, True], ids=['', 'counted'])
     def test_never_block_though_somebody_makes_them_blocking(
-            self, ends: tuple[Any, Any], owner: Recorder, counted: bool) -> None:  # B1
+            self, ends: tuple[Any, Any], owner: Recorder, counted: bool) -> None:
         plain, peer = ends
         transport = _CountedTransport(plain, SocketCounters()) if counted else plain
         stream = Stream(transport, owner, current_reactor(), 100)
@@ -455,7 +477,8 @@ class TestPlainSockets:
         assert stream.buffered > 0
         stream.close()
 
-    def test_never_block_in_a_write_of_two_pieces(self, ends: tuple[Any, Any], owner: Recorder) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_never_block_in_a_write_of_two_pieces(self, ends: tuple[Any, Any], owner: Recorder) -> None:
         plain, peer = ends
         stream = Stream(plain, owner, current_reactor(), 100)
         os.set_blocking(plain.fileno(), True)
@@ -464,8 +487,9 @@ class TestPlainSockets:
         assert stream.buffered > 0
         stream.close()
 
+    @pytest.mark.proves('B1')
     @pytest.mark.parametrize('size', [1, SMALL_READ - 1, SMALL_READ, SMALL_READ + 1, 300_000])
-    def test_get_and_give_every_byte(self, stream: Stream, owner: Recorder, peer: Any, size: int) -> None:  # B1
+    def test_get_and_give_every_byte(self, stream: Stream, owner: Recorder, peer: Any, size: int) -> None:
         data = bytes(index % 251 for index in range(size))
         stream.write(data)
         received = b''
@@ -482,12 +506,14 @@ class TestPlainSockets:
         assert stream._readable() is False
         assert owner.events == []
 
-    def test_end_with_what_the_kernel_says(self, stream: Stream, owner: Recorder, peer: Any) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_end_with_what_the_kernel_says(self, stream: Stream, owner: Recorder, peer: Any) -> None:
         reset_socket(peer)
         wait_until(lambda: owner.events)
         assert owner.events == [('ended', f'[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}')]
 
-    def test_end_when_nothing_can_be_sent(self, stream: Stream, owner: Recorder, peer: Any) -> None:  # L2
+    @pytest.mark.proves('L2')
+    def test_end_when_nothing_can_be_sent(self, stream: Stream, owner: Recorder, peer: Any) -> None:
         reset_socket(peer)
         stream.write(b'x')
         wait_until(lambda: owner.events)
@@ -497,8 +523,9 @@ class TestPlainSockets:
 class TestFinish:
     """Saying goodbye."""
 
+    @pytest.mark.proves('H1')
     def test_waits_for_the_peers_end_and_ignores_what_comes_before_it(
-            self, stream: Stream, owner: Recorder, transport: Transport, peer: Any) -> None:  # H1
+            self, stream: Stream, owner: Recorder, transport: Transport, peer: Any) -> None:
         stream.write(b'first')
         stream.write(b'second')
         stream.finish(5)
@@ -515,8 +542,9 @@ class TestFinish:
         wait_until(lambda: transport.sock.fileno() < 0)
         assert owner.events == []
 
+    @pytest.mark.proves('L3', 'H9')
     def test_does_not_wait_for_ever(
-            self, stream: Stream, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:  # L3, H9
+            self, stream: Stream, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.io.stream.LINGER', 0.02)
         stream.finish(60)
         wait_until(lambda: transport.sock.fileno() < 0, 'the end', 1)

@@ -69,7 +69,8 @@ class TestReceiving:
     def test_takes_a_record(self, raw: Any) -> None:
         assert self.read(FakeTLS(b'one'), raw) == b'one'
 
-    def test_takes_all_that_is_held_though_it_is_more_than_was_asked_for(self, raw: Any) -> None:  # H7
+    @pytest.mark.proves('H7')
+    def test_takes_all_that_is_held_though_it_is_more_than_was_asked_for(self, raw: Any) -> None:
         assert self.read(FakeTLS(b'one', held=(b'two', b'three')), raw, 3) == b'onetwothree'
 
     @pytest.mark.parametrize('error', [ssl.SSLEOFError, ssl.SSLZeroReturnError])
@@ -106,7 +107,8 @@ class TestSending:
         raw[1].send(b'whatever')
         assert transport.recv(100) == b'whatever'
 
-    def test_says_no_goodbye_to_a_peer_that_is_given_up(self, raw: Any) -> None:  # O2
+    @pytest.mark.proves('O2')
+    def test_says_no_goodbye_to_a_peer_that_is_given_up(self, raw: Any) -> None:
         tls = FakeTLS(shutdown=AssertionError('goodbye'))  # type: ignore[arg-type]
         TLSTransport(tls, raw[0]).shutdown(socket.SHUT_RDWR)
         assert raw[1].recv(1) == b''
@@ -122,28 +124,32 @@ class TestSending:
 class TestConversation:
     """A real one."""
 
+    @pytest.mark.proves('H4', 'H7')
     @pytest.mark.parametrize('sizes', [(300,) * 40, (9000,), (8000, 1), (16384 * 3,)], ids=str)
-    def test_what_comes_in_the_write_of_the_handshake_arrives(self, sizes: tuple[int, ...]) -> None:  # H4, H7
+    def test_what_comes_in_the_write_of_the_handshake_arrives(self, sizes: tuple[int, ...]) -> None:
         messages = [b'%d' % number * size for number, size in enumerate(sizes)]
         with serve(tls=True) as server:
             server.open(extra_bytes=b''.join(serialize_frame(BINARY, message) for message in messages))
             server.record.wait('message', len(messages))
             assert server.record.messages == messages
 
-    def test_many_messages_in_one_write_are_delivered_at_once(self) -> None:  # H7
+    @pytest.mark.proves('H7')
+    def test_many_messages_in_one_write_are_delivered_at_once(self) -> None:
         with serve(tls=True) as server:
             client = server.open()
             client.send(b''.join(serialize_frame(TEXT, b'%d' % number) for number in range(64)))
             server.record.wait('message', 64)
             assert server.record.messages == [str(number) for number in range(64)]
 
-    def test_large_messages_go_through_both_ways(self) -> None:  # H7
+    @pytest.mark.proves('H7')
+    def test_large_messages_go_through_both_ways(self) -> None:
         with serve(lambda ws: ws.on('message', lambda event: ws.send(event.data)), tls=True) as server:
             client = server.open()
             client.send_frame(BINARY, bytes(300_000))
             assert client.receive_frame() == Frame(BINARY, bytes(300_000))
 
-    def test_a_slow_reader_gets_everything(self) -> None:  # B1
+    @pytest.mark.proves('B1')
+    def test_a_slow_reader_gets_everything(self) -> None:
         with serve(tls=True) as server:
             client = server.open()
             for number in range(50):
@@ -302,7 +308,8 @@ class TestNested:
         nested.outer.chunks = [b'raw']
         assert nested.receive() == b'raw'
 
-    def test_says_no_goodbye_to_a_peer_that_is_given_up(self, nested: Nested) -> None:  # O2
+    @pytest.mark.proves('O2')
+    def test_says_no_goodbye_to_a_peer_that_is_given_up(self, nested: Nested) -> None:
         before = nested.outer.sent
         nested.transport.shutdown(socket.SHUT_RDWR)
         assert (nested.outer.is_shut, nested.outer.sent) == (True, before)
@@ -316,7 +323,8 @@ class TestNested:
 class TestOptions:
     """Options of the socket below."""
 
-    def test_are_those_of_the_socket_below(self, raw: Any, nested: Nested) -> None:  # L1
+    @pytest.mark.proves('L1')
+    def test_are_those_of_the_socket_below(self, raw: Any, nested: Nested) -> None:
         ours = TLSTransport(FakeTLS(), raw[0])
         assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE, 4) == struct.pack('i', socket.SOCK_STREAM)
         assert nested.transport.getsockopt(1, 2, 3) == b'1 2 3'

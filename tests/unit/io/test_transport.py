@@ -36,27 +36,31 @@ class Kernel:
 class TestIsSilent:
     """What TCP knows of a peer that nobody reads from."""
 
+    @pytest.mark.proves('L1', 'O7')
     @pytest.mark.parametrize(('state', 'probes', 'segments', 'milliseconds', 'silent'), [
         (1, 0, 1, 3000, True), (1, 2, 0, 3000, True), (1, 0, 1, 2999, False), (1, 1, 0, 9000, False),
         (1, 0, 0, 9000, False), (7, 0, 1, 9000, False), (8, 0, 1, 9000, False)],
         ids=['owes an answer', 'answers no probe', 'has answered', 'may answer the probe', 'owes nothing', 'has reset',
              'has ended'])
     def test_is_a_peer_that_owes_an_answer(
-            self, state: int, probes: int, segments: int, milliseconds: int, silent: bool) -> None:  # L1, O7
+            self, state: int, probes: int, segments: int, milliseconds: int, silent: bool) -> None:
         info = bytearray(60)
         info[0], info[3] = state, probes
         struct.pack_into('=I', info, 24, segments)
         struct.pack_into('=I', info, 56, milliseconds)
         assert is_silent(Kernel(bytes(info)), 3) is silent  # type: ignore[arg-type]
 
-    def test_may_delay_its_answer(self) -> None:  # L1
+    @pytest.mark.proves('L1')
+    def test_may_delay_its_answer(self) -> None:
         for milliseconds, silent in ((499, False), (500, True)):
             info = struct.pack('=B23xI28xI', 1, 1, milliseconds)
             assert is_silent(Kernel(info), 0.02) is silent  # type: ignore[arg-type]
 
+    @pytest.mark.proves('L1')
     @pytest.mark.parametrize('info', [OSError('no TCP'), AttributeError('no TCP_INFO'), b'short'], ids=['Unix', 'macOS', 'BSD'])
-    def test_is_nobody_of_whom_the_kernel_says_nothing(self, info: Any) -> None:  # L1
+    def test_is_nobody_of_whom_the_kernel_says_nothing(self, info: Any) -> None:
         assert is_silent(Kernel(info), 3) is False  # type: ignore[arg-type]
 
-    def test_is_no_peer_on_a_unix_socket(self, raw: Any) -> None:  # L1
+    @pytest.mark.proves('L1')
+    def test_is_no_peer_on_a_unix_socket(self, raw: Any) -> None:
         assert is_silent(raw[0], 0) is False

@@ -43,27 +43,31 @@ def pywsgi_input(sock: Any) -> Any:
 class TestPywsgi:
     """gevent.pywsgi, with a real server."""
 
+    @pytest.mark.proves('H4')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
-    def test_a_frame_in_the_segment_of_the_handshake_arrives(self, tls: bool) -> None:  # H4
+    def test_a_frame_in_the_segment_of_the_handshake_arrives(self, tls: bool) -> None:
         with serve(tls=tls) as server:
             server.open(extra_bytes=MESSAGE)
             assert server.record.wait('message').data == 'early'
 
+    @pytest.mark.proves('H4')
     @pytest.mark.parametrize('split', range(len(MESSAGE)))
-    def test_a_frame_split_anywhere_arrives(self, split: int) -> None:  # H4
+    def test_a_frame_split_anywhere_arrives(self, split: int) -> None:
         with serve() as server:
             server.open(extra_bytes=MESSAGE[:split]).send(MESSAGE[split:])
             assert server.record.wait('message').data == 'early'
 
+    @pytest.mark.proves('H4')
     @pytest.mark.parametrize('split', range(len(HIXIE_76_BODY) + 1))
-    def test_the_body_of_hixie_76_split_anywhere_arrives(self, split: int) -> None:  # H4
+    def test_the_body_of_hixie_76_split_anywhere_arrives(self, split: int) -> None:
         with serve() as server:
             client = server.open(headers=HIXIE_76, extra_bytes=HIXIE_76_BODY[:split])
             client.send(HIXIE_76_BODY[split:])
             assert client.receive(16) == HIXIE_76_PROOF
 
+    @pytest.mark.proves('H5')
     @pytest.mark.parametrize('headers', [RFC_6455, HIXIE_76], ids=['RFC 6455', 'hixie-76'])
-    def test_the_101_announces_no_body(self, headers: Any) -> None:  # H5
+    def test_the_101_announces_no_body(self, headers: Any) -> None:
         with serve() as server:
             head = server.client(headers=headers).handshake()
             assert head.status == 101
@@ -77,8 +81,9 @@ class TestPywsgi:
             wait_until(server.access_log.getvalue)
             assert made == []
 
+    @pytest.mark.proves('H1')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
-    def test_nothing_of_the_servers_follows_and_nothing_is_a_request(self, tls: bool) -> None:  # H1
+    def test_nothing_of_the_servers_follows_and_nothing_is_a_request(self, tls: bool) -> None:
         with serve(tls=tls) as server:
             client = server.open()
             client.send_close()
@@ -101,7 +106,8 @@ class TestPywsgi:
 class TestGunicorn:
     """The objects in gunicorn's environ."""
 
-    def test_the_bytes_read_ahead_come_along_and_are_gone_from_the_server(self) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_the_bytes_read_ahead_come_along_and_are_gone_from_the_server(self) -> None:
         ours, theirs = tcp_pair()
         request = gunicorn_input(MESSAGE)
         environ = make_environ(ours, **{'wsgi.input': request})
@@ -114,7 +120,8 @@ class TestGunicorn:
         theirs.close()
         record.the_close()
 
-    def test_under_gevent_pywsgi_the_socket_is_behind_the_input(self) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_under_gevent_pywsgi_the_socket_is_behind_the_input(self) -> None:
         ours, theirs = tcp_pair()
         theirs.sendall(b'early')
         reader = pywsgi_input(ours)
@@ -163,8 +170,9 @@ class TestReplacedInput:
         connect(app, refused=True).close()
         return found[0]
 
+    @pytest.mark.proves('H4')
     @pytest.mark.parametrize('is_copied', [False, True])
-    def test_the_handler_of_the_request_has_the_socket(self, is_copied: bool) -> None:  # H4
+    def test_the_handler_of_the_request_has_the_socket(self, is_copied: bool) -> None:
         def look(environ: dict[str, Any]) -> str:
             mine = dict(environ) if is_copied else environ
             mine['wsgi.input'] = io.BytesIO()
@@ -182,7 +190,8 @@ class TestReplacedInput:
 
         assert self.within(look) == REPLACED
 
-    def test_is_told_of_gunicorn_too(self) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_is_told_of_gunicorn_too(self) -> None:
         ours, theirs = tcp_pair()
         for environ in ({'gunicorn.socket': ours}, {'gunicorn.sock': ours}):
             assert found_by(environ, **{'wsgi.input': io.BytesIO()}) == REPLACED
@@ -190,7 +199,8 @@ class TestReplacedInput:
         ours.close()
         theirs.close()
 
-    def test_under_gunicorn_the_worker_has_the_bytes_read_ahead(self, monkeypatch: pytest.MonkeyPatch) -> None:  # H4
+    @pytest.mark.proves('H4')
+    def test_under_gunicorn_the_worker_has_the_bytes_read_ahead(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ours, theirs = tcp_pair()
         request = gunicorn_input(b'early').reader
         request.unreader.sock = ours
@@ -285,7 +295,8 @@ class TestStub:
         head = b'HTTP/1.1 ' + status + b'\r\n\r\n'
         assert self.heads(head) == [head, b'']
 
-    def test_reads_as_a_connection_at_its_end_and_swallows_what_is_written(self) -> None:  # H1
+    @pytest.mark.proves('H1')
+    def test_reads_as_a_connection_at_its_end_and_swallows_what_is_written(self) -> None:
         ours, theirs = tcp_pair()
         transport, _ = hijack(make_environ(ours))
         buffer = bytearray(10)
@@ -317,23 +328,28 @@ class TestUnsupported:
         assert isinstance(caught.value, RuntimeError)
         return str(caught.value)
 
-    def test_names_an_unknown_server(self) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_names_an_unknown_server(self) -> None:
         assert self.message(make_environ(SERVER_SOFTWARE='Waitress')) == (
             f'this WSGI server (Waitress) gives no access to its socket. {SUPPORTED}')
 
-    def test_of_an_unnamed_server(self) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_of_an_unnamed_server(self) -> None:
         assert self.message(make_environ()) == f'this WSGI server (unknown) gives no access to its socket. {SUPPORTED}'
 
-    def test_names_the_worker_that_gunicorn_should_run(self) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_names_the_worker_that_gunicorn_should_run(self) -> None:
         with std_socket.socket() as sock:
             assert self.message(make_environ(sock)) == (
                 f'this gunicorn worker does not run on gevent: start gunicorn with -k gevent. {SUPPORTED}')
 
-    def test_names_a_server_for_werkzeug(self) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_names_a_server_for_werkzeug(self) -> None:
         assert self.message(make_environ(**{'werkzeug.socket': object()})) == (
             f"Werkzeug's development server does not run on gevent. {SUPPORTED}")
 
-    def test_an_http_2_stream_is_never_taken(self) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_an_http_2_stream_is_never_taken(self) -> None:
         ours, theirs = tcp_pair()
         environ = make_environ(ours, SERVER_PROTOCOL='HTTP/2')
         assert not WebSocket.is_websocket(environ)
@@ -345,7 +361,8 @@ class TestUnsupported:
         ours.close()
         theirs.close()
 
-    def test_is_told_again_when_asked_again(self) -> None:  # H6
+    @pytest.mark.proves('H6')
+    def test_is_told_again_when_asked_again(self) -> None:
         environ = make_environ()
         ws = WebSocket(environ)
         for _ in range(2):

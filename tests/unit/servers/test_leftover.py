@@ -66,6 +66,7 @@ def leave(pair: Pair, other: object) -> None:
     pair.environ['wsgi.websocket'] = other
 
 
+@pytest.mark.proves('O5')
 @pytest.mark.parametrize(('other', 'text'), [(Theirs(), KNOWN), (Another(), UNKNOWN)])
 @pytest.mark.parametrize(
     'start',
@@ -81,7 +82,7 @@ def leave(pair: Pair, other: object) -> None:
 )
 def test_raises_and_is_logged_however_the_handshake_is_made(
     other: Any, text: str, start: Any, caplog: pytest.LogCaptureFixture
-) -> None:  # O5
+) -> None:
     with joined() as pair:
         leave(pair, other)
         with pytest.raises(UnsupportedServer) as caught:
@@ -94,14 +95,16 @@ def test_raises_and_is_logged_however_the_handshake_is_made(
         assert pair.sock.fileno() > 0
 
 
-def test_raises_for_a_refused_handshake_too() -> None:  # O5
+@pytest.mark.proves('O5')
+def test_raises_for_a_refused_handshake_too() -> None:
     with joined([*RFC_6455, ('Origin', 'http://a')], allowed_origins=[]) as pair:
         leave(pair, Theirs())
         with pytest.raises(UnsupportedServer):
             pair.start_refused()
 
 
-def test_the_client_gets_a_close_frame() -> None:  # O5
+@pytest.mark.proves('O5')
+def test_the_client_gets_a_close_frame() -> None:
     with joined() as pair:
         theirs = Theirs()
         leave(pair, theirs)
@@ -113,7 +116,8 @@ def test_the_client_gets_a_close_frame() -> None:  # O5
         )
 
 
-def test_the_error_comes_though_there_is_no_closing_it() -> None:  # O5
+@pytest.mark.proves('O5')
+def test_the_error_comes_though_there_is_no_closing_it() -> None:
     with joined() as pair:
         leave(pair, Theirs(OSError('gone')))
         with pytest.raises(UnsupportedServer):

@@ -91,7 +91,8 @@ def held(pack: Callable[[int], PackedEnviron], count: int) -> int:
         tracemalloc.stop()
 
 
-def test_shares_the_keys_of_a_browser() -> None:  # P4
+@pytest.mark.proves('P4')
+def test_shares_the_keys_of_a_browser() -> None:
     names = [f'HTTP_SEC_HEADER_{number:02d}' for number in range(50)]
 
     def pack(number: int) -> PackedEnviron:
@@ -104,15 +105,17 @@ def test_shares_the_keys_of_a_browser() -> None:  # P4
     assert kept.unpack() == packed[0].unpack() or kept.unpack().keys() == packed[0].unpack().keys()
 
 
+@pytest.mark.proves('S4', 'O6')
 @pytest.mark.parametrize(('count', 'length'), [(100, 8192), (1000, 20), (1, 2**20)], ids=['long', 'many', 'one'])
-def test_keeps_no_hostile_keys_of_connections_that_are_gone(count: int, length: int) -> None:  # S4, O6
+def test_keeps_no_hostile_keys_of_connections_that_are_gone(count: int, length: int) -> None:
     def pack(number: int) -> PackedEnviron:
         return PackedEnviron({f'{number} {index} '.ljust(length, 'x'): 'v' for index in range(count)})
 
     assert held(pack, 256) < 100_000
 
 
-def test_keeps_few_bytes_of_the_largest_that_are_shared() -> None:  # S4, O6
+@pytest.mark.proves('S4', 'O6')
+def test_keeps_few_bytes_of_the_largest_that_are_shared() -> None:
     def pack(number: int) -> PackedEnviron:
         return PackedEnviron({f'{number:04d}{index:04d}xxxxxxxx': 'v' for index in range(128)})
 

@@ -41,10 +41,11 @@ def test_leaves_other_servers_alone() -> None:
     assert not UWSGI.is_for({'SERVER_SOFTWARE': 'gevent/26.9'})
 
 
+@pytest.mark.proves('H6')
 @pytest.mark.parametrize(('scheme', 'option', 'expected'), [
     ('http', 'https-socket', True), ('https', 'http-socket', True), ('https', 'https-socket', False)])
 def test_takes_no_connection_on_which_uwsgi_speaks_tls(
-        monkeypatch: pytest.MonkeyPatch, scheme: str, option: str, expected: bool) -> None:  # H6
+        monkeypatch: pytest.MonkeyPatch, scheme: str, option: str, expected: bool) -> None:
     module = SimpleNamespace(loop=b'gevent', opt={option: b'127.0.0.1:443'})
     monkeypatch.setitem(sys.modules, 'uwsgi', module)  # type: ignore[arg-type]
     environ = make_environ(None, ACCEPT, **{**ENVIRON, 'wsgi.url_scheme': scheme})
@@ -55,15 +56,17 @@ def test_takes_no_connection_on_which_uwsgi_speaks_tls(
             hijack(environ)
 
 
+@pytest.mark.proves('H6')
 @pytest.mark.parametrize('module', OTHERS)
-def test_needs_the_gevent_loop(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:  # H6
+def test_needs_the_gevent_loop(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
     monkeypatch.setitem(sys.modules, 'uwsgi', module)
     with pytest.raises(UnsupportedServer, match='^this uWSGI does not run on gevent: start it with --gevent 100'):
         hijack(ENVIRON)
 
 
+@pytest.mark.proves('E7')
 @pytest.mark.parametrize('module', OTHERS)
-def test_is_no_obstacle_to_events_without(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:  # E7
+def test_is_no_obstacle_to_events_without(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
     monkeypatch.setitem(sys.modules, 'uwsgi', module)
     assert isinstance(EventSource(make_environ(None, ACCEPT, **ENVIRON))._carrier, StreamingConnection)
 
