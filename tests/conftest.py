@@ -1,4 +1,4 @@
-"""For every test: a deadline. For those of the protocol: both codecs, ways to cut the wire, and a check of linear cost."""
+"""Deadlines by marker. For tests of the protocol: both codecs, cuts, and linear cost."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import faulthandler
 import gc
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import process_time
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,9 +20,8 @@ settings.register_profile('here', deadline=None)
 settings.register_profile('ci', deadline=None, derandomize=True, print_blob=True)
 settings.load_profile('ci' if os.environ.get('CI') else 'here')
 
-#: Seconds until a test that hangs ends the run, with every thread's traceback.
-DEADLINE = 120
-#: The same for what is marked: the Autobahn test suite, which is one test, the compiler, tests that run others, and the soak.
+#: Seconds for a test of what takes long: the Autobahn test suite, which is one test, the
+#: compiler, tests that run others, and the soak. The others have ``timeout`` in setup.cfg.
 DEADLINES = {'compliance': 1800, 'packaging': 900, 'again': 900, 'soak': 300}
 
 Cut = Callable[[bytes], list[bytes]]
@@ -32,21 +32,34 @@ _stderr = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real stderr: what pytest captures is lost when the deadline ends the process."""
+    """Keep the real stderr. What pytest captures is lost when a deadline ends the process."""
     with config.pluginmanager.getplugin('capturemanager').global_and_fixture_disabled():
         config.stash[_stderr] = os.dup(2)
     config.add_cleanup(lambda: os.close(config.stash[_stderr]))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Hold the test to its deadline."""
-    seconds = next((seconds for name, seconds in DEADLINES.items() if item.get_closest_marker(name)), DEADLINE)
-    faulthandler.dump_traceback_later(seconds, exit=True, file=item.config.stash[_stderr])
-    try:
-        return (yield)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test that takes long the deadline of its marker."""
+    for item in items:
+        for name, seconds in DEADLINES.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.timeout(seconds))
+
+
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:
+    """Let faulthandler hold the deadline of pytest-timeout.
+
+    A signal's exception would be raised in gevent's hub, which goes on. A thread would make
+    forks warn, would wait for the GIL, and under xdist its tracebacks would be lost.
+    """
+    faulthandler.dump_traceback_later(settings.timeout, exit=True, file=item.config.stash[_stderr])
+    return True
+
+
+def pytest_timeout_cancel_timer(item: pytest.Item) -> bool:
+    """Cancel what `pytest_timeout_set_timer` began."""
+    faulthandler.cancel_dump_traceback_later()
+    return True
 
 
 @pytest.fixture(scope='session', params=[form for form in FORMS if find_codec(form)])
