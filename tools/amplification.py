@@ -253,6 +253,10 @@ def bombs(peer: Peer) -> bytes:
 # ---- the ways
 
 
+#: Sends to a peer, and is called with it and with the most bytes that it may send.
+Send = Callable[[Peer, int], object]
+
+
 class Way(NamedTuple):
     """A way in which a peer can make the library keep data.
 
@@ -260,7 +264,7 @@ class Way(NamedTuple):
     """
 
     title: str
-    send: Callable[[Peer, int], object]
+    send: Send
     style: str = 'none'
     connections: int = 100
     request: str = ''
@@ -275,12 +279,12 @@ def nothing(peer: Peer, most: int) -> None:
     """Send nothing but the handshake."""
 
 
-def flood(opcode: int, payload: bytes) -> Callable[[Peer, int], None]:
+def flood(opcode: int, payload: bytes) -> Send:
     """Send messages."""
     return lambda peer, most: peer.flood(peer.frame(opcode, payload), most)
 
 
-def fragments(payload: bytes) -> Callable[[Peer, int], None]:
+def fragments(payload: bytes) -> Send:
     """Send a message in the greatest number of frames, except for the last one."""
     return lambda peer, most: peer.send(peer.frame(TEXT, payload, 0) + peer.frame(0, payload, 0) * 16_382)
 
@@ -321,7 +325,7 @@ def close(peer: Peer, most: int) -> None:
     peer.send(peer.frame(CLOSE, b'\x03\xe8' + b'r' * 123))
 
 
-def hixie(data: bytes) -> Callable[[Peer, int], None]:
+def hixie(data: bytes) -> Send:
     """Send an incomplete frame of the hixie drafts."""
     return lambda peer, most: peer.send(data)
 
@@ -333,7 +337,7 @@ VALUES = headers(90, 2, 8000)
 # The bytes that an idle socket reads at once, those that a busy one reads, and many
 # more than either.
 VOLUMES = (2**14, 2**16, 2**23)
-DEFLATE = {'is_compressed': True, 'request': OFFER}
+DEFLATE: dict[str, Any] = {'is_compressed': True, 'request': OFFER}
 
 SERVER_WAYS = [
     Way('a handshake, and nothing else', nothing, connections=500, is_idle=True),

@@ -32,7 +32,7 @@ from tests.unit.driver import test_client
 __all__ = ['TARGETS']
 
 #: Limits so small that a short input can exceed them.
-LIMITS = {'max_length': 200, 'max_fragments': 5}
+LIMITS: Any = {'max_length': 200, 'max_fragments': 5}
 #: The number of bytes that a driver may hold beside a message: a header, a control
 #: frame, the overhead of strings.
 SLACK = 1024

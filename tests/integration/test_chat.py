@@ -113,7 +113,7 @@ class TestMessages:
                 ws.send(json.dumps({'key': key, 'text': f'once {key}'}))
             texts = []
             while 'once second' not in texts:
-                texts.append(json.loads(ws.receive(timeout=10)).get('text'))
+                texts.append(json.loads(ws.receive(timeout=10) or '').get('text'))
             assert texts.count('once first') == 1
 
 

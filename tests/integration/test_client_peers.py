@@ -19,7 +19,7 @@ from tests.support.programs import require_module, require_program
 
 __all__ = ['node_modules']
 
-MESSAGES = {
+MESSAGES: dict[str, str | bytes] = {
     'text': 'h\u00e9llo \u2603 \U0001f600',
     'binary': bytes(range(256)),
     'empty text': '',

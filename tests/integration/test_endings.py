@@ -270,7 +270,7 @@ def meet(server: Server, kind: str, path: str) -> Iterator[Peer]:
     if kind == 'client':
         yield from meet_client(server, path)
     else:
-        headers = {'headers': EVENT_STREAM} if kind == 'eventsource' else {}
+        headers: Any = {'headers': EVENT_STREAM} if kind == 'eventsource' else {}
         with Peer(server, path, **headers) as peer:
             yield peer
 

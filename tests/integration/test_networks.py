@@ -22,6 +22,7 @@ from gevent.pywsgi import WSGIServer
 
 from faye_websocket import Client, EventSource, PermessageDeflate, broadcast
 from tests.support import local
+from tests.support.inside import stream_of
 from tests.support.local import Record, Setup, hub_errors, reset, settle, wait_until
 from tests.support.network import Network
 from tests.support.processes import ROOT, environment
@@ -65,7 +66,7 @@ class FarServer(local.LocalServer):
         if not EventSource.is_eventsource(environ):
             return super().app(environ, start_response)
         es = EventSource(environ, **self.options)
-        self.records.append(Record(es))  # type: ignore[arg-type]
+        self.records.append(Record(es))
         self.setup(es)  # type: ignore[arg-type]
         return es(environ, start_response)
 
@@ -129,7 +130,7 @@ class TestSilentPeer:
     @either_way
     def test_is_given_up_by_both_sides_in_time(
             self, network: Network, tls: bool, fail: Callable[[Network], None]) -> None:
-        keepalive = {'ping': PING, 'ping_timeout': PING_TIMEOUT}
+        keepalive: Any = {'ping': PING, 'ping_timeout': PING_TIMEOUT}
         with serve(network, tls=tls, **keepalive) as server:
             client = server.far_client(**keepalive)
             wait_until(lambda: server.records and server.record.types == ['open'])
@@ -144,13 +145,13 @@ class TestSilentPeer:
     @either_way
     def test_is_given_up_although_we_do_not_read(
             self, network: Network, tls: bool, fail: Callable[[Network], None]) -> None:
-        keepalive = {'ping': PING, 'ping_timeout': PING_TIMEOUT}
+        keepalive: Any = {'ping': PING, 'ping_timeout': PING_TIMEOUT}
         release = gevent.event.Event()
         with serve(network, lambda ws: ws.on('message', lambda event: release.wait()), tls=tls, **keepalive) as server:
             client = server.far_client()
             for _ in range(1000):
                 client.ws.send('hello')
-            wait_until(lambda: server.records and server.ws._connection._stream.is_paused)
+            wait_until(lambda: server.records and stream_of(server.ws).is_paused)
             # Its kernel acknowledges the pings, which is all that can be known of it.
             gevent.sleep(2 * (PING + PING_TIMEOUT))
             assert server.ws.ready_state == server.ws.OPEN

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.certificates import session_certificate
 from tests.support.eventstream import EventClient
+from tests.support.inside import request_of
 from tests.support.processes import Endpoint, Process, own_directory
 from tests.support.programs import give_up
 from tests.support.waiting import wait_until
@@ -81,7 +82,7 @@ def test_with_tls_of_its_own_it_streams_events_and_tells_why_there_are_no_socket
             client.open().read_to_eof()
             assert len(client.stream.events) == 10
         with RawClient(endpoint, '/socket', RFC_6455) as raw:
-            raw.send(raw._request)
+            raw.send(request_of(raw))
             raw.read_to_eof()
         wait_until(lambda: "the connection is in the hands of uWSGI's own TLS" in process.output(), 'the reason')
 
@@ -91,7 +92,9 @@ def test_event_streams_leave_its_hands(tmp_path: Path) -> None:
         # More than it has cores for.
         clients = [stack.enter_context(EventClient(endpoint, f'/open-{number}')) for number in range(10)]
         for client in clients:
-            assert client.open().head.get('Connection') == 'close'
+            head = client.open().head
+            assert head is not None
+            assert head.get('Connection') == 'close'
         assert http_get(endpoint)[1].endswith(b'Hello')
         wait_until(lambda: len(re.findall(r'GET /open-\d .* \(HTTP/1\.1 200\)', process.output())) == 10, 'the log')
         assert 'Traceback' not in process.output()
@@ -102,7 +105,7 @@ def test_gives_no_connection_to_two_sockets(application: str, tmp_path: Path) ->
     with uwsgi(tmp_path, '--gevent', '20', app='tests.support.odd_apps:app') as (process, endpoint):
         for _ in range(3):
             with RawClient(endpoint, f'/bare/{application}', (*RFC_6455, ('Accept', 'text/event-stream'))) as client:
-                client.send(client._request)
+                client.send(request_of(client))
                 client.read_to_eof()
             # Its number is another connection's then.
             with RawClient(endpoint, '/bare/callback', RFC_6455) as client:
@@ -123,6 +126,6 @@ def test_closes_a_refused_handshake(tmp_path: Path) -> None:
 def test_tells_why_it_cannot_serve_sockets_without(tmp_path: Path) -> None:
     with uwsgi(tmp_path) as (process, endpoint):
         with RawClient(endpoint, '/socket', RFC_6455) as client:
-            client.send(client._request)
+            client.send(request_of(client))
             client.read_to_eof()
         wait_until(lambda: 'this uWSGI does not run on gevent: start it with --gevent 100' in process.output(), 'the reason')

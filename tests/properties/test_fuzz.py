@@ -92,7 +92,7 @@ FAULTS = [
     ('url', origin, '_check_host', lambda scheme, host: host),
     ('url', targets, 'parse_url', _raising(KeyError())),
     ('eventsource', targets, 'PING', b':\r\n\r\n'),
-    ('eventsource', eventstream, '_END_OF_LINE', eventstream.re.compile('\n')),
+    ('eventsource', eventstream, '_END_OF_LINE', re.compile('\n')),
 ]
 
 

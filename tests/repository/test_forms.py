@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.util import module_from_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ AGAIN = ('unit/driver', 'unit/extensions', 'unit/io/test_connection.py', 'unit/i
          'properties/test_fuzz.py', 'properties/test_parity.py', 'properties/test_split.py')
 LOOK = f"""
 from importlib import import_module
+from typing import Any
 from faye_websocket.driver.accel import IS_COMPILED
 files = [import_module(f'faye_websocket.{{name}}').__file__ for name in {NAMES}]
 print(IS_COMPILED, {{name.endswith('.py') for name in files}})
@@ -66,8 +68,9 @@ def test_the_switch_makes_python_look_for_sources_in_all_folders(
     monkeypatch.delenv('FAYE_WEBSOCKET_PURE', raising=False)
     if value is not None:
         monkeypatch.setenv('FAYE_WEBSOCKET_PURE', value)
-    switch = module_from_spec(compiled.__spec__)
-    compiled.__loader__.exec_module(switch)
+    spec: Any = compiled.__spec__
+    switch = module_from_spec(spec)
+    spec.loader.exec_module(switch)
     folders = {str(path.parent) for path in PACKAGE.rglob('*.py')}
     assert set(sys.path_importer_cache) & folders == (folders if is_pure else set())
 

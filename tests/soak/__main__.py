@@ -13,6 +13,8 @@ DIR gets ``soak.json`` and ``soak.svg``. The exit status is 0 if every check pas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # ruff: noqa: E402
 from gevent import monkey
 
@@ -181,7 +183,7 @@ def write(soak: Soak, result: dict[str, Any], directory: Path) -> None:
     (directory / 'soak.json').write_text(json.dumps({**result, 'samples': soak.samples}, indent=1))
     seconds = [sample['second'] for sample in soak.samples]
 
-    def lines(name: str, scale: float = 1) -> dict[str, list[float]]:
+    def lines(name: str, scale: float = 1) -> dict[str, Sequence[float]]:
         return {process: [sample[process][name] / scale for sample in soak.samples] for process in ('server', 'load')}
 
     panels = [

@@ -115,7 +115,8 @@ class EventClient(RawClient):
         while self.transcript.count(b'data: ') < count or not self.transcript.endswith(b'\r\n\r\n'):
             assert self._read(time.monotonic() + self.deadline), 'the connection ended'
             reads.append((time.monotonic(), len(self.transcript)))
-        transcript, arrivals = self.transcript, []
+        transcript = self.transcript
+        arrivals: list[tuple[float, ServerEvent]] = []
         for arrived, length in reads:
             self.transcript = transcript[:length]
             arrivals += [(arrived, event) for event in self.stream.events[len(arrivals):]]

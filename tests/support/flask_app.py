@@ -25,7 +25,7 @@ app.secret_key = 'secret'
 engine = create_engine(
     f'sqlite:///{os.environ.get("FAYE_TEST_DATABASE", "")}', poolclass=QueuePool, pool_size=5, max_overflow=0, pool_timeout=0.5,
     connect_args={'check_same_thread': False})
-database = scoped_session(sessionmaker(engine), scopefunc=lambda: id(app_ctx._get_current_object()))
+database = scoped_session(sessionmaker(engine), scopefunc=lambda: id(app_ctx._get_current_object()))  # type: ignore[attr-defined]
 
 
 @app.teardown_appcontext

@@ -39,7 +39,8 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Serve a request."""
     path = environ['PATH_INFO']
     if WebSocket.is_websocket(environ):
-        ws = WebSocket(environ, **{name: float(value) for name, value in parse_qsl(environ['QUERY_STRING'])})
+        options: Any = {name: float(value) for name, value in parse_qsl(environ['QUERY_STRING'])}
+        ws = WebSocket(environ, **options)
         record_events(ws, path)
         ws.on('message', lambda event: ws.send(f'{event.data} {os.getpid()}'))
         return ws(environ, start_response)

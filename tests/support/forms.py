@@ -11,6 +11,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFi
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from faye_websocket.driver import accel, codec
 
@@ -21,13 +22,13 @@ FORMS = {'pure': (SourceFileLoader, SOURCE_SUFFIXES), 'compiled': (ExtensionFile
 
 
 @cache
-def find_codec(form: str) -> ModuleType | None:
+def find_codec(form: str) -> Any:
     """Return the codec in this form, or None if it was not compiled."""
     if form == ('compiled' if accel.IS_COMPILED else 'pure'):
         return codec
     if form == 'compiled':
         # A process in the pure form does not find this module by itself.
-        sys.modules.setdefault('faye_websocket.driver._mask', _load('_mask', form))
+        sys.modules.setdefault('faye_websocket.driver._mask', _load('_mask', form))  # type: ignore[arg-type]
     return _load('codec', form)
 
 

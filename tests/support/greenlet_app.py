@@ -21,7 +21,7 @@ def converse(environ: Environ) -> WebSocket:
     """Echo one message, and end as the path says."""
     ws = WebSocket(environ)
     record_events(ws, environ['PATH_INFO'], TYPES)
-    ws.send(ws.receive(timeout=10))
+    ws.send(ws.receive(timeout=10) or '')
     if '/raise' in environ['PATH_INFO']:
         raise RuntimeError('on purpose')
     return ws

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
+from typing import Any
 
 import gevent
 from greenlet import greenlet
@@ -43,7 +44,7 @@ def count_living() -> Census:
     No garbage is collected.
     """
     timer, watcher = watcher_classes()
-    things = gc.get_objects()
+    things: list[Any] = gc.get_objects()
     greenlets = {kind for kind in set(map(type, things)) if issubclass(kind, greenlet)}
     watchers = {kind for kind in set(map(type, things)) if issubclass(kind, watcher) and kind is not timer}
     return {
@@ -58,7 +59,7 @@ def count_descriptors() -> int:
     return len(os.listdir('/proc/self/fd'))
 
 
-def watcher_classes() -> tuple[type, type]:
+def watcher_classes() -> tuple[type[Any], type[Any]]:
     """Return gevent's class of timers, and the class of all watchers."""
     timer = gevent.get_hub().loop.timer(0)
     # libuv would go on using the memory of a timer that is not closed.

@@ -29,7 +29,7 @@ import gevent.ssl
 from gevent import socket, subprocess
 from gevent.pywsgi import WSGIServer
 
-from faye_websocket import WebSocket
+from faye_websocket import EventSource, WebSocket
 from tests.support.certificates import session_certificate
 from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE
@@ -63,8 +63,8 @@ def settle() -> None:
 class Record:
     """The events of one socket, in the order in which its handlers got them."""
 
-    def __init__(self, ws: WebSocket, types: tuple[str, ...] = TYPES) -> None:
-        self.ws = ws
+    def __init__(self, ws: WebSocket | EventSource, types: tuple[str, ...] = TYPES) -> None:
+        self.ws: Any = ws
         self.events: list[Any] = []
         for type in types:
             ws.on(type, self.events.append)
@@ -106,7 +106,7 @@ class Client(RawClient):
 
     def finish_sending(self) -> None:
         """Send FIN, and keep on reading."""
-        self.socket._sock.shutdown(std_socket.SHUT_WR)
+        self.socket._sock.shutdown(std_socket.SHUT_WR)  # type: ignore[attr-defined]
 
     def open(self, extra_bytes: bytes = b'') -> Client:
         """Make the handshake, which must succeed."""
@@ -125,14 +125,15 @@ class Client(RawClient):
     def receive_messages(self, count: int) -> list[bytes]:
         """Return the payloads of the next ``count`` frames, which may be many or large.
         """
-        data, frames = bytearray(self._unread), []
+        data = bytearray(self._unread)
+        frames: list[Frame] = []
         self._unread = b''
         while len(frames) < count:
             data += wait_for_data(self.socket)
             new, rest = read_frames(data)
             frames += new
             del data[:len(data) - len(rest)]
-        assert (len(frames), data) == (count, b'')
+        assert (len(frames), bytes(data)) == (count, b'')
         return [frame.payload for frame in frames]
 
 
@@ -409,8 +410,8 @@ def joined(
     ``headers``.
     """
     options['headers'] = options_headers
-    socks = tcp_pair(buffer_size) if family == socket.AF_INET else socket.socketpair()
-    pair = Pair(*socks, headers, options)
+    ours, theirs = tcp_pair(buffer_size) if family == socket.AF_INET else socket.socketpair()
+    pair = Pair(ours, theirs, headers, options)
     try:
         with hub_errors() as errors:
             yield pair

@@ -43,7 +43,7 @@ def source(environ: Environ) -> Any:
     """Return an event source that sends the events its path names."""
     from faye_websocket import EventSource
 
-    options = {name: float(value) for name, value in parse_qsl(environ['QUERY_STRING']) if name in ('ping', 'retry')}
+    options: Any = {name: float(value) for name, value in parse_qsl(environ['QUERY_STRING']) if name in ('ping', 'retry')}
     es = EventSource(environ, **options)
     record_events(es, environ['PATH_INFO'])
     work = next((work for path, work in WORK.items() if environ['PATH_INFO'].startswith(path)), None)

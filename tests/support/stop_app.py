@@ -14,10 +14,10 @@ runs it under gevent.pywsgi with a pool of that size.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 import gevent
 import gevent.event
@@ -69,16 +69,8 @@ def unhandled(environ: Environ, start_response: StartResponse) -> Iterable[bytes
     return control(environ, start_response)
 
 
-class Prefixed(dict[str, Any]):
-    """A mapping with one handler for all paths below ``/handler``."""
-
-    def get(self, path: str, default: Any = None) -> Any:
-        """Return the handler if the path is below ``/handler``."""
-        return echo if path.startswith('/handler') else default
-
-
-app = SocketMiddleware(unhandled, {})
-app._handlers = Prefixed()
+#: A handler for all paths below one.
+app = SocketMiddleware(unhandled, {re.compile('/handler.*'): echo})
 
 
 def main(size: int) -> None:

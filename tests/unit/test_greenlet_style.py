@@ -544,7 +544,7 @@ class TestView:
         def app(environ: dict[str, Any], start_response: Any) -> Any:
             with WebSocket(environ) as ws:
                 records.append(Record(ws, ('error', 'close')))
-                ws.send(ws.receive(timeout=5))
+                ws.send(ws.receive(timeout=5) or '')
             start_response('200 OK', [])
             return [b'']
 

@@ -18,6 +18,7 @@ from faye_websocket.eventsource.response_carrier import StreamingConnection
 from faye_websocket.io.connection import Connection
 from faye_websocket.metrics import Counters
 from tests.support.eventstream import ACCEPT
+from tests.support.inside import carrier_of, connection_of
 from tests.support.local import Record, Response, joined, make_environ, reset, run_threads, serve, settle, wait_until
 from tests.support.processes import ROOT
 from tests.support.scripted import answering, scripted, silent
@@ -46,12 +47,12 @@ def counted(counters: Counters, kind: str) -> dict[str, Any]:
 class TestDisabled:
     def test_sockets_have_the_connections_that_do_not_count(self) -> None:
         with joined() as pair, joined_source() as source:
-            assert type(pair.ws._connection) is Connection
-            assert type(source.es._carrier).__mro__[1] is Connection
-            assert type(new_source()._carrier) is StreamingConnection
+            assert type(connection_of(pair.ws)) is Connection
+            assert type(carrier_of(source.es)).__mro__[1] is Connection
+            assert type(carrier_of(new_source())) is StreamingConnection
             with serve() as server:
                 client = Record(Client(f'ws://127.0.0.1:{server.wsgi.server_port}/'))  # type: ignore[arg-type]
-                assert type(client.ws._connection) is Connection
+                assert type(connection_of(client.ws)) is Connection
                 client.wait('open')
                 client.ws.close()
                 client.the_close()
@@ -239,7 +240,7 @@ class TestMessages:
             with joined() as pair:
                 ws, client = pair.open()
                 reader = gevent.spawn(client.receive_messages, 2000)
-                run_threads(*[lambda: [ws.send('hi') for _ in range(500)]] * 4)  # type: ignore[list-item]
+                run_threads(*[lambda: [ws.send('hi') for _ in range(500)]] * 4)
                 assert len(reader.get(timeout=10)) == counters.server.messages_sent == 2000
         finally:
             sys.setswitchinterval(interval)
@@ -409,8 +410,8 @@ def test_sockets_of_a_user_s_own_class_count_too(counters: Counters) -> None:
     class MySource(EventSource):
         pass
 
-    assert isinstance(Mine(make_environ())._connection, metrics._ServerConnection)
+    assert isinstance(connection_of(Mine(make_environ())), metrics._ServerConnection)
     es = MySource(make_environ(None, ACCEPT))
     respond(es)
     es.wsgi_response(Response())
-    assert isinstance(es._carrier, metrics._CountedStreaming)
+    assert isinstance(carrier_of(es), metrics._CountedStreaming)

@@ -84,7 +84,7 @@ class TestRouting:
 
     def test_is_not_changed_by_changing_what_it_was_given(self) -> None:
         handlers = {'/echo': echo}
-        middleware = SocketMiddleware(app, handlers)
+        middleware = SocketMiddleware(app, handlers)  # type: ignore[arg-type]
         handlers.clear()
         with connect(middleware, '/echo') as ws:
             assert ws.status == 101

@@ -286,7 +286,7 @@ class TestEnviron:
             assert after == before
 
     def test_outlasts_that_of_uwsgi(self) -> None:
-        environ = make_environ(**{'uwsgi.version': b'2'})
+        environ = make_environ(**{'uwsgi.version': b'2'})  # type: ignore[arg-type]
         ws = WebSocket(environ)
         environ.clear()
         assert ws.url == 'ws://example.com/'

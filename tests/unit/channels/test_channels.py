@@ -363,7 +363,7 @@ class TestPublish:
         for message in [
                 'text', '', 'Grüße €😀', 5, 1.5, b'\x00\xff', bytearray(b'x'), memoryview(b'y'), [1, 2],
                 '\ud800a', '\ud83d\ude00', 'a\0b']:
-            channels.publish('room', message)
+            channels.publish('room', message)  # type: ignore[arg-type]
         visitor.wait('text', '', 'Grüße €😀', '5', '1.5', b'\x00\xff', b'x', b'y', b'\1\2', '\ufffda', '😀', 'a\0b')
         source.wait('text', '', 'Grüße €😀', '5', '1.5', '\ufffda', '😀', 'a\0b')
 
@@ -371,7 +371,7 @@ class TestPublish:
     @pytest.mark.parametrize('message', [None, object(), {}, True, [256], ['a'], 1j])
     def test_raises_for_what_no_socket_could_get(self, channels: Channels, message: Any) -> None:
         with pytest.raises(TypeError, match='message: expected'):
-            channels.publish('room', message)
+            channels.publish('room', message)  # type: ignore[arg-type]
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize(('event', 'error'), [

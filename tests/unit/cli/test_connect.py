@@ -24,6 +24,7 @@ from faye_websocket import WebSocket
 from faye_websocket.__main__ import main
 from faye_websocket.cli.connect import Editor, hex_dump, printable, read_lines
 from tests.conftest import AssertLinear
+from tests.support.inside import connection_of, driver_of, stream_of
 from tests.support.local import LocalServer, hub_errors, serve, wait_until
 from tests.support.processes import ROOT, environment
 
@@ -435,7 +436,7 @@ class TestOptions:
     def test_pings(self, command: Command) -> None:
         with serve() as server:
             command.start(url_of(server), '--ping', '.02')
-            driver = server.record.ws._connection._driver
+            driver = driver_of(server.record.ws)
             pings: list[object] = []
             driver.on('ping', pings.append)
             wait_until(lambda: pings)
@@ -484,7 +485,7 @@ class TestEnd:
         with serve() as server:
             command.start(url_of(server))
             command.wait_until_connected()
-            server.ws._connection._stream.write(b'\x88\x00')
+            stream_of(server.ws).write(b'\x88\x00')
             assert command.wait() == 0
         assert command.err[-1] == 'closed: 1005'
 
@@ -492,7 +493,7 @@ class TestEnd:
         with serve() as server:
             command.start(url_of(server))
             command.wait_until_connected()
-            server.ws._connection.abort('lost')
+            connection_of(server.ws).abort('lost')
             assert command.wait() == 1
         assert command.err[-1].startswith('closed: 1006')
 
@@ -528,12 +529,12 @@ class TestEnd:
         with serve() as server:
             command.start(url_of(server))
             command.wait_until_connected()
-            server.ws._connection._stream.pause()
+            stream_of(server.ws).pause()
             command.handlers[signal.SIGINT]()
             command.handlers[signal.SIGINT]()
             assert command.wait() == 130
             assert command.err == [f'connected to {url_of(server)}']
-            server.ws._connection._stream.resume()
+            stream_of(server.ws).resume()
             wait_until(lambda: command.err[-1] == 'closed: 1000')
 
 

@@ -113,7 +113,7 @@ class TestBlueprints:
     def test_adds_the_routes_of_a_blueprint(self, app: Flask, sockets: Sockets) -> None:
         bp = Blueprint('bp', __name__)
 
-        @bp.route('/a/<name>', defaults={'other': 'b'})
+        @bp.route('/a/<name>', defaults={'other': 'b'})  # type: ignore[type-var]
         def a(ws: WebSocket, name: str, other: str) -> None:
             ws.send(name + other)
 

@@ -308,12 +308,12 @@ class TestHandler:
             return [b'page']
 
         for kind, options in ((WebSocketServer, {}), (WSGIServer, {'handler_class': WebSocketHandler})):
-            with running(app, kind, **options) as server:
+            with running(app, kind, **options) as server:  # type: ignore[arg-type]
                 assert b'page' in server.fetch()
 
     @pytest.mark.proves('M1')
     def test_refuses_a_bad_handshake(self) -> None:
-        with running(of_socket(pytest.fail)) as server:
+        with running(of_socket(pytest.fail)) as server:  # type: ignore[arg-type]
             response = server.fetch(headers=[*RFC_6455[:3], ('Sec-WebSocket-Version', '99')])
             assert response.startswith(b'HTTP/1.1 426 ')
 
@@ -407,7 +407,7 @@ class TestHandler:
             seen.append(ws.handler.active_client.nickname)
 
         for kind, options in ((WebSocketServer, {}), (WSGIServer, {'handler_class': WebSocketHandler})):
-            with running(of_socket(serve), kind, **options) as server:
+            with running(of_socket(serve), kind, **options) as server:  # type: ignore[arg-type]
                 with server.connect():
                     pass
                 wait_until(lambda: 'ann' in seen)

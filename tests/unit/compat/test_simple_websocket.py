@@ -18,6 +18,7 @@ from faye_websocket.compat.flask_sock import Sock
 from faye_websocket.compat.simple_websocket import Client, ConnectionClosed, ConnectionError, Server
 from faye_websocket.compat.simple_websocket import ws as ws_module
 from faye_websocket.testing import connect
+from tests.support.inside import connection_of
 from tests.support.local import Response, hub_errors, make_environ, wait_until
 
 
@@ -135,7 +136,7 @@ class TestServer:
     def test_a_lost_connection_has_1005(self) -> None:
         app = Application(lambda ws: ws.receive())
         client = connect(app)
-        client._connection.abort('gone')
+        connection_of(client).abort('gone')
         assert (app.error.reason, app.error.message) == (1005, None)
 
     @pytest.mark.proves('M1')
@@ -223,7 +224,7 @@ class TestServer:
 
     @pytest.mark.proves('M1')
     def test_a_handshake_that_breaks_off_is_one_too(self) -> None:
-        assert ws_module._status_code(ws_module.HandshakeError('', 'gone')) == 400
+        assert ws_module._status_code(ws_module.HandshakeError('', 'gone')) == 400  # type: ignore[attr-defined]
 
     @pytest.mark.proves('M1')
     def test_a_server_without_a_socket_is_a_runtime_error(self) -> None:
@@ -328,7 +329,7 @@ class TestClient:
 
     @pytest.mark.proves('M1')
     def test_a_failure_without_one_is_an_os_error(self) -> None:
-        error = ws_module._network_error(ws_module.ConnectError('connecting timed out'))
+        error = ws_module._network_error(ws_module.ConnectError('connecting timed out'))  # type: ignore[attr-defined]
         assert (type(error), str(error)) == (OSError, 'connecting timed out')
 
     @pytest.mark.proves('M1')
@@ -434,7 +435,7 @@ class TestSock:
     @pytest.mark.proves('M1')
     def test_answers_a_bad_handshake(self, flask_app: Flask) -> None:
         Sock(flask_app).route('/')(pytest.fail)
-        environ = make_environ(SERVER_NAME='a', SERVER_PORT='80', **{'wsgi.input': None, 'wsgi.errors': None})
+        environ = make_environ(SERVER_NAME='a', SERVER_PORT='80', **{'wsgi.input': None, 'wsgi.errors': None})  # type: ignore[arg-type]
         environ['HTTP_SEC_WEBSOCKET_VERSION'] = '99'
         response = Response()
         assert b''.join(flask_app(environ, response)) == b"version '99' is not supported\n"

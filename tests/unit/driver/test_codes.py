@@ -4,6 +4,8 @@ API.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from faye_websocket.driver import CloseCode, Opcode
@@ -20,7 +22,7 @@ BY_A_SERVER = {1000, 1001, 1003, *range(1007, 1015)} | PRIVATE
     (lambda code: is_sendable(code, server=True), BY_A_SERVER),
     (lambda code: is_sendable(code, server=False), {1000} | PRIVATE),
 ], ids=['from a peer', 'by a server', 'by a client'])
-def test_these_codes_and_no_others_may_be_sent(is_allowed, codes) -> None:
+def test_these_codes_and_no_others_may_be_sent(is_allowed: Callable[[int], bool], codes: set[int]) -> None:
     assert {code for code in range(-1, 66000) if is_allowed(code)} == codes
 
 

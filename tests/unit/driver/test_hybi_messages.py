@@ -204,7 +204,7 @@ class TestBounds:
 
     @pytest.mark.proves('S4')
     @pytest.mark.parametrize('options', [{'max_fragments': 3}, {}], ids=['small', 'default'])
-    def test_one_fragment_more_is_too_many(self, options: dict[str, int]) -> None:
+    def test_one_fragment_more_is_too_many(self, options: dict[str, Any]) -> None:
         driver, io = opened(**options)
         limit = options.get('max_fragments', MAX_FRAGMENTS)
         driver.parse(sent(TEXT, b'', fin=False) + sent(CONTINUATION, b'', fin=False) * (limit - 1))

@@ -27,6 +27,7 @@ from faye_websocket.io.connection import Connection
 from faye_websocket.servers.hijack import ADAPTERS
 from tests.support.certificates import session_certificate
 from tests.support.eventstream import ACCEPT, EventClient, ServerEvent, unchunked
+from tests.support.inside import carrier_of
 from tests.support.local import (
     Connected,
     Record,
@@ -169,17 +170,17 @@ class TestOptions:
 
     def test_the_socket_is_used_where_it_can_be_had(self) -> None:
         with joined() as pair:
-            assert isinstance(pair.es._carrier, Connection)
+            assert isinstance(carrier_of(pair.es), Connection)
             http2 = EventSource({**pair.environ, 'SERVER_PROTOCOL': 'HTTP/2.0'})
-            assert isinstance(http2._carrier, StreamingConnection)
-        assert isinstance(EventSource(make_environ())._carrier, StreamingConnection)
+            assert isinstance(carrier_of(http2), StreamingConnection)
+        assert isinstance(carrier_of(EventSource(make_environ())), StreamingConnection)
 
     def test_an_adapter_opens_another_server(self) -> None:
         sock, other = tcp_pair()
         try:
             register_adapter('another', lambda environ: (sock, b'') if 'another' in environ else None)
-            assert isinstance(EventSource(make_environ(another=True))._carrier, Connection)
-            assert isinstance(EventSource(make_environ())._carrier, StreamingConnection)
+            assert isinstance(carrier_of(EventSource(make_environ(another=True))), Connection)
+            assert isinstance(carrier_of(EventSource(make_environ())), StreamingConnection)
         finally:
             del ADAPTERS['another']
             sock.close()
@@ -452,7 +453,7 @@ class TestClosing:
             record = Record(pair.es)
             es, client = pair.open()
             if end is EventClient.finish_sending:
-                client.socket._sock.shutdown(socket.SHUT_WR)
+                client.socket._sock.shutdown(socket.SHUT_WR)  # type: ignore[attr-defined]
             else:
                 end(client)
             if not silent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from faye_websocket.errors import InvalidData, MessageTooBig
 from faye_websocket.extensions import Message, PermessageDeflate, Pipeline
+from tests.support.inside import zlib_objects_of
 from tests.support.vectors import RSV1
 
 #: The offers of browsers.
@@ -84,7 +86,7 @@ class TestOptions:
 
     def test_must_be_named(self) -> None:
         with pytest.raises(TypeError):
-            PermessageDeflate(True)  # type: ignore[misc]
+            PermessageDeflate(True)
 
     def test_are_in_its_repr(self) -> None:
         assert repr(PermessageDeflate(level=1)) == '<PermessageDeflate level=1 mem_level=8 threshold=128>'
@@ -285,18 +287,18 @@ class TestMessages:
     def test_go_through_zlib_from_the_first_one_until_the_end(self) -> None:
         pipeline = server()
         [session] = pipeline._sessions
-        assert (session._deflater, session._inflater) == (None, None)
+        assert zlib_objects_of(session) == (None, None)
         incoming(pipeline, outgoing(pipeline, b'Hello').data)
-        assert None not in (session._deflater, session._inflater)
+        assert None not in zlib_objects_of(session)
         pipeline.close()
-        assert (session._deflater, session._inflater) == (None, None)
+        assert zlib_objects_of(session) == (None, None)
 
     @pytest.mark.proves('D4')
     def test_leave_no_zlib_objects_without_context_takeover(self) -> None:
         pipeline = server(f'{NAME}; server_no_context_takeover; client_no_context_takeover')
         [session] = pipeline._sessions
         incoming(pipeline, outgoing(pipeline, b'Hello').data)
-        assert (session._deflater, session._inflater) == (None, None)
+        assert zlib_objects_of(session) == (None, None)
 
     def test_do_not_refer_to_those_of_other_connections(self) -> None:
         one = server(no_context_takeover=True)
@@ -431,7 +433,7 @@ class TestIncoming:
     def test_is_not_kept_by_the_error(self) -> None:
         with pytest.raises(MessageTooBig) as caught:
             incoming(server(), outgoing(client(), bytes(2**20)).data, 2**20 - 1)
-        trace = caught.tb
+        trace: TracebackType | None = caught.tb
         while trace is not None:
             for value in trace.tb_frame.f_locals.values():
                 assert not isinstance(value, (bytes, list)) or len(value) < 2**16

@@ -16,6 +16,7 @@ import pytest
 
 from faye_websocket import WebSocket
 from faye_websocket.io.connection import Connection
+from tests.support.inside import connection_of
 from tests.support.local import (
     Client,
     LocalServer,
@@ -700,6 +701,7 @@ class TestHandlerFault:
             [error] = server.record.of('error')
             assert error.error is fault
             [entry] = caplog.records
+            assert entry.exc_info is not None
             assert (entry.name, entry.levelno, entry.exc_info[1]) == ('faye_websocket', logging.ERROR, fault)
             assert 'ws://example.com/chat?room=1' in entry.getMessage()
             other.send_frame(PING, b'well?')
@@ -854,7 +856,7 @@ class TestConcurrency:
             thread = threading.Thread(target=ws.send, args=('late',))
             thread.start()
             thread.join(DEADLINE)
-            ws._connection.abort('gone')
+            connection_of(ws).abort('gone')
             assert client.read_to_eof() == b''
             wait_until(lambda: ws.buffered_amount == 0)
 

@@ -32,17 +32,21 @@ class TestContext:
     @pytest.mark.parametrize('tls', [None, {}, {'verify_peer': True}])
     def test_verifies_by_default(self, tls: Any) -> None:
         context, server_hostname = make_context(tls)
+        assert context is not None
         assert (context.verify_mode, context.check_hostname, server_hostname) == (ssl.CERT_REQUIRED, True, None)
         assert isinstance(context, gevent.ssl.SSLContext)
 
     def test_verifies_nothing_on_request(self) -> None:
         context, _ = make_context({'verify_peer': False})
+        assert context is not None
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
 
     @pytest.mark.parametrize('count', [0, 1, 2])
     def test_trusts_the_given_authorities_only(self, count: int) -> None:
         files = [session_certificate().authority, session_certificate().certfile][:count]
-        assert len(make_context({'root_cert_file': files}).context.get_ca_certs(binary_form=True)) == min(count, 1)
+        context, _ = make_context({'root_cert_file': files})
+        assert context is not None
+        assert len(context.get_ca_certs(binary_form=True)) == min(count, 1)
 
     def test_takes_one_file_for_certificate_and_key(self, tmp_path: Any) -> None:
         own = client_certificate()

@@ -32,6 +32,7 @@ from faye_websocket.io.shutdown import Registry, open_sockets
 from faye_websocket.servers import uwsgi
 from tests.support.certificates import session_certificate
 from tests.support.forks import as_forked_child, in_forked_child
+from tests.support.inside import connecting_of, connection_of, stream_of, waiters_of
 from tests.support.local import Record, Response, joined, make_environ, run_threads, serve, settle, wait_until
 from tests.support.scripted import acceptance, read_head
 from tests.support.wire import TEXT, Frame, serialize_frame
@@ -231,7 +232,7 @@ class TestConnection:
     def test_is_closed_to_its_callers(self, in_child: InChild, tls: bool) -> None:
         with serve(tls=tls, ping=60) as server:
             client, ws = server.open(), server.ws
-            connection = ws._connection
+            connection = connection_of(ws)
 
             def use() -> Any:
                 ws.close()
@@ -317,7 +318,7 @@ class TestConnection:
     def test_is_not_ended_when_all_is_out(self, in_child: InChild) -> None:
         with joined() as pair:
             ws, client = pair.open()
-            stream = ws._connection._stream
+            stream = stream_of(ws)
             assert stream is not None
             assert in_child(lambda: live(stream.finish(1))) == [None]
             assert not has_arrived(client.socket)
@@ -427,7 +428,7 @@ class TestClient:
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
     def test_does_nothing(self, in_child: InChild, tls: bool) -> None:
         with serve(tls=tls) as server:
-            options = {'tls': {'root_cert_file': server.certificate.authority}} if server.certificate else {}
+            options: Any = {'tls': {'root_cert_file': server.certificate.authority}} if server.certificate else {}
             ws = Client(f'{"wss" if tls else "ws"}://127.0.0.1:{server.wsgi.server_port}/', **options)
             record = Record(ws)  # type: ignore[arg-type]
             record.wait('open')
@@ -467,7 +468,7 @@ class TestClient:
                 if in_child is in_forked_child:
                     assert read_head(sock).startswith(b'GET / HTTP/1.1')
                 # Ends a greenlet that waits for ever in what was taken for a child.
-                ws._connecting.kill()
+                connecting_of(ws).kill()
 
     @pytest.mark.proves('O1', 'O2')
     def test_that_gives_up_in_a_child_does_not_end_its_parents_socket(self, in_child: InChild) -> None:
@@ -477,10 +478,10 @@ class TestClient:
             with sock:
                 sock.recv(1)
                 arrived(sock)
-                assert in_child(lambda: live(ws._connecting.kill())) == [None]
+                assert in_child(lambda: live(connecting_of(ws).kill())) == [None]
                 if in_child is in_forked_child:
                     assert not has_arrived(sock)
-                ws._connecting.kill()
+                connecting_of(ws).kill()
 
 
 @pytest.fixture
@@ -586,7 +587,7 @@ class TestEventSource:
         settle()
 
         def use() -> Any:
-            for waiter in es._carrier._waiters:  # type: ignore[attr-defined]
+            for waiter in waiters_of(es):
                 waiter.set()
             return live(sent)
 

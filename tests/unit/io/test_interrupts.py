@@ -28,6 +28,7 @@ from faye_websocket.io import scheduler as scheduler_module
 from faye_websocket.io.reactor import current_reactor
 from faye_websocket.io.scheduler import Job
 from faye_websocket.io.stream import Stream
+from tests.support.inside import carrier_of, dispatcher_of, driver_of
 from tests.support.local import Record, Response, hub_errors, joined, make_environ, run_threads, settle, wait_until
 from tests.support.processes import Endpoint, Process, read_text
 from tests.support.waiting import until_in_time
@@ -60,7 +61,7 @@ class TestConnection:
         with joined() as pair, joined() as other:
             record = Record(pair.ws)
             ws, client = pair.open()
-            ws._connection._driver.on('ping', interrupt)
+            driver_of(ws).on('ping', interrupt)
             _, other_client = other.open()
             other.ws.onmessage = lambda event: other.ws.send(event.data)
             with interrupted():
@@ -83,7 +84,7 @@ class TestConnection:
             es(environ, Response())
             ours.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n')
             settle()
-            es._carrier.interrupted()  # type: ignore[attr-defined]
+            carrier_of(es).interrupted()
             wait_until(lambda: events)
             assert events[0].code == 1011
 
@@ -95,7 +96,7 @@ class Parts:
         ours, self.peer = std_socket.socketpair()
         self.transport = Transport(ours)
         self.owner = Recorder()
-        self.stream = Stream(self.transport, self.owner, current_reactor(), 100)
+        self.stream = Stream(self.transport, self.owner, current_reactor(), 100)  # type: ignore[arg-type]
         self.stream.start()
 
     def interrupt_once(self, name: str) -> None:
@@ -207,7 +208,7 @@ class TestDispatcher:
             record = Record(pair.ws)
             pair.open()
             record.wait('open')
-            dispatcher = pair.ws._connection._dispatcher
+            dispatcher = dispatcher_of(pair.ws)
 
             def cut_short() -> None:
                 dispatcher.hold()

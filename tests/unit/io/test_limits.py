@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from faye_websocket.io.limits import LONGEST, bound_time, make_limits
+from faye_websocket.io.limits import LONGEST, Limits, bound_time, make_limits
 
 LEAST = {'max_length': 0, 'max_fragments': 1, 'close_timeout': 0, 'max_buffered': 0, 'max_queue': 1, 'max_queued': 0}
 SECONDS = ['ping', 'ping_timeout']
@@ -19,18 +19,23 @@ def test_have_the_documented_defaults() -> None:
         'max_buffered': 2**24, 'overflow': 'close', 'max_queue': 64, 'max_queued': 2**24, 'low_water': 65536}
 
 
+def limits_with(name: str, value: Any) -> Limits:
+    """Return the limits with one of them set."""
+    return make_limits(**{name: value})
+
+
 @pytest.mark.parametrize(('name', 'least'), LEAST.items())
 def test_take_the_least_and_more(name: str, least: int) -> None:
     values = (2**20,) if name == 'close_timeout' else (2**40, 2**70, 1e300, inf)
     for value in least, least + 1, least + 0.5, *values:
-        assert getattr(make_limits(**{name: value}), name) == value
+        assert getattr(limits_with(name, value), name) == value
 
 
 @pytest.mark.parametrize(('name', 'least'), LEAST.items())
 @pytest.mark.parametrize('below', [1, 0.5, nan])
 def test_refuse_less(name: str, least: int, below: float) -> None:
     with pytest.raises(ValueError) as raised:
-        make_limits(**{name: least - below})
+        limits_with(name, least - below)
     assert str(raised.value) == f'{name}: expected at least {least}, got {least - below!r}'
 
 
@@ -38,22 +43,22 @@ def test_refuse_less(name: str, least: int, below: float) -> None:
     *((name, value) for name in [*LEAST, *SECONDS] for value in ['10', b'10', 1j, (1,)]), *((name, None) for name in LEAST)])
 def test_refuse_what_is_no_number(name: str, value: Any) -> None:
     with pytest.raises(TypeError) as raised:
-        make_limits(**{name: value})
+        limits_with(name, value)
     assert str(raised.value) == f'{name}: expected a number, got {value!r}'
 
 
 @pytest.mark.parametrize('name', [*LEAST, *SECONDS])
 def test_refuse_true_though_one_was_fine(name: str) -> None:
-    make_limits(**{name: 1})
+    limits_with(name, 1)
     with pytest.raises(TypeError, match=f'^{name}: expected a number, got True$'):
-        make_limits(**{name: True})
+        limits_with(name, True)
 
 
 @pytest.mark.parametrize('name', [*LEAST, *SECONDS])
 @pytest.mark.parametrize('value', [10**400, 10**5000], ids=['400 digits', '5000 digits'])
 def test_refuse_what_no_float_can_be(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f'^{name}: the number is too large$'):
-        make_limits(**{name: value})
+        limits_with(name, value)
 
 
 def test_refuse_a_list_by_its_name() -> None:
@@ -64,14 +69,14 @@ def test_refuse_a_list_by_its_name() -> None:
 @pytest.mark.parametrize('name', SECONDS)
 def test_take_seconds_or_none(name: str) -> None:
     for value in None, 0.001, 30:
-        assert getattr(make_limits(**{name: value}), name) == value
+        assert getattr(limits_with(name, value), name) == value
 
 
 @pytest.mark.parametrize('name', SECONDS)
 @pytest.mark.parametrize('value', [0, 0.0, -1, nan])
 def test_refuse_no_time_at_all(name: str, value: float) -> None:
     with pytest.raises(ValueError) as raised:
-        make_limits(**{name: value})
+        limits_with(name, value)
     assert str(raised.value) == f'{name}: expected more than 0 seconds, or None, got {value!r}'
 
 
@@ -87,7 +92,7 @@ def test_a_time_longer_than_a_year_is_one_that_any_timer_can_run(endless: float)
 @pytest.mark.parametrize('endless', [inf, 2**70, 1e300])
 @pytest.mark.parametrize('name', ['max_length', 'max_fragments', 'max_buffered', 'max_queue'])
 def test_take_a_number_without_end(name: str, endless: float) -> None:
-    limits = make_limits(**{name: endless})  # type: ignore[arg-type]
+    limits = limits_with(name, endless)
     assert (getattr(limits, name), limits.low_water) == (endless, 65536)
 
 
@@ -110,7 +115,7 @@ def test_refuse_an_unknown_option_by_its_name() -> None:
 
 def test_refuse_low_water() -> None:
     with pytest.raises(TypeError, match='low_water'):
-        make_limits(low_water=1)
+        make_limits(low_water=1)  # type: ignore[call-arg]
 
 
 @pytest.mark.proves('B2')

@@ -16,6 +16,7 @@ import pytest
 
 from faye_websocket import Client, PermessageDeflate, WebSocket
 from faye_websocket.driver.codec import apply_mask
+from tests.support.inside import connection_of, dispatcher_of, messages_waiting, stream_of
 from tests.support.local import Record, joined, reset_socket, settle, tcp_pair, wait_until
 from tests.support.scripted import acceptance, read_head
 from tests.support.wire import (
@@ -81,14 +82,12 @@ class Peer:
     @property
     def waiting(self) -> int:
         """How many messages wait."""
-        return len(self.ws._connection._dispatcher)
+        return len(dispatcher_of(self.ws))
 
     @property
     def queued(self) -> int:
         """How many bytes of them wait, by their sizes one by one."""
-        dispatcher = self.ws._connection._dispatcher
-        lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
-        return sum(sys.getsizeof(each) for waiting in lists for each in waiting or () if isinstance(each, (str, bytes)))
+        return sum(map(sys.getsizeof, messages_waiting(self.ws)))
 
 
 @contextmanager
@@ -112,7 +111,7 @@ def connected(buffer_size: int = 0, *, compresses: bool = False, **options: Any)
         sock.sendall(acceptance(head + b'\r\n\r\n', *([': '.join(DEFLATE)] if compresses else [])))
         wait_until(lambda: ws.ready_state == Client.OPEN)
         yield Peer(ws, sock, False, rest)
-        ws._connection.abort('the test is over')
+        connection_of(ws).abort('the test is over')
         settle()
 
 
@@ -142,7 +141,7 @@ class Blocked:
 @pytest.mark.proves('O7')
 def test_a_message_is_as_large_as_python_keeps_it() -> None:
     with served() as peer:
-        handler, dispatcher = Blocked(peer.ws), peer.ws._connection._dispatcher
+        handler, dispatcher = Blocked(peer.ws), dispatcher_of(peer.ws)
         assert dispatcher.room == 2**24
         peer.send(peer.frame(TEXT, b'hello'))
         wait_until(lambda: handler.messages)
@@ -175,7 +174,7 @@ class TestBytes:
             frames = [peer.frame(TEXT, data, rsv=4) for data in deflated(MESSAGES)]
             assert len(b''.join(frames)) < 80_000
             peer.send(*frames)
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
             # The first one may have been taken after the last one came.
             assert 2**24 - MIB < peer.queued <= 2**24 + sys.getsizeof(MESSAGES[0])
@@ -188,7 +187,7 @@ class TestBytes:
     def test_compressed_messages_wait_for_receive(self, end: End) -> None:
         with end(compresses=True) as peer:
             peer.send(*[peer.frame(TEXT, data, rsv=4) for data in deflated(MESSAGES)])
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
             assert 2**24 < peer.queued <= 2**24 + sys.getsizeof(MESSAGES[0])
             assert [peer.ws.receive(timeout=5) for _ in range(MANY)] == MESSAGES
@@ -217,7 +216,7 @@ class TestBytes:
         with end(compresses=True) as peer:
             handler = Blocked(peer.ws)
             peer.send(*[peer.frame(TEXT, data, rsv=4) for data in deflated([message] * 20)])
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
             # Three of them are less than 16 MiB, and the fourth is the one more.
             assert (len(handler.messages), peer.waiting) in ((0, 4), (1, 3), (1, 4))
@@ -234,7 +233,7 @@ class TestBytes:
             peer.send(*message)
             wait_until(lambda: handler.messages)
             peer.send(*message * 9)
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
             assert (len(handler.messages), peer.waiting) == (1, 4)
             handler.gate.set()
@@ -251,7 +250,7 @@ class TestBytes:
             peer.send(peer.frame(BINARY, bytes(100)), peer.frame(BINARY, bytes(200)), peer.frame(PING))
             wait_until(lambda: peer.waiting == 2)
             settle()
-            assert peer.ws._connection._stream.is_paused == (excess > 0)
+            assert stream_of(peer.ws).is_paused == (excess > 0)
             handler.gate.set()
             wait_until(lambda: len(handler.messages) == 3)
             assert peer.receive_frame().opcode == PONG
@@ -261,7 +260,7 @@ class TestBytes:
         size = sys.getsizeof(bytes(1000))
         with end(max_queued=4 * size) as peer:
             taken = [peer.ws.receive] if not peer.send(*[peer.frame(BINARY, bytes(1000))] * 10) else []
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
             assert peer.waiting == 5
             for left in (4, 3):
@@ -309,7 +308,7 @@ class TestBytes:
         with end(compresses=True) as peer:
             handler, record = Blocked(peer.ws), Record(peer.ws, ('close',))
             peer.send(*[peer.frame(TEXT, data, rsv=4) for data in deflated(MESSAGES)], peer.frame(CLOSE, close_payload(3001)))
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             peer.ws.close(3000)
             wait_until(lambda: peer.ws.ready_state == WebSocket.CLOSED)
             assert peer.receive_frame().opcode == CLOSE
@@ -326,7 +325,7 @@ class TestBytes:
             handler, record = Blocked(peer.ws), Record(peer.ws, ('close',))
             peer.send(*peer.texts(30, 100), peer.frame(CLOSE, close_payload(3001)))
             peer.sock.shutdown(1)
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
             assert record.events == []
             handler.gate.set()
@@ -343,9 +342,9 @@ def test_the_hixie_drafts_stop_within_one_read_too() -> None:
         assert len(client.receive(16)) == 16
         client.send(b''.join(b'\x00%0100d\xff' % number for number in range(100)) + b'\xff\x00')
         record = Record(ws, ('close',))
-        wait_until(lambda: ws._connection._stream.is_paused)
+        wait_until(lambda: stream_of(ws).is_paused)
         settle()
-        assert len(ws._connection._dispatcher) + len(handler.messages) == 1000 // sys.getsizeof('0' * 100) + 1
+        assert len(dispatcher_of(ws)) + len(handler.messages) == 1000 // sys.getsizeof('0' * 100) + 1
         handler.gate.set()
         assert record.the_close().was_clean
         assert [int(text) for text in handler.messages] == list(range(100))
@@ -362,7 +361,7 @@ class TestBusyHandler:
             peer.send(peer.frame(TEXT, b'first'))
             wait_until(lambda: handler.messages)
             peer.send(*peer.texts(100))
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
             assert peer.waiting == 5
             handler.gate.set()
@@ -406,7 +405,7 @@ class TestBusyHandler:
             peer.ws.onmessage = handle
             record = Record(peer.ws, ('close',))
             peer.send(*peer.texts(20))
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             reset_socket(peer.sock)
             event = record.the_close()
             assert (event.code, event.was_clean) == (1006, False)
@@ -420,7 +419,7 @@ class TestBusyHandler:
             peer.ws.onmessage = lambda event: answers.append(all(peer.ws.send(bytes(50_000)) for _ in range(100)))
             record = Record(peer.ws, ('close',))
             peer.send(*peer.texts(20))
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             assert answers == []
             reset_socket(peer.sock)
             assert record.the_close().code == 1006
@@ -431,7 +430,7 @@ class TestBusyHandler:
         with end(max_queue=4) as peer:
             handler, record = Blocked(peer.ws), Record(peer.ws, ('close',))
             peer.send(*peer.texts(20))
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             reset_socket(peer.sock)
             wait_until(lambda: peer.ws.send('tick') is False)
             assert peer.ws.ready_state == WebSocket.CLOSING
@@ -504,7 +503,7 @@ class TestNobodyAsks:
     def test_who_asks_in_time_misses_none(self, end: End, style: str, caplog: pytest.LogCaptureFixture) -> None:
         with end(close_timeout=0.1, max_queue=4) as peer:
             peer.send(*peer.texts(100))
-            wait_until(lambda: peer.ws._connection._stream.is_paused)
+            wait_until(lambda: stream_of(peer.ws).is_paused)
             messages: list[str] = []
             if style == 'receive':
                 messages.append(peer.ws.receive(timeout=5))

@@ -335,7 +335,8 @@ class TestReactor:
             assert 'ZeroDivisionError' in errors.getvalue()
 
     def test_what_was_posted_is_called_in_turns_between_which_the_hub_works(self) -> None:
-        reactor, log = current_reactor(), []
+        reactor = current_reactor()
+        log: list[Any] = []
 
         def take_long() -> None:
             reactor.loop.run_callback(log.append, 'hub')

@@ -22,6 +22,7 @@ from faye_websocket import Client, EventSource, SocketMiddleware, WebSocket, clo
 from faye_websocket.io.reactor import TURN, current_reactor
 from faye_websocket.io.shutdown import Registry, open_sockets
 from faye_websocket.testing import connect
+from tests.support.inside import request_of
 from tests.support.local import (
     Pair,
     Record,
@@ -361,7 +362,7 @@ class TestInHandler:
         with here, there:
             environ = make_environ(there, (('Accept', 'text/event-stream'),))
             es = EventSource(environ)
-            record = Record(es, ('close',))  # type: ignore[arg-type]
+            record = Record(es, ('close',))
             es.onopen = lambda event: returned.append(close_all())
             es(environ, lambda status, headers: None)
             there.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n')
@@ -373,7 +374,7 @@ class TestInHandler:
         returned: list[object] = []
         es = EventSource({**make_environ(headers=()), 'HTTP_ACCEPT': 'text/event-stream'})
         es.onopen = lambda event: returned.append(close_all())
-        record = Record(es, ('close',))  # type: ignore[arg-type]
+        record = Record(es, ('close',))
         assert b''.join(es({}, lambda status, headers: None)).startswith(b'retry:')
         assert (returned, record.events[0].code) == ([None], 1001)
 
@@ -409,7 +410,7 @@ class TestServer:
             proceed = gevent.event.Event()
             server.setup = lambda ws: proceed.wait()
             client = server.client()
-            client.send(client._request)
+            client.send(request_of(client))
             wait_until(lambda: server.records)
             server.wsgi.close()
             proceed.set()
@@ -706,7 +707,7 @@ os._exit(0)
         assert run_program(action) == '1\n'
 
     def test_that_was_forked_has_its_own_sockets(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sockets = Registry()
+        sockets: Any = Registry()
 
         class Socket:
             closed = 0

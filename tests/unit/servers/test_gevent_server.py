@@ -60,6 +60,7 @@ class TestFindServer:
     def test_returns_none_where_there_is_none(self) -> None:
         other = lambda *arguments: find_server()
         assert find_server() is None
+        arguments: tuple[Any, ...]
         for arguments in ((), (1,), (1, 2, 3), (1, [].append, 3), (1, self.test_returns_none_where_there_is_none, 3)):
             assert gevent.spawn(other, *arguments).get() is None
 

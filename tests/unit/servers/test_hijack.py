@@ -181,7 +181,7 @@ class TestReplacedInput:
         assert self.within(look) == "taken with b''"
 
     def test_that_of_another_request_has_not(self) -> None:
-        made_up = make_environ(SERVER_SOFTWARE='gevent/26.9', **{'wsgi.input': io.BytesIO()})
+        made_up = make_environ(SERVER_SOFTWARE='gevent/26.9', **{'wsgi.input': io.BytesIO()})  # type: ignore[arg-type]
         assert self.within(lambda environ: found_by({**made_up, 'HTTP_X': 'x'})) == REPLACED
 
     def test_of_another_greenlet_it_is_not_to_be_found(self) -> None:
@@ -204,7 +204,7 @@ class TestReplacedInput:
         ours, theirs = tcp_pair()
         request = gunicorn_input(b'early').reader
         request.unreader.sock = ours
-        environ = make_environ(ours, **{'wsgi.input': io.BytesIO()})
+        environ = make_environ(ours, **{'wsgi.input': io.BytesIO()})  # type: ignore[arg-type]
 
         def handle_request(req: Any) -> str:
             return found_by(environ)
@@ -345,7 +345,7 @@ class TestUnsupported:
 
     @pytest.mark.proves('H6')
     def test_names_a_server_for_werkzeug(self) -> None:
-        assert self.message(make_environ(**{'werkzeug.socket': object()})) == (
+        assert self.message(make_environ(**{'werkzeug.socket': object()})) == (  # type: ignore[arg-type]
             f"Werkzeug's development server does not run on gevent. {SUPPORTED}")
 
     @pytest.mark.proves('H6')

@@ -74,7 +74,7 @@ def leave(pair: Pair, other: object) -> None:
         lambda pair: pair.start(),
         lambda pair: pair.ws.receive(),
         lambda pair: pair.ws.__enter__(),
-        lambda pair: SocketMiddleware(pytest.fail, {'/': pytest.fail})(
+        lambda pair: SocketMiddleware(pytest.fail, {'/': pytest.fail})(  # type: ignore[arg-type, dict-item]
             pair.environ, pair.response
         ),
     ],

@@ -99,8 +99,8 @@ def test_shares_the_keys_of_a_browser() -> None:
         return PackedEnviron({name + '_X': '' for name in names})
 
     kept = pack(0)
-    packed = []
-    alone = held(lambda number: packed.append(pack(number)), 100) / 100  # type: ignore[func-returns-value, arg-type]
+    packed: list[PackedEnviron] = []
+    alone = held(lambda number: packed.append(pack(number)), 100) / 100  # type: ignore[arg-type, return-value]
     assert alone < 300 < sum(map(sys.getsizeof, names))
     assert kept.unpack() == packed[0].unpack() or kept.unpack().keys() == packed[0].unpack().keys()
 
