@@ -15,6 +15,8 @@ import pytest
 from hypothesis import settings
 
 from tests.support.forms import FORMS, find_codec
+from tests.support.programs import is_all_required
+from tests.support.skips import summarize
 
 settings.register_profile('here', deadline=None)
 settings.register_profile('ci', deadline=None, derandomize=True, print_blob=True)
@@ -23,6 +25,10 @@ settings.load_profile('ci' if os.environ.get('CI') else 'here')
 #: Seconds for a test of what takes long: the Autobahn test suite, which is one test, the
 #: compiler, tests that run others, and the soak. The others have ``timeout`` in setup.cfg.
 DEADLINES = {'compliance': 1800, 'packaging': 900, 'again': 900, 'soak': 300}
+#: Markers of tests that a run of everything leaves out, so that it takes a few minutes.
+LONG = {'slow', *DEADLINES}
+#: The reason with which it does.
+TAKES_LONG = 'takes long: python -m pytest --all'
 
 Cut = Callable[[bytes], list[bytes]]
 Cost = Callable[[Callable[[], object]], float]
@@ -31,19 +37,44 @@ AssertLinear = Callable[[Callable[[int], object], int], None]
 _stderr = pytest.StashKey[int]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that runs everything."""
+    parser.addoption(
+        '--all', action='store_true',
+        help='run what takes long, too; so does a path, -m, -k and FAYE_WEBSOCKET_REQUIRE_ALL=1')
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the real stderr. What pytest captures is lost when a deadline ends the process."""
     with config.pluginmanager.getplugin('capturemanager').global_and_fixture_disabled():
         config.stash[_stderr] = os.dup(2)
     config.add_cleanup(lambda: os.close(config.stash[_stderr]))
+    # The workers of xdist get the option of the process that starts them, and always a path.
+    if not hasattr(config, 'workerinput') and _names_tests(config):
+        config.option.all = True
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test that takes long the deadline of its marker."""
+def _names_tests(config: pytest.Config) -> bool:
+    is_named = config.args_source is pytest.Config.ArgsSource.ARGS
+    return is_named or bool(config.option.markexpr or config.option.keyword) or is_all_required()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what takes long, unless it is asked for, and set its deadline."""
     for item in items:
-        for name, seconds in DEADLINES.items():
-            if item.get_closest_marker(name):
-                item.add_marker(pytest.mark.timeout(seconds))
+        for name in LONG.intersection(mark.name for mark in item.iter_markers()):
+            if name in DEADLINES:
+                item.add_marker(pytest.mark.timeout(DEADLINES[name]))
+            if not config.option.all:
+                item.add_marker(pytest.mark.skip(reason=TAKES_LONG))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say in one line what was skipped, and how to have it."""
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get('skipped', ())
+               if isinstance(report.longrepr, (tuple, list))]
+    if reasons:
+        terminalreporter.write_line(summarize(reasons))
 
 
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:

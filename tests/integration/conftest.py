@@ -15,6 +15,20 @@ from tests.support.servers import SERVERS, Server, serve
 #: How the application is wrapped, and its name in `tests.support.apps`.
 WRAPPINGS = {'bare': 'control', 'generator': 'wrapped_by_generator', 'iterator': 'wrapped_by_iterator'}
 
+#: Files that take seconds, and the servers that pip installs; those of the others are
+#: started and stopped for minutes, or are programs of the system.
+QUICK = {
+    'test_client_peers.py', 'test_deflate_bomb.py', 'test_examples.py', 'test_handover.py',
+    'test_metrics.py', 'test_odd_handover.py'}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long here, for the conftest.py above."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.path.name not in QUICK:
+            item.add_marker('slow')
+
 
 class Setting(NamedTuple):
     """One way to run an application."""

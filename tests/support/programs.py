@@ -45,9 +45,14 @@ def require_module(name: str, install: str) -> None:
         give_up(f'the Python module {name} is missing: {install}')
 
 
+def is_all_required() -> bool:
+    """Return whether every test must run, as in CI."""
+    return os.environ.get(REQUIRE_ALL) == '1'
+
+
 def give_up(reason: str) -> NoReturn:
     """Skip this test; let it fail if all programs are required."""
-    if os.environ.get(REQUIRE_ALL) == '1':
+    if is_all_required():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
