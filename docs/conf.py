@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,13 @@ nitpick_ignore = [
 ]
 
 html_theme = 'furo'
+# The address of the public repository has one place, setup.cfg, and is empty until
+# there is one. With it each page has links to its source.
+_settings = ConfigParser()
+_settings.read(ROOT / 'setup.cfg')
+if _repository := _settings['metadata']['url']:
+    html_theme_options = {
+        'source_repository': _repository, 'source_branch': 'main', 'source_directory': 'docs/'}
 html_title = f'faye_websocket {__version__}'
 html_copy_source = False
 html_show_copyright = False

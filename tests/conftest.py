@@ -1,4 +1,4 @@
-"""Deadlines by marker. For tests of the protocol: both codecs, cuts, and linear cost."""
+"""Deadlines, and what takes long; for tests of the protocol codecs, cuts and cost."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ settings.register_profile('here', deadline=None)
 settings.register_profile('ci', deadline=None, derandomize=True, print_blob=True)
 settings.load_profile('ci' if os.environ.get('CI') else 'here')
 
-#: Seconds for a test of what takes long: the Autobahn test suite, which is one test, the
-#: compiler, tests that run others, and the soak. The others have ``timeout`` in setup.cfg.
+#: Seconds for a test of what takes long: the Autobahn test suite, which is one test,
+#: the compiler, tests that run others, and the soak. The others have ``timeout`` in
+#: setup.cfg.
 DEADLINES = {'compliance': 1800, 'packaging': 900, 'again': 900, 'soak': 300}
 #: Markers of tests that a run of everything leaves out, so that it takes a few minutes.
 LONG = {'slow', *DEADLINES}
@@ -45,11 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real stderr. What pytest captures is lost when a deadline ends the process."""
+    """Keep the real stderr: what is captured is lost when a deadline ends pytest."""
     with config.pluginmanager.getplugin('capturemanager').global_and_fixture_disabled():
         config.stash[_stderr] = os.dup(2)
     config.add_cleanup(lambda: os.close(config.stash[_stderr]))
-    # The workers of xdist get the option of the process that starts them, and always a path.
+    # The workers of xdist get the option of the process that starts them, and a path.
     if not hasattr(config, 'workerinput') and _names_tests(config):
         config.option.all = True
 
@@ -80,8 +81,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:
     """Let faulthandler hold the deadline of pytest-timeout.
 
-    A signal's exception would be raised in gevent's hub, which goes on. A thread would make
-    forks warn, would wait for the GIL, and under xdist its tracebacks would be lost.
+    A signal's exception would be raised in gevent's hub, which goes on. A thread would
+    make forks warn, would wait for the GIL, and under xdist its tracebacks be lost.
     """
     faulthandler.dump_traceback_later(settings.timeout, exit=True, file=item.config.stash[_stderr])
     return True

@@ -1,10 +1,10 @@
 """Which test proves which requirement: ``python -m tools.requirements`` prints the table.
 
-It fails if a requirement has no test, or a test names one that there is not. A test, or a
-class of tests, names what it proves by ``@pytest.mark.proves('S1', 'S2')``; so does a
-module, by ``pytestmark``, and a single parameter, by its ``marks``. The figures of the P
-ids take a machine of their own and are measured by BENCHMARKS; the tests that name a P id
-keep it from getting worse by a power.
+It fails if a requirement has no test, or a test names one that there is not. A test,
+or a class of tests, names what it proves by ``@pytest.mark.proves('S1', 'S2')``; so
+does a module, by ``pytestmark``, and a single parameter, by its ``marks``. The figures
+of the P ids take a machine of their own and are measured by BENCHMARKS; the tests that
+name a P id keep it from getting worse by a power.
 """
 
 from __future__ import annotations
