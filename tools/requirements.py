@@ -1,4 +1,4 @@
-"""Which test proves which requirement: ``python -m tools.requirements`` prints the table.
+"""Requirements and the tests that prove them: ``python -m tools.requirements``.
 
 It fails if a requirement has no test, or a test names one that there is not. A test,
 or a class of tests, names what it proves by ``@pytest.mark.proves('S1', 'S2')``; so

@@ -1,4 +1,4 @@
-"""What a run of the tests leaves out, and what it says of it."""
+"""Runs of the tests: deadlines, what is left out, and the line that says so."""
 
 from __future__ import annotations
 

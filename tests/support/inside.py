@@ -1,7 +1,8 @@
 """The parts inside a socket, for the tests that look at one.
 
-No test reaches for a private part itself: when one is renamed or moves, this is
-the one place in the tests that changes. A test that can see what it wants to see from outside, on the wire or by an event, does so.
+No test reaches for a private part itself: when one is renamed or moves, this is the one
+place in the tests that changes. A test that can see the effect from outside, on the
+wire or by an event, looks there.
 """
 
 from __future__ import annotations

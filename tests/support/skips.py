@@ -1,4 +1,4 @@
-"""What a run has skipped, in one line, with the commands that would have it run."""
+"""A line about what a run has skipped, with the commands that would make it run."""
 
 from __future__ import annotations
 
