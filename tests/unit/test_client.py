@@ -914,7 +914,8 @@ class TestProxy:
     @pytest.mark.proves('K5')
     def test_may_speak_tls_itself_for_wss_too(self) -> None:
         with echo_server(scheme='wss') as server, scripted(tunnelling, certificate=session_certificate()) as proxy:
-            options = {'proxy': {'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}, 'tls': AUTHORITY}
+            options: dict[str, Any] = {
+                'proxy': {'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}, 'tls': AUTHORITY}
             with Client(server.url, **options) as ws:
                 for message in ('hi', 'x' * 1_000_000):
                     ws.send(message)

@@ -11,6 +11,7 @@ from faye_websocket import WebSocket
 from faye_websocket.io.limits import make_limits
 from faye_websocket.io.overflow import POLICIES, Overflow
 from faye_websocket.io.shutdown import open_sockets
+from tests.support.inside import connection_of
 from tests.support.local import Record, joined, run_threads, settle
 
 
@@ -98,9 +99,10 @@ class TestConnection:
     def test_has_one_during_its_handshake(self) -> None:
         with joined() as pair:
             pair.ws.send('four')
-            assert pair.ws._connection._overflow.early == 4
+            overflow = connection_of(pair.ws)._overflow
+            assert overflow.early == 4
             pair.open()
-            assert pair.ws._connection._overflow is None
+            assert connection_of(pair.ws)._overflow is None
 
     def test_has_one_while_something_is_posted(self) -> None:
         with joined() as pair:
