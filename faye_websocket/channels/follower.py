@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..driver.base import CONNECTING, OPEN
+from ..driver.codes import CloseCode
 from ..eventsource.source import EventSource
 from .message import Chunk, Message, position_of
 
@@ -143,9 +144,9 @@ class Follower:
         try:
             while not (self._is_stopped or self.room.desk.is_inherited) and self._work():
                 pass
-        except BaseException:
-            self.room.discard(self)
-            raise
+        except Exception:
+            logger.exception('bringing %r up to date in %r failed', self.target, self.room.name)
+            self._fail()
 
     def _work(self) -> bool:
         """Do one thing; return False when there is nothing left to do."""
@@ -198,6 +199,10 @@ class Follower:
     def _is_wanted(self) -> bool:
         """Return whether the target still exists."""
         return not self._is_stopped
+
+    def _fail(self) -> None:
+        """Let the target see that it gets nothing any more."""
+        self.room.discard(self)
 
 
 class SocketFollower(Follower):
@@ -282,6 +287,13 @@ class SocketFollower(Follower):
     def _is_wanted(self) -> bool:
         socket = self.target
         return super()._is_wanted() and socket is not None and socket.ready_state == OPEN
+
+    def _fail(self) -> None:
+        # It comes back with the last id that it has.
+        socket = self.target
+        if socket is not None:
+            carrier = getattr(socket, '_carrier', None) or socket._connection
+            carrier.close(CloseCode.INTERNAL_ERROR, 'internal error')
 
 
 class CallbackFollower(Follower):

@@ -167,3 +167,24 @@ class TestThreads:
             counts: list[int] = []
             run_threads(lambda: counts.append(broadcast(sockets(made), 'hi')))
             assert counts == [1]
+
+
+class TestEventSources:
+    """Event sources among the sockets."""
+
+    def test_get_an_event_that_is_serialized_once(self) -> None:
+        from tests.support.channels import Visitor
+
+        visitors = [Visitor(source=number > 0).open() for number in range(3)]
+        sockets = [visitor.socket for visitor in visitors]
+        assert broadcast(sockets, 'x', event='news', id='7') == 3
+        assert broadcast(sockets[:1], b'x') == 1
+        with pytest.raises(TypeError, match='data'):
+            broadcast(sockets, b'x')
+        visitors[0].wait('x', b'x')
+        for visitor in visitors[1:]:
+            visitor.wait('x')
+            assert [tuple(event) for event in visitor.events] == [('x', 'news', '7')]
+        for visitor in visitors:
+            visitor.leave()
+        assert broadcast(sockets, 'x') == 0

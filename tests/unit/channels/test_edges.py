@@ -1,0 +1,350 @@
+"""Channels where something is odd: no hub, a fork, a history that goes meanwhile, a backend that fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from faye_websocket import EventSource
+from faye_websocket.channels import Channels
+from tests.support.channels import RedisServer, Visitor, Wire, running_redis
+from tests.support.eventstream import ACCEPT, EventParser
+from tests.support.local import Response, make_environ, run_threads, settle, wait_until
+
+Visit = Callable[..., Visitor]
+Make = Callable[..., Channels]
+
+BIG = 'x' * 20_000
+
+
+class Pulled:
+    """An event source whose server pulls its events, in a thread without a hub."""
+
+    def __init__(self, **options: Any) -> None:
+        environ = make_environ(None, ACCEPT)
+        self.es = EventSource(environ, **options)
+        self.response: Any = self.es(environ, Response())
+        self.received = b''
+        self.gate = threading.Event()
+        self.thread = threading.Thread(target=self._pull, daemon=True)
+
+    def start(self) -> Pulled:
+        self.thread.start()
+        return self
+
+    def _pull(self) -> None:
+        try:
+            for piece in self.response:
+                self.gate.wait()
+                self.received += piece
+        finally:
+            self.response.close()
+
+    @property
+    def messages(self) -> list[str]:
+        return [event.data for event in EventParser().parse(self.received).events]
+
+    def end(self) -> None:
+        self.gate.set()
+        self.es.close()
+        self.thread.join(10)
+
+
+class TestWithoutHub:
+    """Event sources under servers whose sockets cannot be had."""
+
+    @pytest.mark.threads
+    @pytest.mark.parametrize('overflow', ['close', 'block'])
+    def test_get_what_they_missed_and_what_comes(self, make: Make, overflow: str) -> None:  # R1 E7
+        channels = make()
+        ids = [channels.publish('room', f'{number:03}{BIG}') for number in range(150)]
+        pulled = Pulled(overflow=overflow, max_buffered=100_000)
+        run_threads(lambda: channels.join(pulled.es, 'room', since=ids[9]))
+        pulled.start().gate.set()
+        wait_until(lambda: len(pulled.messages) == 140)
+        for number in range(150, 155):
+            channels.publish('room', f'{number:03}')
+        wait_until(lambda: len(pulled.messages) == 145)
+        assert [message[:3] for message in pulled.messages] == [f'{number:03}' for number in range(10, 155)]
+        pulled.end()
+        wait_until(lambda: channels.desk_count == 0)
+
+    @pytest.mark.threads
+    def test_one_that_would_block_delays_no_other(self, make: Make, visit: Visit) -> None:  # R2 E7
+        channels = make()
+        pulled = Pulled(overflow='block', max_buffered=100_000).start()
+        wait_until(lambda: pulled.es.ready_state == 1)
+        visitor = visit().open()
+        channels.join(pulled.es, 'room')
+        channels.join(visitor.socket, 'room')
+        for number in range(30):
+            channels.publish('room', f'{number:03}{BIG}')
+        wait_until(lambda: len(visitor.messages) == 30)
+        pulled.gate.set()
+        wait_until(lambda: len(pulled.messages) == 30)
+        pulled.end()
+
+    def test_what_was_never_pulled_is_forgotten(self, channels: Channels) -> None:  # R1
+        pulled = Pulled()
+        channels.join(pulled.es, 'room')
+        pulled.response.close()
+        wait_until(lambda: channels.desk_count == 0)
+
+
+class TestForked:
+    """A child, here without a fork, so that what it does is seen."""
+
+    def test_begins_anew(self, channels: Channels, visit: Visit) -> None:  # R6
+        before = visit().open()
+        channels.join(before.socket, 'room', name='anna')
+        ids = [channels.publish('room', 'before', key='k')]
+        old = channels.backend
+        channels.forked()
+        assert channels.desk_count == 0
+        assert channels.backend is not old
+        assert channels.publish('room', 'again', key='k') == ids[0]
+        after = visit().open()
+        channels.join(after.socket, 'room', since=ids[0])
+        assert channels.publish('room', 'after') not in ids
+        after.wait('after')
+        # For the rest of this test nobody is in both.
+        before.leave()
+
+
+class TestHistory:
+    """A history that goes while somebody reads it."""
+
+    def test_that_is_trimmed_meanwhile_is_told(self, make: Make, visit: Visit) -> None:  # R3
+        channels = make(history=200)
+        lost: list[Any] = []
+        channels.onlost = lambda *arguments: lost.append(arguments)
+        ids = [channels.publish('room', f'{number:03}{BIG}') for number in range(200)]
+        visitor = visit(buffer_size=4096, reads=False, max_buffered=50_000).open()
+        channels.join(visitor.socket, 'room', since=ids[0])
+        for number in range(200, 500):
+            channels.publish('room', f'{number:03}')
+        visitor.read()
+        wait_until(lambda: visitor.messages and visitor.messages[-1] == '499', deadline=20)
+        assert lost == [(visitor.socket, 'room')]
+        numbers = [int(message[:3]) for message in visitor.messages]
+        assert numbers == sorted(set(numbers))
+        assert numbers[-200:] == list(range(300, 500))
+
+    def test_away_for_a_while_is_read_later(
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R12
+        ids = [channels.publish('room', f'{number}') for number in range(250)]
+        read, failures = channels.backend.read, [TimeoutError(), TimeoutError()]
+
+        def fail(channel: str, mode: str, *arguments: Any) -> Any:
+            if mode == 'after' and arguments[0] != ids[0] and failures:
+                raise failures.pop()
+            return read(channel, mode, *arguments)
+
+        monkeypatch.setattr(channels.backend, 'read', fail)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room', since=ids[0])
+        visitor.wait(*map(str, range(1, 250)))
+        assert failures == []
+
+    @pytest.mark.parametrize('source', [False, True])
+    def test_that_cannot_be_read_ends_the_socket(
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch,
+            caplog: pytest.LogCaptureFixture, source: bool) -> None:  # R12
+        ids = [channels.publish('room', f'{number}') for number in range(250)]
+        read = channels.backend.read
+        first = lambda channel, mode, id, timeout: read(channel, mode, id, timeout) if id == ids[0] else 1 / 0
+        monkeypatch.setattr(channels.backend, 'read', first)
+        visitor = visit(source=source).open()
+        channels.join(visitor.socket, 'room', since=ids[0])
+        # The close frame of a WebSocket has 1011.
+        wait_until(lambda: visitor.closes if source else visitor.received.endswith(b'\x03\xf3internal error'))
+        assert [event.code for event in visitor.closes] == ([1011] if source else [])
+        assert 'up to date' in caplog.text
+
+    def test_that_cannot_be_read_ends_a_subscription(
+            self, channels: Channels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # R5
+        ids = [channels.publish('room', f'{number}') for number in range(250)]
+        read = channels.backend.read
+        first = lambda channel, mode, id, timeout: read(channel, mode, id, timeout) if id == ids[0] else 1 / 0
+        monkeypatch.setattr(channels.backend, 'read', first)
+        subscription = channels.subscribe('room', lambda *arguments: None, since=ids[0])
+        wait_until(lambda: 'up to date' in caplog.text)
+        wait_until(lambda: channels.desk_count == 0)
+        assert repr(subscription) == "<Subscription 'room'>"
+
+    def test_a_large_message_passes(self, channels: Channels, visit: Visit) -> None:  # R1
+        visitors = [visit().open() for _ in range(2)]
+        for visitor in visitors:
+            channels.join(visitor.socket, 'room')
+        channels.publish('room', 'x' * 2**21)
+        wait_until(lambda: all(len(visitor.received) > 2**21 for visitor in visitors))
+
+    def test_a_socket_that_goes_while_it_is_brought_up_to_date(self, channels: Channels, visit: Visit) -> None:  # R1
+        ids = [channels.publish('room', f'{number:03}{BIG}') for number in range(200)]
+        visitor = visit(buffer_size=4096, reads=False, max_buffered=50_000).open()
+        channels.join(visitor.socket, 'room', since=ids[0])
+        settle()
+        channels.leave(visitor.socket, 'room')
+        assert channels.desk_count == 0
+        other = visit(buffer_size=4096, reads=False, max_buffered=50_000).open()
+        channels.join(other.socket, 'room', since=ids[0])
+        settle()
+        other.leave()
+        wait_until(lambda: channels.desk_count == 0)
+
+
+class TestRaces:
+    """Calls that meet."""
+
+    def test_two_joins_of_one_socket_are_one(self, channels: Channels, visit: Visit) -> None:  # R1
+        visitor = visit().open()
+        gevent.joinall([
+            gevent.spawn(channels.join, visitor.socket, 'room', name=name) for name in ('anna', 'bob')], raise_error=True)
+        wait_until(lambda: len(channels.members('room')) == 1)
+        channels.publish('room', 'x')
+        visitor.wait('x')
+
+    def test_a_socket_that_closes_while_it_joins(
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R1
+        visitor = visit().open()
+        read = channels.backend.read
+
+        def close(*arguments: Any) -> Any:
+            visitor.leave()
+            return read(*arguments)
+
+        monkeypatch.setattr(channels.backend, 'read', close)
+        channels.join(visitor.socket, 'room', name='anna')
+        wait_until(lambda: channels.desk_count == 0)
+        wait_until(lambda: channels.members('room') == [])
+
+    def test_keys_that_are_old_are_swept(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:  # R4
+        monkeypatch.setattr('faye_websocket.channels.memory._SWEEP', -1)
+        channels = make()
+        assert channels.publish('room', 'a', key='k') == channels.publish('room', 'b', key='k')
+
+
+class TestRedis:
+    """What only Redis can do."""
+
+    @pytest.fixture(autouse=True)
+    def server(self, url: str, request: pytest.FixtureRequest) -> RedisServer:
+        if url.startswith('memory'):
+            pytest.skip('in memory there is nothing of this')
+        server: RedisServer = request.getfixturevalue('redis_server')
+        return server
+
+    def test_an_end_that_is_lost_is_told_and_repeats_nothing(
+            self, channels: Channels, server: RedisServer, visit: Visit) -> None:  # R3
+        lost: list[Any] = []
+        channels.onlost = lambda *arguments: lost.append(arguments)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        ids = [channels.publish('room', text) for text in 'abc']
+        visitor.wait('a', 'b', 'c')
+        # As after a restart with what was written a second before.
+        server.command('XDEL', 'faye:{room}:log', ids[2])
+        server.command('SET', 'faye:{room}:last', ids[1])
+        channels.publish('room', 'd')
+        visitor.wait('a', 'b', 'c', 'd')
+        assert lost == [(visitor.socket, 'room')]
+
+    @pytest.mark.parametrize('history', [0, 3])
+    def test_what_is_not_kept_while_the_listener_is_away_is_told(
+            self, server: RedisServer, visit: Visit, history: int) -> None:  # R3
+        wire = Wire(server.port)
+        channels, others = Channels(wire.url, history=history), Channels(server.url, history=history)
+        lost: list[Any] = []
+        channels.onlost = lambda *arguments: lost.append(arguments)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        others.publish('room', 'first')
+        visitor.wait('first')
+        wire.end()
+        for number in range(10):
+            others.publish('room', str(number))
+        wire.begin()
+        wait_until(lambda: lost)
+        others.publish('room', 'last')
+        wait_until(lambda: visitor.messages[-1] == 'last')
+        settle()
+        assert visitor.messages == ['first', *map(str, range(10))][:1] + [str(n) for n in range(10 - history, 10)] + ['last']
+        assert lost == [(visitor.socket, 'room')]
+        for each in (channels, others):
+            each.close()
+        wire.close()
+
+    def test_a_member_is_none_when_redis_is_away(self, visit: Visit) -> None:  # R12
+        with running_redis() as own:
+            channels = Channels(own.url, timeout=1)
+            first, second = visit().open(), visit().open()
+            channels.join(first.socket, 'room', name='anna')
+            own.pause()
+            with pytest.raises(TimeoutError):
+                channels.join(second.socket, 'room', name='bob')
+            own.go_on()
+            wait_until(lambda: channels.members('room') == ['anna'])
+            channels.publish('room', 'x', timeout=20)
+            first.wait('x')
+            second.wait()
+            channels.close()
+
+    def test_members_are_looked_at_again_when_redis_is_back(self, visit: Visit) -> None:  # R7
+        with running_redis() as own:
+            channels, others = Channels(own.url, timeout=30), Channels(own.url, timeout=30)
+            told: list[Any] = []
+            channels.onmembers = lambda channel, names: told.append(names)
+            channels.join(visit().open().socket, 'room', name='anna')
+            wait_until(lambda: told == [['anna']])
+            own.end(9)
+            gevent.sleep(0.3)
+            own.start()
+            others.join(visit().open().socket, 'room', name='bob')
+            wait_until(lambda: told[-1] == ['anna', 'bob'], deadline=20)
+            for each in (channels, others):
+                each.close()
+            each.close()
+
+    def test_a_listener_that_fails_goes_on(
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        backend: Any = channels.backend
+        told, faults = backend._listener._told, [RuntimeError('here')]
+
+        def fail(*arguments: Any) -> None:
+            if faults:
+                raise faults.pop()
+            told(*arguments)
+
+        monkeypatch.setattr(backend._listener, '_told', fail)
+        for text in 'ab':
+            channels.publish('room', text)
+        visitor.wait('a', 'b')
+        assert 'listening to Redis failed' in caplog.text
+
+    def test_the_end_of_the_process_is_told(self, channels: Channels, server: RedisServer, visit: Visit) -> None:  # R7
+        from faye_websocket.channels.redis import _exit
+
+        channels.join(visit().open().socket, 'room', name='anna')
+        assert server.command('ZCARD', 'faye:workers') == 1
+        _exit()
+        assert server.command('ZCARD', 'faye:workers') == 0
+
+    def test_more_callers_than_connections(self, channels: Channels) -> None:  # R11
+        greenlets = [gevent.spawn(channels.publish, 'room', str(number)) for number in range(50)]
+        gevent.joinall(greenlets, raise_error=True)
+        assert len({greenlet.value for greenlet in greenlets}) == 50
+
+
+def test_the_time_of_a_call_is_one_for_all_of_it() -> None:  # R12
+    channels = Channels('redis://127.0.0.1:1', timeout=0.2)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        channels.publish('room', 'x')
+    assert time.monotonic() - began < 2
