@@ -1,10 +1,10 @@
-"""One message to all sockets of two processes, published in a third one.
+"""Measure channels: one message to all sockets of two processes.
 
-The load generator opens the sockets, half of them at each of two servers, with Redis
-between them. First the messages follow each other as fast as they arrive at all
-sockets, with a few under way at once. Then some are published in each second, and the
-time of each arrival is taken. All peers are measured in turn, in each round. The other
-peers are installed by:
+It is published in a third process, and timed where it arrives. The load generator
+opens the sockets, half of them at each of two servers, with Redis between them. First
+messages follow each other as fast as they arrive, a few under way at once; then some
+are published in each second, and the time of each arrival is taken. All peers are
+measured in turn, in each round. The others are installed by:
 
     pip install 'Flask-SocketIO>=5' gevent-websocket 'channels>=4' 'channels-redis>=4'
     pip install 'uvicorn[standard]' sse-starlette
@@ -33,8 +33,8 @@ HERE = Path(__file__).resolve().parent
 STAMP = re.compile(rb'<(\d+):([\d.]+):')
 WEBSOCKET, EVENTSOURCE, SOCKETIO = range(3)
 
-#: A program that publishes texts, one for each line of stdin. The URL of Redis is in
-#: the environment.
+#: What publishes a text, in a process that reads lines: the URL of Redis is in the
+#: environment.
 FAYE = """
 from faye_websocket.channels import Channels
 channels = Channels(os.environ['BENCHMARK_REDIS'])
@@ -151,11 +151,11 @@ class Load:
             key.data[0] = data[start:] if start >= 0 else b''
 
     def has_all(self, number: int) -> bool:
-        """Return whether a message has arrived at every socket."""
+        """Return whether a message has come to every socket."""
         return self.arrived.get(number, 0) >= len(self.socks)
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Close them."""
         for sock in self.socks:
             sock.close()
 
@@ -181,14 +181,14 @@ def measure(peer: Peer, url: str, arguments: argparse.Namespace) -> dict[str, fl
 
 
 def publish(publisher: subprocess.Popen[str], number: int, size: int) -> None:
-    """Publish a message."""
+    """Make a message published."""
     assert publisher.stdin is not None
     publisher.stdin.write(f'{number} {size}\n')
     publisher.stdin.flush()
 
 
 def wait_for(load: Load, number: int) -> None:
-    """Wait until a message has arrived at all sockets."""
+    """Wait until a message has come to all."""
     deadline = time.monotonic() + 60
     while not load.has_all(number):
         if time.monotonic() > deadline:

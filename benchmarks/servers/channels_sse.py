@@ -1,6 +1,5 @@
-"""sse-starlette with Redis, on uvicorn.
-
-There is one subscription for each process, and a queue for each client.
+"""sse-starlette with Redis, on uvicorn: one subscription for each process, and a queue
+for each client.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Backend: the interface of the channels of one process to memory or to Redis."""
+"""Backend: what the channels of one process ask of memory or of Redis."""
 
 from __future__ import annotations
 
@@ -14,45 +14,43 @@ __all__ = ['Backend']
 
 
 class Backend(Protocol):
-    """A store of messages that delivers them to desks.
-
-    The names of channels and members have been checked.
+    """The keeper of the messages, and brings them to desks. Channels and names were
+    checked.
     """
 
     def publish(
         self, channel: str, entry: Entry, key: str | None, timeout: float
     ) -> str:
-        """Store a message, which has no id yet, and return its id."""
+        """Keep a message, whose id is yet to be made, and return its id."""
 
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel to a desk.
-
-        ``begin`` is called with the id after which they begin.
+        """Deliver the messages of a channel at a desk, from the id on that ``begin`` is
+        called with.
         """
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """End the delivery to a desk. Never block."""
+        """Deliver them no more; never blocks."""
 
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
-        """Return a part of the history.
+        """Return a part of what is kept.
 
-        It has the messages ``'after'`` an id, the ``'recent'`` ones of this number, or
-        ``'all'`` of them, for a client whose id is not known.
+        It is what is ``'after'`` an id, of the so many most ``'recent'`` messages, or
+        of ``'all'``, for whoever has lost his place.
         """
 
     def enter(self, channel: str, name: str, timeout: float) -> None:
         """Add a member of this process."""
 
     def leave(self, channel: str, name: str) -> None:
-        """Remove a member of this process, soon. Never block."""
+        """Take a member of this process off, soon; never blocks."""
 
     def members(self, channel: str, timeout: float) -> list[str]:
         """Return the members of all processes."""
 
     def close(self) -> None:
-        """Release everything."""
+        """Let go of everything."""
 
     def abandon(self) -> None:
-        """Leave everything to the parent of this process, after a fork."""
+        """Leave everything to the parent of this process."""

@@ -1,8 +1,9 @@
-"""Channels: rooms and feeds over all workers.
+"""Channels: rooms and feeds over all workers, for WebSockets, event sources and other
+code.
 
-This is the public interface, for WebSockets, event sources and other code. The messages
-come from a backend, in memory or on Redis, which gives each channel one order and a
-history. ``room`` and ``follower`` deliver them to the sockets.
+This is what a program uses. The messages come from a backend, in memory or on Redis,
+which gives each channel one order and a history; ``room`` and ``follower`` bring them
+to the sockets.
 """
 
 from __future__ import annotations
@@ -35,25 +36,21 @@ __all__ = ['Channels']
 logger = logging.getLogger('faye_websocket.channels')
 
 class Channels:
-    """Rooms and feeds over all workers.
-
-    Make one object for each process. It connects when it is first used, and may be used
-    after ``fork``.
+    """Rooms and feeds; make one for each process. It connects at first use, and
+    survives ``fork``.
 
     - ``url``: ``'memory://'`` for one process, or ``'redis://localhost'``
       (``rediss://``, ``unix://``) for many.
-    - ``history``: the number of messages of each channel that are kept.
-    - ``max_age``: the seconds after which a message is not delivered any more; ``None``
-      for no limit.
-    - ``prefix``: the beginning of the keys in Redis.
-    - ``encode``: a function of ``(id, channel, message)`` that returns the message for
-      WebSockets; ``envelope`` is one.
-    - ``timeout``: the seconds that a call waits while the backend is away.
+    - ``history``: how many messages of each channel are kept.
+    - ``max_age``: seconds after which a message is given to nobody any more.
+    - ``prefix``: what the keys in Redis begin with.
+    - ``encode``: makes what a WebSocket gets of ``(id, channel, message)``;
+      ``envelope`` is a ready one.
+    - ``timeout``: seconds that a call waits while the backend is away.
 
-    ``onlost(socket, channel)`` is called when messages that a socket should have
-    received are gone. ``onmembers(channel, names)`` is called when the members of a
-    channel change that has a socket in this process. Raise TypeError or ValueError for
-    an invalid option.
+    ``onlost(socket, channel)`` is called when messages that a socket should have got
+    are gone, and ``onmembers(channel, names)`` when the members of a channel with a
+    socket here change.
     """
 
     onlost: Callable[[Any, str], object] | None = None
@@ -86,11 +83,11 @@ class Channels:
         if not self._is_memory:
             from .store import Store
 
-            # This raises for an invalid URL, and if redis-py is missing.
+            # It raises for a URL that cannot be, and where redis-py is missing.
             Store(self.url, Runner())
         _instances.add(self)
 
-    # ---- the public methods
+    # ---- what a program asks for
 
     def join(
         self,
@@ -101,13 +98,14 @@ class Channels:
         recent: int = 0,
         name: str | None = None,
     ) -> None:
-        """Send a socket every message from now on, after those that it has missed.
+        """Make a socket receive every message from now on, behind what it missed since
+        an id.
 
-        ``since`` is the id of the last message that it has; by default, an event source
-        uses its ``last_event_id``. Without an id it gets the ``recent`` last messages.
-        ``name`` is the name of a member. The socket leaves by itself when it closes. Do
-        nothing for a socket that has joined or is closed. Raise TypeError or ValueError
-        for an invalid argument, and TimeoutError while the backend is away.
+        ``since`` is the id of the last message that it has, an event source's is its
+        ``last_event_id`` by itself; without it, it gets the ``recent`` last ones.
+        ``name`` is a member's. The socket leaves by itself when it closes. Does nothing
+        for one that has joined or is closed. Raises TimeoutError while the backend is
+        away.
         """
         carrier = find_carrier(socket)
         channel = check_name('channel', channel)
@@ -122,7 +120,8 @@ class Channels:
                 visit.join(socket, since, recent, name)
 
     def leave(self, socket: Any, channel: str) -> None:
-        """Send a socket no more messages of a channel. Do nothing if it has not joined.
+        """Make a socket receive no more of a channel. Does nothing where it had not
+        joined.
         """
         with self.lock:
             rooms = [desk.rooms.get(channel) for desk in self._all_desks()]
@@ -139,12 +138,12 @@ class Channels:
         key: str | None = None,
         timeout: float | None = None,
     ) -> str:
-        """Publish a message, and return its id when the backend has stored it.
+        """Publish a message, and return its id once the backend has it.
 
-        ``event`` is its type for event sources. Only one message with this ``key`` is
-        published in 24 hours; its id is returned again. Raise TypeError or ValueError
-        for a message that no socket could send. Raise TimeoutError if the backend is
-        away for ``timeout`` seconds; the message may be stored or not then.
+        ``event`` is its type for event sources. One message with this ``key`` is
+        published in 24 hours, whose id is returned. Raises TypeError and ValueError for
+        what no socket could get, and TimeoutError after ``timeout`` seconds while the
+        backend is away: then the message may be there or not.
         """
         channel = check_name('channel', channel)
         entry = Entry('', '', check_event(event), clean_data(message))
@@ -159,11 +158,10 @@ class Channels:
         since: Any = None,
         recent: int = 0,
     ) -> Subscription:
-        """Call ``callback(id, channel, message)`` for each message.
+        """Call ``callback(id, channel, message)`` for each message, as ``join`` has it.
 
-        ``since`` and ``recent`` are those of ``join``. The calls are made one after
-        another, in a greenlet of their own. Return an object whose ``close()`` ends the
-        subscription.
+        The calls are made one after the other, in a greenlet of their own. Returns an
+        object whose ``close()`` ends it.
         """
         channel = check_name('channel', channel)
         check_count('recent', recent)
@@ -173,14 +171,14 @@ class Channels:
             return visit.subscribe(callback, since, recent)
 
     def members(self, channel: str) -> list[str]:
-        """Return the names of the members over all workers, sorted and without repeats.
+        """Return the names of all that are here, over all workers, sorted and each
+        once.
         """
         return self.backend.members(check_name('channel', channel), self.timeout)
 
     def close(self) -> None:
-        """Release the backend, and all sockets.
-
-        This is done at the end of the process, too.
+        """Let go of the backend, and of all sockets; the process does so by itself at
+        its end.
         """
         with self.lock:
             rooms = [room for desk in self._all_desks() for room in tuple(desk.rooms.values())]
@@ -190,23 +188,23 @@ class Channels:
             self._backend.close()
         self._is_begun = False
 
-    # ---- the methods for the other modules
+    # ---- what the parts ask for
 
     @property
     def runner(self) -> Runner:
-        """The object that runs the work of this process."""
+        """Return what runs this process's work."""
         self._begin()
         assert self._runner is not None
         return self._runner
 
     @property
     def desk_count(self) -> int:
-        """The number of hubs that have sockets in channels."""
+        """Return how many hubs have sockets in channels."""
         return len(self._all_desks())
 
     @property
     def backend(self) -> Backend:
-        """The store of the messages."""
+        """Return what keeps the messages."""
         self._begin()
         assert self._backend is not None
         return self._backend
@@ -230,7 +228,7 @@ class Channels:
             return self._cache.find(channel, entry)
 
     def encode_message(self, message: Message) -> SharedMessage | None:
-        """Return the form for WebSockets; None if ``encode`` raises."""
+        """Return what a WebSocket gets; None if it cannot be made."""
         if self._encode is None:
             return SharedMessage(message.data)
         try:
@@ -240,11 +238,11 @@ class Channels:
             return None
 
     def tell_lost(self, target: Any, channel: str) -> None:
-        """Call ``onlost``: messages for a target are gone."""
+        """Say that messages for a target are gone."""
         self._tell(self.onlost, 'onlost', target, channel)
 
     def changed_members(self, channel: str, names: list[str]) -> None:
-        """Call ``onmembers``, if the channel has a socket in this process."""
+        """Say that the members of a channel have changed, if a socket is in it here."""
         if self.onmembers is None:
             return
         with self.lock:
@@ -258,7 +256,7 @@ class Channels:
         desks[0].start(self._tell_members)
 
     def _tell_members(self) -> None:
-        """Call ``onmembers`` for all changes, one after another."""
+        """Tell all changes, one after the other."""
         while True:
             with self.lock:
                 if not self._members:
@@ -281,23 +279,20 @@ class Channels:
         return self.url.startswith('memory:')
 
     def _find_home(self) -> Reactor | None:
-        """Return the reactor on which a patched process works: that of the main thread.
-        """
+        """Return the reactor on which a patched process works: the main thread's."""
         if self._is_memory or not is_module_patched('socket'):
             return None
         reactor = current_reactor()
         return reactor if reactor.hub.main_hub else None
 
     def _begin(self) -> None:
-        """Create the state of this process, if there is none yet."""
-        if self._is_begun:
-            return
+        """Make the parts that this process needs, once."""
         with self.lock:
             if self._is_begun:
                 return
             self._desks: dict[Reactor | None, Desk] = {}
             self._cache = Cache()
-            # Changes for ``onmembers``, and whether it is being called.
+            # Changes that are to be told, and whether somebody does.
             self._members: deque[tuple[str, list[str]]] = deque()
             self._is_telling = False
             self._runner = Runner.find(self._home)
@@ -319,7 +314,7 @@ class Channels:
         return self.timeout if timeout is None else check_seconds('timeout', timeout)
 
     def forked(self) -> None:
-        """Leave everything to the parent of this process."""
+        """Leave all that there is to the parent of this process."""
         self.lock = make_lock()
         if self._is_begun and self._backend is not None:
             self._backend.abandon()
@@ -329,7 +324,7 @@ class Channels:
         return f'<Channels {urlsplit(self.url).scheme}>'
 
 
-# All instances, which a fork copies.
+# All that there are, which a fork copies.
 _instances: weakref.WeakSet[Channels] = weakref.WeakSet()
 
 

@@ -1,4 +1,4 @@
-"""Checks of the arguments of channels, which may come from an untrusted client."""
+"""Checks of what a program, or a client, gives to channels. None of them trusts it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = [
 
 _SCHEMES = ('memory', 'redis', 'rediss', 'unix')
 _ID = re.compile(r'(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})')
-# The limit of an id's numbers. No message could follow one with the largest of all.
+# What the numbers of an id are below; the largest of all can have none behind it.
 _TOO_LARGE = 2**64 - 1
 _LONGEST_NAME = 255
 
 
 def check_since(since: Any) -> str | None:
-    """Return an id that may be one of ours; None for any other value. Never raise.
+    """Return an id that may be ours; None for one that is not, and raise nothing.
 
-    It comes from a client, which may send JSON of any shape.
+    It comes from a client, perhaps a hostile one, in JSON of any shape.
     """
     if not isinstance(since, str):
         return None
@@ -42,9 +42,9 @@ def check_since(since: Any) -> str | None:
 
 
 def check_name(what: str, name: Any) -> str:
-    """Return a name of 1 to 255 characters, none of which is a control character.
+    """Return a name of 1 to 255 characters, of which none is a control character.
 
-    Raise TypeError or ValueError for another, with ``what`` in the text.
+    Raises TypeError and ValueError that say ``what`` is wrong.
     """
     if not isinstance(name, str):
         raise TypeError(f'{what}: expected a str, got {name!r:.80}')
@@ -59,25 +59,27 @@ def check_name(what: str, name: Any) -> str:
 
 
 def check_event(event: Any) -> str | None:
-    """Return the type of an event. Raise TypeError or ValueError for an invalid one."""
+    """Return the type of an event. Raises TypeError and ValueError for what cannot be
+    one.
+    """
     if event is None:
         return None
-    # Reuse the checks of event sources.
+    # The event source knows what it could not send.
     to_event('', event)
     return encode_text(str(event)).decode()
 
 
 def clean_data(message: Any) -> str | bytes:
-    """Return the message to publish, with U+FFFD in place of each lone surrogate.
+    """Return what is published, with U+FFFD in the place of each lone surrogate.
 
-    Raise TypeError if no socket could send it.
+    Raises TypeError for what no socket could get.
     """
     data = to_data(message)
     return encode_text(data).decode() if isinstance(data, str) else data
 
 
 def check_url(url: Any) -> str:
-    """Return the URL of a backend. Raise TypeError or ValueError for an invalid one."""
+    """Return the URL of a backend. Raises TypeError and ValueError for what is none."""
     if not isinstance(url, str):
         raise TypeError(f'url: expected a str, got {url!r:.80}')
     scheme = url.partition(':')[0]
@@ -87,7 +89,7 @@ def check_url(url: Any) -> str:
 
 
 def check_count(what: str, number: Any) -> int:
-    """Return a number of messages. Raise TypeError or ValueError for an invalid one."""
+    """Return a number of messages. Raises TypeError and ValueError for what is none."""
     if not isinstance(number, int) or isinstance(number, bool):
         raise TypeError(f'{what}: expected an int, got {number!r:.80}')
     if number < 0:

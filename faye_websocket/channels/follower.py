@@ -1,9 +1,9 @@
 """Followers: each brings one socket, or one callback, up to date in a channel.
 
-A follower sends the messages that it was given, then those that it reads from the
-history, and then those that arrived meanwhile. Each message is sent once and in order,
-as fast as its target accepts them. A socket that is up to date needs no follower any
-more; a callback has one for as long as it is subscribed.
+A follower sends what it was given, reads what it has missed out of the history, and
+then what came meanwhile, each message once and in order, as fast as its target takes
+them. A socket that has caught up needs none any more; a callback has one for as long as
+it is subscribed.
 """
 
 from __future__ import annotations
@@ -26,19 +26,17 @@ __all__ = ['CallbackFollower', 'Follower', 'SocketFollower']
 
 logger = logging.getLogger('faye_websocket.channels')
 
-# The bytes of new messages that are queued for a target that is behind. Beyond this
-# they are read again from the history; without a history, they are lost.
+# How many bytes of new messages wait for a target that is behind before they are read
+# again from the history; and where there is no history, before they are lost.
 _MOST_WAITING, _MOST_WITHOUT_HISTORY = 2**20, 2**24
-# The bytes that are counted for a message beside its data.
+# What a message counts beside its data.
 _OVERHEAD = 200
-# The seconds that one attempt to read the history may take.
+# Seconds that one try to read the history may take while the backend is away.
 _PATIENCE = 5.0
 
 
 class Follower:
-    """A target on its way to the end of the channel.
-
-    ``cursor`` is the id of the last message that it has received.
+    """One target on its way; ``cursor`` is the id of the last message that it has got.
     """
 
     __slots__ = (
@@ -60,7 +58,7 @@ class Follower:
         self._move(cursor)
         self._queue: deque[Message | _Loss] = deque(queue)
         self._size = sum(map(_size, self._queue))
-        # Whether the history may have more than the queue.
+        # Whether there may be more in the history than in the queue.
         self._is_behind = False
         self._is_running = False
         self._is_stopped = False
@@ -71,11 +69,12 @@ class Follower:
 
     @property
     def target(self) -> Any:
-        """The receiver of the messages; None when it is gone."""
+        """Return what the messages are for; None when it is gone."""
         raise NotImplementedError
 
     def start_at(self, chunk: Chunk, messages: list[Message], cursor: str | None) -> None:
-        """Begin with a part of the history, read after ``cursor`` if that was given.
+        """Begin with a part of the history, which was read behind ``cursor`` if that
+        was given.
 
         The lock is held.
         """
@@ -90,9 +89,9 @@ class Follower:
         self._is_behind = not chunk.is_end or self.room.position > end
 
     def add(self, message: Message) -> None:
-        """Add a new message."""
+        """Take note of a new message."""
         with self.room.desk.lock:
-            # Messages that arrive while the history is read are in the history, too.
+            # What comes while the history is read is in the history, too.
             if self._is_behind:
                 return
             self._append(message)
@@ -109,7 +108,7 @@ class Follower:
         return _MOST_WAITING if self.room.desk.channels.history else _MOST_WITHOUT_HISTORY
 
     def _drop_queue(self, message: Message) -> None:
-        """Drop the queue, and read its messages later, if there is a history."""
+        """Read later what waits now, if there is a history."""
         self._queue.clear()
         self._size = 0
         if self.room.desk.channels.history:
@@ -118,15 +117,17 @@ class Follower:
             self._append(_Loss(message.id))
 
     def lose(self, last: str) -> None:
-        """Report that messages after those delivered here are gone, up to ``last``."""
+        """Messages behind those that were delivered here are gone; those behind
+        ``last`` follow.
+        """
         with self.room.desk.lock:
-            # If the history is read, the loss is found there.
+            # Whoever reads the history sees it there.
             if not self._is_behind:
                 self._append(_Loss(last))
         self.go()
 
     def stop(self) -> None:
-        """Send no more messages."""
+        """Send nothing any more."""
         self._is_stopped = True
 
     def go(self) -> None:
@@ -149,7 +150,7 @@ class Follower:
             self._fail()
 
     def _work(self) -> bool:
-        """Do one thing; return False when there is nothing left to do."""
+        """Do one thing; False when there is nothing to do any more."""
         with self.room.desk.lock:
             message = self._queue.popleft() if self._queue else None
             self._size -= _size(message)
@@ -184,20 +185,22 @@ class Follower:
         return True
 
     def _lost(self, last: str) -> None:
-        """Report a loss of messages, up to ``last``."""
+        """Some is gone; what is behind ``last`` follows."""
         self._move(last)
         self.room.desk.channels.tell_lost(self.target, self.room.name)
 
     def _send(self, message: Message) -> bool:
-        """Send a message, when the target has room; return False if it is gone."""
+        """Send a message, and block for as long as the target needs; False when it is
+        gone.
+        """
         raise NotImplementedError
 
     def _rest(self) -> bool:
-        """Rest; return whether new work has arrived meanwhile."""
+        """Return whether there is something to do after all; the queue was empty."""
         raise NotImplementedError
 
     def _is_wanted(self) -> bool:
-        """Return whether the target still exists."""
+        """Return whether the target is still there."""
         return not self._is_stopped
 
     def _fail(self) -> None:
@@ -206,10 +209,7 @@ class Follower:
 
 
 class SocketFollower(Follower):
-    """A follower for a socket.
-
-    It keeps the socket alive only while it works, since a socket may never open.
-    """
+    """A follower for a socket, which it keeps alive only while it works."""
 
     __slots__ = ('_socket',)
 
@@ -224,8 +224,7 @@ class SocketFollower(Follower):
         return self._socket()
 
     def _forgotten(self, reference: object) -> None:
-        """Discard this follower: the socket was never opened, and nothing refers to it.
-        """
+        """Note that the socket was never opened, and nobody has it any more."""
         self.room.desk.defer(self.room.discard, self)
 
     def begin(self) -> None:
@@ -267,9 +266,10 @@ class SocketFollower(Follower):
         )
         # With so little before it a message is taken whatever its length.
         carrier = getattr(socket, '_carrier', None) or socket._connection
-        return form is None or bool(
-            carrier.wait_until_caught_up() and not self._is_stopped and carrier.send_shared(form)
-        )
+        if form is not None and carrier.wait_until_caught_up() and not self._is_stopped:
+            # The oldest protocols have nothing binary: it is passed over.
+            carrier.send_shared(form)
+        return bool(socket.ready_state == OPEN and not self._is_stopped)
 
     def _rest(self) -> bool:
         socket = self.target
@@ -280,7 +280,7 @@ class SocketFollower(Follower):
                 if socket is not None:
                     self.room.settle(self, socket)
                 return False
-            # The history was ahead of the messages that arrive here. They follow now.
+            # The history was ahead of what comes here, which comes now.
             self._is_running = False
             return False
 
@@ -297,7 +297,7 @@ class SocketFollower(Follower):
 
 
 class CallbackFollower(Follower):
-    """A follower that calls a function for as long as it is subscribed."""
+    """A follower for a function, which is called for as long as it is subscribed."""
 
     __slots__ = ('_callback', '_subscription')
 
@@ -326,7 +326,7 @@ class CallbackFollower(Follower):
 
 
 class _Loss:
-    """A loss in a queue of messages: the next message follows this id."""
+    """In a queue of messages: some are missing here; the next one follows this id."""
 
     __slots__ = ('id',)
 
@@ -335,5 +335,5 @@ class _Loss:
 
 
 def _size(message: Message | _Loss | None) -> int:
-    """Return the bytes that a message counts in a queue."""
+    """Return what a message counts while it waits."""
     return message.size + _OVERHEAD if isinstance(message, Message) else 0

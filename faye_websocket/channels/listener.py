@@ -1,8 +1,7 @@
-"""Listener: the one connection to Redis on which a process receives messages.
+"""Listener: the one connection to Redis on which a process hears of messages.
 
-It exists as long as the process is in a channel, and reconnects after every failure.
-The messages missed meanwhile are read from the streams: each channel continues from its
-last message.
+It is there as long as the process is in a channel, and comes back whatever fails. What
+it missed is read in the streams: each channel is read on from where it was.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .message import Chunk, Entry, entry_of, position_of
@@ -26,14 +26,16 @@ __all__ = ['Listener']
 
 logger = logging.getLogger('faye_websocket.channels')
 
-# The seconds without any data after which the connection is given up.
+# Seconds without a word after which the connection is given up.
 _SILENCE = 6.0
-# The seconds between two attempts to connect; they double each time.
+# Seconds between two tries to connect: twice as long each time.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class _Feed:
-    """A channel that this process listens to, with its last id and its desks."""
+    """A channel that this process listens to: how far it has come, and where its
+    messages go.
+    """
 
     __slots__ = ('desks', 'last', 'ready')
 
@@ -44,7 +46,7 @@ class _Feed:
 
 
 class Listener:
-    """The subscriptions of a process, and the desks to which their messages go."""
+    """The messages that a process hears of, and where it goes."""
 
     def __init__(self, backend: RedisBackend) -> None:
         self._backend = backend
@@ -57,7 +59,7 @@ class Listener:
         self._channels_of_bus: dict[bytes, str] = {}
         self._connection: Any = None
         self._is_listening = False
-        # Commands to send, and whether one is being sent.
+        # What is to be said, and who says it.
         self._outgoing: deque[tuple[str, ...]] = deque()
         self._writing = self._runner.make_mutex()
         self._heard = time.monotonic()
@@ -68,7 +70,7 @@ class Listener:
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel to a desk."""
+        """Deliver the messages of a channel at a desk."""
         with self._lock:
             feed = self._feeds.get(channel)
             if feed is None:
@@ -83,7 +85,7 @@ class Listener:
             raise TimeoutError(f'join: Redis is away: not within {timeout:g} seconds')
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """End the delivery to a desk."""
+        """Deliver them no more."""
         with self._lock:
             feed = self._feeds.get(channel)
             if feed is None or feed.desks.pop(desk, None) is None or feed.desks:
@@ -93,10 +95,10 @@ class Listener:
             self._presence.end(channel)
             self._tell_redis('UNSUBSCRIBE', channel)
 
-    # ---- sending
+    # ---- what is said
 
     def _tell_redis(self, command: str, channel: str) -> None:
-        """Send a command on the listener's connection, soon. The lock is held."""
+        """Make the listener's connection say something, soon. The lock is held."""
         if not self._is_listening:
             self._is_listening = True
             self._runner.start(self._listen)
@@ -110,7 +112,7 @@ class Listener:
                 while self._outgoing:
                     self._connection.send_command(*self._outgoing.popleft())
             except Exception:
-                # The listener notices the failure, too, and subscribes again.
+                # The listener sees it, too, and subscribes again.
                 pass
 
     def _listen(self) -> None:
@@ -154,7 +156,7 @@ class Listener:
             logger.exception('listening to Redis failed')
 
     def _serve(self, connection: Any) -> None:
-        """Subscribe, and receive messages."""
+        """Subscribe, and take what comes."""
         with self._lock:
             self._connection = connection
             self._outgoing.clear()
@@ -172,17 +174,15 @@ class Listener:
                 self._beat()
 
     def _beat(self) -> None:
-        """Request a sign of life from Redis, and give one."""
+        """Ask for a sign of life, and give one."""
         if time.monotonic() - self._heard > _SILENCE:
             raise OSError(f'not a word for {_SILENCE:g} seconds')
         with self._lock:
             self._outgoing.append(('PING',))
         self._flush()
-        try:
+        # The listener's own connection tells when Redis is away.
+        with suppress(*FAULTS):
             self._presence.beat()
-        except FAULTS:
-            # The listener's own connection shows when Redis is away.
-            pass
 
     def _take(self, answer: Any) -> None:
         kind = answer[0]
@@ -199,7 +199,7 @@ class Listener:
             self._told(channel, feed, _told_entry(answer[2]))
 
     def _subscribed(self, channel: str, feed: _Feed) -> None:
-        """Begin at the channel's last message, or continue from ours."""
+        """Begin where the channel is, or go on from where it was."""
         if feed.last is not None:
             self._read_on(channel, feed)
             if self._channels.onmembers is not None:
@@ -214,7 +214,7 @@ class Listener:
         feed.ready.set()
 
     def _told(self, channel: str, feed: _Feed, entry: Entry) -> None:
-        """Deliver a message that was published, with those missed before it."""
+        """Take a message that was published."""
         last = feed.last or ''
         if entry.previous == last:
             self._deliver(channel, feed, entry)
@@ -243,12 +243,11 @@ class Listener:
             desk.lose(channel, last)
 
     def _read_on(self, channel: str, feed: _Feed) -> None:
-        """Deliver the messages of the stream after the last one delivered."""
+        """Deliver what is in the stream behind the last that was delivered."""
         seen = position_of(feed.last or '')
         while True:
             chunk = self._backend.read_now(channel, 'after', feed.last or '')
-            # The messages that are kept may begin before those delivered, if only the
-            # end is lost.
+            # What is kept may begin before what was delivered, if only the end is lost.
             new = [entry for entry in chunk.entries if position_of(entry.id) > seen]
             if chunk.is_lost:
                 self._lose(channel, feed, _before(new, chunk))
@@ -264,7 +263,7 @@ def _told_entry(told: bytes) -> Entry:
 
 
 def _before(new: list[Entry], chunk: Chunk) -> str:
-    """Return the id before the new messages in a part of the history."""
+    """Return the id that what is new in a part of the history follows."""
     if new:
         return new[0].previous
     return chunk.last if chunk.is_end else chunk.entries[-1].id

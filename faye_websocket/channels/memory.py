@@ -1,8 +1,8 @@
 """MemoryBackend: channels within one process.
 
-It behaves like Redis, except that nothing outlives the process: an id from before
-counts as lost. A forked child has a copy of the messages, and continues with its own
-ids.
+What it means is what Redis means, but that nothing outlives the process: an id from
+before counts as lost. A forked child has a copy of the messages, and goes on with ids
+of its own.
 """
 
 from __future__ import annotations
@@ -24,28 +24,27 @@ if TYPE_CHECKING:
 
 __all__ = ['MemoryBackend']
 
-# The seconds for which a key is known, and the number of messages that are read at
-# once.
+# How long a key is known, in seconds, and how many messages are read at once.
 _KNOWN, _PART = 24 * 3600, 100
-# The seconds after which old keys of a channel are removed.
+# Seconds for which the keys of a channel may lie about before they are looked through.
 _SWEEP = 60
 
 
 class MemoryBackend:
-    """The channels of one process; ``old`` is the backend of its parent."""
+    """The channels of one process; ``old`` is that of its parent."""
 
     def __init__(self, channels: Channels, old: Backend | None = None) -> None:
         self._channels = channels
         self._lock = make_lock()
         self._logs: dict[str, _Log] = {}
-        # No two processes have equal ids: those that are started in one millisecond
-        # differ by a random number.
+        # No process has the ids of another one: two that were started in one
+        # millisecond differ by what is random.
         epoch = time.time_ns() // 1_000_000 * 1000
         if isinstance(old, MemoryBackend):
             epoch = max(epoch, old._epoch + 1)
         self._epoch: int = epoch + secrets.randbelow(1000)
         self._count = 0
-        # Messages that are yet to be delivered, in the order of their ids.
+        # What is yet to be delivered, in the order of the ids.
         self._outbox: deque[tuple[str, Entry]] = deque()
         self._is_delivering = False
         if isinstance(old, MemoryBackend):
@@ -53,7 +52,7 @@ class MemoryBackend:
                 self._logs[channel] = log.copy()
 
     def publish(self, channel: str, entry: Entry, key: str | None, timeout: float) -> str:
-        """Store a message, deliver it, and return its id."""
+        """Keep a message, deliver it, and return its id."""
         with self._lock:
             log = self._log(channel)
             known = log.find_key(key)
@@ -67,7 +66,7 @@ class MemoryBackend:
         return entry.id
 
     def _deliver(self) -> None:
-        """Deliver the published messages in order, whichever thread published them."""
+        """Hand over what is published, in its order, whoever published it."""
         with self._lock:
             if self._is_delivering:
                 return
@@ -88,7 +87,7 @@ class MemoryBackend:
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel to a desk."""
+        """Deliver the messages of a channel at a desk."""
         with self._lock:
             log = self._log(channel)
             if desk not in log.desks:
@@ -97,7 +96,7 @@ class MemoryBackend:
                 log.desks[desk] = None
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """End the delivery to a desk."""
+        """Deliver them no more."""
         with self._lock:
             log = self._logs.get(channel)
             if log is not None:
@@ -109,7 +108,7 @@ class MemoryBackend:
             del self._logs[channel]
 
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
-        """Return a part of the history."""
+        """Return a part of what is kept."""
         with self._lock:
             log = self._log(channel)
             chunk = log.read(mode, value)
@@ -121,7 +120,7 @@ class MemoryBackend:
         self._count_member(channel, name, 1)
 
     def leave(self, channel: str, name: str) -> None:
-        """Remove a member."""
+        """Take a member off."""
         self._count_member(channel, name, -1)
 
     def _count_member(self, channel: str, name: str, change: int) -> None:
@@ -142,10 +141,10 @@ class MemoryBackend:
             return sorted(self._logs[channel].members) if channel in self._logs else []
 
     def close(self) -> None:
-        """Do nothing: nothing is open."""
+        """Do nothing: there is nothing that is open."""
 
     def abandon(self) -> None:
-        """Do nothing: nothing is open."""
+        """Do nothing, as above."""
 
     def _log(self, channel: str) -> _Log:
         log = self._logs.get(channel)
@@ -156,16 +155,16 @@ class MemoryBackend:
 
 
 class _Log:
-    """The history of one channel."""
+    """One channel."""
 
     __slots__ = ('_entries', '_history', '_keys', '_max_age', '_swept', 'desks', 'last', 'members')
 
     def __init__(self, history: int, max_age: float | None) -> None:
         self._history = history
         self._max_age = max_age
-        # Entries, each with the time of its publication.
+        # Each with the time of its publication.
         self._entries: deque[tuple[float, Entry]] = deque(maxlen=history)
-        # By key: the id, and the time until which it is known.
+        # By key the id, and the time until which it is known.
         self._keys: dict[str, tuple[str, float]] = {}
         self._swept = time.monotonic()
         self.last = ''
@@ -173,7 +172,7 @@ class _Log:
         self.members: Counter[str] = Counter()
 
     def copy(self) -> _Log:
-        """Return a copy of the messages for another process."""
+        """Return the same messages for another process."""
         log = _Log(self._history, self._max_age)
         log._entries.extend(tuple(self._entries))
         log._keys.update(self._keys)
@@ -190,7 +189,7 @@ class _Log:
         return id if end > now else None
 
     def append(self, entry: Entry, key: str | None) -> None:
-        """Store a message."""
+        """Keep a message."""
         now = time.monotonic()
         self._entries.append((now, entry))
         self.last = entry.id
@@ -204,7 +203,7 @@ class _Log:
                 self._entries.popleft()
 
     def read(self, mode: str, value: str | int) -> Chunk:
-        """Return a part of the history."""
+        """Return a part of what is kept."""
         self._drop_old(time.monotonic())
         entries = [entry for _, entry in self._entries]
         is_lost, start = False, 0

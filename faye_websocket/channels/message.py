@@ -1,8 +1,8 @@
 """Messages of channels, and their ids.
 
-An id is two numbers, as in ``1732797000000-0``. The ids of a channel grow. Each message
-has the id of the one before it, so that a receiver which has an id knows whether a
-message is missing after it. The id ``''`` stands before the first message.
+An id is two numbers, as in ``1732797000000-0``. Within one channel the ids grow, and
+each message knows the id of the one before it, so that whoever has an id can tell
+whether anything is missing behind it. Whoever has seen nothing yet is at the id ``''``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Position = tuple[int, int]
 
 
 class Entry(NamedTuple):
-    """A message in the form in which a backend stores it."""
+    """A message as a backend keeps it."""
 
     id: str
     previous: str
@@ -45,9 +45,9 @@ class Entry(NamedTuple):
 class Chunk(NamedTuple):
     """A part of a channel's history.
 
-    ``is_lost`` says that messages are missing before it. ``last`` is the id of the
-    channel's last message. ``is_end`` says that no message followed this part when it
-    was read.
+    ``is_lost`` says that messages are missing before it; ``last`` is the id of the
+    channel's last message; and ``is_end`` that nothing was behind this part when it was
+    read.
     """
 
     is_lost: bool
@@ -57,7 +57,7 @@ class Chunk(NamedTuple):
 
 
 class Message:
-    """A message for the sockets of this process, which is framed once for all of them.
+    """A message on its way to the sockets of this process, framed once for all of them.
     """
 
     __slots__ = ('_event', '_forms', 'channel', 'data', 'id', 'position', 'previous', 'size')
@@ -67,18 +67,18 @@ class Message:
         self.id, self.previous, self._event, self.data = entry
         self.position = position_of(entry.id)
         self.size = len(entry.data)
-        # By kind of socket: the message in its form; None if such sockets do not get
-        # it.
+        # For a WebSocket and for an event source; None where they get nothing.
         self._forms: dict[str, SharedMessage | None] = {}
 
     def for_websocket(self, encode: Callable[[Message], SharedMessage | None]) -> SharedMessage | None:
-        """Return the form for WebSockets, made once; None to send nothing."""
+        """Return what a WebSocket gets, which ``encode`` makes once; None for nothing.
+        """
         if 'websocket' not in self._forms:
             self._forms['websocket'] = encode(self)
         return self._forms['websocket']
 
     def for_eventsource(self) -> SharedMessage | None:
-        """Return the form for event sources; None for bytes, which they do not get."""
+        """Return what an event source gets; None for bytes, which it passes over."""
         if 'eventsource' not in self._forms:
             self._forms['eventsource'] = (
                 SharedMessage(to_event(self.data, self._event, self.id))
@@ -91,7 +91,7 @@ class Message:
 class Cache:
     """The messages that were sent last, so that each is framed and encoded once."""
 
-    # The greatest number of messages, and of bytes in them.
+    # As many messages, and bytes of them, are kept at most.
     MOST, MOST_BYTES = 1000, 2**20
 
     def __init__(self) -> None:
@@ -99,7 +99,9 @@ class Cache:
         self._size = 0
 
     def find(self, channel: str, entry: Entry) -> Message:
-        """Return the message of an entry, shared with others if it is still kept."""
+        """Return the message of an entry, the one that others have got if it is still
+        here.
+        """
         key = (channel, entry.id)
         message = self._messages.get(key)
         if message is None:
@@ -116,7 +118,7 @@ class Cache:
 
 
 def entry_of(id: bytes, previous: bytes, kind: bytes, event: bytes, data: bytes) -> Entry:
-    """Return the message that has these fields in Redis."""
+    """Return a message of which Redis has these fields."""
     return Entry(
         id.decode(),
         previous.decode(),
@@ -126,18 +128,17 @@ def entry_of(id: bytes, previous: bytes, kind: bytes, event: bytes, data: bytes)
 
 
 def position_of(id: str) -> Position:
-    """Return the numbers of one of our ids; those of ``''`` are less than all others.
-    """
+    """Return the numbers of an id of ours; those of ``''`` are less than all others."""
     milliseconds, _, number = id.partition('-')
     return (int(milliseconds), int(number)) if id else (-1, 0)
 
 
 def envelope(id: str, channel: str, message: str | bytes) -> str:
-    """Return a JSON object with ``id``, ``channel`` and ``data``.
+    """Return a JSON object with ``id``, ``channel`` and ``data``, or ``base64`` for
+    bytes.
 
-    Bytes are in ``base64`` instead of ``data``. It is for
-    ``Channels(encode=envelope)``: a WebSocket needs the ids to reconnect with
-    ``since``.
+    For ``Channels(encode=envelope)``: a WebSocket that is to come back with ``since``
+    needs the ids.
     """
     if isinstance(message, str):
         return json.dumps({'id': id, 'channel': channel, 'data': message})

@@ -1,14 +1,15 @@
-"""Presence: the members of the channels, over all processes.
+"""Presence: who is in the channels, over all processes.
 
-The members of each process are in one set for each channel. A process gives signs of
-life for all of its members at once, so that it needs one command in two seconds,
-however many they are. The members of a process without signs of life are not counted.
+Each process has its members in a set of each channel, and gives signs of life for all
+of them at once. So it costs a process one command in two seconds, however many they
+are, and those of a process that gives none are not here any more.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .runner import remaining
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ['BEAT_SECONDS', 'Presence']
 
-#: The seconds between two signs of life.
+#: Seconds between two signs of life.
 BEAT_SECONDS = 2.0
-# The seconds without a sign of life after which a process is dead, after which its
-# members are removed, and after which it is forgotten; for which members are kept; and
-# after which they are written again.
+# Seconds without one after which a process is dead; after which its members are
+# removed; after which nobody remembers it; for which members are kept; and after which
+# they are written again.
 _DEAD, _GONE, _FORGOTTEN, _KEPT, _AGAIN = 6.0, 300.0, 3600, 86400, 3600.0
-# The seconds that work in the background may take.
+# Seconds that what nobody waits for may take.
 _PATIENCE = 5.0
 
 _enter, _beat = Script(ENTER), Script(BEAT)
 
 
 class Presence:
-    """The members of this process, and the members of all processes as it sees them."""
+    """The members of this process, and those that it sees."""
 
     def __init__(self, backend: RedisBackend, process: str) -> None:
         self._backend = backend
@@ -44,13 +45,13 @@ class Presence:
         self._lock = backend.lock
         self._mutex = self._runner.make_mutex()
         self._names: dict[str, Counter[str]] = {}
-        # Names whose presence has not been written to Redis yet.
+        # Names whose presence Redis does not know yet.
         self._changed: dict[str, set[str]] = {}
         self._is_known = False
         self._written = time.monotonic()
         self._alive: set[str] = set()
-        # By channel: the names that were reported last; and whether it is being
-        # checked, perhaps once more.
+        # What was told last of each channel; and who is being looked at, perhaps once
+        # more.
         self._seen: dict[str, list[str]] = {}
         self._looking: dict[str, bool] = {}
         self._began = self._ended = time.monotonic()
@@ -68,12 +69,14 @@ class Presence:
             raise
 
     def leave(self, channel: str, name: str) -> None:
-        """Remove a member, soon."""
+        """Take a member off, soon."""
         if self._count(channel, name, -1):
             self._runner.start(self._sync_quietly, channel)
 
     def _count(self, channel: str, name: str, change: int) -> bool:
-        """Count a name in this process; return whether that has added or removed it."""
+        """Count a name; return whether this process has it now, or not any more, by
+        that.
+        """
         with self._lock:
             names = self._names.setdefault(channel, Counter())
             names[name] += change
@@ -87,7 +90,7 @@ class Presence:
             return is_change
 
     def _sync(self, channel: str, deadline: float) -> None:
-        """Write the members of this process to Redis."""
+        """Make Redis know the members of this process."""
         if not self._mutex.acquire(True, max(0.001, remaining(deadline))):
             raise TimeoutError('join: Redis is away')
         try:
@@ -117,11 +120,9 @@ class Presence:
             raise
 
     def _sync_quietly(self, channel: str) -> None:
-        try:
+        # If it fails, the next sign of life comes with it.
+        with suppress(Exception):
             self._sync(channel, time.monotonic() + _PATIENCE)
-        except Exception:
-            # The next sign of life repeats it.
-            pass
 
     def _entry(self, name: str) -> str:
         return f'{self._process} {name}'
@@ -129,12 +130,12 @@ class Presence:
     # ---- signs of life
 
     def away(self, seconds: float) -> None:
-        """Record that Redis was away for this time, without any signs of life."""
+        """Redis is back after so long, in which nobody could give a sign of life."""
         self._ended = time.monotonic()
         self._began = self._ended - seconds
 
     def beat(self) -> None:
-        """Give a sign of life, and check those of other processes."""
+        """Give a sign of life, and see whose are missing."""
         if not (self._names or self._changed or self._backend.channels.onmembers):
             return
         deadline = time.monotonic() + _PATIENCE
@@ -150,7 +151,7 @@ class Presence:
             deadline, 'members', _beat, 1, self._processes, process, _FORGOTTEN
         )
         if process and not int(known):
-            # Redis has lost all of its data.
+            # Redis has forgotten all that it knew.
             self._write_all_again()
         self._is_known = bool(process)
         alive = self._find_alive(now, beats)
@@ -168,28 +169,29 @@ class Presence:
     def _find_alive(self, now: bytes, beats: list[Any]) -> set[str]:
         seconds = _DEAD
         if time.monotonic() - self._ended < _DEAD:
-            # Some processes have not given a sign yet since Redis is back.
+            # Some have not given a sign yet since Redis is back.
             seconds += time.monotonic() - self._began
         return self._find_beating(now, beats, seconds)
 
     def _find_beating(self, now: bytes, beats: list[Any], seconds: float) -> set[str]:
-        """Return the processes that have given a sign of life in the last ``seconds``.
+        """Return the processes that have given a sign of life in the last so many
+        seconds.
         """
         oldest = float(now) - 1000 * seconds
         pairs = zip(beats[::2], beats[1::2], strict=True)
         return {process.decode() for process, beat in pairs if float(beat) >= oldest}
 
     def go(self) -> None:
-        """Report that this process ends."""
+        """Say that this process ends."""
         if self._is_known:
             self._is_known = False
             deadline = time.monotonic() + 0.5
             self._store.run(deadline, 'members', 'ZREM', self._processes, self._process)
 
-    # ---- the members of all processes
+    # ---- those of all
 
     def find(self, channel: str, deadline: float) -> list[str]:
-        """Return the names of all members."""
+        """Return the names of all that are here."""
         key = self._backend.key(channel, 'here')
         entries = self._store.run(deadline, 'members', 'SMEMBERS', key)
         if not entries:
@@ -206,16 +208,16 @@ class Presence:
         return sorted({name for process, _, name in pairs if process in alive})
 
     def begin(self, channel: str) -> None:
-        """Read the members, before any change is reported."""
+        """See who is here, before anybody is told of a change."""
         if self._backend.channels.onmembers is not None:
             self._seen[channel] = self.find(channel, time.monotonic() + _PATIENCE)
 
     def end(self, channel: str) -> None:
-        """Stop checking a channel."""
+        """Look no more."""
         self._seen.pop(channel, None)
 
     def look(self, channel: str) -> None:
-        """Check the members, soon, and report a change."""
+        """See who is here now, in a while, and tell a change."""
         with self._lock:
             is_looking = channel in self._looking
             self._looking[channel] = is_looking
@@ -230,7 +232,7 @@ class Presence:
             try:
                 self._compare(channel)
             except Exception:
-                # The check is repeated when Redis is back.
+                # It is looked at again when Redis is back.
                 self._alive = set()
             with self._lock:
                 is_again = self._looking[channel]

@@ -1,13 +1,13 @@
-"""RedisBackend: channels over all processes that use one Redis.
+"""RedisBackend: channels over all processes that use the same Redis.
 
-A stream for each channel is its order and its history. A message is sent to the
-subscribers with the id of the one before it. A subscriber that has that one needs
-nothing else, and any other reads on in the stream. That is one command for each
-message, however many channels a process is in; a blocking read of all their streams
-would name each of them again for every message.
+A stream of each channel is its order and its history. A message is told to the
+subscribers with the id of the one before it: whoever has that one needs nothing else,
+and whoever has not reads on in the stream. That is one command for each message,
+however many channels a process is in, where a blocking read of all their streams names
+each of them again for every message.
 
-One connection listens, for all channels of this process, as long as there are any. A
-few others execute the commands.
+One connection listens, for all channels of this process, as long as there are any; a
+few others do the commands.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import uuid
 import weakref
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .listener import Listener
@@ -33,23 +34,22 @@ if TYPE_CHECKING:
 
 __all__ = ['RedisBackend']
 
-# The seconds for which a channel without ``max_age`` is kept; and the seconds for which
-# one with it is kept longer than its oldest message, since its last id shows whether
-# messages are lost.
+# Seconds for which a channel is kept that has no ``max_age``; and how much longer than
+# its oldest message one that has: its last id tells whether anything is lost.
 _KEPT, _LONGER = 30 * 86400, 86400
-# The seconds for which a key is known; and the seconds after its timeout for which a
-# message without a key is known, since a repetition of it may be under way.
+# Seconds for which a key is known; and how much longer than its publication may last a
+# message without one, of which a repetition may be under way.
 _KNOWN, _KNOWN_LONGER = 86400, 60
 # The largest part of a history that is read at once, in messages and in bytes.
 _PART, _PART_BYTES = 100, 2**19
-# The seconds that a read of the listener may take.
+# Seconds that the listener gives a read.
 _PATIENCE = 10.0
 
 _publish, _read = Script(PUBLISH), Script(READ)
 
 
 class RedisBackend:
-    """The channels on Redis, for one process."""
+    """Redis, for one process."""
 
     def __init__(self, channels: Channels, runner: Runner) -> None:
         self.channels = channels
@@ -66,18 +66,15 @@ class RedisBackend:
         _open.add(self)
 
     def key(self, channel: str, what: str) -> str:
-        """Return the key of a channel.
-
-        All keys of a channel are in one slot of a cluster.
-        """
-        # A tag that is empty, or ends early, would have no effect.
+        """Return a key; those of one channel are in one slot of a cluster."""
+        # An empty tag, or one that ends early, would be none.
         tag = channel.replace('%', '%25').replace('}', '%7D')
         return f'{self.prefix}{{{tag}}}:{what}'
 
-    # ---- the interface
+    # ---- what is asked for
 
     def publish(self, channel: str, entry: Entry, key: str | None, timeout: float) -> str:
-        """Store a message in Redis and send it, once however often that is tried."""
+        """Make Redis keep a message and tell it, once however often that is tried."""
         known = _KNOWN if key is not None else int(min(timeout, _KNOWN)) + _KNOWN_LONGER
         token = f'key:{key}' if key is not None else f'try:{uuid.uuid4().hex}'
         is_text = isinstance(entry.data, str)
@@ -91,7 +88,7 @@ class RedisBackend:
         return str(id.decode())
 
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
-        """Return a part of the history."""
+        """Return a part of what is kept."""
         return _chunk(self._call(timeout, 'join', _read, self._read_arguments(channel, mode, value)))
 
     def _read_arguments(self, channel: str, mode: str, value: str | int) -> tuple[Any, ...]:
@@ -108,7 +105,7 @@ class RedisBackend:
         self.presence.enter(channel, name, timeout)
 
     def leave(self, channel: str, name: str) -> None:
-        """Remove a member of this process, soon."""
+        """Take a member of this process off, soon."""
         self.presence.leave(channel, name)
 
     def members(self, channel: str, timeout: float) -> list[str]:
@@ -119,11 +116,11 @@ class RedisBackend:
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel to a desk."""
+        """Deliver the messages of a channel at a desk."""
         self._listener.attach(channel, desk, begin, timeout)
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """End the delivery to a desk."""
+        """Deliver them no more."""
         self._listener.detach(channel, desk)
 
     def has(self, channel: str) -> bool:
@@ -131,15 +128,13 @@ class RedisBackend:
         return channel in self._listener
 
     def close(self) -> None:
-        """Report that this process ends, and close the connections."""
+        """Say that this process goes, and close the connections."""
         if self.is_closed or self.runner.is_inherited:
             return
         self.is_closed = True
-        try:
+        # Without that it is seen a little later.
+        with suppress(Exception):
             self.runner.call(self.presence.go, 0.5, 'close')
-        except Exception:
-            # Without the report, the end is noticed later.
-            pass
         self.store.close()
 
     def abandon(self) -> None:
@@ -148,14 +143,14 @@ class RedisBackend:
         self.store.abandon()
 
     def read_now(self, channel: str, mode: str, value: str | int) -> Chunk:
-        """Return a part of the history, from a greenlet or thread that may block."""
+        """Return a part of what is kept, where it may be waited for."""
         deadline = time.monotonic() + _PATIENCE
         arguments = self._read_arguments(channel, mode, value)
         return _chunk(self.store.run_script(deadline, 'join', _read, *arguments))
 
 
 def _chunk(answer: Any) -> Chunk:
-    """Return the result of a read."""
+    """Return what a read has found."""
     is_lost, last, raw = answer
     entries = [_entry(id, fields) for id, fields in raw]
     is_end = not entries or entries[-1].id == last.decode()
@@ -166,7 +161,7 @@ def _entry(id: bytes, fields: list[bytes]) -> Entry:
     return entry_of(id, fields[1], fields[3], fields[5], fields[7])
 
 
-# The backends that report the end of their process when it exits.
+# Those whose processes say that they go when they end.
 _open: weakref.WeakSet[RedisBackend] = weakref.WeakSet()
 
 

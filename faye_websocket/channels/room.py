@@ -1,9 +1,9 @@
-"""Rooms: the sockets of one hub that have joined a channel, and their position in it.
+"""Rooms: the sockets of one hub that have joined a channel, and their place in it.
 
-A socket that is up to date gets each message when it arrives. For any other there is a
-``Follower`` that brings it up to date, at its own pace, and from the history if needed.
-Sockets of other hubs are in rooms of other desks. The state changes under the desk's
-lock, which is never held while waiting. Messages are sent on the hub.
+A socket is either up to date, and gets each message as it comes, or there is a
+``Follower`` that brings it there: at its own pace, and out of the history if need be.
+Sockets of other hubs are in rooms of other desks. What changes here does so under the
+desk's lock, which nobody holds while he waits; what is sent is sent on the hub.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ __all__ = ['Desk', 'Room', 'find_carrier', 'find_reactor']
 
 
 def find_carrier(socket: Any) -> Connection | Carrier:
-    """Return the object that sends the messages of a socket.
-
-    Raise TypeError if it is none.
+    """Return what carries the messages of a socket. Raises TypeError for what is none.
     """
     carrier = getattr(socket, '_carrier', None) or getattr(socket, '_connection', None)
     if carrier is None or not hasattr(socket, 'add_event_listener'):
@@ -42,9 +40,13 @@ def find_carrier(socket: Any) -> Connection | Carrier:
 
 
 def find_reactor(carrier: Any) -> Reactor | None:
-    """Return the reactor of a socket's hub; None if a server iterates over the events.
-    """
+    """Return the reactor of a socket's hub; None where a server pulls the events."""
     return carrier.reactor if isinstance(carrier, Connection) else None
+
+
+def _is_too_old(socket: Any, form: SharedMessage) -> bool:
+    """Return whether this is binary, which the oldest protocols have not."""
+    return isinstance(form.data, bytes) and getattr(socket, 'version', '').startswith('hixie')
 
 
 class Desk:
@@ -56,20 +58,19 @@ class Desk:
         self.rooms: dict[str, Room] = {}
         self.reactor = reactor
         self._pid = os.getpid()
-        # Calls to make here, in their order, from any thread.
+        # What is to be run here, in its order, from whatever thread it came.
         self._work: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._is_working = False
-        # On a hub no other thread makes them.
+        # On a hub no other thread runs them.
         self._turn: Any = make_lock() if reactor is None else nullcontext()
 
     @property
     def is_inherited(self) -> bool:
-        """Whether it was made by a parent of this process."""
+        """Return whether a parent of this process made it."""
         return self._pid != os.getpid()
 
     def run(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Run a function, which never blocks, where messages are sent to the sockets.
-        """
+        """Run a function, which never blocks, where the sockets are sent to."""
         self._work.append((function, arguments))
         if self.reactor is None or self.reactor.is_current:
             self._run_all()
@@ -79,7 +80,7 @@ class Desk:
     def _run_all(self) -> None:
         with self._turn:
             if self._is_working:
-                # The call that is running goes on with this one.
+                # What is at work goes on with this.
                 return
             self._is_working = True
             try:
@@ -103,14 +104,16 @@ class Desk:
         else:
             self.channels.runner.start(function, *arguments)
 
-    # ---- called by a backend, in the order of the channel
+    # ---- what a backend calls, in the order of the channel
 
     def deliver(self, message: Message) -> None:
-        """Send a message to the sockets that have joined its channel."""
+        """Give a message to those that have joined its channel."""
         self.run(self._deliver, message)
 
     def lose(self, channel: str, last: str) -> None:
-        """Report that messages up to ``last`` are gone."""
+        """Messages behind those that were delivered are gone; the channel is at
+        ``last`` now.
+        """
         self.run(self._lose, channel, last)
 
     def _deliver(self, message: Message) -> None:
@@ -143,23 +146,22 @@ class Room:
     def __init__(self, desk: Desk, name: str) -> None:
         self.desk = desk
         self.name = name
-        # The position of the messages that have arrived here.
+        # How far the messages have come here.
         self.begin_at('')
-        # The sockets that are up to date; and by their identity the followers of
-        # others.
+        # Those that are up to date; and by their identity those that are not.
         self.live: dict[Any, Connection | Carrier] = {}
         self.followers: dict[int, Follower] = {}
-        # By the identity of a target: the name of the member.
+        # Of those that are members, by their identity.
         self.names: dict[int, str] = {}
-        # The number of calls that need this room.
+        # Of how many calls this room must not go.
         self.pins = 0
-        # The sockets for which messages were dropped, with none sent since.
+        # Those for which messages were dropped, and none has passed since.
         self._gaps: set[Any] = set()
-        # One bound method for all sockets, each of which refers to it.
+        # One for all sockets, which keep a reference each.
         self._left = self._closed
 
     def begin_at(self, last: str) -> None:
-        """Expect the messages after this id."""
+        """Expect the messages behind this id."""
         self.last = last
         self.position: Position = position_of(last)
 
@@ -167,9 +169,9 @@ class Room:
         return id(socket) in self.followers or socket in self.live
 
     def add(self, follower: Follower, name: str | None = None) -> bool:
-        """Add a follower, which gets the messages from now on.
+        """Make a follower hear of what comes from now on; False if its target was here.
 
-        Return False if its target has joined before. The lock is held.
+        The lock is held.
         """
         if follower.target in self:
             return False
@@ -179,21 +181,21 @@ class Room:
         return True
 
     def discard(self, follower: Follower) -> None:
-        """Forget a follower, unless another one has its place."""
+        """Forget a follower; it may be another one that has its place."""
         with self.desk.lock:
             if self.followers.get(follower.key) is follower:
                 del self.followers[follower.key]
                 self._forget(follower.key)
 
     def _forget(self, key: int) -> None:
-        """Forget the data of a target. The lock is held."""
+        """Let go of what there was for a target. The lock is held."""
         name = self.names.pop(key, None)
         if name is not None:
             self.desk.channels.backend.leave(self.name, name)
         self.drop_if_empty()
 
     def clear(self) -> None:
-        """Remove all sockets and followers."""
+        """Let all go."""
         for socket in tuple(self.live):
             self.remove(socket)
         for follower in tuple(self.followers.values()):
@@ -201,7 +203,7 @@ class Room:
             self.discard(follower)
 
     def settle(self, follower: SocketFollower, socket: Any) -> bool:
-        """Send a socket that is up to date its messages when they arrive."""
+        """Make a socket that is up to date get its messages as they come."""
         with self.desk.lock:
             if self.followers.get(follower.key) is not follower or socket.ready_state > OPEN:
                 return False
@@ -210,14 +212,14 @@ class Room:
             return True
 
     def watch(self, socket: Any) -> None:
-        """Let a socket leave when it closes."""
+        """Make a socket leave when it closes."""
         socket.add_event_listener('close', self._left)
 
     def _closed(self, event: Any) -> None:
         self.desk.channels.leave(event.target, self.name)
 
     def remove(self, socket: Any) -> bool:
-        """Remove a socket; return False if it was not here."""
+        """Let a socket go; False if it was not here."""
         with self.desk.lock:
             was_live = self.live.pop(socket, None) is not None
             follower = self.followers.pop(id(socket), None)
@@ -231,7 +233,7 @@ class Room:
         return True
 
     def drop_if_empty(self) -> None:
-        """Drop the room if it is empty. The lock is held."""
+        """Let the room go with the last that is in it. The lock is held."""
         desk = self.desk
         if not (self.live or self.followers or self.pins) and desk.rooms.get(self.name) is self:
             del desk.rooms[self.name]
@@ -242,7 +244,8 @@ class Room:
     # ---- on the hub
 
     def deliver(self, message: Message) -> None:
-        """Send a message to the sockets up to date, and pass it to the followers."""
+        """Send a message to those that are up to date, and let the others know of it.
+        """
         with self.desk.lock:
             self.last, self.position = message.id, message.position
             live = tuple(self.live.items())
@@ -268,13 +271,18 @@ class Room:
                 self._gaps.discard(socket)
         elif was_sent is None:
             self._fall_behind(socket, message)
-        elif socket.ready_state == OPEN and socket not in self._gaps:
-            # ``overflow='drop'`` has dropped the message.
+        elif (
+            socket.ready_state == OPEN
+            and socket not in self._gaps
+            and not _is_too_old(socket, form)
+        ):
+            # What ``overflow='drop'`` drops.
             self._gaps.add(socket)
             self.desk.start(self.desk.channels.tell_lost, socket, self.name)
 
     def _fall_behind(self, socket: Any, message: Message) -> None:
-        """Give a socket a follower, because it would block or has lost messages."""
+        """Make a socket that would block, or has lost messages, go on at its own pace.
+        """
         follower = SocketFollower(self, socket, message.previous, [message])
         with self.desk.lock:
             if self.live.pop(socket, None) is None:
@@ -283,7 +291,7 @@ class Room:
         follower.go()
 
     def lose(self, last: str) -> None:
-        """Report to all sockets that messages are gone, before they get others."""
+        """Tell all that messages are gone, before they get others."""
         with self.desk.lock:
             self.begin_at(last)
             for socket in tuple(self.live):

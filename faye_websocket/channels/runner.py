@@ -1,10 +1,10 @@
-"""Runner: blocking work, in processes that are monkey-patched and in others.
+"""Runner: where work that blocks is done, monkey-patched or not.
 
-A process that is monkey-patched runs it in greenlets on one hub, that of the main
-thread. Any other process runs it in native threads, which never use gevent. So redis-py
-is used unchanged in both, no hub is blocked, and no OS thread gets a hub, which would
-make a later fork hang in gevent's ``reinit``. A caller waits for the work in its own
-way: a greenlet does not block its hub.
+A process that is monkey-patched does it in greenlets on one hub, which is the main
+thread's; any other does it in native threads, which never touch gevent. So redis-py is
+used as it is in both, no hub is blocked, and no OS thread gets a hub: that would make a
+later fork hang, in gevent's ``reinit``. Whoever waits for the work waits in its own
+way, a greenlet without blocking its hub.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar('T')
 _start_new_thread = get_original('_thread', 'start_new_thread')
 _allocate_lock = get_original('_thread', 'allocate_lock')
 _sleep = get_original('time', 'sleep')
-# The longest wait for a native lock, at most threads.TIMEOUT_MAX.
+# The longest that a native lock waits: what threads.TIMEOUT_MAX is at least.
 _LONGEST_LOCK = 4_000_000.0
 
 make_lock = get_original('threading', 'RLock')
@@ -44,13 +44,8 @@ class Signal:
         self._is_set = False
         self._waiters: list[Callable[[], object]] = []
 
-    @property
-    def is_set(self) -> bool:
-        """Whether ``set`` was called."""
-        return self._is_set
-
     def set(self) -> None:
-        """Wake all that wait, now and later."""
+        """Let all go on that wait, now and later."""
         with self._lock:
             self._is_set = True
             waiters, self._waiters = self._waiters, []
@@ -63,26 +58,26 @@ class Signal:
             return True
         if get_hub_if_exists() is not None:
             reactor, event = current_reactor(), gevent.event.Event()
-            if self._add(lambda: reactor.call_soon(event.set)):
-                # Without a timer, a hub that has nothing else to do would raise
-                # LoopExit.
-                event.wait(min(timeout, LONGEST))
+            self._add(lambda: reactor.call_soon(event.set))
+            # Without a timer a hub that has nothing else to do would raise LoopExit.
+            event.wait(min(timeout, LONGEST))
         else:
             lock = _allocate_lock()
             lock.acquire()
-            if self._add(lock.release):
-                lock.acquire(timeout=min(timeout, _LONGEST_LOCK))
+            self._add(lock.release)
+            lock.acquire(timeout=min(timeout, _LONGEST_LOCK))
         return self._is_set
 
-    def _add(self, wake: Callable[[], object]) -> bool:
+    def _add(self, wake: Callable[[], object]) -> None:
         with self._lock:
             if not self._is_set:
                 self._waiters.append(wake)
-            return not self._is_set
+                return
+        wake()
 
 
 class Runner:
-    """An object that runs functions elsewhere, in one process."""
+    """Runs functions elsewhere, in one process."""
 
     def __init__(self, reactor: Reactor | None = None) -> None:
         self.pid = os.getpid()
@@ -90,9 +85,8 @@ class Runner:
 
     @classmethod
     def find(cls, reactor: Reactor | None) -> Runner:
-        """Return a runner for this process.
-
-        ``reactor`` is that of the main thread, if it is known.
+        """Return the one for this process; ``reactor`` is the main thread's, if that is
+        known.
         """
         if not is_module_patched('socket'):
             return cls()
@@ -102,7 +96,7 @@ class Runner:
 
     @property
     def is_inherited(self) -> bool:
-        """Whether it was made by a parent of this process."""
+        """Return whether a parent of this process made it."""
         return self.pid != os.getpid()
 
     def start(self, function: Callable[..., object], *arguments: Any) -> None:
@@ -113,10 +107,9 @@ class Runner:
             self._reactor.call_soon(gevent.spawn, function, *arguments)
 
     def call(self, function: Callable[[], T], timeout: float, what: str) -> T:
-        """Run a function elsewhere, and return its result or raise its exception.
+        """Run a function elsewhere, and return or raise what it does.
 
-        Raise TimeoutError after ``timeout`` seconds; the function has a limit of its
-        own.
+        Raises TimeoutError after ``timeout`` seconds; the function knows the time, too.
         """
         done, outcome = Signal(), _Outcome()
 
@@ -134,14 +127,13 @@ class Runner:
             try:
                 raise outcome.error
             finally:
-                # Avoid a reference cycle: the error refers to the frame, and the frame
-                # to the outcome.
+                # No circle: the error has the frame, and the frame the outcome.
                 del outcome
         value: T = outcome.value
         return value
 
     def sleep(self, seconds: float) -> None:
-        """Block a function that ``start`` or ``call`` runs."""
+        """Block what ``start`` or ``call`` runs."""
         _sleep(seconds) if self._reactor is None else gevent.sleep(seconds)
 
     def make_mutex(self) -> Any:

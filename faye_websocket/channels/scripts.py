@@ -1,21 +1,20 @@
 """The scripts that run in Redis, each as a whole or not at all.
 
 The keys of one channel are a stream of its messages, the id of the last one, and one
-key for each message that has a key. The entry of a message has the id of the message
-before it, and is sent to the subscribers with it, so that each of them knows whether a
-message is missing.
+for each message that is known by a key. A message has in its entry the id of the one
+before it, and goes out to the subscribers with it, so that each can tell whether
+something is missing.
 """
 
 from __future__ import annotations
 
 __all__ = ['BEAT', 'ENTER', 'PUBLISH', 'READ']
 
-# Keys: the stream, the last id, the message's key.
-# Arguments: 1 the number of messages to keep, 2 the seconds to keep them, 3 the oldest
-# time in milliseconds or '', 4 the seconds for which the key is known, 5 the type, 6
-# the event or '', 7 the data, 8 the name of the bus, 9 the first number of an id in a
-# millisecond, by which the ids of two channels differ.
-# XTRIM of a hundred at a time takes less for each message than of one at a time.
+# Keys: the stream, the last id, the message's key. Arguments: 1 how many are kept, 2
+# for how many seconds, 3 the oldest in milliseconds or '', 4 how many seconds its key
+# is known, 5 its kind, 6 the event or '', 7 the data, 8 where it is told, 9 the first
+# number of an id in a millisecond, by which the ids of two channels differ. XTRIM with
+# a hundred at a time costs each message less than one at a time.
 PUBLISH = """
 local known = redis.call('GET', KEYS[3])
 if known then
@@ -46,10 +45,9 @@ redis.call('PUBLISH', ARGV[8], head .. ARGV[7])
 return id
 """
 
-# Keys: the stream, the last id.
-# Arguments: 1 'after', 'recent' or 'all', 2 the id or the number, 3 the oldest time in
-# milliseconds or '', 4 the greatest number of messages, 5 the greatest number of bytes.
-# Returns whether messages are lost, the last id, and the entries.
+# Keys: the stream, the last id. Arguments: 1 'after', 'recent' or 'all', 2 the id or
+# the number, 3 the oldest in milliseconds or '', 4 how many messages at most, 5 how
+# many bytes of them. Returns whether some are lost, the last id, and the entries.
 READ = """
 local last = redis.call('GET', KEYS[2]) or ''
 local oldest, start, lost = 0, '-', 0
@@ -95,9 +93,8 @@ end
 return {lost, last, part}
 """
 
-# Keys: the members of a channel.
-# Arguments: 1 the seconds to keep them, 2 the name of the bus, 3 the number of names to
-# add, then these, then the names to remove.
+# Keys: the members of a channel. Arguments: 1 for how many seconds they are kept, 2
+# where it is told, 3 how many are added, then these, then those that are removed.
 ENTER = """
 local added = tonumber(ARGV[3])
 for index = 4, #ARGV do
@@ -107,10 +104,9 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 redis.call('PUBLISH', ARGV[2], 'h')
 """
 
-# Keys: the processes.
-# Arguments: 1 this process, or '' for none; 2 the seconds to keep them.
-# Returns whether this process was known a minute ago, the time in milliseconds, and
-# each process with its last time.
+# Keys: the processes. Arguments: 1 this process, or '' for none; 2 for how many seconds
+# they are kept. Returns whether this one was known a minute ago, the time in
+# milliseconds, and each with its last time.
 BEAT = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

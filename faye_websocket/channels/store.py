@@ -1,4 +1,6 @@
-"""Store: commands to Redis, repeated until there is a response or the time is over."""
+"""Store: commands to Redis, each tried again until there is an answer or the time is
+over.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import hashlib
 import logging
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 from .runner import Runner, make_lock, remaining
@@ -23,7 +26,7 @@ __all__ = ['FAULTS', 'Script', 'Store', 'is_refusal']
 
 logger = logging.getLogger('faye_websocket.channels')
 
-#: The errors that are raised while Redis is away, starts, or fails over.
+#: What is raised while Redis is away, starts, or hands over to another.
 FAULTS = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -32,19 +35,19 @@ FAULTS = (
     redis.exceptions.TryAgainError,
     OSError,
 )
-# The number of connections for commands, beside the one that listens.
+# How many connections do commands, beside the one that listens.
 _CONNECTIONS = 4
-# The seconds that connecting, and one response, may take.
+# Seconds that connecting, and one answer, may take.
 _CONNECT_TIMEOUT, _ANSWER_TIMEOUT = 3.0, 5.0
-# The seconds between two attempts; they double each time.
+# Seconds between two tries: twice as long each time.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
-# Discard the unsent data of a connection that is given up: an old command would arrive
-# at Redis after its repetition.
+# What is not sent yet on a connection that is given up shall never be: an old command
+# would come to Redis after its repetition.
 _NO_LINGER = struct.pack('ii', 1, 0)
 
 
 class Script:
-    """A script of Redis, called by its hash."""
+    """A script of Redis's, known by its hash."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -52,7 +55,7 @@ class Script:
 
 
 class Store:
-    """The connections to Redis at a URL, for one process."""
+    """Redis at a URL, for one process."""
 
     def __init__(self, url: str, runner: Runner) -> None:
         self._runner = runner
@@ -67,12 +70,12 @@ class Store:
         )
         self._lock = make_lock()
         self._slots = runner.make_semaphore(_CONNECTIONS)
-        # The connections that are not in use; and all connections.
+        # Those that nobody uses; and all.
         self._idle: list[Any] = []
         self._all: set[Any] = set()
 
     def connect(self) -> Any:
-        """Return a new connection for the caller."""
+        """Return a new connection, for the caller alone."""
         connection = self._pool.connection_class(**self._pool.connection_kwargs)
         with self._lock:
             self._all.add(connection)
@@ -89,29 +92,26 @@ class Store:
             self._all.discard(connection)
         sock = getattr(connection, '_sock', None)
         if sock is not None and not self._runner.is_inherited:
-            try:
+            with suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-            except OSError:
-                pass
         connection.disconnect()
 
     def close(self) -> None:
-        """Close all connections; in a forked child, only its copies of them."""
+        """Close all connections; in a forked child its copies only."""
         with self._lock:
             connections, self._all, self._idle = self._all, set(), []
         for connection in connections:
             connection.disconnect()
 
     def abandon(self) -> None:
-        """Close the child's copies after a fork.
-
-        Another thread may have held the lock.
+        """Close the child's copies after a fork; another thread may have held the lock.
         """
         self._lock = make_lock()
         self.close()
 
     def run(self, deadline: float, what: str, *command: Any) -> Any:
-        """Return the response to a command. Raise TimeoutError after the deadline."""
+        """Return Redis's answer to a command. Raises TimeoutError after the deadline.
+        """
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -125,9 +125,8 @@ class Store:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def run_script(self, deadline: float, what: str, script: Script, *arguments: Any) -> Any:
-        """Return the result of a script.
-
-        ``arguments`` are the number of keys, the keys, and the rest.
+        """Return what a script does; ``arguments`` are the number of keys, these, and
+        the rest.
         """
         try:
             return self.run(deadline, what, 'EVALSHA', script.sha, *arguments)
@@ -143,7 +142,7 @@ class Store:
             self._slots.release()
 
     def _ask(self, command: tuple[Any, ...]) -> Any:
-        """Send a command once, on an idle connection or on a new one."""
+        """Ask once, on a connection that is there or on a new one."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         was_idle = connection is not None
@@ -158,8 +157,7 @@ class Store:
         except BaseException as error:
             self.drop(connection)
             if was_idle and isinstance(error, redis.ConnectionError):
-                # Redis was restarted since the connections were used last. All idle
-                # ones are dead.
+                # Redis was started again since it was used last, as all that are idle.
                 self._drop_idle()
             raise
         self._put_back(connection)

@@ -1,4 +1,6 @@
-"""Visit: one call of ``join`` or ``subscribe``, from its first read to its end."""
+"""Visit: one call of ``join`` or ``subscribe``, from its first question to the backend
+to the end.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ __all__ = ['Subscription', 'Visit']
 
 
 class Subscription:
-    """The subscription that ``subscribe`` returns."""
+    """A callback's subscription, which ``close`` ends."""
 
     __slots__ = ('__weakref__', '_follower', 'channel')
 
@@ -30,11 +32,11 @@ class Subscription:
         self._follower: Follower | None = None
 
     def follow(self, follower: Follower) -> None:
-        """Set the follower of this subscription."""
+        """Make this follower."""
         self._follower = follower
 
     def close(self) -> None:
-        """End the subscription: no more calls begin. Do nothing if called again."""
+        """Make no more calls begin; does nothing when called again."""
         follower, self._follower = self._follower, None
         if follower is not None:
             follower.stop()
@@ -45,7 +47,7 @@ class Subscription:
 
 
 class Visit:
-    """A call that holds the room of a channel, which gets its messages meanwhile."""
+    """One call's stay in the room of a channel, which gets its messages meanwhile."""
 
     def __init__(self, channels: Channels, reactor: Reactor | None, channel: str) -> None:
         self._channels = channels
@@ -79,7 +81,7 @@ class Visit:
         return remaining(self._deadline)
 
     def join(self, socket: Any, since: Any, recent: int, name: str | None) -> None:
-        """Let a socket join."""
+        """Make a socket join."""
         chunk, cursor = self._read(since, recent)
         if chunk.is_lost:
             self._channels.tell_lost(socket, self._channel)
@@ -94,7 +96,7 @@ class Visit:
     def subscribe(
         self, callback: Callable[[str, str, Any], object], since: Any, recent: int
     ) -> Subscription:
-        """Let a callback join."""
+        """Make a callback join."""
         chunk, cursor = self._read(since, recent)
         subscription = Subscription(self._channel)
         if chunk.is_lost:
@@ -106,7 +108,8 @@ class Visit:
         return subscription
 
     def _read(self, since: Any, recent: int) -> tuple[Chunk, str | None]:
-        """Return the first part of the missed messages, and the id before it, or None.
+        """Return the first part of what was missed, and the id that it is behind, if
+        one was given.
         """
         if since is None or since == '':
             return self._backend.read(self._channel, 'recent', recent, self._left), None
@@ -117,7 +120,9 @@ class Visit:
     def _add(
         self, follower: Follower, chunk: Chunk, cursor: str | None, name: str | None = None
     ) -> bool:
-        """Start a follower with a part of the history, unless there is another one."""
+        """Make a follower begin with a part of the history; False if there is another
+        one.
+        """
         find = self._channels.find_message
         messages = [find(self._channel, entry) for entry in chunk.entries]
         with self._channels.lock:

@@ -1,6 +1,8 @@
-"""Channels under faults: gunicorn with four workers behind HAProxy, a real Redis, and 200 clients of both kinds.
+"""Channels under faults: gunicorn with four workers behind HAProxy, a real Redis, and
+200 clients of both kinds.
 
-Whatever fails, each client gets each message once and in order: lost 0, repeated 0, out of order 0.
+Whatever fails, each client gets each message once and in order: lost 0, repeated 0, out
+of order 0.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ CUT = float(os.environ.get('FAYE_TEST_CUT', '12'))
 
 
 class Listener:
-    """A client that comes back after each loss, with the id of the last message that it has."""
+    """A client that comes back after each loss, with the id of the last message that it
+    has.
+    """
 
     def __init__(self, proxy: Endpoint) -> None:
         self.proxy = proxy
@@ -184,7 +188,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def has_answered(server: Endpoint) -> bool:
-    """Whether a worker is ready."""
+    """Return whether a worker is ready."""
     try:
         return http_get(server)[0].status == 200
     except (OSError, EOFError, AssertionError):

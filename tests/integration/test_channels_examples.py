@@ -1,4 +1,6 @@
-"""The examples of channels beside a database: what was committed is told, and nothing else."""
+"""The examples of channels beside a database: what was committed is told, and nothing
+else.
+"""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ class Visitor:
             **options: Any) -> None:
         self._sock, self.client = tcp_pair(buffer_size)
         self.is_source = source
-        headers = [*ACCEPT, ('Last-Event-ID', since)] if source else RFC_6455
+        headers = [*ACCEPT, ('Last-Event-ID', since)] if source else options.pop('wire', RFC_6455)
         self.environ = make_environ(self._sock, headers)
         self.socket: Any = (EventSource if source else WebSocket)(self.environ, **options)
         self.closes: list[Any] = []

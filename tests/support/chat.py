@@ -54,7 +54,7 @@ class Chat:
             return store.execute_command(*command)
 
     def members(self) -> list[str]:
-        """Return the members of the chat, as another program sees them."""
+        """Return the members, as another program sees them."""
         from faye_websocket.channels import Channels
 
         path, = self.process.directory.glob('chat-*/redis.sock')

@@ -22,7 +22,9 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have channels and redis-py work as in a process that is monkey-patched: in greenlets."""
+    """Make channels and redis-py work as in a process that is monkey-patched: in
+    greenlets.
+    """
     monkeypatch.setattr('redis.connection.socket', gevent.socket)
     for module in 'channels', 'runner':
         monkeypatch.setattr(f'faye_websocket.channels.{module}.is_module_patched', lambda name: True)
@@ -30,7 +32,7 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=['memory', pytest.param('redis', marks=pytest.mark.threads), 'patched'])
 def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where the messages are."""
+    """Return where the messages are."""
     if request.param == 'memory':
         return 'memory://'
     server: RedisServer = request.getfixturevalue('redis_server')

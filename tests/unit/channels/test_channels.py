@@ -353,7 +353,7 @@ class TestOnlost:
 
 
 class TestPublish:
-    """What is published."""
+    """Messages that are published."""
 
     @pytest.mark.proves('R4')
     def test_takes_what_a_socket_can_get(self, channels: Channels, visit: Visit) -> None:
@@ -584,7 +584,7 @@ class TestSubscribe:
 
 
 class TestMembers:
-    """Those that are here."""
+    """Members of a channel."""
 
     @pytest.mark.proves('R7')
     def test_are_sorted_and_each_once(self, make: Make, visit: Visit) -> None:
@@ -648,7 +648,7 @@ class TestMembers:
 
 
 class TestEncode:
-    """What a WebSocket gets."""
+    """A function that makes the WebSockets' messages."""
 
     @pytest.mark.proves('R8')
     def test_is_called_once_for_each_message(self, make: Make, visit: Visit) -> None:
@@ -697,7 +697,7 @@ class TestEncode:
 
 
 class TestSlowSockets:
-    """Those that read slower than others write."""
+    """Sockets that read slower than others write."""
 
     BIG = 'x' * 20_000
 
@@ -772,7 +772,7 @@ class TestSlowSockets:
 
 
 class TestOptions:
-    """What Channels can be."""
+    """Options of Channels."""
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize(('options', 'error'), [

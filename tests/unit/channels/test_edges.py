@@ -1,7 +1,11 @@
-"""Channels where something is odd: no hub, a fork, a history that goes meanwhile, a backend that fails."""
+"""Channels where something is odd: no hub, a fork, a history that goes meanwhile, a
+backend that fails.
+"""
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +16,11 @@ import pytest
 
 from faye_websocket import EventSource
 from faye_websocket.channels import Channels
+from faye_websocket.channels.channels import _after_fork_in_child
+from faye_websocket.channels.follower import Follower
+from faye_websocket.channels.message import Entry, Message
+from faye_websocket.channels.room import Desk, Room
+from faye_websocket.channels.runner import Runner, Signal
 from tests.support.channels import RedisServer, Visitor, Wire, running_redis
 from tests.support.eventstream import ACCEPT, EventParser
 from tests.support.local import Response, make_environ, run_threads, settle, wait_until
@@ -104,7 +113,7 @@ class TestForked:
         channels.join(before.socket, 'room', name='anna')
         ids = [channels.publish('room', 'before', key='k')]
         old = channels.backend
-        channels.forked()
+        _after_fork_in_child()
         assert channels.desk_count == 0
         assert channels.backend is not old
         assert channels.publish('room', 'again', key='k') == ids[0]
@@ -114,6 +123,76 @@ class TestForked:
         after.wait('after')
         # For the rest of this test nobody is in both.
         before.leave()
+
+
+class TestOldProtocols:
+    """WebSockets that have no binary messages."""
+
+    def test_pass_binary_over(self, channels: Channels, visit: Visit) -> None:  # R4
+        lost: list[Any] = []
+        channels.onlost = lambda *arguments: lost.append(arguments)
+        visitor = visit(wire=[('Upgrade', 'WebSocket'), ('Connection', 'Upgrade'), ('Origin', 'http://example.com')]).open()
+        for message in (b'x', 'one', b'y'):
+            channels.publish('room', message)
+        channels.join(visitor.socket, 'room', recent=3)
+        for message in ('two', b'z', 'three'):
+            channels.publish('room', message)
+        wait_until(lambda: visitor.received.endswith(b'\0one\xff\0two\xff\0three\xff'))
+        assert lost == []
+
+
+class TestParts:
+    """Parts of the machinery, alone."""
+
+    def test_a_follower_is_of_a_kind(self, channels: Channels) -> None:
+        with channels.lock:
+            room = Room(channels.desk(None), 'room')
+        follower = Follower(room, 0)
+        for call in (lambda: follower.target, lambda: follower._send(None), follower._rest):  # type: ignore[arg-type]
+            with pytest.raises(NotImplementedError):
+                call()
+
+    def test_what_comes_for_nobody_goes_nowhere(self, channels: Channels, visit: Visit) -> None:
+        with channels.lock:
+            desk = channels.desk(None)
+        message = Message('room', Entry('1-1', '', None, 'x'))
+        desk.deliver(message)
+        desk.lose('room', '')
+        room, socket = Room(desk, 'room'), visit().socket
+        room._fall_behind(socket, message)
+        assert socket not in room
+        channels.changed_members('room', ['anna'])
+        channels.onmembers = lambda channel, names: pytest.fail('nobody is here')
+        channels.changed_members('room', ['anna'])
+        channels.drop_desk(Desk(channels, None))
+        assert channels.desk_count == 1
+        channels.drop_desk(desk)
+
+    def test_a_signal_that_was_set_keeps_nobody(self) -> None:
+        signal, woken = Signal(), []
+        signal.set()
+        signal._add(lambda: woken.append(1))
+        assert signal.wait(0)
+        assert woken == [1]
+
+    def test_a_loss_while_the_history_is_read_is_seen_there(self, channels: Channels) -> None:
+        got: list[Any] = []
+        subscription = channels.subscribe('room', lambda *arguments: got.append(arguments[2]))
+        follower: Any = subscription._follower
+        follower._is_behind = True
+        follower.lose('')
+        assert not follower._queue
+        settle()
+
+    def test_closing_lets_go_of_sockets_and_subscriptions(self, channels: Channels, visit: Visit) -> None:
+        visitor, got = visit().open(), []
+        channels.join(visitor.socket, 'room')
+        channels.subscribe('room', lambda *arguments: got.append(arguments))
+        channels.close()
+        assert channels.desk_count == 0
+        channels.publish('room', 'x')
+        settle()
+        assert (visitor.messages, got) == ([], [])
 
 
 class TestHistory:
@@ -230,7 +309,7 @@ class TestRaces:
 
 
 class TestRedis:
-    """What only Redis can do."""
+    """Faults that only Redis has."""
 
     @pytest.fixture(autouse=True)
     def server(self, url: str, request: pytest.FixtureRequest) -> RedisServer:
@@ -335,6 +414,101 @@ class TestRedis:
         assert server.command('ZCARD', 'faye:workers') == 1
         _exit()
         assert server.command('ZCARD', 'faye:workers') == 0
+
+    def test_a_member_whose_name_does_not_come_to_redis_is_none(
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R12
+        backend: Any = channels.backend
+        run_script, faults = backend.store.run_script, [TimeoutError('here'), TimeoutError('here')]
+
+        def fail(deadline: float, what: str, script: Any, *arguments: Any) -> Any:
+            if 'SADD' in script.text and faults:
+                raise faults.pop()
+            return run_script(deadline, what, script, *arguments)
+
+        monkeypatch.setattr(backend.store, 'run_script', fail)
+        visitor = visit().open()
+        with pytest.raises(TimeoutError):
+            channels.join(visitor.socket, 'room', name='anna')
+        assert channels.desk_count == 0
+        wait_until(lambda: not faults)
+        channels.join(visitor.socket, 'room', name='anna')
+        assert channels.members('room') == ['anna']
+
+    def test_members_are_written_again_now_and_then(
+            self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R7
+        channels.join(visit().open().socket, 'room', name='anna')
+        monkeypatch.setattr('faye_websocket.channels.presence._AGAIN', -1.0)
+        server.command('DEL', 'faye:{room}:here')
+        wait_until(lambda: server.command('SCARD', 'faye:{room}:here') == 1)
+
+    def test_a_look_that_fails_is_made_again(
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R7
+        told: list[Any] = []
+        channels.onmembers = lambda channel, names: told.append(names)
+        channels.join(visit().open().socket, 'room')
+        backend: Any = channels.backend
+        find, faults = backend.presence.find, [TimeoutError('here')]
+        monkeypatch.setattr(backend.presence, 'find', lambda *arguments: faults.pop() and 1 / 0 if faults else find(*arguments))
+        channels.join(visit().open().socket, 'room', name='anna')
+        wait_until(lambda: told == [['anna']])
+
+    def test_a_gap_without_a_history_is_told(self, make: Make, visit: Visit) -> None:  # R3
+        channels = make(history=0)
+        lost: list[Any] = []
+        channels.onlost = lambda *arguments: lost.append(arguments)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        channels.publish('room', 'one')
+        visitor.wait('one')
+        backend: Any = channels.backend
+        feed = backend._listener._feeds['room']
+        feed.last = '1-1'
+        channels.publish('room', 'two')
+        visitor.wait('one', 'two')
+        assert lost == [(visitor.socket, 'room')]
+
+    def test_much_that_was_missed_is_read_in_parts(self, server: RedisServer, visit: Visit) -> None:  # R12
+        wire = Wire(server.port)
+        channels, others = Channels(wire.url), Channels(server.url)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        wire.end()
+        for number in range(250):
+            others.publish('room', str(number))
+        wire.begin()
+        visitor.wait(*map(str, range(250)))
+        for each in (channels, others):
+            each.close()
+        wire.close()
+
+    def test_who_waits_too_long_for_others_is_told(self, channels: Channels) -> None:  # R12
+        backend: Any = channels.backend
+        for _ in range(4):
+            backend.store._slots.acquire()
+        with pytest.raises(TimeoutError):
+            channels.publish('room', 'x', timeout=0.2)
+        for _ in range(4):
+            backend.store._slots.release()
+        assert channels.publish('room', 'x')
+
+    def test_connections_that_nobody_uses_go_with_a_redis_that_ends(self) -> None:  # R12
+        with running_redis() as own:
+            channels = Channels(own.url, timeout=20)
+            gevent.joinall([gevent.spawn(channels.publish, 'room', str(number)) for number in range(8)], raise_error=True)
+            own.end()
+            own.start()
+            assert channels.publish('room', 'x')
+            channels.close()
+
+    def test_a_runner_finds_the_hub_of_a_patched_process(self, url: str) -> None:
+        assert Runner.find(None).pid
+
+    def test_redis_py_missing_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from faye_websocket.channels import store
+
+        monkeypatch.setitem(sys.modules, 'redis', None)
+        with pytest.raises(ImportError, match='pip install'):
+            importlib.reload(store)
 
     def test_more_callers_than_connections(self, channels: Channels) -> None:  # R11
         greenlets = [gevent.spawn(channels.publish, 'room', str(number)) for number in range(50)]

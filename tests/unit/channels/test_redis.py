@@ -1,4 +1,6 @@
-"""Channels on Redis: what Redis keeps, what it costs, and what happens when it goes away."""
+"""Channels on Redis: what Redis keeps, what it costs, and what happens when it goes
+away.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,7 @@ def own(own_server: RedisServer) -> Iterator[Channels]:
 
 
 class TestKeys:
-    """What there is in Redis."""
+    """Keys in Redis."""
 
     @pytest.mark.proves('R10')
     def test_every_key_expires(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
