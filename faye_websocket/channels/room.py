@@ -155,8 +155,9 @@ class Room:
         self.names: dict[int, str] = {}
         # Of how many calls this room must not go.
         self.pins = 0
-        # Those for which messages were dropped, and none has passed since.
-        self._gaps: set[Any] = set()
+        # Those for which messages were dropped, and none has passed since. Empty, a set
+        # would take more than a room's sockets.
+        self._gaps: set[Any] | None = None
         # One for all sockets, which keep a reference each.
         self._left = self._closed
 
@@ -208,6 +209,8 @@ class Room:
             if self.followers.get(follower.key) is not follower or socket.ready_state > OPEN:
                 return False
             del self.followers[follower.key]
+            # An empty one keeps its room.
+            self.followers = self.followers or {}
             self.live[socket] = find_carrier(socket)
             return True
 
@@ -223,7 +226,7 @@ class Room:
         with self.desk.lock:
             was_live = self.live.pop(socket, None) is not None
             follower = self.followers.pop(id(socket), None)
-            self._gaps.discard(socket)
+            self._end_gap(socket)
             if not was_live and follower is None:
                 return False
             if follower is not None:
@@ -267,18 +270,24 @@ class Room:
     ) -> None:
         was_sent = carrier.offer(form)
         if was_sent:
-            if self._gaps:
-                self._gaps.discard(socket)
+            if self._gaps is not None:
+                self._end_gap(socket)
         elif was_sent is None:
             self._fall_behind(socket, message)
         elif (
             socket.ready_state == OPEN
-            and socket not in self._gaps
+            and socket not in (self._gaps or ())
             and not _is_too_old(socket, form)
         ):
             # What ``overflow='drop'`` drops.
-            self._gaps.add(socket)
+            self._gaps = {*(self._gaps or ()), socket}
             self.desk.start(self.desk.channels.tell_lost, socket, self.name)
+
+    def _end_gap(self, socket: Any) -> None:
+        """Note that a message has passed, or that none will."""
+        if self._gaps is not None:
+            self._gaps.discard(socket)
+            self._gaps = self._gaps or None
 
     def _fall_behind(self, socket: Any, message: Message) -> None:
         """Make a socket that would block, or has lost messages, go on at its own pace.
