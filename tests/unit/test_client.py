@@ -44,7 +44,10 @@ CONNECTS = int(os.environ.get('FAYE_TEST_CONNECTS', '200'))
 #: Seconds, far fewer than any deadline.
 SHORT = 0.1
 HELLO = serialize_frame(TEXT, b'hello', masked=False)
-AUTHORITY = {'root_cert_file': session_certificate().authority}
+
+def trusted() -> dict[str, str]:
+    """Return the option that trusts the certificate of this run, which openssl makes."""
+    return {'root_cert_file': session_certificate().authority}
 
 
 @pytest.fixture(autouse=True)
@@ -496,7 +499,7 @@ class TestOpen:
     @pytest.mark.parametrize('scheme', ['ws', 'wss'])
     @pytest.mark.parametrize('message', ['', 'hi', b'', b'\0\xff', 'x' * 65536, b'y' * 2**20], ids=lambda data: f'{len(data)}')
     def test_gets_back_what_it_sends(self, scheme: str, message: Any) -> None:
-        with echo_server(scheme=scheme) as server, Client(server.url, tls=AUTHORITY) as ws:
+        with echo_server(scheme=scheme) as server, Client(server.url, tls=trusted()) as ws:
             assert ws.send(message) is True
             assert ws.receive(timeout=5) == message
 
@@ -677,16 +680,16 @@ class TestTLS:
         certificate = session_certificate()
         with (scripted(accepting(frames), certificate=certificate) as server,
               scripted(tunnelling, certificate=certificate) as proxy):
-            through = {'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}
-            record = connect(server.url, tls=AUTHORITY, proxy=through if nested else None)
+            through = {'origin': f'https://localhost:{proxy.port}', 'tls': trusted()}
+            record = connect(server.url, tls=trusted(), proxy=through if nested else None)
             record.wait('message', len(messages))
             assert record.messages == messages
             finish(record)
 
     def test_names_the_host(self) -> None:
         with scripted(accepting(), certificate=session_certificate()) as server:
-            finish(connect(f'wss://localhost:{server.port}/', tls=AUTHORITY))
-            finish(connect(f'wss://127.0.0.1:{server.port}/', tls={**AUTHORITY, 'server_hostname': 'localhost'}))
+            finish(connect(f'wss://localhost:{server.port}/', tls=trusted()))
+            finish(connect(f'wss://127.0.0.1:{server.port}/', tls={**trusted(), 'server_hostname': 'localhost'}))
             assert server.names == ['localhost', 'localhost']
 
     @pytest.fixture
@@ -703,8 +706,8 @@ class TestTLS:
     @pytest.mark.usefixtures('absolute_names')
     def test_names_the_host_without_a_dot_behind_it(self) -> None:
         with scripted(accepting(), certificate=session_certificate()) as server:
-            finish(connect(f'wss://localhost.:{server.port}/', tls=AUTHORITY))
-            finish(connect(f'wss://127.0.0.1:{server.port}/', tls={**AUTHORITY, 'server_hostname': 'localhost.'}))
+            finish(connect(f'wss://localhost.:{server.port}/', tls=trusted()))
+            finish(connect(f'wss://127.0.0.1:{server.port}/', tls={**trusted(), 'server_hostname': 'localhost.'}))
             assert server.names == ['localhost', 'localhost']
             assert server.headers(0)['host'] == f'localhost.:{server.port}'
 
@@ -714,7 +717,7 @@ class TestTLS:
         certificate = session_certificate()
         with scripted(accepting(), certificate=certificate) as server, scripted(tunnelling, certificate=certificate) as proxy:
             origin = f'https://localhost.:{proxy.port}'
-            finish(connect(f'wss://localhost.:{server.port}/', proxy={'origin': origin, 'tls': AUTHORITY}, tls=AUTHORITY))
+            finish(connect(f'wss://localhost.:{server.port}/', proxy={'origin': origin, 'tls': trusted()}, tls=trusted()))
             assert proxy.names == server.names == ['localhost']
 
     @pytest.mark.proves('K7')
@@ -724,7 +727,7 @@ class TestTLS:
         ('unknown authority', 'unable to get local issuer certificate')])
     def test_tells_what_is_wrong_with_a_certificate(self, kind: str, text: str) -> None:
         with scripted(accepting(), certificate=wrong_certificate(kind)) as server:
-            message = fails(f'wss://localhost:{server.port}/', tls=AUTHORITY)
+            message = fails(f'wss://localhost:{server.port}/', tls=trusted())
             assert message.startswith('TLS handshake with localhost failed: ')
             assert re.search(f'certificate verify failed: {text}', message), message
             assert server.heads == []
@@ -755,9 +758,9 @@ class TestTLS:
     def test_shows_a_certificate_of_its_own(self) -> None:
         own = client_certificate()
         with scripted(accepting(), certificate=session_certificate(), asks_certificate=True) as server:
-            finish(connect(server.url, tls={**AUTHORITY, 'cert_file': own.certfile, 'key_file': own.keyfile}))
+            finish(connect(server.url, tls={**trusted(), 'cert_file': own.certfile, 'key_file': own.keyfile}))
             assert server.peers[0]['subject'] == ((('commonName', 'localhost'),),)
-            record = connect(server.url, tls=AUTHORITY)
+            record = connect(server.url, tls=trusted())
             assert record.the_close().code == 1006
             assert len(server.peers) == 1
 
@@ -811,8 +814,9 @@ class TestSocket:
     @pytest.mark.parametrize('library', [socket, std_socket], ids=['gevent', 'standard library'])
     def test_may_be_ready(self, scheme: str, library: Any) -> None:
         with echo_server(scheme=scheme) as server:
+            tls = trusted() if scheme == 'wss' else None
             sock = library.create_connection(('127.0.0.1', server.wsgi.server_port))
-            with Client(server.url, socket=sock, tls=AUTHORITY) as ws:
+            with Client(server.url, socket=sock, tls=tls) as ws:
                 ws.send('hi')
                 assert ws.receive(timeout=5) == 'hi'
 
@@ -855,7 +859,7 @@ class TestProxy:
     @pytest.mark.parametrize('scheme', ['ws', 'wss'])
     def test_leads_to_the_server(self, scheme: str) -> None:
         with echo_server(scheme=scheme) as server, scripted(tunnelling) as proxy:
-            with Client(server.url, proxy=proxy.origin, tls=AUTHORITY) as ws:
+            with Client(server.url, proxy=proxy.origin, tls=trusted()) as ws:
                 ws.send('hi')
                 assert ws.receive(timeout=5) == 'hi'
             assert proxy.line() == f'CONNECT localhost:{server.wsgi.server_port} HTTP/1.1'
@@ -901,7 +905,7 @@ class TestProxy:
     def test_may_speak_tls_itself(self) -> None:
         certificate = session_certificate()
         with scripted(accepting(HELLO)) as server, scripted(tunnelling, certificate=certificate) as proxy:
-            record = connect(server.url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY})
+            record = connect(server.url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': trusted()})
             assert record.wait('message').data == 'hello'
             finish(record)
 
@@ -915,7 +919,7 @@ class TestProxy:
     def test_may_speak_tls_itself_for_wss_too(self) -> None:
         with echo_server(scheme='wss') as server, scripted(tunnelling, certificate=session_certificate()) as proxy:
             options: dict[str, Any] = {
-                'proxy': {'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}, 'tls': AUTHORITY}
+                'proxy': {'origin': f'https://localhost:{proxy.port}', 'tls': trusted()}, 'tls': trusted()}
             with Client(server.url, **options) as ws:
                 for message in ('hi', 'x' * 1_000_000):
                     ws.send(message)
@@ -926,14 +930,14 @@ class TestProxy:
         certificate = session_certificate()
         with scripted(silent, certificate=certificate) as server, scripted(tunnelling, certificate=certificate) as proxy:
             url = f'wss://localhost:{server.port}/'
-            text = fails(url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY})
+            text = fails(url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': trusted()})
             assert text.startswith('TLS handshake with localhost failed: ')
 
     @pytest.mark.proves('K5')
     def test_may_lose_the_server_in_its_handshake(self) -> None:
         with scripted(closing, reads_head=False) as server, scripted(tunnelling, certificate=session_certificate()) as proxy:
             url = f'wss://localhost:{server.port}/'
-            text = fails(url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': AUTHORITY}, tls=AUTHORITY)
+            text = fails(url, proxy={'origin': f'https://localhost:{proxy.port}', 'tls': trusted()}, tls=trusted())
             assert text.startswith('TLS handshake with localhost failed: ')
 
     @pytest.mark.proves('K5', 'K2')
@@ -941,7 +945,7 @@ class TestProxy:
     def test_refuses(self, tls: bool) -> None:
         options = {'certificate': session_certificate()} if tls else {}
         with scripted(answering(b'HTTP/1.1 407 Proxy Authentication Required\r\n\r\n'), **options) as proxy:
-            text = fails('ws://example.com/', proxy={'origin': proxy.origin, 'tls': AUTHORITY})
+            text = fails('ws://example.com/', proxy={'origin': proxy.origin, 'tls': trusted()})
             assert text == 'proxy: the proxy answered 407 Proxy Authentication Required'
 
     @pytest.mark.proves('K2', 'S9')
@@ -976,7 +980,7 @@ class TestProxyOfTheEnvironment:
         with echo_server(scheme=scheme) as server, scripted(tunnelling) as proxy:
             for origin in (proxy.origin, proxy.authority):
                 monkeypatch.setenv(name, origin)
-                finish(connect(server.url, proxy='env', tls=AUTHORITY))
+                finish(connect(server.url, proxy='env', tls=trusted()))
             assert len(proxy.heads) == 2
 
     @pytest.mark.parametrize('variables', [
@@ -1099,7 +1103,7 @@ class TestRedirects:
             scripted(accepting(), certificate=session_certificate()) as there,
             scripted(answering(redirect_to(f'https://localhost:{there.port}/x'))) as here,
         ):
-            record = connect(here.url, max_redirects=1, tls=AUTHORITY)
+            record = connect(here.url, max_redirects=1, tls=trusted())
             finish(record)
             assert record.ws.url == f'wss://localhost:{there.port}/x'
 
@@ -1108,7 +1112,7 @@ class TestRedirects:
         with scripted(accepting()) as there:
             location = f'{scheme}://{there.authority}/'
             with scripted(answering(redirect_to(location)), certificate=session_certificate()) as here:
-                text = fails(here.url, max_redirects=5, tls=AUTHORITY)
+                text = fails(here.url, max_redirects=5, tls=trusted())
                 assert text == 'handshake failed: expected status 101, got 302 Go'
                 assert there.heads == []
 
@@ -1137,7 +1141,7 @@ class TestAfterwards:
     @pytest.mark.parametrize('scheme', ['ws', 'wss'])
     def test_nothing_is_left(self, scheme: str) -> None:
         def cycle(url: str) -> None:
-            with Client(url, tls=AUTHORITY) as ws:
+            with Client(url, tls=trusted()) as ws:
                 ws.send('x')
                 assert ws.receive(timeout=5) == 'x'
             assert ws.receive(timeout=5) is None
@@ -1152,7 +1156,7 @@ class TestAfterwards:
             wait_until(lambda: (descriptors(), greenlets()) <= before, f'{before}')
 
     @pytest.mark.parametrize('options', [
-        {'proxy': 'PROXY'}, {'proxy': {'origin': 'TLS_PROXY', 'tls': AUTHORITY}}, {'timeout': 0.01}, {'tls': AUTHORITY}, {}])
+        {'proxy': 'PROXY'}, {'proxy': 'TLS_PROXY'}, {'timeout': 0.01}, {'tls': None}, {}])
     def test_nothing_is_left_of_a_failure(self, options: dict[str, Any]) -> None:
         refusal = answering(b'HTTP/1.1 407 No\r\n\r\n')
         tls_proxy_run = scripted(refusal, certificate=session_certificate())
@@ -1160,7 +1164,7 @@ class TestAfterwards:
             if options.get('proxy') == 'PROXY':
                 options = {'proxy': proxy.origin}
             elif 'proxy' in options:
-                options = {'proxy': {**options['proxy'], 'origin': tls_proxy.origin}}
+                options = {'proxy': {'origin': tls_proxy.origin, 'tls': trusted()}}
             url = server.url.replace('ws', 'wss') if options.keys() <= {'timeout'} else server.url
             if not options or 'tls' in options:
                 url, options = 'ws://127.0.0.1:9/', {}
