@@ -27,7 +27,7 @@ from .http.head import HeaderList, Headers, check_headers
 from .http.response_headers import ResponseHeaders
 from .http.url import parse_url
 from .io.connection import Connection
-from .io.dial import ProxyOption, connect_to, make_proxy
+from .io.dial import ProxyOption, dial, make_proxy
 from .io.limits import bound_time, check_number, make_limits
 from .io.reactor import current_reactor
 from .io.shutdown import open_sockets
@@ -239,7 +239,7 @@ class Client(DeclaredHandlers, API):
             has_tls = isinstance(sock, gevent.ssl.SSLSocket)
             return detach(wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock)
         proxy = make_proxy(self._proxy_option, url)
-        return connect_to(
+        return dial(
             url,
             tls=self._tls,
             proxy=proxy,

@@ -23,7 +23,7 @@ from typing import Any
 from .client import Client
 from .driver.base import CLOSED, SharedMessage
 from .errors import HandshakeError
-from .eventsource.response_carrier import StreamingConnection
+from .eventsource.response_carrier import ResponseCarrier
 from .eventsource.socket_carrier import SocketCarrier
 from .eventsource.source import EventSource
 from .io import syscalls
@@ -138,16 +138,16 @@ def enable() -> Counters:
     """
     WebSocket._connection_class = _ServerConnection
     Client._connection_class = _ClientConnection
-    EventSource._socket_class = _EventsConnection
-    EventSource._streaming_class = _CountedStreaming
+    EventSource._socket_carrier_class = _EventsConnection
+    EventSource._response_carrier_class = _CountedResponseCarrier
     return _counters
 
 
 def disable() -> None:
     """Stop counting new sockets. Those that are counted go on."""
     WebSocket._connection_class = Client._connection_class = Connection
-    EventSource._socket_class = SocketCarrier
-    EventSource._streaming_class = StreamingConnection
+    EventSource._socket_carrier_class = SocketCarrier
+    EventSource._response_carrier_class = ResponseCarrier
 
 
 class _Tally:
@@ -207,7 +207,7 @@ class _CountedConnection(Connection):
         elif type == 'error' and isinstance(arguments[0], HandshakeError):
             tally.status = int(arguments[0].status[:3] or 0)
         elif type == 'close':
-            if self._driver.was_clean:
+            if self.was_clean:
                 # A close that was queued before the handshake. The handshake succeeded,
                 # but there was no open event.
                 tally.open()
@@ -218,7 +218,7 @@ class _CountedConnection(Connection):
     # an echo took 0.6 us in place of 0.25.
 
     def message(self, data: str | bytes) -> None:
-        if not self._is_closing:
+        if not self.is_closing:
             self._tally.counters.messages_received += 1
         Connection.message(self, data)
 
@@ -243,8 +243,8 @@ class _CountedConnection(Connection):
         self._tally.fail()
         super().failed()
 
-    def _open_stream(self, transport: Transport) -> None:
-        super()._open_stream(_CountedTransport(transport, self._tally.counters))
+    def open_stream(self, transport: Transport) -> None:
+        super().open_stream(_CountedTransport(transport, self._tally.counters))
 
     def message_dropped(self) -> None:
         self._tally.drop()
@@ -303,7 +303,7 @@ class _CountedTransport:
         self._transport.close()
 
 
-class _CountedStreaming(StreamingConnection):
+class _CountedResponseCarrier(ResponseCarrier):
     """An event stream that its server pulls, and that counts."""
 
     __slots__ = ('_tally',)
@@ -321,7 +321,7 @@ class _CountedStreaming(StreamingConnection):
 
     def end(self) -> None:
         if self.ready_state != CLOSED:
-            self._tally.close(self._close_event.code)
+            self._tally.close(self.close_event.code)
         super().end()
 
     def send(self, data: bytes) -> bool:

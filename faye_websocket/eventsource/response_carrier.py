@@ -38,17 +38,16 @@ from ..io.scheduler import Job, Scheduler, wait_forever
 from ..io.shutdown import open_sockets
 from ..servers.gevent_server import is_stopping, register
 
-__all__ = ['StreamingConnection', 'StreamingResponse']
+__all__ = ['ResponseCarrier', 'ResponseBody']
 
 _allocate_lock = get_original('_thread', 'allocate_lock')
 
 
-class StreamingConnection(Owner):
+class ResponseCarrier(Owner):
     """An event stream, which begins with ``preamble``: the owner of a dispatcher."""
 
     __slots__ = (
         '_chunks',
-        '_close_event',
         '_dispatcher',
         '_is_behind',
         '_is_ping_due',
@@ -60,6 +59,7 @@ class StreamingConnection(Owner):
         '_state',
         '_waiters',
         'buffered_amount',
+        'close_event',
     )
 
     def __init__(self, target: Target, limits: Limits, preamble: bytes) -> None:
@@ -71,7 +71,7 @@ class StreamingConnection(Owner):
         # forked child the thread that held it may be missing, so no child acquires it.
         self._lock = _allocate_lock()
         self._chunks: deque[bytes] = deque()
-        self._close_event = CloseEvent(CloseCode.ABNORMAL_CLOSURE, '', False)
+        self.close_event = CloseEvent(CloseCode.ABNORMAL_CLOSURE, '', False)
         self._is_behind = False
         self._is_ping_due = False
         self._waiters: list[Any] = []
@@ -143,9 +143,9 @@ class StreamingConnection(Owner):
             # The server pulls no more.
             self._scheduler.run_callbacks()
 
-    def respond(self) -> StreamingResponse:
+    def respond(self) -> ResponseBody:
         """Return the body of the response."""
-        return StreamingResponse(self)
+        return ResponseBody(self)
 
     # ---- what the server asks for, in one thread at a time
 
@@ -187,7 +187,7 @@ class StreamingConnection(Owner):
             self._drop_waiting([])
             self._overflow.room_maker = None
         self._wake()
-        self._dispatcher.push(self._close_event)
+        self._dispatcher.push(self.close_event)
         self._scheduler.run_callbacks()
 
     # ---- the dispatcher's owner
@@ -226,7 +226,7 @@ class StreamingConnection(Owner):
         with self._lock:
             if self.ready_state <= OPEN:
                 self._state = CLOSING
-                self._close_event = event
+                self.close_event = event
             if last is not None:
                 self._drop_waiting(last)
         self._wake()
@@ -316,10 +316,10 @@ class StreamingConnection(Owner):
 
     def __repr__(self) -> str:
         state = ('CONNECTING', 'OPEN', 'CLOSING', 'CLOSED')[self.ready_state]
-        return f'<StreamingConnection {state} buffered={self.buffered_amount}>'
+        return f'<ResponseCarrier {state} buffered={self.buffered_amount}>'
 
 
-class StreamingResponse:
+class ResponseBody:
     """The WSGI iterable of a stream.
 
     It is no generator, because closing one that has not begun runs none of its code.
@@ -327,10 +327,10 @@ class StreamingResponse:
 
     __slots__ = ('_connection',)
 
-    def __init__(self, connection: StreamingConnection) -> None:
+    def __init__(self, connection: ResponseCarrier) -> None:
         self._connection = connection
 
-    def __iter__(self) -> StreamingResponse:
+    def __iter__(self) -> ResponseBody:
         return self
 
     def __next__(self) -> bytes:

@@ -23,7 +23,7 @@ from ..http.url import determine_url
 from ..io.limits import bound_time, check_number, make_limits
 from ..servers.hijack import find_adapter
 from .headers import response_headers
-from .response_carrier import StreamingConnection
+from .response_carrier import ResponseCarrier
 from .socket_carrier import SocketCarrier
 
 StartResponse = Callable[..., Any]
@@ -100,8 +100,8 @@ class EventSource(DeclaredHandlers, EventTarget):
     is_eventsource = staticmethod(is_eventsource)
 
     # ``metrics`` has others.
-    _socket_class: type[SocketCarrier] = SocketCarrier
-    _streaming_class: type[StreamingConnection] = StreamingConnection
+    _socket_carrier_class: type[SocketCarrier] = SocketCarrier
+    _response_carrier_class: type[ResponseCarrier] = ResponseCarrier
 
     def __init__(
         self,
@@ -123,9 +123,9 @@ class EventSource(DeclaredHandlers, EventTarget):
         self.last_event_id = find_last_event_id(environ)
         take = find_adapter(environ)
         self._carrier: Carrier = (
-            self._streaming_class(self, limits, preamble)
+            self._response_carrier_class(self, limits, preamble)
             if take is None
-            else self._socket_class(self, limits, preamble, environ, take)
+            else self._socket_carrier_class(self, limits, preamble, environ, take)
         )
 
     @property

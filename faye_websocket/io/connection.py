@@ -74,7 +74,7 @@ class Connection(Receiver):
     def attach(self, transport: Transport, timeout: float) -> None:
         """Start a client's handshake on a connected socket, within ``timeout`` seconds.
         """
-        self._open_stream(transport)
+        self.open_stream(transport)
         self._driver.start()
         self._set_timer(max(0, timeout), 'handshake timeout')
 
@@ -92,7 +92,7 @@ class Connection(Receiver):
         if received:
             # On the hub like all that comes, and before anything that the stream reads.
             self._reactor.call_soon(self._feed, received)
-        self._open_stream(transport)
+        self.open_stream(transport)
         self._driver.accept(headers)
         if self._driver.ready_state == CONNECTING:
             self._set_timer(_HANDSHAKE_TIMEOUT, 'handshake timeout')
@@ -127,7 +127,7 @@ class Connection(Receiver):
     def refuse(self, transport: Transport | None, error: HandshakeError) -> None:
         """Answer the handshake with an HTTP error, through ``transport`` if given."""
         if transport is not None:
-            self._open_stream(transport)
+            self.open_stream(transport)
         self._driver.refuse(error)
 
     def relay(self, transport: Transport, head: bytes) -> Callable[[bytes], None]:
@@ -135,7 +135,7 @@ class Connection(Receiver):
 
         Returns a function to be called with its body, piece by piece, and ``b''`` last.
         """
-        self._open_stream(transport)
+        self.open_stream(transport)
         close = [('Connection', 'close')]
         self._relay_body(replace_headers(head, {'connection'}, close) if head else b'')
         return self._relay_body
@@ -147,8 +147,11 @@ class Connection(Receiver):
             reason = 'the application gave another response'
             self._driver.give_up(HandshakeError('', reason))
 
-    def _open_stream(self, transport: Transport) -> None:
-        """Put a stream between the driver and the transport."""
+    def open_stream(self, transport: Transport) -> None:
+        """Put a stream between the driver and the transport.
+
+        A connection that counts bytes overrides this.
+        """
         self._stream = self._driver.io = Stream(
             transport, self, self._reactor, self._limits.low_water)
         self._stream.start()

@@ -31,7 +31,7 @@ from .takeover import detach
 from .tls import NestedTLSTransport, TLSSettings, make_context, wrap, wrap_nested
 from .transport import Transport
 
-__all__ = ['ProxyOption', 'ProxySettings', 'connect_to', 'make_proxy']
+__all__ = ['ProxyOption', 'ProxySettings', 'dial', 'make_proxy']
 
 ProxyOption = str | Mapping[str, Any] | None
 
@@ -73,7 +73,7 @@ def make_proxy(proxy: ProxyOption, url: URL) -> ProxySettings | None:
     return ProxySettings(proxy_url, headers, make_context(options.get('tls')))
 
 
-def connect_to(
+def dial(
     url: URL,
     *,
     tls: TLSSettings,

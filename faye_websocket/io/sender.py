@@ -95,6 +95,16 @@ class Sender(Owner):
         return CLOSING if (self._is_closing or self._is_broken) and state < CLOSING else state
 
     @property
+    def is_closing(self) -> bool:
+        """Whether this end has begun to close; messages are dropped from then on."""
+        return bool(self._is_closing)
+
+    @property
+    def was_clean(self) -> bool:
+        """Whether the closing handshake was completed."""
+        return bool(self._driver.was_clean)
+
+    @property
     def _is_broken(self) -> bool:
         """Whether nothing can be sent any more, though something is yet to be received.
         """

@@ -46,7 +46,7 @@ SHORT = 0.1
 HELLO = serialize_frame(TEXT, b'hello', masked=False)
 
 def trusted() -> dict[str, str]:
-    """Return the option that trusts the certificate of this run, which openssl makes."""
+    """Return the option that trusts the certificate that openssl made for this run."""
     return {'root_cert_file': session_certificate().authority}
 
 

@@ -14,7 +14,7 @@ import gevent
 import pytest
 
 from faye_websocket import Client, EventSource, WebSocket, broadcast, metrics
-from faye_websocket.eventsource.response_carrier import StreamingConnection
+from faye_websocket.eventsource.response_carrier import ResponseCarrier
 from faye_websocket.io.connection import Connection
 from faye_websocket.metrics import Counters
 from tests.support.eventstream import ACCEPT
@@ -49,7 +49,7 @@ class TestDisabled:
         with joined() as pair, joined_source() as source:
             assert type(connection_of(pair.ws)) is Connection
             assert type(carrier_of(source.es)).__mro__[1] is Connection
-            assert type(carrier_of(new_source())) is StreamingConnection
+            assert type(carrier_of(new_source())) is ResponseCarrier
             with serve() as server:
                 client = Record(Client(f'ws://127.0.0.1:{server.wsgi.server_port}/'))  # type: ignore[arg-type]
                 assert type(connection_of(client.ws)) is Connection
@@ -414,4 +414,4 @@ def test_sockets_of_a_user_s_own_class_count_too(counters: Counters) -> None:
     es = MySource(make_environ(None, ACCEPT))
     respond(es)
     es.wsgi_response(Response())
-    assert isinstance(carrier_of(es), metrics._CountedStreaming)
+    assert isinstance(carrier_of(es), metrics._CountedResponseCarrier)

@@ -14,7 +14,7 @@ import gevent
 import pytest
 
 from faye_websocket import EventSource
-from faye_websocket.eventsource.response_carrier import StreamingResponse
+from faye_websocket.eventsource.response_carrier import ResponseBody
 from faye_websocket.io.shutdown import Registry, open_sockets
 from tests.support.local import Record, Response, run_threads
 from tests.support.processes import ROOT
@@ -43,14 +43,14 @@ def new_source(**options: Any) -> EventSource:
     return EventSource(environ, **options)
 
 
-def respond(es: EventSource) -> StreamingResponse:
+def respond(es: EventSource) -> ResponseBody:
     """Return the response, of which nothing was read yet."""
     response = es.wsgi_response(Response())
-    assert isinstance(response, StreamingResponse)
+    assert isinstance(response, ResponseBody)
     return response
 
 
-def opened(**options: Any) -> tuple[EventSource, StreamingResponse]:
+def opened(**options: Any) -> tuple[EventSource, ResponseBody]:
     """Return an event source whose response has begun."""
     es = new_source(**options)
     response = respond(es)
@@ -446,4 +446,4 @@ print(list(response), gevent.hub._get_hub())
 def test_shows_its_state() -> None:
     es, _ = opened()
     es.send('a')
-    assert repr(es._carrier) == '<StreamingConnection OPEN buffered=11>'
+    assert repr(es._carrier) == '<ResponseCarrier OPEN buffered=11>'

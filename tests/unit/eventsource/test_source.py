@@ -22,7 +22,7 @@ from gevent import socket
 from gevent.pywsgi import WSGIServer
 
 from faye_websocket import EventSource, close_all, is_eventsource, register_adapter
-from faye_websocket.eventsource.response_carrier import StreamingConnection
+from faye_websocket.eventsource.response_carrier import ResponseCarrier
 from faye_websocket.io.connection import Connection
 from faye_websocket.servers.hijack import ADAPTERS
 from tests.support.certificates import session_certificate
@@ -172,15 +172,15 @@ class TestOptions:
         with joined() as pair:
             assert isinstance(carrier_of(pair.es), Connection)
             http2 = EventSource({**pair.environ, 'SERVER_PROTOCOL': 'HTTP/2.0'})
-            assert isinstance(carrier_of(http2), StreamingConnection)
-        assert isinstance(carrier_of(EventSource(make_environ())), StreamingConnection)
+            assert isinstance(carrier_of(http2), ResponseCarrier)
+        assert isinstance(carrier_of(EventSource(make_environ())), ResponseCarrier)
 
     def test_an_adapter_opens_another_server(self) -> None:
         sock, other = tcp_pair()
         try:
             register_adapter('another', lambda environ: (sock, b'') if 'another' in environ else None)
             assert isinstance(carrier_of(EventSource(make_environ(another=True))), Connection)
-            assert isinstance(carrier_of(EventSource(make_environ())), StreamingConnection)
+            assert isinstance(carrier_of(EventSource(make_environ())), ResponseCarrier)
         finally:
             del ADAPTERS['another']
             sock.close()

@@ -18,7 +18,7 @@ from faye_websocket import Client
 from faye_websocket.errors import ConnectError
 from faye_websocket.http.url import parse_url
 from faye_websocket.io import tls as tls_module
-from faye_websocket.io.dial import connect_to, make_proxy
+from faye_websocket.io.dial import dial, make_proxy
 from faye_websocket.io.tls import make_context
 from tests.support.certificates import client_certificate, session_certificate
 from tests.support.local import wait_until
@@ -183,5 +183,5 @@ def test_connects_nowhere_without_a_proxy_that_answers() -> None:
     stages: list[str] = []
     with scripted(closing) as proxy, pytest.raises(ConnectError, match='^proxy: the proxy closed the connection before'):
         settings = make_proxy(proxy.origin, URL)
-        connect_to(URL, tls=make_context(None), proxy=settings, timeout=5, socket_path=None, progress=stages.append)
+        dial(URL, tls=make_context(None), proxy=settings, timeout=5, socket_path=None, progress=stages.append)
     assert stages[1:] == [f'connecting to 127.0.0.1:{proxy.port}', f'the proxy {proxy.authority}']

@@ -12,7 +12,7 @@ import pytest
 from gevent import socket
 
 from faye_websocket import EventSource, UnsupportedServer
-from faye_websocket.eventsource.response_carrier import StreamingConnection
+from faye_websocket.eventsource.response_carrier import ResponseCarrier
 from faye_websocket.io.connection import Connection
 from faye_websocket.io.takeover import detach_leaving_stub
 from faye_websocket.servers.hijack import hijack
@@ -51,7 +51,7 @@ def test_takes_no_connection_on_which_uwsgi_speaks_tls(
     environ = make_environ(None, ACCEPT, **{**ENVIRON, 'wsgi.url_scheme': scheme})
     assert UWSGI.is_for(environ) is expected
     if not expected:
-        assert isinstance(EventSource(environ)._carrier, StreamingConnection)
+        assert isinstance(EventSource(environ)._carrier, ResponseCarrier)
         with pytest.raises(UnsupportedServer, match="^the connection is in the hands of uWSGI's own TLS"):
             hijack(environ)
 
@@ -68,7 +68,7 @@ def test_needs_the_gevent_loop(monkeypatch: pytest.MonkeyPatch, module: Any) -> 
 @pytest.mark.parametrize('module', OTHERS)
 def test_is_no_obstacle_to_events_without(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
     monkeypatch.setitem(sys.modules, 'uwsgi', module)
-    assert isinstance(EventSource(make_environ(None, ACCEPT, **ENVIRON))._carrier, StreamingConnection)
+    assert isinstance(EventSource(make_environ(None, ACCEPT, **ENVIRON))._carrier, ResponseCarrier)
 
 
 def test_an_event_source_takes_the_connection_with_its_response(connection: tuple[int, Any]) -> None:
