@@ -143,7 +143,10 @@ class TestOptions:
     @pytest.mark.parametrize('endless', [math.inf, 1e300])
     def test_a_time_without_end_is_a_year(self, endless: float) -> None:
         es = EventSource(make_environ(None, ACCEPT), retry=endless, ping=endless)
-        assert next(iter(es.wsgi_response(Response()))) == b'retry: 31536000000\r\n'
+        response: Any = es.wsgi_response(Response())
+        assert next(response) == b'retry: 31536000000\r\n'
+        # Later tests close all sockets, and would wait for this one.
+        response.close()
 
     @pytest.mark.proves('E2')
     @pytest.mark.parametrize('sock', [False, True], ids=['iterable', 'socket'])
