@@ -142,12 +142,17 @@ class Follower:
         return not self._is_stopped
 
     def _run(self) -> None:
+        # Kept for as long as this runs.
+        target = self.target
         try:
-            while not (self._is_stopped or self.room.desk.is_inherited) and self._work():
+            while self._has_work(target) and self._work():
                 pass
         except Exception:
             logger.exception('bringing %r up to date in %r failed', self.target, self.room.name)
             self._fail()
+
+    def _has_work(self, target: Any) -> bool:
+        return not (target is None or self._is_stopped or self.room.desk.is_inherited)
 
     def _work(self) -> bool:
         """Do one thing; False when there is nothing to do any more."""
@@ -257,8 +262,6 @@ class SocketFollower(Follower):
 
     def _send(self, message: Message) -> bool:
         socket = self.target
-        if socket is None:
-            return False
         form = (
             message.for_eventsource()
             if isinstance(socket, EventSource)
@@ -272,17 +275,12 @@ class SocketFollower(Follower):
         return bool(socket.ready_state == OPEN and not self._is_stopped)
 
     def _rest(self) -> bool:
-        socket = self.target
         with self.room.desk.lock:
-            if self._queue or self._is_behind:
-                return True
-            if self.room.position >= self._position:
-                if socket is not None:
-                    self.room.settle(self, socket)
-                return False
-            # The history was ahead of what comes here, which comes now.
-            self._is_running = False
-            return False
+            is_busy = self._is_running = bool(self._queue or self._is_behind)
+            # Otherwise the history was ahead of what comes here, which comes now.
+            if not is_busy and self.room.position >= self._position:
+                self.room.settle(self, self.target)
+            return is_busy
 
     def _is_wanted(self) -> bool:
         socket = self.target
@@ -291,9 +289,8 @@ class SocketFollower(Follower):
     def _fail(self) -> None:
         # It comes back with the last id that it has.
         socket = self.target
-        if socket is not None:
-            carrier = getattr(socket, '_carrier', None) or socket._connection
-            carrier.close(CloseCode.INTERNAL_ERROR, 'internal error')
+        carrier = getattr(socket, '_carrier', None) or socket._connection
+        carrier.close(CloseCode.INTERNAL_ERROR, 'internal error')
 
 
 class CallbackFollower(Follower):
@@ -319,10 +316,8 @@ class CallbackFollower(Follower):
 
     def _rest(self) -> bool:
         with self.room.desk.lock:
-            if not (self._queue or self._is_behind):
-                self._is_running = False
-                return False
-            return True
+            self._is_running = bool(self._queue or self._is_behind)
+            return self._is_running
 
 
 class _Loss:

@@ -4,6 +4,7 @@ backend that fails.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import threading
@@ -98,6 +99,12 @@ class TestWithoutHub:
         wait_until(lambda: len(pulled.messages) == 30)
         pulled.end()
 
+    def test_what_was_never_begun_is_forgotten(self, channels: Channels) -> None:  # R1
+        es = EventSource(make_environ(None, ACCEPT))
+        channels.join(es, 'room')
+        del es
+        wait_until(lambda: gc.collect() is None or channels.desk_count == 0)
+
     def test_what_was_never_pulled_is_forgotten(self, channels: Channels) -> None:  # R1
         pulled = Pulled()
         channels.join(pulled.es, 'room')
@@ -164,6 +171,8 @@ class TestParts:
         channels.changed_members('room', ['anna'])
         channels.onmembers = lambda channel, names: pytest.fail('nobody is here')
         channels.changed_members('room', ['anna'])
+        room.discard(Follower(room, 0))
+        channels.backend.detach('nowhere', desk)
         channels.drop_desk(Desk(channels, None))
         assert channels.desk_count == 1
         channels.drop_desk(desk)
@@ -287,6 +296,23 @@ class TestRaces:
         wait_until(lambda: len(channels.members('room')) == 1)
         channels.publish('room', 'x')
         visitor.wait('x')
+
+    def test_two_joins_without_a_name_are_one(self, channels: Channels, visit: Visit) -> None:  # R1
+        visitor = visit().open()
+        gevent.joinall([gevent.spawn(channels.join, visitor.socket, 'room') for _ in range(2)], raise_error=True)
+        channels.publish('room', 'x')
+        visitor.wait('x')
+
+    def test_what_is_published_while_others_deliver_is_delivered_by_them(self, visit: Visit) -> None:  # R6
+        channels = Channels()
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        backend: Any = channels.backend
+        backend._is_delivering = True
+        channels.publish('room', 'one')
+        backend._is_delivering = False
+        channels.publish('room', 'two')
+        visitor.wait('one', 'two')
 
     def test_a_socket_that_closes_while_it_joins(
             self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R1
@@ -433,6 +459,16 @@ class TestRedis:
         wait_until(lambda: not faults)
         channels.join(visitor.socket, 'room', name='anna')
         assert channels.members('room') == ['anna']
+
+    def test_a_name_waits_for_others_no_longer_than_its_time(self, make: Make, visit: Visit) -> None:  # R12
+        channels = make(timeout=0.5)
+        backend: Any = channels.backend
+        with backend.presence._mutex, pytest.raises(TimeoutError):
+            channels.join(visit().open().socket, 'room', name='anna')
+        assert channels.members('room') == []
+        # A connection that comes back when all were closed is not kept.
+        backend.store._put_back(None)
+        assert None not in backend.store._idle
 
     def test_members_are_written_again_now_and_then(
             self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R7
