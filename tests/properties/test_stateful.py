@@ -13,12 +13,14 @@ from typing import Any
 
 import gevent.event
 import hypothesis.strategies as st
+import pytest
 from gevent import socket
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from faye_websocket import Client, PermessageDeflate, WebSocket, WebSocketError
 from faye_websocket.io.shutdown import open_sockets
+from tests.support.inside import dispatcher_of, messages_waiting
 from tests.support.local import Response, hub_errors, make_environ, settle, wait_until
 from tests.support.wire import parse_head
 
@@ -58,7 +60,7 @@ class End:
         self.gate = gevent.event.Event()
         self.gate.set()
         # A first call: without any, messages would be dropped after some time.
-        assert ws._connection._dispatcher.take_message() is None
+        assert dispatcher_of(ws).take_message() is None
 
     def listen(self) -> None:
         """Set the handlers, once."""
@@ -89,19 +91,14 @@ class End:
     @property
     def waiting(self) -> int:
         """The number of messages that no handler has had yet."""
-        dispatcher = self.ws._connection._dispatcher
-        lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
-        return sum(isinstance(each, (str, bytes)) for waiting in lists for each in waiting or ())
+        return len([*messages_waiting(self.ws)])
 
     @property
     def room(self) -> tuple[int, int]:
         """The bytes that may still be queued, as the dispatcher counts, and those
         queued.
         """
-        dispatcher = self.ws._connection._dispatcher
-        lists = (dispatcher._ready, dispatcher._events, dispatcher._messages)
-        messages = [each for waiting in lists for each in waiting or () if isinstance(each, (str, bytes))]
-        return dispatcher.room, sum(map(sys.getsizeof, messages))
+        return dispatcher_of(self.ws).room, sum(map(sys.getsizeof, messages_waiting(self.ws)))
 
     @property
     def the_close(self) -> Any:
@@ -330,13 +327,13 @@ class TwoEnds(RuleBasedStateMachine):
             end.was_open = end.was_open or end.ws.ready_state == end.ws.OPEN
 
     @invariant()
-    def messages_arrive_in_order(self) -> None:  # B1, L8
+    def messages_arrive_in_order(self) -> None:
         for end, peer in ((self.client, self.server), (self.server, self.client)):
             assert end.received == peer.sent[:len(end.received)]
             assert end.pongs <= end.pings
 
     @invariant()
-    def buffers_are_bounded(self) -> None:  # B3, B4
+    def buffers_are_bounded(self) -> None:
         for end in self.ends.values():
             assert 0 <= end.ws.buffered_amount <= MOST_BUFFERED
             # Only the messages of one read may exceed max_queue. After that, none are
@@ -347,12 +344,12 @@ class TwoEnds(RuleBasedStateMachine):
             end.before = now
             room, queued = end.room
             assert room <= self.max_queued - queued
-            assert room == self.max_queued - queued or not end.ws._connection._dispatcher.is_full
+            assert room == self.max_queued - queued or not dispatcher_of(end.ws).is_full
             # One message may always be queued.
             assert end.waiting <= 1 or queued <= self.max_queued + sys.getsizeof('\0' * LARGEST) + 4 * LARGEST
 
     @invariant()
-    def close_comes_once_and_last(self) -> None:  # L2
+    def close_comes_once_and_last(self) -> None:
         for end in self.ends.values():
             types = [event.type for event in end.events]
             assert types.count('close') <= 1
@@ -360,10 +357,10 @@ class TwoEnds(RuleBasedStateMachine):
             assert types.count('open') <= 1
             if 'close' in types:
                 assert end.ws.ready_state == end.ws.CLOSED
-                assert end.ws.send('late') is False  # L6
+                assert end.ws.send('late') is False
 
     @invariant()
-    def codes_are_true(self) -> None:  # L4
+    def codes_are_true(self) -> None:
         for end, peer in ((self.client, self.server), (self.server, self.client)):
             event = end.the_close
             if event is None:
@@ -410,7 +407,7 @@ class TwoEnds(RuleBasedStateMachine):
         for end, peer in ((self.client, self.server), (self.server, self.client)):
             if end.the_close.was_clean and peer.has_closed and not (end.has_closed or end.has_raised or peer.has_raised):
                 assert end.received == peer.sent
-            wait_until(lambda end=end: end.ws.buffered_amount == 0, 'all bytes gone')  # B2
+            wait_until(lambda end=end: end.ws.buffered_amount == 0, 'all bytes gone')
         wait_until(lambda: len(open_sockets) <= self.registered, 'the open_sockets empty')
 
     def close_well(self) -> None:
@@ -448,7 +445,7 @@ class TwoEnds(RuleBasedStateMachine):
             end.receive()
 
 
-TestTwoEnds = TwoEnds.TestCase
+TestTwoEnds = pytest.mark.proves('B1', 'B2', 'B3', 'B4', 'L2', 'L4', 'L6', 'L8')(TwoEnds.TestCase)
 # Not shrunk: a run that waits for an event that never comes is slow, and many of them
 # would take longer than a test may.
 TestTwoEnds.settings = settings(

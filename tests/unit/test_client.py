@@ -25,6 +25,7 @@ from gevent import socket
 from faye_websocket import Client, PermessageDeflate, WebSocket
 from faye_websocket.errors import ConnectError, HandshakeError
 from tests.support.certificates import WRONG, client_certificate, session_certificate, wrong_certificate
+from tests.support.inside import connecting_of, connection_of
 from tests.support.local import Record, full_listener, hub_errors, run_threads, serve, settle, tcp_pair, wait_until
 from tests.support.scripted import (
     acceptance,
@@ -381,10 +382,10 @@ class TestConnecting:
             gevent.sleep(0)
             # The exception may arrive after the event that wakes the connecting
             # greenlet.
-            record.ws._connection.give_up(ConnectError('too late'))  # type: ignore[attr-defined]
+            connection_of(record.ws).give_up(ConnectError('too late'))
             assert failure(record) == 'too late'
-            wait_until(lambda: record.ws._connecting.dead)  # type: ignore[attr-defined]
-            assert record.ws._connecting.successful()  # type: ignore[attr-defined]
+            wait_until(lambda: connecting_of(record.ws).dead)
+            assert connecting_of(record.ws).successful()
             settle()
             assert server.heads == []
 
@@ -394,7 +395,7 @@ class TestConnecting:
             settle()
             foreign = gevent.Timeout(60)
             with hub_errors() as errors:
-                record.ws._connecting.kill(foreign)  # type: ignore[attr-defined]
+                connecting_of(record.ws).kill(foreign)
             assert 'Timeout' in errors.getvalue()
             record.ws.close()
             failure(record)

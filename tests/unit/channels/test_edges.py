@@ -68,9 +68,10 @@ class Pulled:
 class TestWithoutHub:
     """Event sources under servers whose sockets cannot be had."""
 
+    @pytest.mark.proves('R1', 'E7')
     @pytest.mark.threads
     @pytest.mark.parametrize('overflow', ['close', 'block'])
-    def test_get_what_they_missed_and_what_comes(self, make: Make, overflow: str) -> None:  # R1 E7
+    def test_get_what_they_missed_and_what_comes(self, make: Make, overflow: str) -> None:
         channels = make()
         ids = [channels.publish('room', f'{number:03}{BIG}') for number in range(150)]
         pulled = Pulled(overflow=overflow, max_buffered=100_000)
@@ -84,8 +85,9 @@ class TestWithoutHub:
         pulled.end()
         wait_until(lambda: channels.desk_count == 0)
 
+    @pytest.mark.proves('R2', 'E7')
     @pytest.mark.threads
-    def test_one_that_would_block_delays_no_other(self, make: Make, visit: Visit) -> None:  # R2 E7
+    def test_one_that_would_block_delays_no_other(self, make: Make, visit: Visit) -> None:
         channels = make()
         pulled = Pulled(overflow='block', max_buffered=100_000).start()
         wait_until(lambda: pulled.es.ready_state == 1)
@@ -99,13 +101,15 @@ class TestWithoutHub:
         wait_until(lambda: len(pulled.messages) == 30)
         pulled.end()
 
-    def test_what_was_never_begun_is_forgotten(self, channels: Channels) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_what_was_never_begun_is_forgotten(self, channels: Channels) -> None:
         es = EventSource(make_environ(None, ACCEPT))
         channels.join(es, 'room')
         del es
         wait_until(lambda: gc.collect() is None or channels.desk_count == 0)
 
-    def test_what_was_never_pulled_is_forgotten(self, channels: Channels) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_what_was_never_pulled_is_forgotten(self, channels: Channels) -> None:
         pulled = Pulled()
         channels.join(pulled.es, 'room')
         pulled.response.close()
@@ -115,7 +119,8 @@ class TestWithoutHub:
 class TestForked:
     """A child, here without a fork, so that what it does is seen."""
 
-    def test_begins_anew(self, channels: Channels, visit: Visit) -> None:  # R6
+    @pytest.mark.proves('R6')
+    def test_begins_anew(self, channels: Channels, visit: Visit) -> None:
         before = visit().open()
         channels.join(before.socket, 'room', name='anna')
         ids = [channels.publish('room', 'before', key='k')]
@@ -135,7 +140,8 @@ class TestForked:
 class TestOldProtocols:
     """WebSockets that have no binary messages."""
 
-    def test_pass_binary_over(self, channels: Channels, visit: Visit) -> None:  # R4
+    @pytest.mark.proves('R4')
+    def test_pass_binary_over(self, channels: Channels, visit: Visit) -> None:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
         visitor = visit(wire=[('Upgrade', 'WebSocket'), ('Connection', 'Upgrade'), ('Origin', 'http://example.com')]).open()
@@ -207,7 +213,8 @@ class TestParts:
 class TestHistory:
     """A history that goes while somebody reads it."""
 
-    def test_that_is_trimmed_meanwhile_is_told(self, make: Make, visit: Visit) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_that_is_trimmed_meanwhile_is_told(self, make: Make, visit: Visit) -> None:
         channels = make(history=200)
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
@@ -223,8 +230,9 @@ class TestHistory:
         assert numbers == sorted(set(numbers))
         assert numbers[-200:] == list(range(300, 500))
 
+    @pytest.mark.proves('R12')
     def test_away_for_a_while_is_read_later(
-            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R12
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         ids = [channels.publish('room', f'{number}') for number in range(250)]
         read, failures = channels.backend.read, [TimeoutError(), TimeoutError()]
 
@@ -239,10 +247,11 @@ class TestHistory:
         visitor.wait(*map(str, range(1, 250)))
         assert failures == []
 
+    @pytest.mark.proves('R12')
     @pytest.mark.parametrize('source', [False, True])
     def test_that_cannot_be_read_ends_the_socket(
             self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch,
-            caplog: pytest.LogCaptureFixture, source: bool) -> None:  # R12
+            caplog: pytest.LogCaptureFixture, source: bool) -> None:
         ids = [channels.publish('room', f'{number}') for number in range(250)]
         read = channels.backend.read
         first = lambda channel, mode, id, timeout: read(channel, mode, id, timeout) if id == ids[0] else 1 / 0
@@ -254,8 +263,9 @@ class TestHistory:
         assert [event.code for event in visitor.closes] == ([1011] if source else [])
         assert 'up to date' in caplog.text
 
+    @pytest.mark.proves('R5')
     def test_that_cannot_be_read_ends_a_subscription(
-            self, channels: Channels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # R5
+            self, channels: Channels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
         ids = [channels.publish('room', f'{number}') for number in range(250)]
         read = channels.backend.read
         first = lambda channel, mode, id, timeout: read(channel, mode, id, timeout) if id == ids[0] else 1 / 0
@@ -265,14 +275,16 @@ class TestHistory:
         wait_until(lambda: channels.desk_count == 0)
         assert repr(subscription) == "<Subscription 'room'>"
 
-    def test_a_large_message_passes(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_a_large_message_passes(self, channels: Channels, visit: Visit) -> None:
         visitors = [visit().open() for _ in range(2)]
         for visitor in visitors:
             channels.join(visitor.socket, 'room')
         channels.publish('room', 'x' * 2**21)
         wait_until(lambda: all(len(visitor.received) > 2**21 for visitor in visitors))
 
-    def test_a_socket_that_goes_while_it_is_brought_up_to_date(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_a_socket_that_goes_while_it_is_brought_up_to_date(self, channels: Channels, visit: Visit) -> None:
         ids = [channels.publish('room', f'{number:03}{BIG}') for number in range(200)]
         visitor = visit(buffer_size=4096, reads=False, max_buffered=50_000).open()
         channels.join(visitor.socket, 'room', since=ids[0])
@@ -289,7 +301,8 @@ class TestHistory:
 class TestRaces:
     """Calls that meet."""
 
-    def test_two_joins_of_one_socket_are_one(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_two_joins_of_one_socket_are_one(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         gevent.joinall([
             gevent.spawn(channels.join, visitor.socket, 'room', name=name) for name in ('anna', 'bob')], raise_error=True)
@@ -297,13 +310,15 @@ class TestRaces:
         channels.publish('room', 'x')
         visitor.wait('x')
 
-    def test_two_joins_without_a_name_are_one(self, channels: Channels, visit: Visit) -> None:  # R1
+    @pytest.mark.proves('R1')
+    def test_two_joins_without_a_name_are_one(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         gevent.joinall([gevent.spawn(channels.join, visitor.socket, 'room') for _ in range(2)], raise_error=True)
         channels.publish('room', 'x')
         visitor.wait('x')
 
-    def test_what_is_published_while_others_deliver_is_delivered_by_them(self, visit: Visit) -> None:  # R6
+    @pytest.mark.proves('R6')
+    def test_what_is_published_while_others_deliver_is_delivered_by_them(self, visit: Visit) -> None:
         channels = Channels()
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
@@ -314,8 +329,9 @@ class TestRaces:
         channels.publish('room', 'two')
         visitor.wait('one', 'two')
 
+    @pytest.mark.proves('R1')
     def test_a_socket_that_closes_while_it_joins(
-            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R1
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         visitor = visit().open()
         read = channels.backend.read
 
@@ -328,7 +344,8 @@ class TestRaces:
         wait_until(lambda: channels.desk_count == 0)
         wait_until(lambda: channels.members('room') == [])
 
-    def test_keys_that_are_old_are_swept(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:  # R4
+    @pytest.mark.proves('R4')
+    def test_keys_that_are_old_are_swept(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.channels.memory._SWEEP', -1)
         channels = make()
         assert channels.publish('room', 'a', key='k') == channels.publish('room', 'b', key='k')
@@ -344,8 +361,9 @@ class TestRedis:
         server: RedisServer = request.getfixturevalue('redis_server')
         return server
 
+    @pytest.mark.proves('R3')
     def test_an_end_that_is_lost_is_told_and_repeats_nothing(
-            self, channels: Channels, server: RedisServer, visit: Visit) -> None:  # R3
+            self, channels: Channels, server: RedisServer, visit: Visit) -> None:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
         visitor = visit().open()
@@ -359,9 +377,10 @@ class TestRedis:
         visitor.wait('a', 'b', 'c', 'd')
         assert lost == [(visitor.socket, 'room')]
 
+    @pytest.mark.proves('R3')
     @pytest.mark.parametrize('history', [0, 3])
     def test_what_is_not_kept_while_the_listener_is_away_is_told(
-            self, server: RedisServer, visit: Visit, history: int) -> None:  # R3
+            self, server: RedisServer, visit: Visit, history: int) -> None:
         wire = Wire(server.port)
         channels, others = Channels(wire.url, history=history), Channels(server.url, history=history)
         lost: list[Any] = []
@@ -384,7 +403,8 @@ class TestRedis:
             each.close()
         wire.close()
 
-    def test_a_member_is_none_when_redis_is_away(self, visit: Visit) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_a_member_is_none_when_redis_is_away(self, visit: Visit) -> None:
         with running_redis() as own:
             channels = Channels(own.url, timeout=1)
             first, second = visit().open(), visit().open()
@@ -399,7 +419,8 @@ class TestRedis:
             second.wait()
             channels.close()
 
-    def test_members_are_looked_at_again_when_redis_is_back(self, visit: Visit) -> None:  # R7
+    @pytest.mark.proves('R7')
+    def test_members_are_looked_at_again_when_redis_is_back(self, visit: Visit) -> None:
         with running_redis() as own:
             channels, others = Channels(own.url, timeout=30), Channels(own.url, timeout=30)
             told: list[Any] = []
@@ -433,7 +454,8 @@ class TestRedis:
         visitor.wait('a', 'b')
         assert 'listening to Redis failed' in caplog.text
 
-    def test_the_end_of_the_process_is_told(self, channels: Channels, server: RedisServer, visit: Visit) -> None:  # R7
+    @pytest.mark.proves('R7')
+    def test_the_end_of_the_process_is_told(self, channels: Channels, server: RedisServer, visit: Visit) -> None:
         from faye_websocket.channels.redis import _exit
 
         channels.join(visit().open().socket, 'room', name='anna')
@@ -441,8 +463,9 @@ class TestRedis:
         _exit()
         assert server.command('ZCARD', 'faye:workers') == 0
 
+    @pytest.mark.proves('R12')
     def test_a_member_whose_name_does_not_come_to_redis_is_none(
-            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R12
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         backend: Any = channels.backend
         run_script, faults = backend.store.run_script, [TimeoutError('here'), TimeoutError('here')]
 
@@ -460,7 +483,8 @@ class TestRedis:
         channels.join(visitor.socket, 'room', name='anna')
         assert channels.members('room') == ['anna']
 
-    def test_a_name_waits_for_others_no_longer_than_its_time(self, make: Make, visit: Visit) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_a_name_waits_for_others_no_longer_than_its_time(self, make: Make, visit: Visit) -> None:
         channels = make(timeout=0.5)
         backend: Any = channels.backend
         with backend.presence._mutex, pytest.raises(TimeoutError):
@@ -470,15 +494,17 @@ class TestRedis:
         backend.store._put_back(None)
         assert None not in backend.store._idle
 
+    @pytest.mark.proves('R7')
     def test_members_are_written_again_now_and_then(
-            self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R7
+            self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
         monkeypatch.setattr('faye_websocket.channels.presence._AGAIN', -1.0)
         server.command('DEL', 'faye:{room}:here')
         wait_until(lambda: server.command('SCARD', 'faye:{room}:here') == 1)
 
+    @pytest.mark.proves('R7')
     def test_a_look_that_fails_is_made_again(
-            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:  # R7
+            self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         told: list[Any] = []
         channels.onmembers = lambda channel, names: told.append(names)
         channels.join(visit().open().socket, 'room')
@@ -488,7 +514,8 @@ class TestRedis:
         channels.join(visit().open().socket, 'room', name='anna')
         wait_until(lambda: told == [['anna']])
 
-    def test_a_gap_without_a_history_is_told(self, make: Make, visit: Visit) -> None:  # R3
+    @pytest.mark.proves('R3')
+    def test_a_gap_without_a_history_is_told(self, make: Make, visit: Visit) -> None:
         channels = make(history=0)
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
@@ -503,7 +530,8 @@ class TestRedis:
         visitor.wait('one', 'two')
         assert lost == [(visitor.socket, 'room')]
 
-    def test_much_that_was_missed_is_read_in_parts(self, server: RedisServer, visit: Visit) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_much_that_was_missed_is_read_in_parts(self, server: RedisServer, visit: Visit) -> None:
         wire = Wire(server.port)
         channels, others = Channels(wire.url), Channels(server.url)
         visitor = visit().open()
@@ -517,7 +545,8 @@ class TestRedis:
             each.close()
         wire.close()
 
-    def test_who_waits_too_long_for_others_is_told(self, channels: Channels) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_who_waits_too_long_for_others_is_told(self, channels: Channels) -> None:
         backend: Any = channels.backend
         for _ in range(4):
             backend.store._slots.acquire()
@@ -527,7 +556,8 @@ class TestRedis:
             backend.store._slots.release()
         assert channels.publish('room', 'x')
 
-    def test_connections_that_nobody_uses_go_with_a_redis_that_ends(self) -> None:  # R12
+    @pytest.mark.proves('R12')
+    def test_connections_that_nobody_uses_go_with_a_redis_that_ends(self) -> None:
         with running_redis() as own:
             channels = Channels(own.url, timeout=20)
             gevent.joinall([gevent.spawn(channels.publish, 'room', str(number)) for number in range(8)], raise_error=True)
@@ -546,13 +576,15 @@ class TestRedis:
         with pytest.raises(ImportError, match='pip install'):
             importlib.reload(store)
 
-    def test_more_callers_than_connections(self, channels: Channels) -> None:  # R11
+    @pytest.mark.proves('R11')
+    def test_more_callers_than_connections(self, channels: Channels) -> None:
         greenlets = [gevent.spawn(channels.publish, 'room', str(number)) for number in range(50)]
         gevent.joinall(greenlets, raise_error=True)
         assert len({greenlet.value for greenlet in greenlets}) == 50
 
 
-def test_the_time_of_a_call_is_one_for_all_of_it() -> None:  # R12
+@pytest.mark.proves('R12')
+def test_the_time_of_a_call_is_one_for_all_of_it() -> None:
     channels = Channels('redis://127.0.0.1:1', timeout=0.2)
     began = time.monotonic()
     with pytest.raises(TimeoutError):

@@ -16,6 +16,7 @@ import pytest
 from faye_websocket import EventSource
 from faye_websocket.eventsource.response_carrier import ResponseBody
 from faye_websocket.io.shutdown import Registry, open_sockets
+from tests.support.inside import carrier_of, waiters_of
 from tests.support.local import Record, Response, run_threads
 from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE, wait_until
@@ -75,7 +76,7 @@ def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
 
 def waiters(es: EventSource) -> int:
     """Count the threads that wait for a change."""
-    return len(es._carrier._waiters)  # type: ignore[attr-defined]
+    return len(waiters_of(es))
 
 
 @pytest.fixture
@@ -263,7 +264,7 @@ class TestClosing:
         es, response = opened()
         record = Record(es)
         es.send('a')
-        es._carrier.abort('close timeout')  # type: ignore[attr-defined]
+        carrier_of(es).abort('close timeout')
         assert list(response) == []
         assert describe(record.of('close')[0]) == (1006, 'close timeout', False)
 
@@ -446,4 +447,4 @@ print(list(response), gevent.hub._get_hub())
 def test_shows_its_state() -> None:
     es, _ = opened()
     es.send('a')
-    assert repr(es._carrier) == '<ResponseCarrier OPEN buffered=11>'
+    assert repr(carrier_of(es)) == '<ResponseCarrier OPEN buffered=11>'

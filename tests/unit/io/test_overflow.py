@@ -109,14 +109,14 @@ class TestConnection:
             ws, client = pair.open()
             run_threads(lambda: ws.send('x'))
             assert client.receive_messages(1) == [b'x']
-            assert ws._connection._overflow is None
+            assert connection_of(ws)._overflow is None
             assert ws.buffered_amount == 0
 
     def test_has_none_for_a_peer_that_was_behind(self) -> None:
         with joined(buffer_size=4096, overflow='drop', max_buffered=400_000) as pair:
             ws, _ = pair.open()
             assert [ws.send(bytes(300_000)), ws.send(bytes(300_000))] == [True, False]
-            assert ws._connection._overflow is None
+            assert connection_of(ws)._overflow is None
 
 
 @pytest.mark.proves('B3')

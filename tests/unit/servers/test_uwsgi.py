@@ -18,6 +18,7 @@ from faye_websocket.io.takeover import detach_leaving_stub
 from faye_websocket.servers.hijack import hijack
 from faye_websocket.servers.uwsgi import UWSGI
 from tests.support.eventstream import ACCEPT
+from tests.support.inside import carrier_of
 from tests.support.local import make_environ, settle
 
 ENVIRON = {'uwsgi.version': b'2.0.31'}
@@ -51,7 +52,7 @@ def test_takes_no_connection_on_which_uwsgi_speaks_tls(
     environ = make_environ(None, ACCEPT, **{**ENVIRON, 'wsgi.url_scheme': scheme})
     assert UWSGI.is_for(environ) is expected
     if not expected:
-        assert isinstance(EventSource(environ)._carrier, ResponseCarrier)
+        assert isinstance(carrier_of(EventSource(environ)), ResponseCarrier)
         with pytest.raises(UnsupportedServer, match="^the connection is in the hands of uWSGI's own TLS"):
             hijack(environ)
 
@@ -68,13 +69,13 @@ def test_needs_the_gevent_loop(monkeypatch: pytest.MonkeyPatch, module: Any) -> 
 @pytest.mark.parametrize('module', OTHERS)
 def test_is_no_obstacle_to_events_without(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
     monkeypatch.setitem(sys.modules, 'uwsgi', module)
-    assert isinstance(EventSource(make_environ(None, ACCEPT, **ENVIRON))._carrier, ResponseCarrier)
+    assert isinstance(carrier_of(EventSource(make_environ(None, ACCEPT, **ENVIRON))), ResponseCarrier)
 
 
 def test_an_event_source_takes_the_connection_with_its_response(connection: tuple[int, Any]) -> None:
     descriptor, client = connection
     es = EventSource(make_environ(None, ACCEPT, **ENVIRON))
-    assert isinstance(es._carrier, Connection)
+    assert isinstance(carrier_of(es), Connection)
     # The application may return another response.
     os.write(descriptor, b'not taken')
     assert client.recv(100) == b'not taken'
