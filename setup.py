@@ -19,10 +19,19 @@ MODES = ('auto', 'require', 'skip')
 PACKAGE = Path('faye_websocket')
 # What has its C types beside it in a ``.pxd`` is compiled: a module of Python, or a ``.pyx``, which Python has by another name.
 SOURCES = sorted(
-    source for types in PACKAGE.rglob('*.pxd') for source in map(types.with_suffix, ('.py', '.pyx')) if source.exists())
+    source
+    for types in PACKAGE.rglob('*.pxd')
+    for source in map(types.with_suffix, ('.py', '.pyx'))
+    if source.exists()
+)
 # What types there are is in the .pxd files alone. None in the place of a typed object is an AttributeError, as it is in Python.
 DIRECTIVES = {
-    'language_level': 3, 'annotation_typing': False, 'auto_pickle': False, 'infer_types': True, 'nonecheck': True}
+    'language_level': 3,
+    'annotation_typing': False,
+    'auto_pickle': False,
+    'infer_types': True,
+    'nonecheck': True,
+}
 # Indices are checked by the codec itself, and never negative; and its objects are never None.
 CODEC_DIRECTIVES = {'boundscheck': False, 'wraparound': False, 'nonecheck': False}
 
@@ -54,7 +63,12 @@ class BuildModules(build_ext):
             raise CompileError('Cython is missing: pip install "cython>=3.1"') from None
         # The C goes into no package, and has one path in every build, by which ccache knows it.
         translated = cythonize(
-            self.extensions, build_dir='build/cython', compiler_directives=DIRECTIVES, force=True, quiet=True)
+            self.extensions,
+            build_dir='build/cython',
+            compiler_directives=DIRECTIVES,
+            force=True,
+            quiet=True,
+        )
         for each, made in zip(self.extensions, translated, strict=True):
             each.sources = made.sources
         # On all cores, unless somebody says on how many.
@@ -76,7 +90,9 @@ def extension(source: Path) -> Extension:
     """A compiled module, of the name of its source."""
     # Only the loop over a payload's bytes is quicker for -O3; the rest is compiled in half the time.
     flags = [] if 'CFLAGS' in os.environ else ['-O3' if source.suffix == '.pyx' else '-O2', '-g0']
-    made = Extension('.'.join(source.with_suffix('').parts), [str(source)], extra_compile_args=flags)
+    made = Extension(
+        '.'.join(source.with_suffix('').parts), [str(source)], extra_compile_args=flags
+    )
     made.cython_directives = CODEC_DIRECTIVES if source.stem in ('_mask', 'codec') else {}
     return made
 

@@ -12,7 +12,16 @@ import sys
 import time
 
 from memory import held_open
-from peers import HERE, PEERS, BenchmarkError, Peer, Server, choose, compile_c, raise_descriptor_limit
+from peers import (
+    HERE,
+    PEERS,
+    BenchmarkError,
+    Peer,
+    Server,
+    choose,
+    compile_c,
+    raise_descriptor_limit,
+)
 from tables import table
 
 

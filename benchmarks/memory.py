@@ -20,7 +20,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from peers import HERE, BenchmarkError, Peer, Server, choose, compile_c, cores, on_core, raise_descriptor_limit
+from peers import (
+    HERE,
+    BenchmarkError,
+    Peer,
+    Server,
+    choose,
+    compile_c,
+    cores,
+    on_core,
+    raise_descriptor_limit,
+)
 from tables import table
 
 WARMUP_CONNECTIONS = 200

@@ -19,7 +19,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from peers import HERE, PEERS, BenchmarkError, Peer, Server, choose, compile_c, cores, on_core, raise_descriptor_limit
+from peers import (
+    HERE,
+    PEERS,
+    BenchmarkError,
+    Peer,
+    Server,
+    choose,
+    compile_c,
+    cores,
+    on_core,
+    raise_descriptor_limit,
+)
 from scenarios import Scenario, parse_scenarios
 from tables import Result, render, render_ratios, summarize_all, table
 

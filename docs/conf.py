@@ -47,7 +47,10 @@ _settings = ConfigParser()
 _settings.read(ROOT / 'setup.cfg')
 if _repository := _settings['metadata']['url']:
     html_theme_options = {
-        'source_repository': _repository, 'source_branch': 'main', 'source_directory': 'docs/'}
+        'source_repository': _repository,
+        'source_branch': 'main',
+        'source_directory': 'docs/',
+    }
 html_title = f'faye_websocket {__version__}'
 html_copy_source = False
 html_show_copyright = False

@@ -9,14 +9,19 @@ import gevent
 
 from faye_websocket import EventSource, PermessageDeflate, WebSocket
 
-PAGES = {path: Path(__file__).with_name(name).read_bytes() for path, name in [('/', 'ws.html'), ('/events', 'sse.html')]}
+PAGES = {
+    path: Path(__file__).with_name(name).read_bytes()
+    for path, name in [('/', 'ws.html'), ('/events', 'sse.html')]
+}
 
 
 def app(environ, start_response):
     if WebSocket.is_websocket(environ):
         # The Autobahn test suite sends messages of 65,537 fragments. A real application
         # does not need so many.
-        ws = WebSocket(environ, ['irc', 'amqp'], extensions=[PermessageDeflate()], ping=30, max_fragments=2**17)
+        ws = WebSocket(
+            environ, ['irc', 'amqp'], extensions=[PermessageDeflate()], ping=30, max_fragments=2**17
+        )
 
         @ws.on('message')
         def echo(event):

@@ -12,8 +12,7 @@ from faye_websocket import Client, PermessageDeflate
 
 
 def run(url, receive):
-    """Call ``receive(ws, message)`` for each message, until the connection has ended.
-    """
+    """Call ``receive(ws, message)`` for each message, until the connection ends."""
     # The suite sends messages of 65,537 fragments. A real application does not need so
     # many.
     ws = Client(url, extensions=[PermessageDeflate()], max_fragments=2**17)
@@ -29,7 +28,10 @@ def main(url, agent):
     if run(f'{url}/getCaseCount', lambda ws, message: counts.append(int(message))).status != 101:
         sys.exit(f'cannot connect to {url}')
     for case in range(1, counts[0] + 1):
-        run(f'{url}/runCase?{urlencode({"case": case, "agent": agent})}', lambda ws, message: ws.send(message))
+        run(
+            f'{url}/runCase?{urlencode({"case": case, "agent": agent})}',
+            lambda ws, message: ws.send(message),
+        )
     run(f'{url}/updateReports?{urlencode({"agent": agent})}', lambda ws, message: None)
     print(f'{counts[0]} cases done', flush=True)
 

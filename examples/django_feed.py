@@ -30,8 +30,12 @@ from faye_websocket.django import SocketResponse
 settings.configure(
     ROOT_URLCONF=__name__,
     ALLOWED_HOSTS=['localhost', '127.0.0.1'],
-    DATABASES={'default': {
-        'ENGINE': 'django.db.backends.sqlite3', 'NAME': os.environ.get('FEED_DATABASE', 'feed.sqlite3')}},
+    DATABASES={
+        'default': {
+            'ENGINE': 'django.db.backends.sqlite3',
+            'NAME': os.environ.get('FEED_DATABASE', 'feed.sqlite3'),
+        }
+    },
 )
 django.setup()
 # Each client gets the id of each message, and reconnects with the last:
@@ -45,7 +49,9 @@ def order(request):
     text = request.body.decode()
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute('CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, text TEXT UNIQUE)')
+            cursor.execute(
+                'CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, text TEXT UNIQUE)'
+            )
             cursor.execute('INSERT INTO orders (text) VALUES (%s)', [text])
             # With the key, a second attempt publishes no second message.
             key = f'order/{cursor.lastrowid}'

@@ -42,7 +42,9 @@ def order():
     news = request.get_data(as_text=True)
     try:
         with Session(engine) as session, session.begin():
-            session.execute(text('CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, text TEXT UNIQUE)'))
+            session.execute(
+                text('CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, text TEXT UNIQUE)')
+            )
             session.execute(text('INSERT INTO orders (text) VALUES (:text)'), {'text': news})
             session.info.setdefault('news', []).append(news)
     except IntegrityError:

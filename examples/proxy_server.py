@@ -22,11 +22,12 @@ class Refused(Exception):
 
 
 class Proxy:
-    """A proxy with the CONNECT method (RFC 9110 section 9.3.6), to this machine only.
-    """
+    """A proxy with the CONNECT method (RFC 9110, 9.3.6), to this machine only."""
 
     def __init__(self, credentials=None):
-        self.authorization = credentials and 'Basic ' + base64.b64encode(credentials.encode()).decode()
+        self.authorization = (
+            credentials and 'Basic ' + base64.b64encode(credentials.encode()).decode()
+        )
 
     def __call__(self, client, address):
         try:
@@ -44,8 +45,12 @@ class Proxy:
             head, rest = self.read_head(client)
             server = self.connect(self.check(head))
         except Refused as status:
-            challenge = 'Proxy-Authenticate: Basic realm="proxy"\r\n' if '407' in str(status) else ''
-            client.sendall(f'HTTP/1.1 {status}\r\n{challenge}Content-Length: 0\r\nConnection: close\r\n\r\n'.encode())
+            challenge = (
+                'Proxy-Authenticate: Basic realm="proxy"\r\n' if '407' in str(status) else ''
+            )
+            client.sendall(
+                f'HTTP/1.1 {status}\r\n{challenge}Content-Length: 0\r\nConnection: close\r\n\r\n'.encode()
+            )
             raise ConnectionError from status
         client.sendall(b'HTTP/1.1 200 Connection Established\r\n\r\n')
         return server, rest
@@ -53,7 +58,10 @@ class Proxy:
     def check(self, head):
         """Return the target of the request. Raise Refused if it is not allowed."""
         request, *lines = head.decode('latin-1').split('\r\n')
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(':') for line in lines)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(':') for line in lines)
+        }
         method, _, target = request.rpartition(' ')[0].partition(' ')
         print(method, target, flush=True)
         if method != 'CONNECT':

@@ -18,7 +18,7 @@ def back_off(failures, shortest=1, longest=60, uniform=random.uniform):
     They are random, up to a limit that doubles with each failure, so that clients do
     not reconnect all at once.
     """
-    return uniform(0, min(longest, shortest * 2**min(failures, 100)))
+    return uniform(0, min(longest, shortest * 2 ** min(failures, 100)))
 
 
 def converse(url, receive, **options):
@@ -55,7 +55,9 @@ def keep_connected(url, receive, shortest=1, **options):
 if __name__ == '__main__':
     url = sys.argv[1] if len(sys.argv) > 1 else 'ws://127.0.0.1:9292/'
     shortest = float(sys.argv[2]) if len(sys.argv) > 2 else 1
-    loop = gevent.spawn(keep_connected, url, lambda ws, message: print('message', message, flush=True), shortest)
+    loop = gevent.spawn(
+        keep_connected, url, lambda ws, message: print('message', message, flush=True), shortest
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, loop.kill, block=False)
     loop.join()

@@ -15,7 +15,11 @@ tls = {'certfile': sys.argv[2], 'keyfile': sys.argv[3]} if len(sys.argv) > 3 els
 
 server = WSGIServer(('127.0.0.1', port), app, **tls)
 server.start()
-print(f'Listening on {"https" if tls else "http"}://127.0.0.1:{server.server_port}', file=sys.stderr, flush=True)
+print(
+    f'Listening on {"https" if tls else "http"}://127.0.0.1:{server.server_port}',
+    file=sys.stderr,
+    flush=True,
+)
 
 # All open sockets close with 1001 when the process exits.
 for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,7 +8,13 @@ from . import compiled as compiled  # isort: split
 from .broadcast import broadcast
 from .client import Client
 from .driver import CloseCode
-from .errors import ConnectError, ConnectionClosed, HandshakeError, UnsupportedServer, WebSocketError
+from .errors import (
+    ConnectError,
+    ConnectionClosed,
+    HandshakeError,
+    UnsupportedServer,
+    WebSocketError,
+)
 from .events import CloseEvent, ErrorEvent, Event, MessageEvent
 from .eventsource.source import EventSource
 from .extensions import PermessageDeflate

@@ -33,14 +33,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--version', action='version', version=describe_versions())
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     serve_parser = commands.add_parser('serve', help='serve a WSGI application under gevent.pywsgi')
-    serve_parser.add_argument('app', metavar='MODULE:APP', help='the application to serve, such as examples.app:app')
     serve_parser.add_argument(
-        '--bind', default='127.0.0.1:9292', metavar='HOST:PORT',
-        help='listen here, or at unix:PATH; default %(default)s')
+        'app', metavar='MODULE:APP', help='the application to serve, such as examples.app:app'
+    )
+    serve_parser.add_argument(
+        '--bind',
+        default='127.0.0.1:9292',
+        metavar='HOST:PORT',
+        help='listen here, or at unix:PATH; default %(default)s',
+    )
     serve_parser.add_argument('--certfile', metavar='FILE', help='serve TLS with this certificate')
-    serve_parser.add_argument('--keyfile', metavar='FILE', help='the private key of the certificate')
+    serve_parser.add_argument(
+        '--keyfile', metavar='FILE', help='the private key of the certificate'
+    )
     serve_parser.set_defaults(run=_serve)
-    connect_parser = commands.add_parser('connect', help='talk to a server from the terminal, or in a pipe')
+    connect_parser = commands.add_parser(
+        'connect', help='talk to a server from the terminal, or in a pipe'
+    )
     terminal.add_arguments(connect_parser)
     connect_parser.set_defaults(run=terminal.connect)
     options = parser.parse_args(arguments)
@@ -65,7 +74,11 @@ def _serve(options: argparse.Namespace) -> int:
     stopping = gevent.event.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, stopping.set)
-    print(f'Listening on {_address(server, options)}\n{describe_versions()}', file=sys.stderr, flush=True)
+    print(
+        f'Listening on {_address(server, options)}\n{describe_versions()}',
+        file=sys.stderr,
+        flush=True,
+    )
     try:
         stopping.wait()
     finally:
@@ -74,8 +87,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
-    """Return the options by which WSGIServer serves TLS; none if that is not asked for.
-    """
+    """Return the options by which WSGIServer serves TLS; none without a certificate."""
     if certfile is None and keyfile is None:
         return {}
     if certfile is None:

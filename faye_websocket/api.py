@@ -58,8 +58,7 @@ class API(EventTarget):
 
     @property
     def protocol(self) -> str:
-        """The subprotocol agreed on, or ``''`` (RFC 6455 section 1.9). DOM: protocol.
-        """
+        """The subprotocol agreed on, or ``''`` (RFC 6455, 1.9). DOM: protocol."""
         return self._connection.protocol
 
     @property
@@ -173,7 +172,12 @@ class API(EventTarget):
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Close the socket, with 1011 after an exception and with 1000 otherwise.
 
         Wait until all data is sent and the closing handshake is complete, for

@@ -237,7 +237,9 @@ class Client(DeclaredHandlers, API):
         if self._socket is not None:
             sock = _as_gevent(self._socket)
             has_tls = isinstance(sock, gevent.ssl.SSLSocket)
-            return detach(wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock)
+            return detach(
+                wrap(sock, url.host, self._tls) if url.is_secure and not has_tls else sock
+            )
         proxy = make_proxy(self._proxy_option, url)
         return dial(
             url,
@@ -281,10 +283,14 @@ def _check_socket(sock: Any) -> Any:
 
     Raises TypeError for what is no socket, or whose TLS would block the process.
     """
-    if sock is not None and not isinstance(sock, (get_original('socket', 'socket'), gevent.socket.socket)):
+    if sock is not None and not isinstance(
+        sock, (get_original('socket', 'socket'), gevent.socket.socket)
+    ):
         raise TypeError(f'socket: expected a connected socket, got {sock!r:.80}')
     if isinstance(sock, get_original('ssl', 'SSLSocket')):
-        raise TypeError('socket: its TLS is not of gevent: hand in gevent.ssl.SSLSocket, or the socket without TLS')
+        raise TypeError(
+            'socket: its TLS is not of gevent: hand in gevent.ssl.SSLSocket, or the socket without TLS'
+        )
     return sock
 
 

@@ -21,15 +21,17 @@ _SLOW = (
     'faye_websocket runs in pure Python, several times slower than when it is compiled: there was no '
     "C compiler, or no header of Python's, when it was installed. Install them (Debian and Ubuntu: "
     'apt-get install gcc python3-dev), then: pip install --force-reinstall --no-deps --no-cache-dir '
-    'faye-websocket. FAYE_WEBSOCKET_PURE=1 says that pure Python is meant.')
+    'faye-websocket. FAYE_WEBSOCKET_PURE=1 says that pure Python is meant.'
+)
 
 
 def _look_for_sources_only() -> None:
-    """Replace Python's finders for this package by some that find no compiled modules.
-    """
+    """Replace Python's finders for this package by some that find sources only."""
     package = Path(__file__).parent
     for folder in (package, *filter(Path.is_dir, package.rglob('*'))):
-        sys.path_importer_cache[str(folder)] = FileFinder(str(folder), (SourceFileLoader, SOURCE_SUFFIXES))
+        sys.path_importer_cache[str(folder)] = FileFinder(
+            str(folder), (SourceFileLoader, SOURCE_SUFFIXES)
+        )
 
 
 _is_pure_wanted = os.environ.get('FAYE_WEBSOCKET_PURE', '') not in ('', '0')

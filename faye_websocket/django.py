@@ -40,9 +40,15 @@ class SocketResponse(HttpResponse):  # type: ignore[misc]
         if is_in_coroutine():
             # The socket would live on the hub of the view's thread, and both end with
             # the view.
-            raise RuntimeError('a SocketResponse cannot come from an async view: write "def" instead of "async def"')
+            raise RuntimeError(
+                'a SocketResponse cannot come from an async view: write "def" instead of "async def"'
+            )
         responses: list[tuple[str, list[tuple[str, str]]]] = []
-        body = b''.join(ws.wsgi_response(lambda status, headers, exc_info=None: responses.append((status, headers))))
+        body = b''.join(
+            ws.wsgi_response(
+                lambda status, headers, exc_info=None: responses.append((status, headers))
+            )
+        )
         [(status, headers)] = responses
         code, _, reason = status.partition(' ')
         # PEP 3333: applications must not set "hop-by-hop" headers. A refusal has its

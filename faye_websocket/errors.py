@@ -32,8 +32,7 @@ class ProtocolError(Exception):
 
 
 class InvalidData(ProtocolError):
-    """A message does not match its type: text that is not UTF-8 (RFC 6455 section 8.1).
-    """
+    """A message does not match its type: text that is not UTF-8 (RFC 6455, 8.1)."""
 
     code = 1007
 
@@ -67,7 +66,9 @@ class HandshakeError(WebSocketError):
     headers of the response, as pairs of strings.
     """
 
-    def __init__(self, status: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self, status: str, message: str, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.headers = headers

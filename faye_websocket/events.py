@@ -48,7 +48,12 @@ class Event:
         self.current_target: Any = None
 
     def __repr__(self) -> str:
-        names = [name for cls in type(self).__mro__ for name in getattr(cls, '__slots__', ()) if 'target' not in name]
+        names = [
+            name
+            for cls in type(self).__mro__
+            for name in getattr(cls, '__slots__', ())
+            if 'target' not in name
+        ]
         return f'<{type(self).__name__} {" ".join(f"{name}={getattr(self, name)!r}" for name in reversed(names))}>'
 
 
@@ -142,7 +147,9 @@ class EventHandler:
             target._handler_added(self._type)
 
 
-_HANDLERS = {type: attrgetter(f'_on{type}') for type in ('open', 'message', 'error', 'close', 'drain')}
+_HANDLERS = {
+    type: attrgetter(f'_on{type}') for type in ('open', 'message', 'error', 'close', 'drain')
+}
 
 
 class EventTarget:
@@ -242,15 +249,16 @@ class EventTarget:
 
     def _check_type(self, type: str) -> None:
         if type not in _HANDLERS and not (type and hasattr(self.__class__, f'on{type}')):
-            raise ValueError(f'type: unknown event type {type!r}, expected one of {", ".join(_HANDLERS)}')
+            raise ValueError(
+                f'type: unknown event type {type!r}, expected one of {", ".join(_HANDLERS)}'
+            )
 
     def _handler_raised(self, event: Event, error: BaseException) -> None:
         """Handle an exception that a handler of ``event`` has raised: raise it here."""
         raise error
 
     def _handler_added(self, type: str) -> None:
-        """Do nothing. Sockets override this to deliver the events that they have kept.
-        """
+        """Do nothing. Sockets override this to deliver the events they have kept."""
 
 
 class DeclaredHandlers:

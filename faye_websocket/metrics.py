@@ -120,7 +120,9 @@ class Counters:
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """Return all counters, by kind of socket and by name: dicts of ints."""
-        return {kind: getattr(self, kind).snapshot() for kind in ('server', 'client', 'eventsource')}
+        return {
+            kind: getattr(self, kind).snapshot() for kind in ('server', 'client', 'eventsource')
+        }
 
     def __repr__(self) -> str:
         return f'<Counters {self.snapshot()}>'

@@ -63,11 +63,17 @@ class SocketMiddleware:
     def __init__(self, app: Application, handlers: Mapping[Path, Handled], **options: Any) -> None:
         self._app = app
         shared = _check_options(options)
-        self._routes = Routes({path: _make_route(path, handled, shared) for path, handled in handlers.items()})
+        self._routes = Routes(
+            {path: _make_route(path, handled, shared) for path, handled in handlers.items()}
+        )
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
-        found = self._routes.find(environ.get('PATH_INFO', '')) if WebSocket.is_websocket(environ) else None
+        found = (
+            self._routes.find(environ.get('PATH_INFO', ''))
+            if WebSocket.is_websocket(environ)
+            else None
+        )
         if found is None:
             return self._app(environ, start_response)
         route, (positional, named) = found

@@ -53,7 +53,11 @@ class JoinedClient(Client):
 
 
 def connect(
-    app: Callable[..., Iterable[bytes]], path: str = '/', *, refused: bool = False, **client_options: Any
+    app: Callable[..., Iterable[bytes]],
+    path: str = '/',
+    *,
+    refused: bool = False,
+    **client_options: Any,
 ) -> JoinedClient:
     """Return a client that is connected to the application.
 
@@ -89,7 +93,9 @@ def _raise_refusal(client: JoinedClient) -> None:
         # error.
         client.receive()
     body = client.body.decode(errors='replace').strip()
-    raise HandshakeError(str(client.status), f'the application refused the handshake: {client.status} {body}')
+    raise HandshakeError(
+        str(client.status), f'the application refused the handshake: {client.status} {body}'
+    )
 
 
 def _serve(app: Callable[..., Iterable[bytes]], sock: Any) -> None:

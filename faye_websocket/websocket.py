@@ -234,7 +234,9 @@ class WebSocket(DeclaredHandlers, API):
         error = sys.exc_info()[1]
         if error is None:
             status = head.partition(b'\r\n')[0].partition(b' ')[2].decode('latin-1') or 'none'
-            error = HandshakeError('', f'the view gave another response once the handshake was made: {status}')
+            error = HandshakeError(
+                '', f'the view gave another response once the handshake was made: {status}'
+            )
         logger.error('view of %s failed: %r', self.url, error)
         self._connection.application_failed(error)
 
@@ -263,4 +265,3 @@ class WebSocket(DeclaredHandlers, API):
         if origin is not None and not is_allowed(origin, environ):
             return HandshakeError('403 Forbidden', 'this origin is not allowed')
         return None
-

@@ -132,10 +132,19 @@ class Victim:
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, __file__, *arguments]
-        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
+        environment = {
+            **os.environ,
+            'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
+        }
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True)
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         self.port = self._answer()
 
     def _answer(self) -> int:
@@ -174,8 +183,7 @@ class Peer:
         self.sent = 0
 
     def send(self, data: bytes) -> bool:
-        """Send the data until the process stops reading; return whether all was sent.
-        """
+        """Send until the process stops reading; return whether all was sent."""
         self.sock.settimeout(STALL)
         view = memoryview(data)
         with suppress(TimeoutError, ConnectionError):
@@ -216,16 +224,18 @@ class Peer:
 
 def headers(count: int, name: int, value: int) -> str:
     """Return this many header lines, with different names of this length."""
-    return ''.join(f'{index:02x}'.ljust(name, 'x') + ':' + 'v' * value + '\r\n' for index in range(count))
+    return ''.join(
+        f'{index:02x}'.ljust(name, 'x') + ':' + 'v' * value + '\r\n' for index in range(count)
+    )
 
 
 def request(path: str, more: str = '', version: str = 'hybi') -> bytes:
     """Return the shortest possible request."""
     upgrade = {
         'hybi': 'Upgrade:websocket\r\nConnection:Upgrade\r\nSec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\n'
-                'Sec-WebSocket-Version:13\r\n',
+        'Sec-WebSocket-Version:13\r\n',
         'hixie-76': 'Upgrade:WebSocket\r\nConnection:Upgrade\r\nSec-WebSocket-Key1:4 @1  46546xW%0l 1 5\r\n'
-                    'Sec-WebSocket-Key2:12998 5 Y3 1  .P00\r\n',
+        'Sec-WebSocket-Key2:12998 5 Y3 1  .P00\r\n',
         'hixie-75': 'Upgrade:WebSocket\r\nConnection:Upgrade\r\n',
         'events': 'Accept:text/event-stream\r\n',
     }[version]
@@ -234,10 +244,16 @@ def request(path: str, more: str = '', version: str = 'hybi') -> bytes:
 
 def acceptance(head: bytes, more: str = '') -> bytes:
     """Return the shortest response that accepts a client's request."""
-    key = next(line.split(b':')[1].strip() for line in head.split(b'\r\n') if line.lower().startswith(b'sec-websocket-key'))
+    key = next(
+        line.split(b':')[1].strip()
+        for line in head.split(b'\r\n')
+        if line.lower().startswith(b'sec-websocket-key')
+    )
     accept = base64.b64encode(hashlib.sha1(key + GUID.encode()).digest()).decode()
-    return (f'HTTP/1.1 101 \r\nUpgrade:websocket\r\nConnection:Upgrade\r\nSec-WebSocket-Accept:{accept}\r\n'
-            f'{more}\r\n').encode('latin-1')
+    return (
+        f'HTTP/1.1 101 \r\nUpgrade:websocket\r\nConnection:Upgrade\r\nSec-WebSocket-Accept:{accept}\r\n'
+        f'{more}\r\n'
+    ).encode('latin-1')
 
 
 def bombs(peer: Peer) -> bytes:
@@ -286,14 +302,18 @@ def flood(opcode: int, payload: bytes) -> Send:
 
 def fragments(payload: bytes) -> Send:
     """Send a message in the greatest number of frames, except for the last one."""
-    return lambda peer, most: peer.send(peer.frame(TEXT, payload, 0) + peer.frame(0, payload, 0) * 16_382)
+    return lambda peer, most: peer.send(
+        peer.frame(TEXT, payload, 0) + peer.frame(0, payload, 0) * 16_382
+    )
 
 
 def declare(peer: Peer, most: int) -> None:
     """Send the header of a frame of 64 MiB, less one byte, and one byte of it."""
     mask = 0x80 if peer.is_client else 0
     length = (2**26 - 1).to_bytes(8, 'big')
-    peer.send(bytes((0x80 | BINARY, mask | 127)) + length + bytes(4 if peer.is_client else 0) + b'x')
+    peer.send(
+        bytes((0x80 | BINARY, mask | 127)) + length + bytes(4 if peer.is_client else 0) + b'x'
+    )
 
 
 def part(peer: Peer, most: int) -> None:
@@ -307,7 +327,7 @@ def in_small_parts(peer: Peer, most: int) -> None:
     frame = peer.frame(BINARY, bytes(4096))
     peer.send(frame[:-300])
     for start in range(len(frame) - 300, len(frame) - 1):
-        peer.send(frame[start:start + 1])
+        peer.send(frame[start : start + 1])
 
 
 def ping_flood(peer: Peer, most: int) -> None:
@@ -353,12 +373,21 @@ SERVER_WAYS = [
     Way('a part of a frame, byte by byte', in_small_parts, connections=50),
     Way('16,383 empty fragments', fragments(b''), connections=50),
     Way('16,383 fragments of a byte', fragments(b'x'), connections=50),
-    Way('a text of hixie-75 without an end', hixie(b'\0' + b'x' * MIB), version='hixie-75', connections=5),
+    Way(
+        'a text of hixie-75 without an end',
+        hixie(b'\0' + b'x' * MIB),
+        version='hixie-75',
+        connections=5,
+    ),
     Way('pings, and no pong is read', ping_flood, connections=20, volumes=VOLUMES),
     Way('a close frame with a long reason', close, connections=500),
     *(
         Way(f'{title} to {who}', flood(opcode, payload), style, 10, volumes=VOLUMES)
-        for style, who in (('blocked', 'a handler that blocks'), ('none', 'nobody'), ('receive', 'receive, once'))
+        for style, who in (
+            ('blocked', 'a handler that blocks'),
+            ('none', 'nobody'),
+            ('receive', 'receive, once'),
+        )
         for title, opcode, payload in (
             ('empty messages', BINARY, b''),
             ('messages of two bytes', TEXT, 'Ā'.encode()),
@@ -368,8 +397,20 @@ SERVER_WAYS = [
             ('texts of 64 KiB with an emoji', TEXT, b'x' * 65532 + '\U0001f600'.encode()),
         )
     ),
-    Way('an echo of 64 KiB that is not read', flood(BINARY, bytes(65536)), 'echo', 5, volumes=VOLUMES),
-    Way('an echo of two bytes that is not read', flood(TEXT, 'Ā'.encode()), 'echo', 5, volumes=VOLUMES),
+    Way(
+        'an echo of 64 KiB that is not read',
+        flood(BINARY, bytes(65536)),
+        'echo',
+        5,
+        volumes=VOLUMES,
+    ),
+    Way(
+        'an echo of two bytes that is not read',
+        flood(TEXT, 'Ā'.encode()),
+        'echo',
+        5,
+        volumes=VOLUMES,
+    ),
     Way('compressed messages of 1 MiB to a handler that blocks', bomb, 'blocked', 5, **DEFLATE),
     Way('compressed messages of 1 MiB to nobody', bomb, 'none', 5, **DEFLATE),
     Way('compressed messages of 1 MiB to receive, once', bomb, 'receive', 5, **DEFLATE),
@@ -378,17 +419,44 @@ SERVER_WAYS = [
 CLIENT_WAYS = [
     Way('a response with 90 short headers', nothing, request=SHORT),
     Way('a response of 32 KiB', nothing, request=headers(3, 8, 10_000), connections=50),
-    Way('a refusal with a body of 1 MiB', lambda peer, most: peer.send(bytes(MIB)), version='refusal', connections=50),
-    Way('a redirect with a Location of 8 KiB', nothing, version='redirect', connections=50, options={'max_redirects': 5}),
-    Way("a proxy's answer of 32 KiB", nothing, version='proxy', request=headers(3, 8, 10_000), connections=50,
-        options={'proxy': 'PROXY'}),
+    Way(
+        'a refusal with a body of 1 MiB',
+        lambda peer, most: peer.send(bytes(MIB)),
+        version='refusal',
+        connections=50,
+    ),
+    Way(
+        'a redirect with a Location of 8 KiB',
+        nothing,
+        version='redirect',
+        connections=50,
+        options={'max_redirects': 5},
+    ),
+    Way(
+        "a proxy's answer of 32 KiB",
+        nothing,
+        version='proxy',
+        request=headers(3, 8, 10_000),
+        connections=50,
+        options={'proxy': 'PROXY'},
+    ),
     Way('a response that does not end', nothing, version='endless', connections=50),
     Way('the head of a frame of 64 MiB', declare, connections=300),
-    Way('messages of two bytes to a handler that blocks', flood(TEXT, 'Ā'.encode()), 'blocked', 10,
-        volumes=VOLUMES),
+    Way(
+        'messages of two bytes to a handler that blocks',
+        flood(TEXT, 'Ā'.encode()),
+        'blocked',
+        10,
+        volumes=VOLUMES,
+    ),
     Way('messages of two bytes to nobody', flood(TEXT, 'Ā'.encode()), 'none', 10, volumes=VOLUMES),
-    Way('texts of 64 KiB with an emoji to a handler that blocks',
-        flood(TEXT, b'x' * 65532 + '\U0001f600'.encode()), 'blocked', 10, volumes=VOLUMES),
+    Way(
+        'texts of 64 KiB with an emoji to a handler that blocks',
+        flood(TEXT, b'x' * 65532 + '\U0001f600'.encode()),
+        'blocked',
+        10,
+        volumes=VOLUMES,
+    ),
     Way('a close frame with a long reason', close, connections=300),
     Way('compressed messages of 1 MiB to a handler that blocks', bomb, 'blocked', 5, **DEFLATE),
     Way('compressed messages of 1 MiB to nobody', bomb, 'none', 5, **DEFLATE),
@@ -415,7 +483,9 @@ def measure_server(way: Way, count: int, most: int) -> Held:
         stack.callback(victim.close)
 
         def connect() -> Peer:
-            peer = Peer(stack.enter_context(socket.create_connection(('127.0.0.1', victim.port), 10)), True)
+            peer = Peer(
+                stack.enter_context(socket.create_connection(('127.0.0.1', victim.port), 10)), True
+            )
             peer.send(request(way.style, way.request, way.version))
             peer.read_head()
             return peer
@@ -442,7 +512,9 @@ def measure_client(way: Way, count: int, most: int) -> Held:
 @cache
 def measure_idle_clients(style: str, is_compressed: bool) -> float:
     """Return the bytes that an idle client takes."""
-    way = Way('', nothing, style, request=OFFER if is_compressed else '', is_compressed=is_compressed)
+    way = Way(
+        '', nothing, style, request=OFFER if is_compressed else '', is_compressed=is_compressed
+    )
     held = measure_clients(way, 200, 0)
     return held.held / held.connections
 
@@ -452,8 +524,18 @@ def measure_clients(way: Way, count: int, most: int) -> Held:
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(('127.0.0.1', 0), backlog=1024))
         port = listener.getsockname()[1]
-        options = {name: value if value != 'PROXY' else f'http://127.0.0.1:{port}' for name, value in way.options.items()}
-        victim = Victim('--victim', 'client', '--url', f'ws://127.0.0.1:{port}/', '--options', json.dumps(options))
+        options = {
+            name: value if value != 'PROXY' else f'http://127.0.0.1:{port}'
+            for name, value in way.options.items()
+        }
+        victim = Victim(
+            '--victim',
+            'client',
+            '--url',
+            f'ws://127.0.0.1:{port}/',
+            '--options',
+            json.dumps(options),
+        )
         stack.callback(victim.close)
 
         def accept(is_warm_up: bool) -> Peer:
@@ -474,7 +556,9 @@ def measure_clients(way: Way, count: int, most: int) -> Held:
                 peer.send(b'HTTP/1.1 200 OK\r\n' + way.request.encode() + b'\r\n')
                 peer.send(acceptance(peer.read_head()))
             else:
-                peer.send(acceptance(head, '' if is_warm_up and not way.is_compressed else way.request))
+                peer.send(
+                    acceptance(head, '' if is_warm_up and not way.is_compressed else way.request)
+                )
             return peer
 
         for _ in range(5):
@@ -490,12 +574,27 @@ def measure_clients(way: Way, count: int, most: int) -> Held:
 
 def table(title: str, rows: list[tuple[Way, Held]]) -> str:
     """Return a table of reStructuredText."""
-    cells = [[title, 'sent', 'held', 'factor'], *(
-        [way.title, *(f'{number / held.connections / 1024:,.1f} KiB' for number in held[:2]), f'{held.factor:,.1f}']
-        for way, held in rows)]
+    cells = [
+        [title, 'sent', 'held', 'factor'],
+        *(
+            [
+                way.title,
+                *(f'{number / held.connections / 1024:,.1f} KiB' for number in held[:2]),
+                f'{held.factor:,.1f}',
+            ]
+            for way, held in rows
+        ),
+    ]
     widths = [max(len(row[column]) for row in cells) for column in range(4)]
-    lines = ['  '.join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
-             for row in cells]
+    lines = [
+        '  '.join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in cells
+    ]
     rule = '  '.join('=' * width for width in widths)
     return '\n'.join([rule, lines[0], rule, *lines[1:], rule])
 
@@ -515,10 +614,19 @@ def more_descriptors() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command, and return the process's exit status."""
-    parser = argparse.ArgumentParser(description='Measure the bytes that are held for each byte that a peer sends.')
+    parser = argparse.ArgumentParser(
+        description='Measure the bytes that are held for each byte that a peer sends.'
+    )
     parser.add_argument('--quick', action='store_true', help='measure fewer connections and ways')
-    parser.add_argument('--only', action='append', metavar='TEXT', help='measure only the ways with this in their titles')
-    parser.add_argument('--most', type=float, metavar='FACTOR', help='fail if a factor exceeds this')
+    parser.add_argument(
+        '--only',
+        action='append',
+        metavar='TEXT',
+        help='measure only the ways with this in their titles',
+    )
+    parser.add_argument(
+        '--most', type=float, metavar='FACTOR', help='fail if a factor exceeds this'
+    )
     parser.add_argument('--victim', choices=['server', 'client'], help=argparse.SUPPRESS)
     parser.add_argument('--url', help=argparse.SUPPRESS)
     parser.add_argument('--options', type=json.loads, help=argparse.SUPPRESS)
@@ -546,17 +654,24 @@ def report(options: argparse.Namespace) -> int:
     """Measure all that was asked for, and print the tables."""
     too_much = []
     for title, ways, measure in (
-        ('to a server', SERVER_WAYS, measure_server), ('to a client', CLIENT_WAYS, measure_client)):
+        ('to a server', SERVER_WAYS, measure_server),
+        ('to a client', CLIENT_WAYS, measure_client),
+    ):
         rows = []
         for way in ways:
             if any(text in way.title for text in options.only or ['']):
                 count = max(1, way.connections // 5) if options.quick else way.connections
                 volumes = way.volumes[:1] if options.quick else way.volumes
-                held = max((measure(way, count, volume) for volume in volumes), key=lambda held: held.factor)
+                held = max(
+                    (measure(way, count, volume) for volume in volumes),
+                    key=lambda held: held.factor,
+                )
                 rows.append((way, held))
                 print(f'{title}: {way.title}: {held.factor:.1f}', file=sys.stderr, flush=True)
         print(table(title, rows), end='\n\n', flush=True)
-        too_much += [way.title for way, held in rows if options.most and is_too_much(way, held, options.most)]
+        too_much += [
+            way.title for way, held in rows if options.most and is_too_much(way, held, options.most)
+        ]
     for each in too_much:
         print(f'more than {options.most} times what was sent: {each}', file=sys.stderr)
     return 1 if too_much else 0

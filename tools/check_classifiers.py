@@ -16,7 +16,11 @@ def find_faults(path: str) -> list[str]:
     setup = ConfigParser()
     setup.read(path)
     names = setup['metadata']['classifiers'].split('\n')
-    return [name for name in names if name and (name not in classifiers or name in deprecated_classifiers)]
+    return [
+        name
+        for name in names
+        if name and (name not in classifiers or name in deprecated_classifiers)
+    ]
 
 
 if __name__ == '__main__':

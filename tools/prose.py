@@ -97,21 +97,93 @@ CLEAN = (
 # Beginnings that no docstring may have, because the sentence after them is a clause
 # without its noun, or speaks of the code as of a person.
 RIDDLES = (
-    'Answers', 'As', 'Everybody', 'For', 'Has', 'Have', 'How', 'It', 'Lets', 'Nobody',
-    'Somebody', 'Tells', 'That', 'The same', 'There', 'Those', 'What', 'Whatever',
-    'Where', 'Which', 'Who', 'Whoever', 'Whose',
+    'Answers',
+    'As',
+    'Everybody',
+    'For',
+    'Has',
+    'Have',
+    'How',
+    'It',
+    'Lets',
+    'Nobody',
+    'Somebody',
+    'Tells',
+    'That',
+    'The same',
+    'There',
+    'Those',
+    'What',
+    'Whatever',
+    'Where',
+    'Which',
+    'Who',
+    'Whoever',
+    'Whose',
 )
 # Beginnings that the docstring of a function may not have: it is a command.
 NO_COMMANDS = ('A', 'All', 'An', 'Each', 'Every', 'Its', 'No', 'One', 'The', 'Whether')
 # Verbs in the third person, found in docstrings here before they were rewritten.
 THIRD_PERSON = (
-    'Accepts', 'Adds', 'Agrees', 'Asks', 'Begins', 'Blocks', 'Brings', 'Calls',
-    'Checks', 'Closes', 'Compiles', 'Connects', 'Counts', 'Creates', 'Cuts', 'Delivers', 'Does',
-    'Drops', 'Emits', 'Ends', 'Fails', 'Forgets', 'Gives', 'Goes', 'Hands', 'Holds',
-    'Interrupts', 'Is', 'Keeps', 'Leaves', 'Logs', 'Looks', 'Makes', 'Names', 'Opens',
-    'Parses', 'Prints', 'Puts', 'Raises', 'Reads', 'Refuses', 'Registers', 'Remembers',
-    'Removes', 'Replaces', 'Returns', 'Runs', 'Says', 'Sends', 'Serves', 'Sets', 'Shows',
-    'Starts', 'Stops', 'Takes', 'Undoes', 'Waits', 'Writes', 'XORs',
+    'Accepts',
+    'Adds',
+    'Agrees',
+    'Asks',
+    'Begins',
+    'Blocks',
+    'Brings',
+    'Calls',
+    'Checks',
+    'Closes',
+    'Compiles',
+    'Connects',
+    'Counts',
+    'Creates',
+    'Cuts',
+    'Delivers',
+    'Does',
+    'Drops',
+    'Emits',
+    'Ends',
+    'Fails',
+    'Forgets',
+    'Gives',
+    'Goes',
+    'Hands',
+    'Holds',
+    'Interrupts',
+    'Is',
+    'Keeps',
+    'Leaves',
+    'Logs',
+    'Looks',
+    'Makes',
+    'Names',
+    'Opens',
+    'Parses',
+    'Prints',
+    'Puts',
+    'Raises',
+    'Reads',
+    'Refuses',
+    'Registers',
+    'Remembers',
+    'Removes',
+    'Replaces',
+    'Returns',
+    'Runs',
+    'Says',
+    'Sends',
+    'Serves',
+    'Sets',
+    'Shows',
+    'Starts',
+    'Stops',
+    'Takes',
+    'Undoes',
+    'Waits',
+    'Writes',
+    'XORs',
 )
 
 Problem = tuple[int, str]
@@ -141,15 +213,9 @@ def main(arguments: list[str]) -> int:
 def tracked_files() -> list[str]:
     """Return the paths of all files of the repository that may hold prose."""
     command = ['git', 'ls-files', '--cached', '--others', '--exclude-standard']
-    output = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     paths = output.stdout.splitlines()
-    return [
-        path
-        for path in paths
-        if path.endswith((*_SOURCE, '.rst')) and (ROOT / path).exists()
-    ]
+    return [path for path in paths if path.endswith((*_SOURCE, '.rst')) and (ROOT / path).exists()]
 
 
 def is_clean(path: str) -> bool:

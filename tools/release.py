@@ -24,7 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def build(source: Path, directory: Path, epoch: int) -> list[Path]:
     """Build the sdist of ``source`` and the wheel of that sdist; return their paths."""
-    variables = {'SOURCE_DATE_EPOCH': str(epoch), 'FAYE_WEBSOCKET_BUILD': 'require', 'PYTHONHASHSEED': '0'}
+    variables = {
+        'SOURCE_DATE_EPOCH': str(epoch),
+        'FAYE_WEBSOCKET_BUILD': 'require',
+        'PYTHONHASHSEED': '0',
+    }
     command = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(directory)]
     subprocess.run([*command, '--sdist', str(source)], env={**os.environ, **variables}, check=True)
     [sdist] = directory.glob('*.tar.gz')
@@ -32,7 +36,9 @@ def build(source: Path, directory: Path, epoch: int) -> list[Path]:
     with tarfile.open(sdist) as archive:
         archive.extractall(directory / 'unpacked', filter='data')
     [unpacked] = (directory / 'unpacked').iterdir()
-    subprocess.run([*command, '--wheel', str(unpacked)], env={**os.environ, **variables}, check=True)
+    subprocess.run(
+        [*command, '--wheel', str(unpacked)], env={**os.environ, **variables}, check=True
+    )
     return [sdist, *directory.glob('*.whl')]
 
 
@@ -54,7 +60,9 @@ def repack(sdist: Path, epoch: int) -> None:
 
 def last_commit() -> int:
     """When the last commit was made."""
-    shown = subprocess.run(['git', 'log', '-1', '--format=%ct'], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    shown = subprocess.run(
+        ['git', 'log', '-1', '--format=%ct'], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
     return int(shown.stdout)
 
 

@@ -107,7 +107,7 @@ REQUIREMENTS = {
     'O3': 'close_all in a handler returns, and later handshakes are accepted',
     'M1': 'programs of other libraries run once their import lines are changed',
     'M2': 'SocketMiddleware has patterns, arguments of the URL, and options for each path',
-    'Y1': 'the cases of the Ruby libraries\' specs',
+    'Y1': "the cases of the Ruby libraries' specs",
     'Y2': 'names that a Rubyist would type',
     'X1': 'four workers behind a proxy with Redis between them: a message reaches all',
     'R1': 'whoever has joined a channel gets every message, once, in the order of all',
@@ -177,7 +177,10 @@ def collect(root: Path = ROOT) -> Proofs:
 def problems(proofs: Proofs, requirements: Iterable[str] = REQUIREMENTS) -> list[str]:
     """What is wrong: requirements without a proof, and ids that there are not."""
     return [f'{id}: no test' for id in requirements if not proofs.get(id)] + [
-        f'{id}: there is no such requirement: {", ".join(proofs[id])}' for id in proofs if id not in requirements]
+        f'{id}: there is no such requirement: {", ".join(proofs[id])}'
+        for id in proofs
+        if id not in requirements
+    ]
 
 
 def table(proofs: Proofs) -> Iterator[str]:

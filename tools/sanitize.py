@@ -23,17 +23,35 @@ SANITIZERS = '-fsanitize=address,undefined -fno-omit-frame-pointer -g -O1'
 # What is compiled, and how, for which tests.
 PROTOCOL = ('tests/unit/driver', 'tests/unit/extensions')
 REST = tuple(
-    f'tests/{name}.py' for name in (
-        'unit/test_api', 'unit/test_broadcast', 'unit/test_calls', 'unit/test_events', 'unit/test_greenlet_style',
-        'unit/test_metrics', 'unit/io/test_connection', 'unit/io/test_dispatch', 'unit/io/test_keepalive',
-        'unit/io/test_overflow', 'unit/io/test_owner', 'unit/io/test_queue', 'unit/io/test_reactor',
-        'unit/io/test_stream', 'unit/servers/test_packed_environ', 'properties/test_fuzz', 'properties/test_stateful'))
+    f'tests/{name}.py'
+    for name in (
+        'unit/test_api',
+        'unit/test_broadcast',
+        'unit/test_calls',
+        'unit/test_events',
+        'unit/test_greenlet_style',
+        'unit/test_metrics',
+        'unit/io/test_connection',
+        'unit/io/test_dispatch',
+        'unit/io/test_keepalive',
+        'unit/io/test_overflow',
+        'unit/io/test_owner',
+        'unit/io/test_queue',
+        'unit/io/test_reactor',
+        'unit/io/test_stream',
+        'unit/servers/test_packed_environ',
+        'properties/test_fuzz',
+        'properties/test_stateful',
+    )
+)
 ROUNDS = ((SANITIZERS, PROTOCOL), (f'{SANITIZERS} --param=asan-stack=0', REST))
 
 
 def find_library(name: str) -> str:
     """Return the path of one of gcc's libraries, to be loaded before Python's."""
-    path = subprocess.run(['gcc', f'-print-file-name={name}'], check=True, capture_output=True, text=True).stdout.strip()
+    path = subprocess.run(
+        ['gcc', f'-print-file-name={name}'], check=True, capture_output=True, text=True
+    ).stdout.strip()
     if not os.path.isabs(path):
         raise SystemExit(f'{name} is missing: apt-get install gcc')
     return os.path.realpath(path)
@@ -41,7 +59,9 @@ def find_library(name: str) -> str:
 
 def copy_checkout(target: Path) -> None:
     """Copy what the tests need, but for what was compiled."""
-    ignored = shutil.ignore_patterns('.*', '*.so', 'build', '__pycache__', 'dist', '*.egg-info', 'node_modules')
+    ignored = shutil.ignore_patterns(
+        '.*', '*.so', 'build', '__pycache__', 'dist', '*.egg-info', 'node_modules'
+    )
     shutil.copytree(ROOT, target, ignore=ignored, dirs_exist_ok=True)
 
 
@@ -50,7 +70,11 @@ def compile_modules(directory: Path, flags: str) -> None:
     environment = {**os.environ, 'CFLAGS': flags, 'FAYE_WEBSOCKET_BUILD': 'require'}
     shutil.rmtree(directory / 'build', ignore_errors=True)
     subprocess.run(
-        [sys.executable, 'setup.py', '-q', 'build_ext', '--inplace'], cwd=directory, env=environment, check=True)
+        [sys.executable, 'setup.py', '-q', 'build_ext', '--inplace'],
+        cwd=directory,
+        env=environment,
+        check=True,
+    )
 
 
 def run_tests(directory: Path, tests: tuple[str, ...], arguments: list[str]) -> int:

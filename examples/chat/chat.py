@@ -16,10 +16,13 @@ app = Flask(__name__)
 # The sockets of this process, for data that is not a message of the channel.
 sockets = weakref.WeakSet()
 channels = Channels(
-    os.environ.get('CHAT_REDIS', 'redis://127.0.0.1:6379'), history=10_000, prefix='chat:',
+    os.environ.get('CHAT_REDIS', 'redis://127.0.0.1:6379'),
+    history=10_000,
+    prefix='chat:',
     # Each client remembers the id of the last message that it has, and reconnects with
     # it.
-    encode=lambda id, channel, message: json.dumps({'id': id, **json.loads(message)}))
+    encode=lambda id, channel, message: json.dumps({'id': id, **json.loads(message)}),
+)
 channels.onmembers = lambda channel, names: broadcast(sockets, json.dumps({'here': names}))
 
 

@@ -26,17 +26,23 @@ START_SECONDS = 20
 
 
 class Service:
-    """One program, with the address at which it accepts connections when it is ready.
-    """
+    """A program, with the address at which it accepts connections when ready."""
 
     def __init__(self, name, command, address, **env):
-        self.name, self.command, self.address, self.env = name, command, address, {**os.environ, **env}
+        self.name, self.command, self.address, self.env = (
+            name,
+            command,
+            address,
+            {**os.environ, **env},
+        )
         self.process = None
 
     def start(self):
         # In a session of its own, so that Ctrl-C does not reach it: the programs are
         # ended in order.
-        self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.env, start_new_session=True)
+        self.process = subprocess.Popen(
+            self.command, cwd=ROOT, env=self.env, start_new_session=True
+        )
         print(f'{self.name} is process {self.process.pid}', flush=True)
 
     def wait_until_ready(self, stopping):
@@ -45,7 +51,9 @@ class Service:
                 return
             if self.process.poll() is not None:
                 sys.exit(f'{self.name} does not start')
-            with socket.socket(socket.AF_INET if isinstance(self.address, tuple) else socket.AF_UNIX) as probe:
+            with socket.socket(
+                socket.AF_INET if isinstance(self.address, tuple) else socket.AF_UNIX
+            ) as probe:
                 if probe.connect_ex(self.address) == 0:
                     return
         sys.exit(f'{self.name} is not ready after {START_SECONDS} s')
@@ -64,15 +72,43 @@ class Service:
 def services(directory, port):
     """Yield the programs in the order in which they start."""
     store = f'{directory}/redis.sock'
-    redis = [program('redis-server'), '--port', '0', '--unixsocket', store, '--dir', directory, '--save', '',
-             '--appendonly', 'yes', '--loglevel', 'warning']
+    redis = [
+        program('redis-server'),
+        '--port',
+        '0',
+        '--unixsocket',
+        store,
+        '--dir',
+        directory,
+        '--save',
+        '',
+        '--appendonly',
+        'yes',
+        '--loglevel',
+        'warning',
+    ]
     yield Service('redis-server', redis, store)
     app_port = free_port()
-    gunicorn = [sys.executable, '-m', 'gunicorn', 'examples.chat.chat:app', '-k', 'gevent', '-w', str(WORKERS),
-                '--bind', f'127.0.0.1:{app_port}', '--no-control-socket', '--log-level', 'warning']
+    gunicorn = [
+        sys.executable,
+        '-m',
+        'gunicorn',
+        'examples.chat.chat:app',
+        '-k',
+        'gevent',
+        '-w',
+        str(WORKERS),
+        '--bind',
+        f'127.0.0.1:{app_port}',
+        '--no-control-socket',
+        '--log-level',
+        'warning',
+    ]
     yield Service('gunicorn', gunicorn, ('127.0.0.1', app_port), CHAT_REDIS=f'unix://{store}')
     haproxy = [program('haproxy'), '-db', '-q', '-f', str(ROOT / 'examples' / 'haproxy.conf')]
-    yield Service('haproxy', haproxy, ('127.0.0.1', port), LISTEN_PORT=str(port), APP_PORT=str(app_port))
+    yield Service(
+        'haproxy', haproxy, ('127.0.0.1', port), LISTEN_PORT=str(port), APP_PORT=str(app_port)
+    )
 
 
 def program(name):
@@ -80,7 +116,9 @@ def program(name):
 
     Debian's daemons are in /usr/sbin, not in every PATH.
     """
-    path = shutil.which(name, path=os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin']))
+    path = shutil.which(
+        name, path=os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin'])
+    )
     return path or sys.exit(f'{name} is missing: apt-get install {name}')
 
 

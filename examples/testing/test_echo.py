@@ -17,7 +17,9 @@ def echo(ws):
 
 site = Bottle()
 site.get('/', callback=lambda: 'hello')
-app = SocketMiddleware(site, {'/echo': echo}, protocols=['loud'], allowed_origins=['https://example.com'])
+app = SocketMiddleware(
+    site, {'/echo': echo}, protocols=['loud'], allowed_origins=['https://example.com']
+)
 
 
 def test_the_socket():

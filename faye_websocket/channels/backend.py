@@ -18,9 +18,7 @@ class Backend(Protocol):
     checked.
     """
 
-    def publish(
-        self, channel: str, entry: Entry, key: str | None, timeout: float
-    ) -> str:
+    def publish(self, channel: str, entry: Entry, key: str | None, timeout: float) -> str:
         """Keep a message, whose id is yet to be made, and return its id."""
 
     def attach(

@@ -35,6 +35,7 @@ __all__ = ['Channels']
 
 logger = logging.getLogger('faye_websocket.channels')
 
+
 class Channels:
     """Rooms and feeds; make one for each process. It connects at first use, and
     survives ``fork``.

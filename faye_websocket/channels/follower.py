@@ -36,8 +36,7 @@ _PATIENCE = 5.0
 
 
 class Follower:
-    """One target on its way; ``cursor`` is the id of the last message that it has got.
-    """
+    """One target on its way; ``cursor`` is the id of the last message it has."""
 
     __slots__ = (
         '__weakref__',
@@ -52,7 +51,9 @@ class Follower:
         'room',
     )
 
-    def __init__(self, room: Room, key: int, cursor: str = '', queue: Iterable[Message] = ()) -> None:
+    def __init__(
+        self, room: Room, key: int, cursor: str = '', queue: Iterable[Message] = ()
+    ) -> None:
         self.room = room
         self.key = key
         self._move(cursor)

@@ -160,7 +160,9 @@ class Listener:
         with self._lock:
             self._connection = connection
             self._outgoing.clear()
-            self._outgoing.extend(('SUBSCRIBE', self._backend.key(name, 'bus')) for name in self._feeds)
+            self._outgoing.extend(
+                ('SUBSCRIBE', self._backend.key(name, 'bus')) for name in self._feeds
+            )
         self._flush()
         self._heard = time.monotonic()
         beat = self._heard

@@ -32,7 +32,6 @@ Encode = Callable[[str, str, Any], Any]
 Position = tuple[int, int]
 
 
-
 class Entry(NamedTuple):
     """A message as a backend keeps it."""
 
@@ -57,8 +56,7 @@ class Chunk(NamedTuple):
 
 
 class Message:
-    """A message on its way to the sockets of this process, framed once for all of them.
-    """
+    """A message on its way to the sockets of this process, framed once for all."""
 
     __slots__ = ('_event', '_forms', 'channel', 'data', 'id', 'position', 'previous', 'size')
 
@@ -70,9 +68,10 @@ class Message:
         # For a WebSocket and for an event source; None where they get nothing.
         self._forms: dict[str, SharedMessage | None] = {}
 
-    def for_websocket(self, encode: Callable[[Message], SharedMessage | None]) -> SharedMessage | None:
-        """Return what a WebSocket gets, which ``encode`` makes once; None for nothing.
-        """
+    def for_websocket(
+        self, encode: Callable[[Message], SharedMessage | None]
+    ) -> SharedMessage | None:
+        """Return the form for WebSockets, made once; None for nothing."""
         if 'websocket' not in self._forms:
             self._forms['websocket'] = encode(self)
         return self._forms['websocket']
@@ -142,6 +141,4 @@ def envelope(id: str, channel: str, message: str | bytes) -> str:
     """
     if isinstance(message, str):
         return json.dumps({'id': id, 'channel': channel, 'data': message})
-    return json.dumps(
-        {'id': id, 'channel': channel, 'base64': base64.b64encode(message).decode()}
-    )
+    return json.dumps({'id': id, 'channel': channel, 'base64': base64.b64encode(message).decode()})

@@ -111,8 +111,16 @@ class Presence:
         backend = self._backend
         try:
             self._store.run_script(
-                deadline, 'members', _enter, 1, backend.key(channel, 'here'),
-                _KEPT, backend.key(channel, 'bus'), len(added), *added, *removed,
+                deadline,
+                'members',
+                _enter,
+                1,
+                backend.key(channel, 'here'),
+                _KEPT,
+                backend.key(channel, 'bus'),
+                len(added),
+                *added,
+                *removed,
             )
         except BaseException:
             with self._lock:

@@ -79,9 +79,18 @@ class RedisBackend:
         token = f'key:{key}' if key is not None else f'try:{uuid.uuid4().hex}'
         is_text = isinstance(entry.data, str)
         arguments = (
-            3, self.key(channel, 'log'), self.key(channel, 'last'), self.key(channel, token),
-            self.channels.history, self._kept, self._age, known,
-            't' if is_text else 'b', entry.event or '', entry.data, self.key(channel, 'bus'),
+            3,
+            self.key(channel, 'log'),
+            self.key(channel, 'last'),
+            self.key(channel, token),
+            self.channels.history,
+            self._kept,
+            self._age,
+            known,
+            't' if is_text else 'b',
+            entry.event or '',
+            entry.data,
+            self.key(channel, 'bus'),
             zlib.crc32(channel.encode()),
         )
         id = self._call(timeout, 'publish', _publish, arguments)
@@ -89,7 +98,9 @@ class RedisBackend:
 
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
         """Return a part of what is kept."""
-        return _chunk(self._call(timeout, 'join', _read, self._read_arguments(channel, mode, value)))
+        return _chunk(
+            self._call(timeout, 'join', _read, self._read_arguments(channel, mode, value))
+        )
 
     def _read_arguments(self, channel: str, mode: str, value: str | int) -> tuple[Any, ...]:
         keys = self.key(channel, 'log'), self.key(channel, 'last')

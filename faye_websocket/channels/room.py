@@ -31,8 +31,7 @@ __all__ = ['Desk', 'Room', 'find_carrier', 'find_reactor']
 
 
 def find_carrier(socket: Any) -> Connection | Carrier:
-    """Return what carries the messages of a socket. Raises TypeError for what is none.
-    """
+    """Return the carrier of a socket's messages. Raises TypeError for no socket."""
     carrier = getattr(socket, '_carrier', None) or getattr(socket, '_connection', None)
     if carrier is None or not hasattr(socket, 'add_event_listener'):
         raise TypeError(f'socket: expected a WebSocket or an EventSource, got {socket!r:.80}')
@@ -247,8 +246,7 @@ class Room:
     # ---- on the hub
 
     def deliver(self, message: Message) -> None:
-        """Send a message to those that are up to date, and let the others know of it.
-        """
+        """Send a message to those that are up to date, and announce it to others."""
         with self.desk.lock:
             self.last, self.position = message.id, message.position
             live = tuple(self.live.items())
@@ -290,8 +288,7 @@ class Room:
             self._gaps = self._gaps or None
 
     def _fall_behind(self, socket: Any, message: Message) -> None:
-        """Make a socket that would block, or has lost messages, go on at its own pace.
-        """
+        """Let a socket that would block, or lost messages, go on at its own pace."""
         follower = SocketFollower(self, socket, message.previous, [message])
         with self.desk.lock:
             if self.live.pop(socket, None) is None:

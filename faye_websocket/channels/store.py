@@ -104,14 +104,12 @@ class Store:
             connection.disconnect()
 
     def abandon(self) -> None:
-        """Close the child's copies after a fork; another thread may have held the lock.
-        """
+        """Close the child's copies after a fork, in which the lock may be held."""
         self._lock = make_lock()
         self.close()
 
     def run(self, deadline: float, what: str, *command: Any) -> Any:
-        """Return Redis's answer to a command. Raises TimeoutError after the deadline.
-        """
+        """Return Redis's reply to a command. Raises TimeoutError after the deadline."""
         pause = _FIRST_PAUSE
         while True:
             try:

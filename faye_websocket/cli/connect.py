@@ -28,7 +28,16 @@ from gevent import socket
 from ..client import Client
 from ..driver.codes import CloseCode
 
-__all__ = ['Editor', 'UsageError', 'add_arguments', 'connect', 'hex_dump', 'make_editor', 'printable', 'read_lines']
+__all__ = [
+    'Editor',
+    'UsageError',
+    'add_arguments',
+    'connect',
+    'hex_dump',
+    'make_editor',
+    'printable',
+    'read_lines',
+]
 
 _CLEAN = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 
@@ -49,35 +58,72 @@ class UsageError(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument('url', metavar='URL', help='the URL of the server, such as ws://localhost:9292/')
-    parser.add_argument('--header', action='append', default=[], metavar='"NAME: VALUE"', help='add a request header')
-    parser.add_argument('--protocol', action='append', default=[], metavar='NAME', help='offer a subprotocol')
+    parser.add_argument(
+        'url', metavar='URL', help='the URL of the server, such as ws://localhost:9292/'
+    )
+    parser.add_argument(
+        '--header',
+        action='append',
+        default=[],
+        metavar='"NAME: VALUE"',
+        help='add a request header',
+    )
+    parser.add_argument(
+        '--protocol', action='append', default=[], metavar='NAME', help='offer a subprotocol'
+    )
     parser.add_argument('--origin', help='send this Origin header')
-    parser.add_argument('--ping', type=_parse_seconds, metavar='SECONDS', help='send a ping every SECONDS')
-    parser.add_argument('--insecure', action='store_true', help="do not verify the server's certificate")
-    parser.add_argument('--ca', metavar='FILE', help="trust these authorities instead of the system's")
     parser.add_argument(
-        '--proxy', metavar='URL',
-        help='connect through a proxy: http://user:password@host:port, or "env" to use the environment variables')
+        '--ping', type=_parse_seconds, metavar='SECONDS', help='send a ping every SECONDS'
+    )
     parser.add_argument(
-        '--timeout', type=_parse_seconds, default=30, metavar='SECONDS',
-        help='give up connecting after SECONDS; default %(default)s')
-    parser.add_argument('--execute', action='append', default=[], metavar='TEXT', help='send a message first; repeatable')
-    parser.add_argument('--listen-only', action='store_true', help='do not read stdin; print messages until the server closes')
+        '--insecure', action='store_true', help="do not verify the server's certificate"
+    )
     parser.add_argument(
-        '--wait', type=_parse_seconds, default=1, metavar='SECONDS',
-        help='after the end of a piped stdin, close after SECONDS; default %(default)s')
+        '--ca', metavar='FILE', help="trust these authorities instead of the system's"
+    )
+    parser.add_argument(
+        '--proxy',
+        metavar='URL',
+        help='connect through a proxy: http://user:password@host:port, or "env" to use the environment variables',
+    )
+    parser.add_argument(
+        '--timeout',
+        type=_parse_seconds,
+        default=30,
+        metavar='SECONDS',
+        help='give up connecting after SECONDS; default %(default)s',
+    )
+    parser.add_argument(
+        '--execute',
+        action='append',
+        default=[],
+        metavar='TEXT',
+        help='send a message first; repeatable',
+    )
+    parser.add_argument(
+        '--listen-only',
+        action='store_true',
+        help='do not read stdin; print messages until the server closes',
+    )
+    parser.add_argument(
+        '--wait',
+        type=_parse_seconds,
+        default=1,
+        metavar='SECONDS',
+        help='after the end of a piped stdin, close after SECONDS; default %(default)s',
+    )
 
 
 def _parse_seconds(text: str) -> float:
-    """Return the time that an option gives. Raise ArgumentTypeError for an invalid one.
-    """
+    """Return the time that an option gives. Raise ArgumentTypeError if invalid."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
     if not seconds >= 0:
-        raise argparse.ArgumentTypeError(f'expected a number of seconds, at least 0, or inf, got {text!r}')
+        raise argparse.ArgumentTypeError(
+            f'expected a number of seconds, at least 0, or inf, got {text!r}'
+        )
     return seconds
 
 
@@ -182,7 +228,9 @@ class Terminal:
     def _received(self, event: Any) -> None:
         data = event.data
         self._clear_prompt()
-        error = _write(sys.stdout, printable(data) if isinstance(data, str) else hex_dump(data), _CYAN)
+        error = _write(
+            sys.stdout, printable(data) if isinstance(data, str) else hex_dump(data), _CYAN
+        )
         if error is not None:
             self._output_failed(error)
         self._prompt()
@@ -247,7 +295,10 @@ class Editor:
 
         pool = gevent.get_hub().threadpool
         try:
-            with create_app_session(self._session.input, self._session.output), patch_stdout(raw=True):
+            with (
+                create_app_session(self._session.input, self._session.output),
+                patch_stdout(raw=True),
+            ):
                 # The thread and this greenlet need one context, so that output goes
                 # above the prompt.
                 context = copy_context()
@@ -321,8 +372,7 @@ def read_lines(stream: IO[str] | None) -> Iterator[str]:
 
 
 def _read_chunk(stream: IO[str] | None) -> bytes:
-    """Wait until the stream can be read, and return what was read: nothing at its end.
-    """
+    """Wait until the stream can be read, and return the data: none at its end."""
     if stream is None:
         return b''
     descriptor = stream.fileno()
@@ -341,15 +391,14 @@ def hex_dump(data: bytes) -> str:
     """Return a dump as hexdump -C prints it: 16 bytes a line, then the length."""
     lines = []
     for start in range(0, len(data), 16):
-        row = data[start:start + 16]
+        row = data[start : start + 16]
         text = ''.join(chr(byte) if 32 <= byte < 127 else '.' for byte in row)
         lines.append(f'{start:08x}  {row.hex(" "):47}  |{text}|')
     return '\n'.join([*lines, f'{len(data):08x}'])
 
 
 def printable(text: str) -> str:
-    r"""Return the text in one line, with escapes such as ``\n`` for control characters.
-    """
+    r"""Return the text in one line, with escapes (``\n``) for control characters."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 

@@ -17,4 +17,5 @@ def describe_versions() -> str:
     form = 'compiled' if IS_COMPILED else 'pure Python'
     return (
         f'faye_websocket {__version__} ({form}), '
-        f'{platform.python_implementation()} {platform.python_version()}, gevent {gevent.__version__}')
+        f'{platform.python_implementation()} {platform.python_version()}, gevent {gevent.__version__}'
+    )

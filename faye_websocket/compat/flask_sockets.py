@@ -54,9 +54,7 @@ class Sockets:
     ) -> None:
         """Add a route. ``endpoint`` and ``methods`` are taken and mean nothing."""
         defaults = options.get('defaults')
-        self.url_map.add(
-            Rule(rule, endpoint=view_func, defaults=defaults, websocket=True)
-        )
+        self.url_map.add(Rule(rule, endpoint=view_func, defaults=defaults, websocket=True))
 
     def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
         """Add the routes of a blueprint, below ``url_prefix`` if that is given."""
@@ -76,9 +74,7 @@ class SocketMiddleware:
         self.app = app
         self.ws = socket
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
         if is_websocket(environ):
             try:

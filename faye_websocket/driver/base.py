@@ -82,9 +82,7 @@ class SharedMessage:
     def __init__(self, data: str | bytes) -> None:
         self.data = data
         self.opcode, self.payload = (
-            (Opcode.TEXT, encode_text(data))
-            if isinstance(data, str)
-            else (Opcode.BINARY, data)
+            (Opcode.TEXT, encode_text(data)) if isinstance(data, str) else (Opcode.BINARY, data)
         )
         self.frames: dict[Hashable, bytes] = {}
 
@@ -212,8 +210,7 @@ class Driver(EventEmitter):
         self._close(CloseCode.ABNORMAL_CLOSURE, reason)
 
     def give_up(self, error: Exception) -> None:
-        """Emit ``error`` and ``close`` for a connection that failed before it opened.
-        """
+        """Emit ``error`` and ``close`` for a connection that failed before opening."""
         self._fail(CloseCode.ABNORMAL_CLOSURE, error)
 
     def fail(self, code: int, reason: str) -> None:
@@ -374,7 +371,9 @@ def _check_request(environ: Mapping[str, Any]) -> None:
         message = 'the Upgrade header does not contain websocket'
     elif not has_token(environ, 'HTTP_CONNECTION', 'upgrade'):
         message = 'the Connection header does not contain Upgrade'
-    elif environ.get('CONTENT_LENGTH') not in (None, '', '0') or 'HTTP_TRANSFER_ENCODING' in environ:
+    elif (
+        environ.get('CONTENT_LENGTH') not in (None, '', '0') or 'HTTP_TRANSFER_ENCODING' in environ
+    ):
         message = 'a WebSocket handshake must not have a body'
     else:
         return
@@ -382,7 +381,6 @@ def _check_request(environ: Mapping[str, Any]) -> None:
 
 
 def has_token(environ: Mapping[str, Any], name: str, token: str) -> bool:
-    """Return whether a header that is a list has this element, in any case of letters.
-    """
+    """Return whether a header that is a list has this element, in any case."""
     value = str(environ.get(name, '')).lower()
     return value == token or token in tokens(value)

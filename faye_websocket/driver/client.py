@@ -91,7 +91,9 @@ class Client(Hybi):
         redirect: Callable[[str], bool] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(Request({}, io.write), (), headers=check_client_headers(headers), **options)
+        super().__init__(
+            Request({}, io.write), (), headers=check_client_headers(headers), **options
+        )
         self.io = io
         self._url = parse_url(io.url)
         self._offered = check_protocols(protocols)
@@ -168,7 +170,9 @@ class Client(Hybi):
                 headers.append(('Sec-WebSocket-Extensions', self._offered_extensions))
         names = {name.lower() for name, _ in self._headers}
         if self._url.username is not None and 'authorization' not in names:
-            headers.append(('Authorization', basic_credentials(self._url.username, self._url.password)))
+            headers.append(
+                ('Authorization', basic_credentials(self._url.username, self._url.password))
+            )
         return serialize_head(f'GET {self._url.target} HTTP/1.1', headers + self._headers)
 
     def _respond(self) -> None:
@@ -200,7 +204,9 @@ class Client(Hybi):
     def _is_redirected(self) -> bool:
         """Return whether the response is a redirect that the owner follows."""
         location = self._response_parser.get('Location')
-        return bool(self.status in _REDIRECTS and location and self._redirect and self._redirect(location))
+        return bool(
+            self.status in _REDIRECTS and location and self._redirect and self._redirect(location)
+        )
 
     def _collect_body(self, chunk: bytes) -> None:
         """Keep the beginning of a refusal's body.
@@ -213,7 +219,10 @@ class Client(Hybi):
 
     def _body_length(self) -> int:
         """Return how many bytes of the body to wait for."""
-        if self.status in _WITHOUT_BODY or self._response_parser.get('Transfer-Encoding') is not None:
+        if (
+            self.status in _WITHOUT_BODY
+            or self._response_parser.get('Transfer-Encoding') is not None
+        ):
             # There is no body, or its length is known only when its last chunk arrives.
             # Make do with the bytes that came together with the head.
             return 0
@@ -230,13 +239,14 @@ class Client(Hybi):
         return HandshakeError(status, f'handshake failed: expected status 101, got {status}')
 
     def _check_response(self) -> None:
-        """Raise HandshakeError unless the response is valid by the list of section 4.1.
-        """
+        """Raise HandshakeError unless the response is valid by section 4.1."""
         response = self._response_parser
         accept = accept_key(self._key)
         upgrade = tokens((response.get('Upgrade') or '').lower())
         self._expect('Upgrade', 'websocket', upgrade == ['websocket'])
-        self._expect('Connection', 'Upgrade', 'upgrade' in tokens((response.get('Connection') or '').lower()))
+        self._expect(
+            'Connection', 'Upgrade', 'upgrade' in tokens((response.get('Connection') or '').lower())
+        )
         self._expect('Sec-WebSocket-Accept', accept, response.get('Sec-WebSocket-Accept') == accept)
         self._check_extensions(response.get('Sec-WebSocket-Extensions') or '')
         protocol = response.get('Sec-WebSocket-Protocol')
@@ -266,7 +276,9 @@ class Client(Hybi):
         """Raise HandshakeError for this header of the response, unless ``is_right``."""
         if not is_right:
             got = self._response_parser.get(name)
-            raise HandshakeError('', f'handshake failed: expected {name} to be {expected}, got {got!r}')
+            raise HandshakeError(
+                '', f'handshake failed: expected {name} to be {expected}, got {got!r}'
+            )
 
     def _masking_key(self) -> bytes:
         """Return a new masking key. Section 5.3: it "needs to be unpredictable"."""
@@ -286,7 +298,7 @@ def _next_masking_key() -> bytes:
     """
     while not _masking_keys:
         block = os.urandom(1024)
-        _masking_keys.extend([block[start:start + 4] for start in range(0, 1024, 4)])
+        _masking_keys.extend([block[start : start + 4] for start in range(0, 1024, 4)])
     try:
         return _masking_keys.pop()
     except IndexError:  # pragma: no cover

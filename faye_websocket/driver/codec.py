@@ -17,7 +17,14 @@ from ..errors import ProtocolError
 from . import mask
 from .codes import Opcode
 
-__all__ = ['Frame', 'FrameParser', 'apply_mask', 'serialize_frame', 'serialize_frame_head', 'serialize_text']
+__all__ = [
+    'Frame',
+    'FrameParser',
+    'apply_mask',
+    'serialize_frame',
+    'serialize_frame_head',
+    'serialize_text',
+]
 
 RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10
 
@@ -91,8 +98,7 @@ def serialize_frame(
 
 
 def serialize_text(message: str, masking_key: bytes | None = None) -> bytes:
-    """Return a text message in one frame, with U+FFFD in place of each lone surrogate.
-    """
+    """Return a text message in one frame, with U+FFFD for each lone surrogate."""
     return serialize_frame(_TEXT, mask.encode(message), True, 0, masking_key)
 
 
@@ -150,7 +156,12 @@ class Frame:
 
 
 def _make_frame(
-    first_byte: int, length: int, masking_key: bytes | None, payload: bytes, is_first: bool, is_last: bool
+    first_byte: int,
+    length: int,
+    masking_key: bytes | None,
+    payload: bytes,
+    is_first: bool,
+    is_last: bool,
 ) -> Frame:
     """Return a frame.
 
@@ -187,14 +198,13 @@ class FrameParser:
         self.reserve(0)
 
     def reserve(self, reserved: int) -> None:
-        """Accept data frames with these reserved bits, because an extension uses them.
-        """
+        """Accept data frames with these reserved bits, which an extension uses."""
         self._legal_first_bytes = _legal_first_bytes(reserved)
 
     def feed(self, chunk: bytes) -> None:
         """Append the next bytes received from the peer."""
         if chunk:
-            self._buffer = self._buffer[self._position:] + chunk if self._buffer else chunk
+            self._buffer = self._buffer[self._position :] + chunk if self._buffer else chunk
             self._position = 0
 
     def next_frame(self) -> Frame | None:
@@ -215,7 +225,9 @@ class FrameParser:
         # 5.1: "The server MUST close the connection upon receiving a frame that is not
         # masked"; for a client it is the other way round.
         if (second >= _MASKED) != self._masked:
-            raise ProtocolError('unmasked frame from a client' if self._masked else 'masked frame from a server')
+            raise ProtocolError(
+                'unmasked frame from a client' if self._masked else 'masked frame from a server'
+            )
         length = second & 0x7F
         if length > 125:
             # 5.5: "All control frames MUST have a payload length of 125 bytes or less"
@@ -243,7 +255,14 @@ class FrameParser:
             self._position = end
         else:
             self.forget()
-        return _make_frame(first_byte, length, masking_key, mask.cut(buffer, start, end, masking_key, 0), True, True)
+        return _make_frame(
+            first_byte,
+            length,
+            masking_key,
+            mask.cut(buffer, start, end, masking_key, 0),
+            True,
+            True,
+        )
 
     def _next_part(self, is_first: bool) -> Frame | None:
         """Return the payload of ``self._frame`` received so far, or None.
@@ -265,7 +284,9 @@ class FrameParser:
         self._missing -= size
         if not self._missing:
             self._frame = None
-        return _make_frame(frame.first_byte, frame.length, frame.masking_key, payload, is_first, not self._missing)
+        return _make_frame(
+            frame.first_byte, frame.length, frame.masking_key, payload, is_first, not self._missing
+        )
 
     def forget(self) -> None:
         """Release the buffer, so that an idle connection does not hold old bytes."""

@@ -53,9 +53,7 @@ def check_close(code: int, reason: str, *, server: bool) -> None:
         raise TypeError(f'reason: expected a str, got {reason!r}')
     length = len(encode_text(reason))
     if length > _MAX_REASON:
-        raise ValueError(
-            f'reason: a close frame holds at most {_MAX_REASON} bytes, not {length}'
-        )
+        raise ValueError(f'reason: a close frame holds at most {_MAX_REASON} bytes, not {length}')
 
 
 def control_payload(message: str | bytes) -> bytes:
@@ -67,5 +65,7 @@ def control_payload(message: str | bytes) -> bytes:
         raise TypeError(f'message: expected str or bytes, got {type(message).__name__}')
     payload = encode_text(message) if isinstance(message, str) else bytes(message)
     if len(payload) > _MAX_CONTROL:
-        raise ValueError(f'message: a control frame holds at most {_MAX_CONTROL} bytes, not {len(payload)}')
+        raise ValueError(
+            f'message: a control frame holds at most {_MAX_CONTROL} bytes, not {len(payload)}'
+        )
     return payload

@@ -73,8 +73,7 @@ class Draft75(Driver):
         self._writer.write(b'\x00' + payload + b'\xff')
 
     def _begin_close(self, code: int, reason: str) -> None:
-        """Close at once: this version has neither a closing handshake nor close codes.
-        """
+        """Close at once: this version has no closing handshake and no close codes."""
         self.was_clean = True
         self._close(CloseCode.NO_STATUS_RCVD, '')
 
@@ -126,7 +125,7 @@ class Draft75(Driver):
             self._searched = len(self._buffer)
             return None
         payload = bytes(self._buffer[1:end])
-        del self._buffer[:end + 1]
+        del self._buffer[: end + 1]
         self._searched = 0
         try:
             return payload.decode()
@@ -146,7 +145,7 @@ class Draft75(Driver):
                 raise self._too_big()
             if not byte & _TOP_BIT:
                 frame_type = self._buffer[0]
-                del self._buffer[:index + 1]
+                del self._buffer[: index + 1]
                 self._skip = length
                 return frame_type, length
         return None

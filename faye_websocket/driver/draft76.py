@@ -47,8 +47,7 @@ class Draft76(Draft75):
         self._numbers()
 
     def parse(self, chunk: bytes) -> None:
-        """Parse the next bytes received: first the eight of the handshake, then frames.
-        """
+        """Parse the next bytes received: the handshake's eight first, then frames."""
         if self.ready_state == CONNECTING and self._challenge is not None:
             missing = _CHALLENGE_LENGTH - len(self._challenge)
             self._challenge += chunk[:missing]
@@ -114,6 +113,12 @@ def _number(key: str) -> int:
     """
     digits = re.sub(r'[^0-9]', '', key)
     spaces = key.count(' ')
-    if not digits or len(digits) > 20 or not spaces or int(digits) % spaces or int(digits) // spaces >= 2**32:
+    if (
+        not digits
+        or len(digits) > 20
+        or not spaces
+        or int(digits) % spaces
+        or int(digits) // spaces >= 2**32
+    ):
         raise HandshakeError('400 Bad Request', f'the key {key[:80]!r} does not encode a number')
     return int(digits) // spaces

@@ -40,8 +40,7 @@ class EventEmitter:
         self.observer: Observer | None = None
 
     def on(self, type: str, listener: Listener) -> Listener:
-        """Call ``listener`` with the event's arguments at every event of this ``type``.
-        """
+        """Call ``listener`` with the arguments of each event of this ``type``."""
         if self._listeners is None:
             self._listeners = {}
         self._listeners.setdefault(type, []).append(listener)

@@ -33,7 +33,9 @@ _END_OF_LINE = re.compile('\r\n|\r|\n')
 # contains NUL.
 _FORBIDDEN = re.compile('[\r\n\0]')
 # An element of an Accept header, RFC 9110 section 12.5.1.
-_EVENT_STREAM = re.compile(r'(?:\A|,)[ \t]*text/event-stream[ \t]*(?P<parameters>(?:;[^,]*)?)(?:,|\Z)', re.IGNORECASE)
+_EVENT_STREAM = re.compile(
+    r'(?:\A|,)[ \t]*text/event-stream[ \t]*(?P<parameters>(?:;[^,]*)?)(?:,|\Z)', re.IGNORECASE
+)
 # RFC 9110 section 12.4.2: "a value of 0 means 'not acceptable'"
 _NOT_ACCEPTABLE = re.compile(r';[ \t]*q=0(\.0*)?[ \t]*(;|\Z)', re.IGNORECASE)
 
@@ -66,7 +68,11 @@ def find_last_event_id(environ: Mapping[str, Any]) -> str:
     """
     # 9.2.5: the header holds the id in UTF-8. By PEP 3333 the server has decoded it
     # from Latin-1.
-    header = str(environ.get('HTTP_LAST_EVENT_ID', '')).encode('latin-1', 'replace').decode('utf-8', 'replace')
+    header = (
+        str(environ.get('HTTP_LAST_EVENT_ID', ''))
+        .encode('latin-1', 'replace')
+        .decode('utf-8', 'replace')
+    )
     if header:
         return header
     query = parse_qsl(str(environ.get('QUERY_STRING', '')), keep_blank_values=True)

@@ -41,7 +41,9 @@ _LARGE_MESSAGE = 16384
 
 # By first byte: whether the frame is a whole message (FIN, and TEXT or BINARY). The
 # reserved bits may have any value, since the parser has checked them.
-_IS_WHOLE = bytes(first_byte & 0x80 != 0 and first_byte & 0x0F in (TEXT, BINARY) for first_byte in range(256))
+_IS_WHOLE = bytes(
+    first_byte & 0x80 != 0 and first_byte & 0x0F in (TEXT, BINARY) for first_byte in range(256)
+)
 
 # The values of Sec-WebSocket-Version, best first, and the names of the versions here.
 # hybi-08 to hybi-12 all send 8.
@@ -106,9 +108,13 @@ class Hybi(Driver):
             # 4.4: "the server MUST respond with one or more |Sec-WebSocket-Version|
             # header fields" that name the versions it supports
             supported = ('Sec-WebSocket-Version', ', '.join(VERSIONS))
-            raise HandshakeError('426 Upgrade Required', f'version {version!r} is not supported', (supported,))
+            raise HandshakeError(
+                '426 Upgrade Required', f'version {version!r} is not supported', (supported,)
+            )
         if not _KEY.fullmatch(environ.get('HTTP_SEC_WEBSOCKET_KEY', '')):
-            raise HandshakeError('400 Bad Request', 'Sec-WebSocket-Key is not sixteen bytes in base64')
+            raise HandshakeError(
+                '400 Bad Request', 'Sec-WebSocket-Key is not sixteen bytes in base64'
+            )
         offers = environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS')
         if offers:
             try:
@@ -133,7 +139,9 @@ class Hybi(Driver):
     def _negotiate(self) -> None:
         """Agree on extensions with a client that offers some (section 9)."""
         if self._extensions is not None:
-            self._extensions.generate_response(self._environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', ''))
+            self._extensions.generate_response(
+                self._environ.get('HTTP_SEC_WEBSOCKET_EXTENSIONS', '')
+            )
             self._agree(self._extensions)
 
     def _agree(self, extensions: Pipeline) -> None:
@@ -209,7 +217,9 @@ class Hybi(Driver):
     def _undo_extensions(self, opcode: int, data: bytes, rsv: int) -> str | bytes:
         """Return the data of a message after the extensions have processed it."""
         assert self._extensions is not None
-        message = self._extensions.process_incoming_message(Message(opcode, data, rsv, self.max_length))
+        message = self._extensions.process_incoming_message(
+            Message(opcode, data, rsv, self.max_length)
+        )
         if len(message.data) > self.max_length:
             raise MessageTooBig(f'message too big: {len(message.data)} > {self.max_length}')
         return _decode(opcode, message.data)
@@ -230,7 +240,7 @@ class Hybi(Driver):
         pings = self._pings or []
         for index, (message, callback) in enumerate(pings):
             if message == payload:
-                self._pings = pings[index + 1:] or None
+                self._pings = pings[index + 1 :] or None
                 callback()
                 break
         self.emit('pong', payload)
@@ -249,7 +259,12 @@ class Hybi(Driver):
 
     def text(self, message: str) -> bool:
         """Send a text message."""
-        if type(message) is str and self.ready_state == OPEN and self._extensions is None and len(message) < _LARGE_MESSAGE:
+        if (
+            type(message) is str
+            and self.ready_state == OPEN
+            and self._extensions is None
+            and len(message) < _LARGE_MESSAGE
+        ):
             self._writer.write(serialize_text(message, self._masking_key()))
             return True
         # A call of encode_text() would take 6 % of the time of a short message with
@@ -277,7 +292,9 @@ class Hybi(Driver):
         frame = message.frames.get(key)
         if frame is None:
             opcode, data = message.opcode, message.payload
-            frame = serialize_frame(opcode, data) if extensions is None else self._extend(opcode, data)
+            frame = (
+                serialize_frame(opcode, data) if extensions is None else self._extend(opcode, data)
+            )
             if frame is None:
                 return False
             message.frames[key] = frame
@@ -351,7 +368,9 @@ class Hybi(Driver):
         # Keep the reason as it is sent, so that the close event holds no lone
         # surrogate.
         self._reason = encode_text(reason).decode()
-        self._writer.write(serialize_frame(CLOSE, close_payload(code, reason), masking_key=self._masking_key()))
+        self._writer.write(
+            serialize_frame(CLOSE, close_payload(code, reason), masking_key=self._masking_key())
+        )
         self.ready_state = CLOSING
 
     def _masking_key(self) -> bytes | None:
@@ -360,7 +379,9 @@ class Hybi(Driver):
 
     def _write_urgent(self, opcode: int, payload: bytes, tag: str) -> None:
         """Write a control frame, ahead of the data that is buffered."""
-        self._writer.write_urgent(serialize_frame(opcode, payload, masking_key=self._masking_key()), tag)
+        self._writer.write_urgent(
+            serialize_frame(opcode, payload, masking_key=self._masking_key()), tag
+        )
 
     def _write_last(self, payload: bytes) -> None:
         """Write a close frame.
@@ -379,8 +400,7 @@ class Hybi(Driver):
 
 
 def _find_version(environ: Mapping[str, Any]) -> str | None:
-    """Return the version that a request asks for, without the empty elements of a list.
-    """
+    """Return the version that a request asks for, without a list's empty elements."""
     header = environ.get('HTTP_SEC_WEBSOCKET_VERSION')
     return header if not header or header in VERSIONS else ', '.join(tokens(header))
 

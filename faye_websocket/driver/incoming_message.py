@@ -32,7 +32,16 @@ class IncomingMessage:
     ``opcode`` and ``rsv`` are those of its first frame.
     """
 
-    __slots__ = ('_fragments', '_length', '_max_fragments', '_max_length', '_parts', '_validator', 'opcode', 'rsv')
+    __slots__ = (
+        '_fragments',
+        '_length',
+        '_max_fragments',
+        '_max_length',
+        '_parts',
+        '_validator',
+        'opcode',
+        'rsv',
+    )
 
     def __init__(self, max_length: int, max_fragments: int) -> None:
         self._max_length = max_length
@@ -68,7 +77,9 @@ class IncomingMessage:
         if self._length > self._max_length and not self._may_be_deflated():
             raise MessageTooBig(f'message too big: {self._length} > {self._max_length}')
         if self._fragments > self._max_fragments:
-            raise MessageTooBig(f'message has too many fragments: {self._fragments} > {self._max_fragments}')
+            raise MessageTooBig(
+                f'message has too many fragments: {self._fragments} > {self._max_fragments}'
+            )
 
     def _may_be_deflated(self) -> bool:
         """Return whether a message of ``max_length`` can be this long when deflated.

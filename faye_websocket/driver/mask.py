@@ -19,7 +19,9 @@ _from_bytes = int.from_bytes
 _TRANSLATE_FROM = 1024
 # By number of words: the factor that repeats a masking key, taken as a number, that
 # many times.
-_REPEATED = [int.from_bytes(b'\1\0\0\0' * words, 'little') for words in range(_TRANSLATE_FROM // 4 + 1)]
+_REPEATED = [
+    int.from_bytes(b'\1\0\0\0' * words, 'little') for words in range(_TRANSLATE_FROM // 4 + 1)
+]
 
 
 @lru_cache(maxsize=256)
@@ -36,12 +38,14 @@ def cut(buffer: bytes, start: int, end: int, masking_key: bytes | None, offset: 
     if masking_key is None:
         return buffer[start:end]
     if offset:
-        masking_key = masking_key[offset % 4:] + masking_key[:offset % 4]
+        masking_key = masking_key[offset % 4 :] + masking_key[: offset % 4]
     length = end - start
     if length < _TRANSLATE_FROM:
         words = (length + 3) // 4
         key = _from_bytes(masking_key, 'little') * _REPEATED[words]
-        return (_from_bytes(buffer[start:end], 'little') ^ key).to_bytes(words * 4, 'little')[:length]
+        return (_from_bytes(buffer[start:end], 'little') ^ key).to_bytes(words * 4, 'little')[
+            :length
+        ]
     result = bytearray(buffer[start:end])
     for index in range(4):
         result[index::4] = result[index::4].translate(_xor_table(masking_key[index]))

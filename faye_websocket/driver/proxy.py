@@ -39,8 +39,7 @@ class Proxy(EventEmitter):
 
     @property
     def rest(self) -> bytes:
-        """The bytes that arrived together with the proxy's response, from the far end.
-        """
+        """The bytes from the far end that arrived together with the response."""
         return self._response.rest
 
     def start(self) -> None:

@@ -48,9 +48,21 @@ class Server(EventEmitter):
     connection is encrypted by TLS. The other options are those of ``wsgi``.
     """
 
-    __slots__ = ('_commands', '_driver', '_io', '_is_closed', '_options', '_protocols', '_request', '_secure', 'environ')
+    __slots__ = (
+        '_commands',
+        '_driver',
+        '_io',
+        '_is_closed',
+        '_options',
+        '_protocols',
+        '_request',
+        '_secure',
+        'environ',
+    )
 
-    def __init__(self, io: IO, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> None:
+    def __init__(
+        self, io: IO, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any
+    ) -> None:
         super().__init__()
         self._io = io
         self._protocols = tuple(protocols)
@@ -166,7 +178,9 @@ class Server(EventEmitter):
         except HandshakeError as error:
             self.refuse(error)
             return
-        driver = self._driver = wsgi(Request(self.environ, self._io.write), self._protocols, **self._options)
+        driver = self._driver = wsgi(
+            Request(self.environ, self._io.write), self._protocols, **self._options
+        )
         driver.observer = _Relay(self)
         driver.io = self._io
         for name, arguments in self._commands:
@@ -188,7 +202,8 @@ class Server(EventEmitter):
         return f'<Server {self._driver!r}>'
 
 
-def server(io: IO, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any) -> Server:
-    """Return the driver of a raw TCP connection, which sends with ``io.write(data)``.
-    """
+def server(
+    io: IO, protocols: Iterable[str] = (), *, secure: bool = False, **options: Any
+) -> Server:
+    """Return the driver of a raw TCP connection, which calls ``io.write(data)``."""
     return Server(io, protocols, secure=secure, **options)

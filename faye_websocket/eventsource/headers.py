@@ -24,7 +24,10 @@ FRAMING = frozenset({'connection', 'content-encoding', 'content-length', 'transf
 def is_event_stream(header: tuple[str, str]) -> bool:
     """Return whether this header says that the body is an event stream."""
     name, value = header
-    return name.lower() == 'content-type' and value.partition(';')[0].strip().lower() == 'text/event-stream'
+    return (
+        name.lower() == 'content-type'
+        and value.partition(';')[0].strip().lower() == 'text/event-stream'
+    )
 
 
 def response_headers(headers: Headers) -> HeaderList:

@@ -165,7 +165,11 @@ class ResponseCarrier(Owner):
             with self._lock:
                 piece = self._take()
                 is_over = not piece and self.ready_state > OPEN
-                waiter = None if piece or is_over or self._scheduler.has_callbacks else self._add_waiter()
+                waiter = (
+                    None
+                    if piece or is_over or self._scheduler.has_callbacks
+                    else self._add_waiter()
+                )
             if piece:
                 self._caught_up()
                 return piece

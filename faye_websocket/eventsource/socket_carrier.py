@@ -52,15 +52,17 @@ class SocketCarrier(Connection):
         request, self._request = self._request, None
         if request is not None:
             environ, take = request
-            transport, _ = hijack(
-                environ, lambda head: self._responded(transport, head), take
-            )
+            transport, _ = hijack(environ, lambda head: self._responded(transport, head), take)
         return []
 
     def _responded(self, transport: Transport, head: bytes) -> Sink | None:
         """Send the head that the server wrote, with the headers that were added."""
         start_line, *lines = head.decode('latin-1').split('\r\n')
-        headers = [(name, value.strip()) for name, colon, value in (line.partition(':') for line in lines) if colon]
+        headers = [
+            (name, value.strip())
+            for name, colon, value in (line.partition(':') for line in lines)
+            if colon
+        ]
         if not (_OK.match(start_line) and any(map(is_event_stream, headers))):
             # Something around the application gives another response.
             return self.relay(transport, head)

@@ -15,7 +15,12 @@ from typing import Any, Protocol
 from ..driver import base
 from ..driver.base import SharedMessage
 from ..driver.codes import CloseCode
-from ..driver.eventstream import find_last_event_id, is_eventsource, serialize_event, serialize_retry
+from ..driver.eventstream import (
+    find_last_event_id,
+    is_eventsource,
+    serialize_event,
+    serialize_retry,
+)
 from ..driver.sendable import Number
 from ..events import DeclaredHandlers, Event, EventTarget
 from ..http.head import Headers
@@ -27,6 +32,7 @@ from .response_carrier import ResponseCarrier
 from .socket_carrier import SocketCarrier
 
 StartResponse = Callable[..., Any]
+
 
 class Carrier(Protocol):
     """A connection that carries the events to the client."""
@@ -116,7 +122,9 @@ class EventSource(DeclaredHandlers, EventTarget):
         super().__init__()
         check_number('retry', retry)
         # A client cannot answer a ping.
-        limits = make_limits(ping=ping, ping_timeout=math.inf, max_buffered=max_buffered, overflow=overflow)
+        limits = make_limits(
+            ping=ping, ping_timeout=math.inf, max_buffered=max_buffered, overflow=overflow
+        )
         preamble = serialize_retry(bound_time(retry))
         self._headers = response_headers(headers)
         self.url = determine_url(environ, ('http', 'https'))
@@ -190,9 +198,7 @@ class EventSource(DeclaredHandlers, EventTarget):
         return f'<EventSource {state} {self.url}>'
 
 
-def to_event(
-    data: Any, event: str | Number | None = None, id: str | Number | None = None
-) -> bytes:
+def to_event(data: Any, event: str | Number | None = None, id: str | Number | None = None) -> bytes:
     """Return an event as it is sent. Raises as ``EventSource.send`` does."""
     return serialize_event(
         _to_text('data', data),

@@ -25,7 +25,9 @@ _EMPTY = re.compile(r'[ \t,]*')
 # A name, an optional value, and the character that ends them. No part of the pattern
 # can match a text in two ways, so that it cannot backtrack far (CVE-2020-7662,
 # CVE-2020-7663).
-_PART = re.compile(rf'[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?[ \t]*(?:([;,])|\Z)')
+_PART = re.compile(
+    rf'[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?[ \t]*(?:([;,])|\Z)'
+)
 
 
 def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
@@ -43,7 +45,9 @@ def parse_extensions(header: str) -> list[tuple[str, Parameters]]:
                 break
         parts += 1
         if parts > _MAX_PARTS:
-            raise ValueError(f'more than {_MAX_PARTS} extensions and parameters in the Sec-WebSocket-Extensions header')
+            raise ValueError(
+                f'more than {_MAX_PARTS} extensions and parameters in the Sec-WebSocket-Extensions header'
+            )
         match = _PART.match(header, position)
         if match is None or (separator == ',' and (match[2] is not None or match[3] is not None)):
             raise ValueError(f'malformed Sec-WebSocket-Extensions header at character {position}')
@@ -93,7 +97,11 @@ def serialize_extension(name: str, parameters: Mapping[str, Value | Iterable[Val
             if value is True:
                 parts.append(key)
             elif value is not False:
-                parts.append(f'{key}={value}' if re.fullmatch(_TOKEN, str(value)) else f'{key}={_quoted(str(value))}')
+                parts.append(
+                    f'{key}={value}'
+                    if re.fullmatch(_TOKEN, str(value))
+                    else f'{key}={_quoted(str(value))}'
+                )
     return '; '.join(parts)
 
 

@@ -116,4 +116,6 @@ def _pieces(data: bytes) -> Iterable[bytes]:
     if len(data) < _INPUT:
         return (data + _TAIL,)
     starts = range(0, len(data), _INPUT)
-    return (data[start:start + _INPUT] + (_TAIL if start == starts[-1] else b'') for start in starts)
+    return (
+        data[start : start + _INPUT] + (_TAIL if start == starts[-1] else b'') for start in starts
+    )

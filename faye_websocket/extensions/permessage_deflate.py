@@ -90,8 +90,12 @@ class PermessageDeflate:
     ) -> None:
         self._no_context_takeover = _check_flag('no_context_takeover', no_context_takeover)
         self._max_window_bits = _check_bits('max_window_bits', max_window_bits)
-        self._request_no_context_takeover = _check_flag('request_no_context_takeover', request_no_context_takeover)
-        self._request_max_window_bits = _check_bits('request_max_window_bits', request_max_window_bits)
+        self._request_no_context_takeover = _check_flag(
+            'request_no_context_takeover', request_no_context_takeover
+        )
+        self._request_max_window_bits = _check_bits(
+            'request_max_window_bits', request_max_window_bits
+        )
         self._level = _check_integer('level', level, -1, 9)
         self._mem_level = _check_integer('mem_level', mem_level, 1, 9)
         self._threshold = _check_integer('threshold', threshold, 0, sys.maxsize)
@@ -169,7 +173,8 @@ class PermessageDeflate:
             _SERVER_NO_CONTEXT: terms.server_no_context or self._no_context_takeover,
             _CLIENT_NO_CONTEXT: terms.client_no_context or self._request_no_context_takeover,
             _SERVER_BITS: bool(terms.server_bits or own) and str(own_bits),
-            _CLIENT_BITS: bool(terms.client_bits or (peer and terms.client_bits is not None)) and str(peer_bits),
+            _CLIENT_BITS: bool(terms.client_bits or (peer and terms.client_bits is not None))
+            and str(peer_bits),
         }
         return self._agree(
             response,
@@ -180,12 +185,20 @@ class PermessageDeflate:
         )
 
     def _agree(
-        self, response: Parameters, *, own_bits: int, own_context: bool, peer_bits: int, peer_context: bool
+        self,
+        response: Parameters,
+        *,
+        own_bits: int,
+        own_context: bool,
+        peer_bits: int,
+        peer_context: bool,
     ) -> _Agreement:
         """Return the agreement, one object for all connections with equal ones."""
         deflater = _Deflater(own_bits, self._level, self._mem_level)
         parameters = tuple(response.items())
-        return _shared(_Agreement(parameters, deflater, own_context, peer_bits, peer_context, self._threshold))
+        return _shared(
+            _Agreement(parameters, deflater, own_context, peer_bits, peer_context, self._threshold)
+        )
 
     def __repr__(self) -> str:
         return f'<PermessageDeflate level={self._level} mem_level={self._mem_level} threshold={self._threshold}>'
@@ -209,12 +222,16 @@ def _parse(parameters: Parameters) -> _Terms | None:
     Return None if a parameter is unknown, repeated, or has an invalid value.
     """
     server_bits = _parse_bits(parameters.get(_SERVER_BITS))
-    client_bits = 0 if parameters.get(_CLIENT_BITS) is True else _parse_bits(parameters.get(_CLIENT_BITS))
+    client_bits = (
+        0 if parameters.get(_CLIENT_BITS) is True else _parse_bits(parameters.get(_CLIENT_BITS))
+    )
     for name, value in parameters.items():
         is_right = {_SERVER_BITS: server_bits is not None, _CLIENT_BITS: client_bits is not None}
         if not is_right.get(name, name in _FLAGS and value is True):
             return None
-    return _Terms(_SERVER_NO_CONTEXT in parameters, _CLIENT_NO_CONTEXT in parameters, server_bits, client_bits)
+    return _Terms(
+        _SERVER_NO_CONTEXT in parameters, _CLIENT_NO_CONTEXT in parameters, server_bits, client_bits
+    )
 
 
 def _parse_bits(value: Any) -> int | None:
@@ -390,8 +407,7 @@ def _check_bits(name: str, value: int | None) -> int | None:
 
 
 def _check_integer(name: str, value: int, least: int, most: int) -> int:
-    """Return the option. Raise TypeError or ValueError unless it is within the limits.
-    """
+    """Return the option. Raise TypeError or ValueError if it is out of range."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f'{name}: expected an integer, got {value!r}')
     if not least <= value <= most:

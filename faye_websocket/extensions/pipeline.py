@@ -115,12 +115,10 @@ class Extension(Protocol):
     rsv3: bool
 
     def create_client_session(self) -> ClientSession | None:
-        """Return a session that makes an offer to a server, or None to offer nothing.
-        """
+        """Return a session that makes an offer to a server, or None for no offer."""
 
     def create_server_session(self, offers: list[Parameters]) -> ServerSession | None:
-        """Return a session for the best of a client's offers, or None to decline all.
-        """
+        """Return a session for the best of a client's offers, or None for none."""
 
 
 class Pipeline:
@@ -273,13 +271,16 @@ def _shared(header: str) -> str:
 
 
 def _check(extensions: Iterable[Extension]) -> tuple[Extension, ...]:
-    """Return the option as a tuple. Raise TypeError or ValueError for an invalid one.
-    """
+    """Return the option as a tuple. Raise TypeError or ValueError if invalid."""
     names = set()
     checked = tuple(extensions)
     for extension in checked:
-        if isinstance(extension, type) or not all(hasattr(extension, attribute) for attribute in _ATTRIBUTES):
-            raise TypeError(f'extensions: expected objects such as PermessageDeflate(), got {extension!r}')
+        if isinstance(extension, type) or not all(
+            hasattr(extension, attribute) for attribute in _ATTRIBUTES
+        ):
+            raise TypeError(
+                f'extensions: expected objects such as PermessageDeflate(), got {extension!r}'
+            )
         if not is_token(extension.name):
             raise ValueError(f'extensions: {extension.name!r} is not a valid name')
         if extension.name in names:

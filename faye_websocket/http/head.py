@@ -80,7 +80,7 @@ def split_target(target: str) -> tuple[str | None, str]:
     match = _ABSOLUTE_FORM.match(target)
     if match is None:
         return None, target
-    rest = target[match.end():]
+    rest = target[match.end() :]
     # RFC 9110 section 4.2.3: an empty path is "equivalent to an absolute path of "/"".
     return match[1], rest if rest.startswith('/') else f'/{rest}'
 
@@ -100,13 +100,19 @@ def check_headers(headers: Headers) -> HeaderList:
         return []
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     for pair in pairs:
-        if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+        if (
+            not isinstance(pair, tuple)
+            or len(pair) != 2
+            or not all(isinstance(part, str) for part in pair)
+        ):
             raise TypeError(f'headers: expected pairs of strings, got {pair!r}')
         name, value = pair
         if not is_token(name):
             raise ValueError(f'headers: {name!r} is not a header name')
         if not _FIELD_VALUE.fullmatch(value):
-            raise ValueError(f'headers: the value of {name} has a character that is not allowed in a header: {value!r}')
+            raise ValueError(
+                f'headers: the value of {name} has a character that is not allowed in a header: {value!r}'
+            )
     return pairs
 
 
@@ -123,7 +129,11 @@ def replace_headers(head: bytes, dropped: Container[str], added: HeaderList) -> 
     ``dropped`` are in lower case.
     """
     start_line, *lines = head.decode('latin-1').split('\r\n')[:-2]
-    kept = [(name, value.strip()) for name, _, value in (line.partition(':') for line in lines) if name.lower() not in dropped]
+    kept = [
+        (name, value.strip())
+        for name, _, value in (line.partition(':') for line in lines)
+        if name.lower() not in dropped
+    ]
     return serialize_head(start_line, kept + added)
 
 
@@ -172,9 +182,11 @@ class HeadParser:
         end = self._buffer.find(b'\r\n\r\n', max(searched, start), MAX_HEAD)
         if end < 0:
             if len(self._buffer) >= MAX_HEAD:
-                raise HandshakeError('431 Request Header Fields Too Large', f'head is longer than {MAX_HEAD} bytes')
+                raise HandshakeError(
+                    '431 Request Header Fields Too Large', f'head is longer than {MAX_HEAD} bytes'
+                )
             return False
-        self.rest = bytes(self._buffer[end + 4:])
+        self.rest = bytes(self._buffer[end + 4 :])
         self._parse_lines(self._buffer[start:end].decode('latin-1').split('\r\n'))
         self._buffer.clear()
         return True
@@ -189,7 +201,9 @@ class HeadParser:
         Raise HandshakeError for an invalid header.
         """
         if len(lines) - 1 > MAX_HEADERS:
-            raise HandshakeError('431 Request Header Fields Too Large', f'head has more than {MAX_HEADERS} headers')
+            raise HandshakeError(
+                '431 Request Header Fields Too Large', f'head has more than {MAX_HEADERS} headers'
+            )
         self.start_line = lines[0]
         kept = []
         for line in lines[1:]:
@@ -233,7 +247,9 @@ class RequestParser(HeadParser):
         """
         match = _REQUEST_LINE.fullmatch(self.start_line)
         if match is None:
-            raise HandshakeError('400 Bad Request', f'malformed request line {self.start_line[:80]!r}')
+            raise HandshakeError(
+                '400 Bad Request', f'malformed request line {self.start_line[:80]!r}'
+            )
         method, target, version = match.groups()
         # RFC 9112 section 3.2.2: a server MUST accept the absolute form
         authority, target = split_target(target)

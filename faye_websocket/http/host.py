@@ -111,6 +111,5 @@ def _apply_old_idna(name: str) -> str:
         except UnicodeError:
             pass
     raise ValueError(
-        f"{name!r} can be converted only by the package idna: "
-        "pip install 'faye-websocket[idna]'"
+        f"{name!r} can be converted only by the package idna: pip install 'faye-websocket[idna]'"
     )

@@ -49,7 +49,9 @@ def make_origin_check(allowed: AllowedOrigins) -> OriginCheck:
     if allowed == 'same-origin':
         return _is_same_origin
     if isinstance(allowed, (str, bytes)):
-        raise ValueError(f"allowed_origins: expected 'same-origin', a list of origins, a callable or None, got {allowed!r}")
+        raise ValueError(
+            f"allowed_origins: expected 'same-origin', a list of origins, a callable or None, got {allowed!r}"
+        )
     entries = [_parse_allowed(origin) for origin in allowed]
     origins = frozenset(entry for entry in entries if not entry[1].startswith('.'))
     domains = tuple(entry for entry in entries if entry[1].startswith('.'))
@@ -74,7 +76,7 @@ def _is_below(origin: Origin, domain: Origin) -> bool:
     return (
         (origin[0], origin[2]) == (domain[0], domain[2])
         and host.endswith(suffix)
-        and all(host[:-len(suffix)].split('.'))
+        and all(host[: -len(suffix)].split('.'))
     )
 
 
@@ -106,7 +108,9 @@ def _check_host(scheme: str, host: str) -> str:
     if scheme in _DEFAULT_PORTS:
         domain = to_ascii_host(domain)
     if not _NAME.fullmatch(domain):
-        raise ValueError('its host has an empty label, or characters that are not allowed in a host')
+        raise ValueError(
+            'its host has an empty label, or characters that are not allowed in a host'
+        )
     if has_wildcard and domain.removesuffix('.').rpartition('.')[2].isdigit():
         raise ValueError('an address has no subdomains')
     return f'.{domain}' if has_wildcard else domain

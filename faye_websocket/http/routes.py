@@ -92,10 +92,7 @@ def _make_match(rules: Mapping[str, Any]) -> _Match:
         ) from None
     values = list(rules.values())
     url_map = Map(
-        [
-            Rule(rule, endpoint=str(index), websocket=True)
-            for index, rule in enumerate(rules)
-        ],
+        [Rule(rule, endpoint=str(index), websocket=True) for index, rule in enumerate(rules)],
         redirect_defaults=False,
         merge_slashes=False,
     )

@@ -43,9 +43,7 @@ _TARGETS = ('PATH_INFO', 'RAW_URI', 'REQUEST_URI')
 
 def is_secure(environ: Mapping[str, Any]) -> bool:
     """Return whether the client reached the server, or its proxy, through TLS."""
-    return any(
-        _first(environ.get(name, '')) in values for name, values in _SECURE.items()
-    )
+    return any(_first(environ.get(name, '')) in values for name, values in _SECURE.items())
 
 
 def _first(value: object) -> str:
@@ -80,8 +78,7 @@ def determine_url(environ: Mapping[str, Any], schemes: tuple[str, str] = ('ws', 
 
 
 def _quoted(path: str) -> str:
-    """Return a path for a URL, from one that WSGI has decoded from Latin-1 (PEP 3333).
-    """
+    """Return a path for a URL, from one that WSGI decoded as Latin-1 (PEP 3333)."""
     return quote(path.encode('latin-1', 'replace'), safe="/:@!$&'()*+,;=~-._")
 
 

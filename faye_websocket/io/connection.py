@@ -72,8 +72,7 @@ class Connection(Receiver):
             self._start_handshake()
 
     def attach(self, transport: Transport, timeout: float) -> None:
-        """Start a client's handshake on a connected socket, within ``timeout`` seconds.
-        """
+        """Start a client's handshake on a connected socket, with a ``timeout``."""
         self.open_stream(transport)
         self._driver.start()
         self._set_timer(max(0, timeout), 'handshake timeout')
@@ -153,7 +152,8 @@ class Connection(Receiver):
         A connection that counts bytes overrides this.
         """
         self._stream = self._driver.io = Stream(
-            transport, self, self._reactor, self._limits.low_water)
+            transport, self, self._reactor, self._limits.low_water
+        )
         self._stream.start()
 
     # ---- commands

@@ -69,7 +69,9 @@ def make_proxy(proxy: ProxyOption, url: URL) -> ProxySettings | None:
         raise ValueError(f'proxy: {error}') from None
     headers = check_headers(options.get('headers'))
     if proxy_url.username is not None:
-        headers.append(('Proxy-Authorization', basic_credentials(proxy_url.username, proxy_url.password)))
+        headers.append(
+            ('Proxy-Authorization', basic_credentials(proxy_url.username, proxy_url.password))
+        )
     return ProxySettings(proxy_url, headers, make_context(options.get('tls')))
 
 

@@ -133,7 +133,9 @@ class Dispatcher(Job):
         'target',
     )
 
-    def __init__(self, target: Target, owner: Owner, scheduler: Scheduler, room: int = sys.maxsize) -> None:
+    def __init__(
+        self, target: Target, owner: Owner, scheduler: Scheduler, room: int = sys.maxsize
+    ) -> None:
         self.target = target
         self._owner = owner
         self._scheduler = scheduler
@@ -193,7 +195,9 @@ class Dispatcher(Job):
     def count_room(self, whole: int) -> None:
         """Make ``room`` exact, where ``whole`` bytes may wait."""
         waiting = (*(self._ready or ()), *(self._events or ()), *(self._messages or ()))
-        self.room = whole - sum([interpreter.get_size(each) for each in waiting if not isinstance(each, Event)])
+        self.room = whole - sum(
+            [interpreter.get_size(each) for each in waiting if not isinstance(each, Event)]
+        )
 
     @property
     def is_current(self) -> bool:
@@ -261,7 +265,9 @@ class Dispatcher(Job):
         if kept:
             # Sorting is stable: handlers that are set together see the events in their
             # order.
-            self._events = sorted((*kept, *reversed(self._ready or ()), *(self._events or ())), key=_rank)
+            self._events = sorted(
+                (*kept, *reversed(self._ready or ()), *(self._events or ())), key=_rank
+            )
             self._ready = None
             self._awaken()
 

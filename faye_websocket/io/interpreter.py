@@ -16,7 +16,14 @@ from gevent.monkey import get_original
 from greenlet import greenlet
 
 __all__ = [
-    'COUNTS_REFERENCES', 'NEWEST', 'count_references', 'get_ident', 'get_size', 'has_context', 'has_weak_references']
+    'COUNTS_REFERENCES',
+    'NEWEST',
+    'count_references',
+    'get_ident',
+    'get_size',
+    'has_context',
+    'has_weak_references',
+]
 
 #: The newest CPython that was tested, which ``_interpreter.pxd`` names, too. A newer one may
 #: count otherwise, as others without a global lock do; PyPy counts nothing.
@@ -24,7 +31,10 @@ NEWEST = (3, 15)
 IS_CPYTHON = sys.implementation.name == 'cpython'
 #: Without it no greenlet is used again for another connection, which costs speed only.
 COUNTS_REFERENCES = (
-    IS_CPYTHON and sys.version_info[:2] <= NEWEST and not sysconfig.get_config_var('Py_GIL_DISABLED'))
+    IS_CPYTHON
+    and sys.version_info[:2] <= NEWEST
+    and not sysconfig.get_config_var('Py_GIL_DISABLED')
+)
 
 _numbers = itertools.count()
 

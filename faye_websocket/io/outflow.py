@@ -45,7 +45,9 @@ class Outflow(Writer):
         'buffered',
     )
 
-    def __init__(self, transport: Transport, owner: Owner, reactor: Reactor, low_water: int) -> None:
+    def __init__(
+        self, transport: Transport, owner: Owner, reactor: Reactor, low_water: int
+    ) -> None:
         self._transport = transport
         self._descriptor = find_descriptor(transport)
         self._owner = owner
@@ -108,8 +110,7 @@ class Outflow(Writer):
     # ---- bursts
 
     def uncork(self) -> None:
-        """Send the burst, which is over, unless the owner is still handling what came.
-        """
+        """Send the burst, unless the owner is still handling what was received."""
         if self._cork != FEEDING:
             self._cork = LOOSE
             self._flush()
@@ -146,7 +147,7 @@ class Outflow(Writer):
         size = len(chunk)
         if sent < size:
             return memoryview(b''.join((chunk, more)) if more else chunk)[sent:]
-        return memoryview(more)[sent - size:] if sent < size + len(more) else None
+        return memoryview(more)[sent - size :] if sent < size + len(more) else None
 
     def _keep(self, rest: memoryview | None) -> None:
         """Start a backlog with what the kernel has refused, if anything."""

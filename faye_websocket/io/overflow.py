@@ -79,8 +79,7 @@ class Overflow:
         return waiting <= limits.low_water or waiting + size <= limits.max_buffered
 
     def make_room(self, size: int) -> bool:
-        """Return whether a message of this size may wait, after what the option does.
-        """
+        """Return whether a message of this size may wait, once the option has acted."""
         return self.has_room(size) or POLICIES[self._limits.overflow](self, size)
 
     def _close(self, size: int) -> bool:

@@ -44,9 +44,7 @@ _PATIENCE = 5.0
 _TINY = 4
 # Stands for any number of messages that is larger, such as infinity, and fits a C int.
 _MANY_MESSAGES = 2**31 - 2
-_UNWANTED = (
-    '%s has neither onmessage nor receive: beyond the first %d its messages are dropped'
-)
+_UNWANTED = '%s has neither onmessage nor receive: beyond the first %d its messages are dropped'
 
 
 class Receiver(Sender):
@@ -242,7 +240,8 @@ class Receiver(Sender):
         if self._dispatcher.is_current:
             raise RuntimeError(
                 'wait_closed: called in a handler of the socket, which must return before '
-                'it is closed')
+                'it is closed'
+            )
         deadline = None if timeout is None else time.monotonic() + bound_time(timeout)
         while not (self._is_over or self._reactor.is_inherited()):
             if not self._wait(deadline):
@@ -261,11 +260,7 @@ class Receiver(Sender):
         if not self.wait_closed(self._limits.close_timeout):
             # By now the peer has been given up, and the event is on its way.
             self.wait_closed(0)
-        while (
-            self.buffered_amount
-            and time.monotonic() < end
-            and not self._reactor.is_inherited()
-        ):
+        while self.buffered_amount and time.monotonic() < end and not self._reactor.is_inherited():
             # The reason why a slow peer was given up is still on its way out.
             gevent.sleep(_LOOK_EVERY)
 

@@ -106,8 +106,7 @@ class Sender(Owner):
 
     @property
     def _is_broken(self) -> bool:
-        """Whether nothing can be sent any more, though something is yet to be received.
-        """
+        """Whether nothing can be sent any more, though data is yet to be received."""
         return self._low_water == BROKEN
 
     @property
@@ -151,7 +150,9 @@ class Sender(Owner):
 
     def offer(self, message: SharedMessage) -> bool | None:
         """Send a shared message, unless that would block; None if it would."""
-        if self._limits.overflow == 'block' and not self._find_overflow().has_room(len(message.payload)):
+        if self._limits.overflow == 'block' and not self._find_overflow().has_room(
+            len(message.payload)
+        ):
             return None
         return self.send_shared(message)
 
@@ -187,8 +188,7 @@ class Sender(Owner):
         return self._overflow or Overflow(self, self._limits)
 
     def _start_handshake(self) -> None:
-        """Refuse to block the calling greenlet, whose response the handshake waits for.
-        """
+        """Refuse to block the calling greenlet, which the handshake waits for."""
         self._overflow = Overflow(self, self._limits, gevent.getcurrent())
 
     def _end_handshake(self) -> None:
@@ -296,7 +296,11 @@ class Sender(Owner):
         """Block this greenlet until something may have changed; False if it is late."""
         # Without a timer the hub of another OS thread, which has nothing else to wait
         # for, would raise LoopExit.
-        end = deadline if deadline is not None or self._reactor.is_current else time.monotonic() + _LONG
+        end = (
+            deadline
+            if deadline is not None or self._reactor.is_current
+            else time.monotonic() + _LONG
+        )
         event = gevent.event.Event()
         wake = event.set
         self._add_waiter(wake)
@@ -315,7 +319,9 @@ class Sender(Owner):
         self._add_waiter(lock.release)
         # Look again: room may have been made before the waiter was added. No test can
         # hold this race still.
-        if not self._find_overflow().has_room(size) and self.ready_state <= OPEN:  # pragma: no branch
+        if (
+            not self._find_overflow().has_room(size) and self.ready_state <= OPEN
+        ):  # pragma: no branch
             lock.acquire()
 
     def _add_waiter(self, wake: Callable[[], object]) -> None:

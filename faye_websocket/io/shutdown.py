@@ -156,7 +156,9 @@ class Registry:
         """Whether sockets are being closed, all of them."""
         return bool(self._waits)
 
-    def close_all(self, code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None) -> None:
+    def close_all(
+        self, code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None
+    ) -> None:
         """See the module's ``close_all``."""
         if self._pid != os.getpid() or not len(self):
             return
@@ -165,9 +167,15 @@ class Registry:
         self._callers += caller
         try:
             with self._waiting(self._are_callers_left) as wait:
-                _for_each(self._sockets(), lambda socket: socket.close(code, reason), deadline, TURN)
+                _for_each(
+                    self._sockets(), lambda socket: socket.close(code, reason), deadline, TURN
+                )
                 if not wait.until(deadline):
-                    self._give_up([socket for socket in self._sockets() if socket not in self._callers], wait, TURN)
+                    self._give_up(
+                        [socket for socket in self._sockets() if socket not in self._callers],
+                        wait,
+                        TURN,
+                    )
         finally:
             for socket in caller:
                 self._callers.remove(socket)
@@ -181,12 +189,20 @@ class Registry:
             return
         with self._waiting(self._is_nothing_left) as wait:
             began = time.monotonic()
-            _for_each(self._sockets(), lambda socket: socket.close(CloseCode.GOING_AWAY, ''), began + _TELLING)
+            _for_each(
+                self._sockets(),
+                lambda socket: socket.close(CloseCode.GOING_AWAY, ''),
+                began + _TELLING,
+            )
             told = time.monotonic()
             if not wait.until(told + grace / 2):
                 # A greenlet that waits for its peer to answer shall still have time to
                 # end.
-                _for_each(self._greenlets_sockets(), lambda socket: socket.abort('close timeout'), told + grace)
+                _for_each(
+                    self._greenlets_sockets(),
+                    lambda socket: socket.abort('close timeout'),
+                    told + grace,
+                )
             if not wait.until(told + grace):
                 self._give_up(self._sockets(), wait)
 
@@ -200,7 +216,12 @@ class Registry:
 
     def _give_up(self, sockets: list[Closable], wait: _Wait, turn: float = math.inf) -> None:
         """End those that are left at once; their handlers still hear of it."""
-        _for_each(sockets, lambda socket: socket.abort('close timeout'), time.monotonic() + _LAST_WORDS, turn)
+        _for_each(
+            sockets,
+            lambda socket: socket.abort('close timeout'),
+            time.monotonic() + _LAST_WORDS,
+            turn,
+        )
         wait.until(time.monotonic() + _LAST_WORDS)
 
     @contextmanager
@@ -228,7 +249,9 @@ class Registry:
         for reference in tuple(self._clients):
             client = reference()
             connection: Closable | None = None if client is None else client._connection
-            if connection is not None and (connection.ready_state in (OPEN, CLOSING) or connection.buffered_amount):
+            if connection is not None and (
+                connection.ready_state in (OPEN, CLOSING) or connection.buffered_amount
+            ):
                 yield connection
 
     def _greenlets_sockets(self) -> list[Closable]:
@@ -275,7 +298,10 @@ class _Wait:
 
 
 def _for_each(
-    sockets: Iterable[Closable], action: Callable[[Closable], object], deadline: float, turn: float = math.inf
+    sockets: Iterable[Closable],
+    action: Callable[[Closable], object],
+    deadline: float,
+    turn: float = math.inf,
 ) -> None:
     """Call ``action`` with each socket, and let others run after each ``turn``."""
     end = time.monotonic() + turn
@@ -307,13 +333,14 @@ def _with_grace(function: Callable[..., None]) -> CloseAll:
     return closing
 
 
-
 open_sockets = Registry()
 os.register_at_fork(after_in_child=open_sockets.reopen)
 
 
 @_with_grace
-def close_all(code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None) -> None:
+def close_all(
+    code: int = CloseCode.GOING_AWAY, reason: str = '', timeout: float | None = None
+) -> None:
     """Close every server socket and event source, and return when they are gone.
 
     Those that are not after ``timeout`` seconds are given up, with 1006. New sockets

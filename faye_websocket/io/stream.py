@@ -81,7 +81,9 @@ class Stream(Outflow):
 
     __slots__ = ('_is_bulk', '_reader', '_timer', 'is_paused', 'was_heard')
 
-    def __init__(self, transport: Transport, owner: Owner, reactor: Reactor, low_water: int) -> None:
+    def __init__(
+        self, transport: Transport, owner: Owner, reactor: Reactor, low_water: int
+    ) -> None:
         super().__init__(transport, owner, reactor, low_water)
         self._is_bulk = False
         self._timer: Any = None
@@ -132,7 +134,8 @@ class Stream(Outflow):
         what was sent within this time.
         """
         return bool(self.was_heard) or (
-            bool(self.is_paused) and not is_silent(self._transport, seconds))
+            bool(self.is_paused) and not is_silent(self._transport, seconds)
+        )
 
     def _readable(self, reason: str = '') -> bool:
         """Read once or twice, and pass on what came; False when nothing is left.

@@ -31,21 +31,17 @@ _WRITE_FLAGS = socket.MSG_DONTWAIT | getattr(socket, 'MSG_NOSIGNAL', 0)
 
 def recv(transport: Any, descriptor: int, size: int) -> bytes:
     """Return at most ``size`` bytes that have come, or none at the end."""
-    chunk: bytes = (
-        transport.recv(size) if descriptor < 0 else transport.recv(size, _READ_FLAGS))
+    chunk: bytes = transport.recv(size) if descriptor < 0 else transport.recv(size, _READ_FLAGS)
     return chunk
 
 
 def send(transport: Any, descriptor: int, data: bytes | memoryview) -> int:
     """Send what the kernel takes of ``data``, and return its length."""
-    sent: int = (
-        transport.send(data) if descriptor < 0 else transport.send(data, _WRITE_FLAGS))
+    sent: int = transport.send(data) if descriptor < 0 else transport.send(data, _WRITE_FLAGS)
     return sent
 
 
-def sendmsg(
-    transport: Any, descriptor: int, parts: Sequence[bytes | memoryview]
-) -> int:
+def sendmsg(transport: Any, descriptor: int, parts: Sequence[bytes | memoryview]) -> int:
     """Send what the kernel takes of these pieces, and return its length."""
     if descriptor < 0:
         sent: int = transport.sendmsg(parts)

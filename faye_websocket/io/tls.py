@@ -37,7 +37,8 @@ __all__ = [
 TLSOptions = ssl.SSLContext | Mapping[str, Any] | None
 
 _TLS_OPTIONS = frozenset(
-    {'verify_peer', 'root_cert_file', 'cert_file', 'key_file', 'server_hostname'})
+    {'verify_peer', 'root_cert_file', 'cert_file', 'key_file', 'server_hostname'}
+)
 _RUBYS_NAMES = {
     'private_key_file': 'key_file',
     'cert_chain_file': 'cert_file',
@@ -122,7 +123,9 @@ def _load_authorities(context: ssl.SSLContext) -> None:
             # It could be read, and has no certificates.
             pass
         except OSError as error:
-            raise OSError(error.errno, f'the authorities cannot be read: {error.strerror}', file) from None
+            raise OSError(
+                error.errno, f'the authorities cannot be read: {error.strerror}', file
+            ) from None
 
 
 def _find_context(tls: TLSSettings) -> ssl.SSLContext:
@@ -298,9 +301,21 @@ class NestedTLSTransport:
     ``incoming`` and ``outgoing`` are its two ssl.MemoryBIO.
     """
 
-    __slots__ = ('_incoming', '_outer', '_outgoing', '_taken', '_tls', '_waiting', 'close', 'fileno', 'setsockopt')
+    __slots__ = (
+        '_incoming',
+        '_outer',
+        '_outgoing',
+        '_taken',
+        '_tls',
+        '_waiting',
+        'close',
+        'fileno',
+        'setsockopt',
+    )
 
-    def __init__(self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, outer: Transport) -> None:
+    def __init__(
+        self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, outer: Transport
+    ) -> None:
         self._tls: ssl.SSLObject | None = tls
         self._incoming = incoming
         self._outgoing = outgoing
@@ -342,7 +357,7 @@ class NestedTLSTransport:
             self._taken = self._tls.write(data)
             self._waiting = self._outgoing.read()
         while self._waiting:
-            self._waiting = self._waiting[self._outer.send(self._waiting):]
+            self._waiting = self._waiting[self._outer.send(self._waiting) :]
         return self._taken
 
     def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:

@@ -51,7 +51,11 @@ def find_descriptor(transport: Transport) -> int:
     It is -1 for anything else, which has its own ways to read and write.
     """
     kind: Any = type(transport)
-    is_plain = isinstance(transport, SocketType) and kind.recv is SocketType.recv and kind.send is SocketType.send
+    is_plain = (
+        isinstance(transport, SocketType)
+        and kind.recv is SocketType.recv
+        and kind.send is SocketType.send
+    )
     return transport.fileno() if is_plain else -1
 
 
@@ -75,7 +79,11 @@ def is_silent(transport: Transport, seconds: float) -> bool:
         # Another system's, or no TCP: a peer on a Unix socket cannot lose its power.
         return False
     # The answer to one probe may be on its way.
-    return bool(state == _ESTABLISHED and (segments or probes > 1) and milliseconds >= 1000 * max(seconds, _ACK_DELAY))
+    return bool(
+        state == _ESTABLISHED
+        and (segments or probes > 1)
+        and milliseconds >= 1000 * max(seconds, _ACK_DELAY)
+    )
 
 
 def hang_up(transport: Any) -> None:

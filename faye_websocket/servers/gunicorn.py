@@ -59,7 +59,9 @@ def _explain(environ: Mapping[str, Any]) -> str | None:
         return None
     if _has_gevent(environ):
         return explain_input(environ)
-    return f'this gunicorn worker does not run on gevent: start gunicorn with -k gevent. {SUPPORTED}'
+    return (
+        f'this gunicorn worker does not run on gevent: start gunicorn with -k gevent. {SUPPORTED}'
+    )
 
 
 GUNICORN = Adapter(

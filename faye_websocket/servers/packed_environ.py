@@ -61,4 +61,7 @@ class PackedEnviron:
     def unpack(self) -> dict[str, Any]:
         """Return a new dict."""
         texts = self._text.split(_SEPARATOR) if len(self._names) > len(self._others) else []
-        return {**dict(zip(self._names, (*texts, *self._others), strict=True)), 'wsgi.input': io.BytesIO()}
+        return {
+            **dict(zip(self._names, (*texts, *self._others), strict=True)),
+            'wsgi.input': io.BytesIO(),
+        }

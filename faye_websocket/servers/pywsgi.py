@@ -42,9 +42,7 @@ def _is_same_request(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool
     """
     # The interpreter keeps one object for each text of one character.
     names = [name for name in theirs if name.startswith('HTTP_')]
-    return any(
-        len(theirs[name]) > 1 and theirs[name] is ours.get(name) for name in names
-    )
+    return any(len(theirs[name]) > 1 and theirs[name] is ours.get(name) for name in names)
 
 
 def _explain(environ: Mapping[str, Any]) -> str | None:
@@ -57,7 +55,5 @@ PYWSGI = Adapter(
     _find_socket,
     explain=_explain,
     request_keys=frozenset({'gunicorn.sock'}),
-    responders=frozenset(
-        {'gevent.pywsgi.WSGIHandler', 'gunicorn.workers.ggevent.PyWSGIHandler'}
-    ),
+    responders=frozenset({'gevent.pywsgi.WSGIHandler', 'gunicorn.workers.ggevent.PyWSGIHandler'}),
 )

@@ -15,7 +15,18 @@ import zlib
 from tests.fuzz import CORPUS
 from tests.support.recorder import sent, sent_close
 from tests.support.requests import HYBI_HEAD
-from tests.support.vectors import BINARY, CLOSE, CONTINUATION, PING, PONG, RSV1, TEXT, VECTORS, frame, head
+from tests.support.vectors import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    RSV1,
+    TEXT,
+    VECTORS,
+    frame,
+    head,
+)
 from tests.support.wire import HIXIE_76_BODY
 from tests.unit.driver.test_client import ACCEPTED
 from tests.unit.driver.test_server import HIXIE_75_HEAD, HIXIE_76_HEAD

@@ -17,7 +17,13 @@ from urllib.parse import urlsplit
 
 from faye_websocket import PermessageDeflate
 from faye_websocket.driver import CLOSED, CONNECTING, OPEN, is_websocket, server
-from faye_websocket.driver.eventstream import PING, find_last_event_id, is_eventsource, serialize_event, serialize_retry
+from faye_websocket.driver.eventstream import (
+    PING,
+    find_last_event_id,
+    is_eventsource,
+    serialize_event,
+    serialize_retry,
+)
 from faye_websocket.driver.proxy import Proxy
 from faye_websocket.errors import InvalidData, MessageTooBig, ProtocolError
 from faye_websocket.extensions import Message, Pipeline

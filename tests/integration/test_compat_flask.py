@@ -21,7 +21,17 @@ from tests.support.old import (
 from tests.support.processes import environment
 from tests.support.servers import Server
 from tests.support.waiting import wait_until
-from tests.support.wire import BINARY, CLOSE, RFC_6455, TEXT, Frame, RawClient, close_payload, http_get, serialize_frame
+from tests.support.wire import (
+    BINARY,
+    CLOSE,
+    RFC_6455,
+    TEXT,
+    Frame,
+    RawClient,
+    close_payload,
+    http_get,
+    serialize_frame,
+)
 
 BYE = close_payload(1000, 'bye')
 # flask-sockets needs the Werkzeug of 2020.

@@ -23,7 +23,16 @@ from tests.support.local import wait_until as wait_here_until
 from tests.support.processes import ROOT, Endpoint, Process, own_directory, read_text
 from tests.support.servers import serve
 from tests.support.waiting import wait_until
-from tests.support.wire import BINARY, CLOSE, RFC_6455, TEXT, Frame, RawClient, close_payload, http_get
+from tests.support.wire import (
+    BINARY,
+    CLOSE,
+    RFC_6455,
+    TEXT,
+    Frame,
+    RawClient,
+    close_payload,
+    http_get,
+)
 
 EXAMPLES = ROOT / 'examples'
 COMMAND = re.compile(r'Run it with: (.+?)(?:"""|$)', re.MULTILINE)

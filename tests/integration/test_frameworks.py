@@ -17,7 +17,18 @@ from tests.support.processes import Endpoint, Process, own_directory
 from tests.support.programs import require_module
 from tests.support.servers import SERVERS, Server, serve
 from tests.support.waiting import wait_until
-from tests.support.wire import ACCEPT, CLOSE, RFC_6455, TEXT, Frame, Head, RawClient, close_payload, http_get, request_head
+from tests.support.wire import (
+    ACCEPT,
+    CLOSE,
+    RFC_6455,
+    TEXT,
+    Frame,
+    Head,
+    RawClient,
+    close_payload,
+    http_get,
+    request_head,
+)
 
 #: The application's module, and what must be installed for it.
 FRAMEWORKS = {'flask': ('flask', 'flask_login', 'sqlalchemy'), 'django': ('django',)}

@@ -19,7 +19,18 @@ from tests.support.processes import ROOT, Endpoint, Process, own_directory
 from tests.support.programs import require_program
 from tests.support.proxies import reserved_port
 from tests.support.servers import Server, answers, serve
-from tests.support.wire import BINARY, CLOSE, PING, PONG, RFC_6455, TEXT, Frame, RawClient, close_payload, http_get
+from tests.support.wire import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    RFC_6455,
+    TEXT,
+    Frame,
+    RawClient,
+    close_payload,
+    http_get,
+)
 
 EXAMPLES = ROOT / 'examples'
 APP = 'tests.support.proxied:app'

@@ -17,7 +17,16 @@ from tests.support.inside import request_of
 from tests.support.processes import Endpoint, Process, own_directory
 from tests.support.programs import give_up
 from tests.support.waiting import wait_until
-from tests.support.wire import ACCEPT, CLOSE, RFC_6455, TEXT, Frame, RawClient, close_payload, http_get
+from tests.support.wire import (
+    ACCEPT,
+    CLOSE,
+    RFC_6455,
+    TEXT,
+    Frame,
+    RawClient,
+    close_payload,
+    http_get,
+)
 
 
 @contextmanager

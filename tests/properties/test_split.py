@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from faye_websocket.driver import server
 from tests.support.recorder import Recorder, opened, sent
 from tests.support.requests import HIXIE_75, HIXIE_76, HIXIE_76_BODY, HYBI, HYBI_HEAD
-from tests.support.strategies import cut, hostile_hixie, hostile_hybi, sizes, valid_hixie, valid_hybi
+from tests.support.strategies import (
+    cut,
+    hostile_hixie,
+    hostile_hybi,
+    sizes,
+    valid_hixie,
+    valid_hybi,
+)
 from tests.support.vectors import TEXT
 
 hixies = pytest.mark.parametrize('environ', [HIXIE_75, HIXIE_76], ids=['hixie-75', 'hixie-76'])

@@ -19,7 +19,15 @@ import pytest
 from gevent.pywsgi import WSGIServer
 
 import faye_websocket
-from faye_websocket import Client, EventSource, PermessageDeflate, SocketMiddleware, WebSocket, driver, metrics
+from faye_websocket import (
+    Client,
+    EventSource,
+    PermessageDeflate,
+    SocketMiddleware,
+    WebSocket,
+    driver,
+    metrics,
+)
 from faye_websocket.__main__ import main
 from faye_websocket.compat.gevent_websocket.websocket import WebSocket as OldWebSocket
 from faye_websocket.servers import hijack

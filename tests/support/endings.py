@@ -10,7 +10,15 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tests.support.processes import Endpoint
-from tests.support.wire import CLOSE, PING, TEXT, RawClient, close_payload, http_get, serialize_frame
+from tests.support.wire import (
+    CLOSE,
+    PING,
+    TEXT,
+    RawClient,
+    close_payload,
+    http_get,
+    serialize_frame,
+)
 
 CLOSE_FRAME = serialize_frame(CLOSE, close_payload(1000, 'bye'))
 SMUGGLED_PATH = '/smuggled'

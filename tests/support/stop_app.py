@@ -25,7 +25,15 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
 from faye_websocket import SocketMiddleware, WebSocket, close_all
-from tests.support.apps import EVENTS, Environ, StartResponse, append_line, control, hello, record_events
+from tests.support.apps import (
+    EVENTS,
+    Environ,
+    StartResponse,
+    append_line,
+    control,
+    hello,
+    record_events,
+)
 
 #: The seconds that a plain request takes, and that a socket's greenlet works at its
 #: end.

@@ -24,9 +24,23 @@ from gevent import socket
 
 from faye_websocket import Client, PermessageDeflate, WebSocket
 from faye_websocket.errors import ConnectError, HandshakeError
-from tests.support.certificates import WRONG, client_certificate, session_certificate, wrong_certificate
+from tests.support.certificates import (
+    WRONG,
+    client_certificate,
+    session_certificate,
+    wrong_certificate,
+)
 from tests.support.inside import connecting_of, connection_of
-from tests.support.local import Record, full_listener, hub_errors, run_threads, serve, settle, tcp_pair, wait_until
+from tests.support.local import (
+    Record,
+    full_listener,
+    hub_errors,
+    run_threads,
+    serve,
+    settle,
+    tcp_pair,
+    wait_until,
+)
 from tests.support.scripted import (
     acceptance,
     accepting,

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 import faye_websocket
-from faye_websocket.errors import HandshakeError, InvalidData, MessageTooBig, ProtocolError, UnsupportedServer
+from faye_websocket.errors import (
+    HandshakeError,
+    InvalidData,
+    MessageTooBig,
+    ProtocolError,
+    UnsupportedServer,
+)
 
 
 @pytest.mark.parametrize(('error', 'code'), [(ProtocolError, 1002), (InvalidData, 1007), (MessageTooBig, 1009)])

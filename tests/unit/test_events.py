@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from faye_websocket import Client, CloseEvent, ErrorEvent, Event, EventSource, MessageEvent, WebSocket
+from faye_websocket import (
+    Client,
+    CloseEvent,
+    ErrorEvent,
+    Event,
+    EventSource,
+    MessageEvent,
+    WebSocket,
+)
 from faye_websocket.events import EventTarget
 from tests.support.local import make_environ
 

@@ -22,7 +22,17 @@ from faye_websocket import (
     close_all,
 )
 from faye_websocket.testing import connect
-from tests.support.local import Record, hub_errors, joined, make_environ, run_beside, run_threads, serve, settle, wait_until
+from tests.support.local import (
+    Record,
+    hub_errors,
+    joined,
+    make_environ,
+    run_beside,
+    run_threads,
+    serve,
+    settle,
+    wait_until,
+)
 from tests.support.scripted import answering, scripted, silent
 from tests.support.wire import HIXIE_76, PING, TEXT, Frame, serialize_frame
 

@@ -19,7 +19,17 @@ from faye_websocket.io.connection import Connection
 from faye_websocket.metrics import Counters
 from tests.support.eventstream import ACCEPT
 from tests.support.inside import carrier_of, connection_of
-from tests.support.local import Record, Response, joined, make_environ, reset, run_threads, serve, settle, wait_until
+from tests.support.local import (
+    Record,
+    Response,
+    joined,
+    make_environ,
+    reset,
+    run_threads,
+    serve,
+    settle,
+    wait_until,
+)
 from tests.support.processes import ROOT
 from tests.support.scripted import answering, scripted, silent
 from tests.support.wire import CLOSE, HIXIE_76, RFC_6455, TEXT, close_payload

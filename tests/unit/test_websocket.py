@@ -9,7 +9,16 @@ from wsgiref.handlers import SimpleHandler
 import pytest
 
 from faye_websocket import UnsupportedServer, WebSocket
-from tests.support.local import Record, Response, joined, make_environ, reset, run_threads, serve, settle
+from tests.support.local import (
+    Record,
+    Response,
+    joined,
+    make_environ,
+    reset,
+    run_threads,
+    serve,
+    settle,
+)
 from tests.support.wire import CLOSE, RFC_6455, TEXT, Frame, Headers, serialize_frame
 
 SMUGGLED = b'GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n'

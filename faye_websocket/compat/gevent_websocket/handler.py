@@ -126,9 +126,7 @@ class WebSocketMiddleware:
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
         if environ.get('wsgi.websocket') is None and is_websocket(environ):
             return serve(self.app, environ, start_response)

@@ -71,9 +71,7 @@ class Resource:
         app = self._app_by_path(path, True)
         return app.protocol_name() if hasattr(app, 'protocol_name') else ''
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request. Raises Exception for a path without an application."""
         if environ.get('wsgi.websocket') is None and is_websocket(environ):
             return serve(self, environ, start_response)

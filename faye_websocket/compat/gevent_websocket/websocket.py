@@ -97,9 +97,7 @@ class WebSocket:
         self._is_over = self._is_over or message is None
         return bytearray(message) if isinstance(message, bytes) else message
 
-    def send(
-        self, message: Any, binary: bool | None = None, do_compress: bool = True
-    ) -> None:
+    def send(self, message: Any, binary: bool | None = None, do_compress: bool = True) -> None:
         """Send a message, text if it is a str and binary otherwise.
 
         Blocks while the client is slow. Raises WebSocketError on a closed socket,
@@ -109,9 +107,7 @@ class WebSocket:
         opcode = self.OPCODE_TEXT if is_text else self.OPCODE_BINARY
         self.send_frame(message, opcode, do_compress)
 
-    def send_frame(
-        self, message: Any, opcode: int, do_compress: bool = False
-    ) -> None:
+    def send_frame(self, message: Any, opcode: int, do_compress: bool = False) -> None:
         """Send a message, a ping, a pong or a close frame."""
         if self.closed and not self._may_answer():
             raise WebSocketError(_CLOSED if self._is_over else _DEAD)

@@ -163,9 +163,7 @@ class Server(Base):
             raise ConnectionError(_status_code(error), self.websocket) from error
 
     @classmethod
-    def accept(
-        cls: type[Self], environ: dict[str, Any], *arguments: Any, **options: Any
-    ) -> Self:
+    def accept(cls: type[Self], environ: dict[str, Any], *arguments: Any, **options: Any) -> Self:
         """Make the handshake, and return the open socket."""
         return cls(environ, *arguments, **options)  # type: ignore[call-arg]
 

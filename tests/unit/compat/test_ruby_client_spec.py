@@ -18,7 +18,16 @@ from gevent.pywsgi import WSGIServer
 
 from faye_websocket import Client, EventSource, WebSocket
 from tests.support.certificates import session_certificate
-from tests.support.local import Record, Response, hub_errors, joined, make_environ, serve, settle, wait_until
+from tests.support.local import (
+    Record,
+    Response,
+    hub_errors,
+    joined,
+    make_environ,
+    serve,
+    settle,
+    wait_until,
+)
 from tests.support.scripted import pump, scripted
 
 PROTOCOLS = ['foo', 'echo']

@@ -10,7 +10,17 @@ import pytest
 from faye_websocket.driver import CLOSED, CLOSING
 from faye_websocket.driver.control_frames import check_close
 from tests.conftest import Cut
-from tests.support.recorder import BufferedRecorder, Recorder, close_frame, closed, closing, failure, opened, sent, sent_close
+from tests.support.recorder import (
+    BufferedRecorder,
+    Recorder,
+    close_frame,
+    closed,
+    closing,
+    failure,
+    opened,
+    sent,
+    sent_close,
+)
 from tests.support.requests import HYBI
 from tests.support.vectors import BINARY, CLOSE, PING, PONG, TEXT, frame
 

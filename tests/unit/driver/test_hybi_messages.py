@@ -10,7 +10,15 @@ import pytest
 from faye_websocket.driver import CLOSED
 from faye_websocket.errors import ProtocolError
 from tests.conftest import Cut
-from tests.support.recorder import BufferedRecorder, closed, closing, connecting, failure, opened, sent
+from tests.support.recorder import (
+    BufferedRecorder,
+    closed,
+    closing,
+    connecting,
+    failure,
+    opened,
+    sent,
+)
 from tests.support.vectors import BINARY, CONTINUATION, KEY, PING, PONG, RSV1, TEXT, frame, head
 
 MAX_LENGTH = 2**26 - 1

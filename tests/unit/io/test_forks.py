@@ -33,7 +33,16 @@ from faye_websocket.servers import uwsgi
 from tests.support.certificates import session_certificate
 from tests.support.forks import as_forked_child, in_forked_child
 from tests.support.inside import connecting_of, connection_of, stream_of, waiters_of
-from tests.support.local import Record, Response, joined, make_environ, run_threads, serve, settle, wait_until
+from tests.support.local import (
+    Record,
+    Response,
+    joined,
+    make_environ,
+    run_threads,
+    serve,
+    settle,
+    wait_until,
+)
 from tests.support.scripted import acceptance, read_head
 from tests.support.wire import TEXT, Frame, serialize_frame
 

@@ -29,7 +29,16 @@ from faye_websocket.io.reactor import current_reactor
 from faye_websocket.io.scheduler import Job
 from faye_websocket.io.stream import Stream
 from tests.support.inside import carrier_of, dispatcher_of, driver_of
-from tests.support.local import Record, Response, hub_errors, joined, make_environ, run_threads, settle, wait_until
+from tests.support.local import (
+    Record,
+    Response,
+    hub_errors,
+    joined,
+    make_environ,
+    run_threads,
+    settle,
+    wait_until,
+)
 from tests.support.processes import Endpoint, Process, read_text
 from tests.support.waiting import until_in_time
 from tests.support.waiting import wait_until as wait_blocking

@@ -17,7 +17,15 @@ from faye_websocket import EventSource, UnsupportedServer, WebSocket, register_a
 from faye_websocket.servers.hijack import ADAPTERS, has_adapter, hijack
 from faye_websocket.testing import connect
 from tests.support.local import Record, joined, make_environ, serve, settle, tcp_pair, wait_until
-from tests.support.wire import CLOSE, HIXIE_76, HIXIE_76_BODY, HIXIE_76_PROOF, RFC_6455, TEXT, serialize_frame
+from tests.support.wire import (
+    CLOSE,
+    HIXIE_76,
+    HIXIE_76_BODY,
+    HIXIE_76_PROOF,
+    RFC_6455,
+    TEXT,
+    serialize_frame,
+)
 
 MESSAGE = serialize_frame(TEXT, b'early')
 SUPPORTED = (
