@@ -319,9 +319,8 @@ class Sender(Owner):
         self._add_waiter(lock.release)
         # Look again: room may have been made before the waiter was added. No test can
         # hold this race still.
-        if (
-            not self._find_overflow().has_room(size) and self.ready_state <= OPEN
-        ):  # pragma: no branch
+        has_room = self._find_overflow().has_room(size)
+        if not has_room and self.ready_state <= OPEN:  # pragma: no branch
             lock.acquire()
 
     def _add_waiter(self, wake: Callable[[], object]) -> None:
