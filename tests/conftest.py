@@ -50,9 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
     with config.pluginmanager.getplugin('capturemanager').global_and_fixture_disabled():
         config.stash[_stderr] = os.dup(2)
     config.add_cleanup(lambda: os.close(config.stash[_stderr]))
-    # The workers of xdist get the option of the process that starts them, and a path.
-    if not hasattr(config, 'workerinput') and _names_tests(config):
+    if hasattr(config, 'workerinput'):
+        config.option.all = config.workerinput['all']
+    elif _names_tests(config):
         config.option.all = True
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Pass the option to a worker of xdist, which sees neither paths nor options."""
+    node.workerinput['all'] = node.config.option.all
 
 
 def _names_tests(config: pytest.Config) -> bool:

@@ -66,7 +66,8 @@ def run_alone(source: str, folder: Path, *arguments: str, **environ: str) -> str
 
 
 @pytest.mark.parametrize(('arguments', 'environ', 'runs'), [
-    (['-n', '1'], {}, False), (['-n', '1', '--all'], {}, True), ([], {REQUIRE_ALL: '1'}, True)])
+    (['-n', '1'], {}, False), (['-n', '1', '--all'], {}, True), ([], {REQUIRE_ALL: '1'}, True),
+    (['-n', '1'], {REQUIRE_ALL: '1'}, True)])
 def test_what_takes_long_runs_when_it_is_asked_for(
         arguments: list[str], environ: dict[str, str], runs: bool, tmp_path: Path) -> None:
     printed = run_alone(MARKED, tmp_path, *arguments, **environ)
