@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The unit tests under Pythons that only Debian's sid has, compiled and pure, as root:
 #
-#   tools/new_pythons.sh [DIRECTORY]
+#   tools/new_pythons.sh [DIRECTORY [TESTS...]]
 #
+# TESTS are paths; tests/unit by default.
 # Ends with status 75 where such a machine cannot be had, and with pytest's where a test fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +11,8 @@ cd "$(dirname "$0")/.."
 directory=${1:-$(mktemp -d)}
 mkdir -p "$directory"
 root=$directory/sid
+paths=("${@:2}")
+[ "${#paths[@]}" -gt 0 ] || paths=(tests/unit)
 new=(3.14 3.15)
 packages=(gcc libc6-dev openssl procps redis-server zlib1g-dev)
 for version in "${new[@]}"; do packages+=("python$version-dev" "python$version-venv"); done
@@ -43,7 +46,7 @@ tests() {
 }
 
 for version in "${new[@]}"; do install "$version"; done
-tests 3.14 0 tests/unit
-tests 3.15 0 tests/unit
+tests 3.14 0 "${paths[@]}"
+tests 3.15 0 "${paths[@]}"
 # The pure form is one text for all: what asks the interpreter about itself.
-tests 3.15 1 tests/unit/io tests/unit/driver tests/unit/test_calls.py tests/unit/test_greenlet_style.py
+tests 3.15 1 tests/unit/io/test_reactor.py tests/unit/io/test_interpreter.py tests/unit/driver/test_hybi.py tests/unit/test_calls.py
