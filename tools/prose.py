@@ -58,6 +58,7 @@ CLEAN = (
     'faye_websocket/websocket.py',
     'tests/compliance',
     'tests/fuzz',
+    'tests/integration',
     'tests/properties',
     'tests/repository/test_benchmarks.py',
     'tests/repository/test_forms.py',

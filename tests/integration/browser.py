@@ -13,18 +13,18 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-#: Works as root and in a container, and talks to nobody but us.
+#: Options with which Chromium runs as root, in a container, and without the network.
 FLAGS = ('--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
          '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-default-apps',
          '--ignore-certificate-errors', '--no-proxy-server')
 
-#: Seconds for a page, and for a script in it.
+#: The seconds that a page, or a script in it, may take.
 DEADLINE = 20
 
 
 @contextmanager
 def chromium(tmp_path: Path) -> Iterator[Chrome]:
-    """A browser with a profile of its own; it ends with the block."""
+    """Run a browser with its own profile for the time of the block."""
     require_module('selenium', 'pip install selenium')
     from selenium import webdriver
 
@@ -43,7 +43,7 @@ def chromium(tmp_path: Path) -> Iterator[Chrome]:
 
 
 def text_of(browser: Chrome, selector: str) -> str:
-    """The text of the first element for a selector; nothing if there is none."""
+    """Return the text of the first element for a selector, or '' if there is none."""
     found = browser.find_elements('css selector', selector)
     return found[0].text if found else ''
 

@@ -1,4 +1,4 @@
-"""Servers that live as long as the test run, and a path of its own for each test's socket."""
+"""Servers for the whole test run, and a unique path for each test's socket."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from tests.support.servers import SERVERS, Server, serve
 
-#: How the application is wrapped, and its name in `tests.support.apps`.
+#: Wrappings of the application by their names in `tests.support.apps`.
 WRAPPINGS = {'bare': 'control', 'generator': 'wrapped_by_generator', 'iterator': 'wrapped_by_iterator'}
 
-#: Files that take seconds, and the servers that pip installs; those of the others are
-#: started and stopped for minutes, or are programs of the system.
+#: Files that take seconds, with servers that pip installs. The other files take
+#: minutes, or need programs of the system.
 QUICK = {
     'test_client_peers.py', 'test_deflate_bomb.py', 'test_examples.py', 'test_handover.py',
     'test_metrics.py', 'test_odd_handover.py'}
@@ -24,7 +24,7 @@ QUICK = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long here, for the conftest.py above."""
+    """Mark the tests here that the conftest.py above treats as slow."""
     for item in items:
         if item.path.parent == Path(__file__).parent and item.path.name not in QUICK:
             item.add_marker('slow')
@@ -39,7 +39,7 @@ class Setting(NamedTuple):
 
 
 class ServerPool:
-    """Starts the server for a setting when the first test asks for it, and keeps it."""
+    """A pool that starts the server for a setting at its first use, and keeps it."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.directory = directory
@@ -47,7 +47,7 @@ class ServerPool:
         self.servers: dict[Setting, Server] = {}
 
     def get(self, setting: Setting) -> Server:
-        """The running server for this setting."""
+        """Return the running server for this setting."""
         if setting not in self.servers:
             app = f'tests.support.apps:{setting.app}'
             running = serve(setting.kind, app, tls=setting.tls, tmp_path=self.directory)
@@ -55,20 +55,20 @@ class ServerPool:
         return self.servers[setting]
 
     def begin_to_stop(self) -> None:
-        """Tells all of them at once: each takes a second, and the stack waits for one after the other."""
+        """Signal all servers at once, because each takes a second to stop."""
         for server in self.servers.values():
             server.process.terminate()
 
 
 def settings(*, tls: tuple[bool, ...] = (False, True), wrappings: tuple[str, ...] = tuple(WRAPPINGS)) -> list[Any]:
-    """Every server with every one of these transports and wrappings, as parameters with readable ids."""
+    """Return each server with each transport and wrapping as a parameter with an id."""
     return [pytest.param(Setting(kind, secure, WRAPPINGS[wrapping]), id=f'{kind}-{"tls" if secure else "plain"}-{wrapping}')
             for kind in SERVERS for secure in tls for wrapping in wrappings]
 
 
 @pytest.fixture(scope='session')
 def server_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPool]:
-    """The servers of this run; they end with it."""
+    """The servers of this run, which are stopped at its end."""
     with ExitStack() as stack:
         pool = ServerPool(tmp_path_factory.mktemp('servers'), stack)
         yield pool
@@ -83,11 +83,11 @@ def server(server_pool: ServerPool, request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture(scope='session')
 def numbers() -> Iterator[int]:
-    """Numbers that are used once in this run."""
+    """Numbers that are unique in this run."""
     return count()
 
 
 @pytest.fixture
 def path(numbers: Iterator[int]) -> str:
-    """A request path that no other test uses: it tells this test's lines and events from all others."""
+    """A request path that no other test uses, which identifies its lines and events."""
     return f'/socket-{next(numbers)}'

@@ -1,6 +1,7 @@
 """Backpressure at full size, and the memory that a server's process takes meanwhile.
 
-200 MB go to each of 100 readers, and a gigabyte to a slow handler; FAYE_TEST_SCALE=0.1 makes that a tenth.
+200 MB go to each of 100 readers, and a gigabyte goes to a slow handler. With
+FAYE_TEST_SCALE=0.1 it is a tenth of that.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ READERS = 100
 BROADCAST = int(200e6 * SCALE) // SIZE
 SENT = int(1e9 * SCALE) // SIZE
 
-#: Seconds that the whole may take, on a machine that does other things too.
+#: The seconds that a test may take on a machine that is busy with other work.
 PATIENCE = 110.0
 
-#: What a message is as a frame from a server, up to the end of its number, and how long the frame is.
+#: The beginning of a message as a server's frame, up to the end of its number, and the
+#: length of the frame.
 HEAD = struct.Struct('!BBQQ')
 FRAME = 10 + SIZE
 
@@ -42,12 +44,12 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def progress(server: Server) -> dict[str, Any]:
-    """How far the application is."""
+    """Return the progress that the application reports."""
     return json.loads(http_get(server, '/-/progress')[1])
 
 
 class Memory:
-    """The server's resident memory: what it was, and the most that was seen since."""
+    """The resident memory of the server: its first value, and its maximum."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -55,19 +57,19 @@ class Memory:
         self.next = 0.0
 
     def look(self) -> None:
-        """Looks, but not too often."""
+        """Measure the memory, unless it was measured a moment ago."""
         if time.monotonic() > self.next:
             self.highest = max(self.highest, self.server.rss())
             self.next = time.monotonic() + 0.05
 
     @property
     def growth(self) -> int:
-        """How much more it was at most."""
+        """Return the difference between the maximum and the first value."""
         return self.highest - self.before
 
 
 class Reader:
-    """One client of the feed: it checks that each frame begins where it must, with the next number."""
+    """A client of the feed that checks the beginning and the number of each frame."""
 
     def __init__(self, server: Server) -> None:
         self.client = RawClient(server, '/feed')
@@ -75,12 +77,12 @@ class Reader:
         self.position = 0
 
     def take(self, buffer: memoryview) -> None:
-        """Reads what there is."""
+        """Read all bytes that have arrived."""
         size = self.client.socket.recv_into(buffer)
         assert size, f'the connection ended after {self.position} bytes'
         start, end = self.position, self.position + size
         for number in range(start // FRAME, (end - 1) // FRAME + 1):
-            # The part of this frame's head that has just come, if any.
+            # The part of this frame's header that has just arrived, if any.
             begin = number * FRAME
             first, last = max(start, begin), min(end, begin + HEAD.size)
             if first < last:
@@ -89,7 +91,7 @@ class Reader:
 
 
 def read_all(readers: list[Reader], length: int, memory: Memory) -> None:
-    """Has every reader read so much."""
+    """Read this many bytes with every reader."""
     buffer = memoryview(bytearray(2**20))
     with selectors.DefaultSelector() as selector:
         for reader in readers:
@@ -105,7 +107,7 @@ def read_all(readers: list[Reader], length: int, memory: Memory) -> None:
 
 
 @pytest.mark.proves('B3')
-def test_one_stalled_reader_among_101_harms_nobody(server: Server) -> None:
+def test_one_stalled_reader_among_101_delays_no_other(server: Server) -> None:
     stalled = RawClient(server, '/feed')
     assert stalled.handshake().status == 101
     readers = [Reader(server) for _ in range(READERS)]
@@ -116,7 +118,8 @@ def test_one_stalled_reader_among_101_harms_nobody(server: Server) -> None:
     print(f'B3: {BROADCAST * SIZE / 1e6:.0f} MB to each of {READERS} in {seconds:.1f} s, '
           f'memory grew by {memory.growth / 2**20:.1f} MiB at most')
     assert told['closes'] == [[1013, 'slow consumer']]
-    # What waits for the stalled one, and what may wait for the others, to whom it is the same; and as much for the allocator.
+    # The messages queued for the stalled reader and those that may be queued for the
+    # others, which are shared, and as much again for the allocator.
     assert memory.growth < 4 * MAX_BUFFERED
     stalled.close()
     for reader in readers:
@@ -124,7 +127,10 @@ def test_one_stalled_reader_among_101_harms_nobody(server: Server) -> None:
 
 
 def masked_frame(number: int) -> bytes:
-    """A message as a client's frame; a key of zeros, which leaves the payload as it is, is as good as any for TCP."""
+    """Return a message as a client's frame with a key of zeros.
+
+    Such a key leaves the payload unchanged, which makes no difference to TCP.
+    """
     return HEAD.pack(0x80 | BINARY, 0xFF, SIZE, 0)[:10] + bytes(4) + message(number)
 
 
@@ -143,5 +149,5 @@ def test_a_handler_that_falls_behind_slows_the_peer_down(server: Server) -> None
         seconds = time.monotonic() - began
         print(f'B4: {SENT * SIZE / 1e6:.0f} MB in {seconds:.1f} s, memory grew by {memory.growth / 2**20:.1f} MiB at most')
         assert told['in order']
-        # 64 messages wait, and one read's worth more.
+        # 64 messages are queued, and one more read.
         assert memory.growth < 4 * 64 * SIZE

@@ -1,4 +1,4 @@
-"""A real browser: headless Chromium talks to a WebSocket and listens to event sources."""
+"""Headless Chromium with WebSockets and event sources."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 APP = 'tests.support.sources:app'
 
-#: What every script may use; it is given a URL, and `done`, which takes its result.
+#: Functions for every script, which is called with a URL, and with `done` for its
+#: result.
 PRELUDE = """
     const [url, ...rest] = arguments;
     const done = rest.pop();
@@ -80,7 +81,8 @@ CONVERSED = {
     'megabyte': True, 'blob': BYTES, 'emptyBlob': 0, 'closed': [3001, 'enough', True], 'second': '',
     'closedHere': [4000, '', True], 'withoutCode': 1005}
 
-#: Listens until so many events have come, and tells of them and of every end of the stream.
+#: A script that listens until this many events have come, and returns them and every
+#: end of the stream.
 LISTENING = PRELUDE + """
     const [types, count] = rest;
     const events = [], times = [];
@@ -99,7 +101,10 @@ LISTENING = PRELUDE + """
 
 @contextmanager
 def serving(kind: str, tmp_path: Path, **options: Any) -> Iterator[Server]:
-    """The application under one server. When it stops, gunicorn would wait long for the browser's idle connections."""
+    """Serve the application under one server.
+
+    When it stops, gunicorn would wait long for the idle connections of the browser.
+    """
     graceful = () if kind == 'pywsgi' else ('--graceful-timeout', '1')
     with serve(kind, options.pop('app', APP), tmp_path=tmp_path, options=graceful, **options) as server:
         yield server
@@ -107,7 +112,7 @@ def serving(kind: str, tmp_path: Path, **options: Any) -> Iterator[Server]:
 
 @pytest.fixture(scope='module')
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """One browser for all tests that need nothing special."""
+    """A browser for all tests that need no special options."""
     with chromium(tmp_path_factory.mktemp('browser')) as started:
         yield started
 
@@ -120,20 +125,20 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def converse(browser: Chrome, endpoint: Endpoint, server: Server, path: str) -> None:
-    """Everything that a page can do with a WebSocket, and what the application saw of it."""
+    """Check what a page can do with a WebSocket, and the application's events."""
     browser.get(f'{endpoint.http_url}/')
     seen = browser.execute_async_script(CONVERSATION, endpoint.ws_url(path))
     assert isinstance(seen, dict), seen
     assert seen.pop('extensions').startswith('permessage-deflate')
     assert seen == CONVERSED
-    # The page may know of an end before the application does.
+    # The page may receive the close event before the application does.
     wait_until(lambda: len(server.events(path, 'close')) == 3, 'three ends')
     closed = [(event['code'], event['reason'], event['was_clean']) for event in server.events(path, 'close')]
     assert closed == [(3001, 'enough', True), (4000, 'bye \u2603', True), (1005, '', True)]
 
 
 class TestWebSocket:
-    """A page with a WebSocket: text, ArrayBuffer, Blob, 1 MiB, nothing; subprotocol, compression, closing from both sides."""
+    """A page with a WebSocket: messages, subprotocol, compression and closing."""
 
     @pytest.mark.proves('D3')
     def test_a_page_converses(self, browser: Chrome, server: Server) -> None:
@@ -150,7 +155,7 @@ class TestWebSocket:
         with serving(kind, tmp_path, tls=True) as server, chromium(tmp_path) as browser:
             converse(browser, server, server, '/tls')
 
-    def test_a_browser_that_trusts_nobody_refuses(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_browser_refuses_an_unknown_certificate(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         trust(monkeypatch)
         with serving('pywsgi', tmp_path, tls=True) as server, chromium(tmp_path) as browser:
             browser.get(f'{server.http_url}/untrusted')
@@ -159,13 +164,13 @@ class TestWebSocket:
 
 
 def trust(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
-    """Start browsers that look at certificates, with these further flags."""
+    """Start browsers that verify certificates, with these additional flags."""
     others = tuple(flag for flag in browsers.FLAGS if flag != '--ignore-certificate-errors')
     monkeypatch.setattr(browsers, 'FLAGS', (*others, *flags))
 
 
 def pin_of(certificate: Certificate) -> str:
-    """The hash of its public key, as Chromium wants it (RFC 7469, 2.4)."""
+    """Return the hash of the public key in Chromium's form (RFC 7469, 2.4)."""
     key = subprocess.run(['openssl', 'x509', '-in', certificate.certfile, '-pubkey', '-noout'], check=True, capture_output=True,
                          timeout=20).stdout
     der = subprocess.run(['openssl', 'pkey', '-pubin', '-outform', 'der'], input=key, check=True, capture_output=True,
@@ -174,7 +179,7 @@ def pin_of(certificate: Certificate) -> str:
 
 
 def listen(browser: Chrome, endpoint: Endpoint, path: str, count: int, types: tuple[str, ...] = ('message',)) -> dict[str, Any]:
-    """What a page hears."""
+    """Return the events that a page receives."""
     browser.get(f'{endpoint.http_url}/')
     heard = browser.execute_async_script(LISTENING, f'{endpoint.http_url}{path}', types, count)
     assert isinstance(heard, dict), heard
@@ -182,7 +187,7 @@ def listen(browser: Chrome, endpoint: Endpoint, path: str, count: int, types: tu
 
 
 def gaps(heard: dict[str, Any]) -> list[float]:
-    """The seconds between each loss of the stream and the next one."""
+    """Return the seconds between each loss of the stream and the next connection."""
     times = heard['times']
     return [(later - earlier) / 1000 for (type, earlier), (following, later) in zip(times, times[1:], strict=False)
             if (type, following) == ('error', 'open')]
@@ -192,7 +197,7 @@ class TestEventSource:
     """A page with an event source."""
 
     @pytest.mark.proves('E1')
-    def test_a_page_hears_each_kind_of_event(self, browser: Chrome, server: Server) -> None:
+    def test_a_page_receives_each_kind_of_event(self, browser: Chrome, server: Server) -> None:
         heard = listen(browser, server, '/kinds', 4, ('message', 'news'))
         assert heard['events'] == [
             ['message', 'plain', ''], ['message', '', '\xfc\u2603'], ['news', 'two\nlines\n  and a blank', '\xfc\u2603'],
@@ -200,13 +205,13 @@ class TestEventSource:
         server.wait_for_event('/kinds', 'close', 1.0)
 
     @pytest.mark.proves('E5')
-    def test_a_page_that_lost_the_stream_hears_what_it_missed(self, browser: Chrome, server: Server) -> None:
+    def test_a_page_receives_missed_events_after_a_loss(self, browser: Chrome, server: Server) -> None:
         heard = listen(browser, server, '/feed?retry=0.05', 9)
         assert heard['events'] == [['message', str(number), str(number)] for number in range(1, 10)]
         assert [type for type, _ in heard['times']] == ['open', 'error'] * 2 + ['open']
 
     @pytest.mark.proves('E3', 'E5')
-    def test_a_page_behind_nginx_hears_what_it_missed(
+    def test_a_page_behind_nginx_receives_missed_events(
             self, browser: Chrome, server: Server, tmp_path: Path) -> None:
         with nginx(server, tmp_path) as proxy:
             heard = listen(browser, proxy, '/feed-nginx?retry=0.05', 9)
@@ -214,9 +219,9 @@ class TestEventSource:
 
     @pytest.mark.proves('E5')
     @pytest.mark.parametrize(('retry', 'shortest', 'longest'), [(0.05, 0.05, 1.0), (1.5, 1.5, 3.0)])
-    def test_a_page_waits_as_long_as_it_is_told(
+    def test_a_page_waits_for_the_retry_time_of_the_stream(
             self, browser: Chrome, server: Server, retry: float, shortest: float, longest: float) -> None:
-        # Left to itself it waits for 3 seconds.
+        # Without this instruction a browser waits for 3 seconds.
         heard = listen(browser, server, f'/feed?retry={retry}', 4)
         assert all(shortest * 0.9 <= gap < longest for gap in gaps(heard)), gaps(heard)
         assert len(gaps(heard)) == 1

@@ -1,8 +1,6 @@
-"""Channels under faults: gunicorn with four workers behind HAProxy, a real Redis, and
-200 clients of both kinds.
+"""Channels under faults: four gunicorn workers, HAProxy, Redis and 200 clients.
 
-Whatever fails, each client gets each message once and in order: lost 0, repeated 0, out
-of order 0.
+Whatever fails, each client receives each message once and in order.
 """
 
 from __future__ import annotations
@@ -32,16 +30,14 @@ from tests.support.wire import http_get
 
 CLIENTS = 200
 WORKERS = 4
-#: Seconds for two hundred clients of one process, on however slow a machine.
+#: Seconds for two hundred clients of one process, even on a slow machine.
 SLOW = 90.0
-#: Seconds that the network is cut: longer than any answer is waited for.
+#: Seconds for which the network is cut, longer than any timeout of a reply.
 CUT = float(os.environ.get('FAYE_TEST_CUT', '12'))
 
 
 class Listener:
-    """A client that comes back after each loss, with the id of the last message that it
-    has.
-    """
+    """A client that connects again after each loss, with the id of its last message."""
 
     def __init__(self, proxy: Endpoint) -> None:
         self.proxy = proxy
@@ -68,7 +64,7 @@ class Listener:
 
 
 class SocketListener(Listener):
-    """A WebSocket."""
+    """A listener with a WebSocket."""
 
     gate: Any = None
 
@@ -91,7 +87,7 @@ class SocketListener(Listener):
 
 
 class SourceListener(Listener):
-    """An event source, as a browser has it."""
+    """A listener with an event source, as a browser has it."""
 
     def _connect(self) -> None:
         head = f'GET / HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: {self.last}\r\n\r\n'
@@ -113,7 +109,7 @@ class SourceListener(Listener):
 
 
 class Place:
-    """The servers, the clients, and somebody who publishes."""
+    """The servers, the clients, and a publisher."""
 
     def __init__(self, redis: RedisServer, wire: Wire, server: Process, proxy: Endpoint) -> None:
         self.redis, self.wire, self.server = redis, wire, server
@@ -125,14 +121,14 @@ class Place:
         wait_until(lambda: all(listener.connections for listener in self.listeners), deadline=SLOW)
 
     def publish(self, count: int = 1) -> None:
-        """Publish so many messages, one after the other."""
+        """Publish this many messages, one after the other."""
         for _ in range(count):
             text = f'{len(self.sent)}'
             self.channels.publish('room', text, key=text if len(self.sent) % 2 else None)
             self.sent.append(text)
 
     def publish_meanwhile(self) -> Any:
-        """Publish until ``finish``."""
+        """Publish until ``finish`` is called."""
         def work() -> None:
             while not self._is_over:
                 self.publish()
@@ -140,7 +136,7 @@ class Place:
         return gevent.spawn(work)
 
     def finish(self, publisher: Any) -> None:
-        """Publish the last messages, and count what everybody has got."""
+        """Publish the last messages, and check what each client received."""
         seen = len(self.sent)
         wait_until(lambda: len(self.sent) > seen + 5, deadline=SLOW)
         self._is_over = True
@@ -163,14 +159,14 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """All of it, when everybody has come."""
+    """The running servers with all clients connected."""
     with running_redis() as redis:
         wire = Wire(redis.port)
         process = Process(
             [sys.executable, '-m', 'gunicorn', 'tests.support.channels_app:app', '-k', 'gevent', '-w', str(WORKERS),
              '--bind', '127.0.0.1:0', '--no-control-socket'], own_directory(tmp_path, 'g'), {'CHANNELS_URL': wire.url})
         try:
-            # Each worker imports all of it anew.
+            # Each worker imports all modules anew.
             process.wait_for_start(lambda: LISTENING.search(read_text(process.stderr)))
             listening = LISTENING.search(read_text(process.stderr))
             assert listening is not None
@@ -196,7 +192,7 @@ def has_answered(server: Endpoint) -> bool:
 
 
 class TestFaults:
-    """Of what is kept nothing is lost, nothing comes twice, and all have one order."""
+    """Faults after which no message is lost, repeated or out of order."""
 
     @pytest.mark.proves('R13')
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL], ids=['restarted', 'killed'])

@@ -1,6 +1,4 @@
-"""The examples of channels beside a database: what was committed is told, and nothing
-else.
-"""
+"""The examples that publish on channels what a database has committed."""
 
 from __future__ import annotations
 
@@ -57,13 +55,13 @@ def post(endpoint: Endpoint, text: str) -> int:
 
 
 @pytest.mark.proves('R14')
-def test_django_tells_what_was_committed(django: Endpoint) -> None:
+def test_django_publishes_committed_rows_only(django: Endpoint) -> None:
     assert post(django, 'water') == 201
     with Client(django.ws_url('/orders')) as client:
         first = json.loads(str(client.receive(10)))
         assert first['data'] == 'water'
         assert post(django, 'tea') == 201
-        # The second one breaks a rule of the database, and is rolled back.
+        # The second one violates a constraint of the database, and is rolled back.
         assert post(django, 'tea') == 409
         assert post(django, 'coffee') == 201
         assert [json.loads(str(client.receive(10)))['data'] for _ in range(2)] == ['tea', 'coffee']
@@ -72,7 +70,7 @@ def test_django_tells_what_was_committed(django: Endpoint) -> None:
 
 
 @pytest.mark.proves('R14')
-def test_flask_tells_what_was_committed(flask: Endpoint) -> None:
+def test_flask_publishes_committed_rows_only(flask: Endpoint) -> None:
     assert post(flask, 'water') == 201
     with EventClient(flask, '/orders') as client:
         assert client.open().receive_event().data == 'water'

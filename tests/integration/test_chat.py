@@ -1,6 +1,6 @@
-"""The chat of the examples: four workers behind HAProxy, without sticky sessions, and a real Redis between them.
+"""The chat example: four workers behind HAProxy, without sticky sessions, and Redis.
 
-One chat runs for all of these tests, and each brings a crowd of its own.
+All of these tests use one running chat, and each connects clients of its own.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from tests.support.wire import http_get
 PEOPLE = 200
 WORKERS = 4
 
-#: Seconds for two hundred clients of one process, on however slow a machine.
+#: Seconds for two hundred clients of one process, even on a slow machine.
 SLOW = 40.0
 
 
 @pytest.fixture(scope='module')
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
-    """The chat, as its command starts it, from when all of its workers have taken somebody."""
+    """The chat as its command starts it, once each of its workers accepts clients."""
     with reserved_port() as port, running_chat(tmp_path_factory.mktemp('c'), port) as chat:
         wait_until(lambda: has_room_in_all_workers(chat), deadline=SLOW)
         yield chat
 
 
 def has_room_in_all_workers(chat: Chat) -> bool:
-    """Whether a crowd finds a place with every worker."""
+    """Return whether a group of clients reaches every worker."""
     with crowded(chat) as people:
         return len({person.worker for person in people}) == WORKERS
 
 
 @pytest.fixture
 def crowd(chat: Chat) -> Iterator[list[Chatter]]:
-    """Two hundred people, who have all arrived."""
+    """Two hundred connected clients."""
     with crowded(chat) as people:
         yield people
 
 
 @contextmanager
 def crowded(chat: Chat) -> Iterator[list[Chatter]]:
-    """A crowd for the time of the block."""
+    """Connect a group of clients for the time of the block."""
     people = [Chatter(chat, f'person-{number}') for number in range(PEOPLE)]
     try:
         wait_until(lambda: all(person.worker for person in people), deadline=SLOW)
@@ -62,7 +62,10 @@ def crowded(chat: Chat) -> Iterator[list[Chatter]]:
 
 
 def assert_all_hear(people: list[Chatter], topic: str, count: int) -> None:
-    """Everybody hears so much of it, all in one order, which is also that in which each said it."""
+    """Check that each client receives this many messages, all in one order.
+
+    The messages of one sender are in the order in which they were sent.
+    """
     wait_until(lambda: all(len(person.texts(topic)) >= count for person in people), deadline=SLOW)
     heard = people[0].texts(topic)
     assert len(heard) == len(set(heard)) == count
@@ -73,14 +76,14 @@ def assert_all_hear(people: list[Chatter], topic: str, count: int) -> None:
 
 
 def talk(people: list[Chatter], topic: str, rounds: range) -> None:
-    """Everybody says something in each round."""
+    """Send a message from each client in each round."""
     for number in rounds:
         for person in people:
             person.say(f'{topic} {number} {person.name}')
 
 
 class TestMessages:
-    """Through Redis, to every client of every worker."""
+    """Messages to every client of every worker, by way of Redis."""
 
     @pytest.mark.proves('X1')
     def test_every_message_reaches_all_in_one_order(self, chat: Chat, crowd: list[Chatter]) -> None:
@@ -89,7 +92,7 @@ class TestMessages:
         assert_all_hear(crowd, 'everybody', 3 * PEOPLE)
 
     @pytest.mark.proves('X1')
-    def test_somebody_who_comes_back_gets_exactly_what_was_missed(self, chat: Chat) -> None:
+    def test_a_client_that_comes_back_receives_exactly_the_missed_messages(self, chat: Chat) -> None:
         anna, ben = Chatter(chat, 'anna'), Chatter(chat, 'ben')
         wait_until(lambda: anna.worker and ben.worker)
         anna.say('history 1')
@@ -107,7 +110,7 @@ class TestMessages:
             person.go()
 
     @pytest.mark.proves('X1')
-    def test_a_message_that_is_sent_again_is_told_once(self, chat: Chat) -> None:
+    def test_a_message_that_is_sent_again_is_delivered_once(self, chat: Chat) -> None:
         with Client(f'{chat.url}/chat?name=anna') as ws:
             for key in 'first', 'first', 'second':
                 ws.send(json.dumps({'key': key, 'text': f'once {key}'}))
@@ -118,7 +121,7 @@ class TestMessages:
 
 
 class TestLosses:
-    """Of what is kept nothing is lost, and nothing is told twice, whatever ends."""
+    """Failures after which no message is lost or repeated."""
 
     @pytest.mark.proves('X1')
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL], ids=['restarted', 'killed'])
@@ -150,16 +153,16 @@ class TestLosses:
 
 
 class TestPresence:
-    """Who is here, in all workers together."""
+    """The list of those who are present, over all workers."""
 
-    def test_everybody_sees_who_comes_and_goes(self, chat: Chat, crowd: list[Chatter]) -> None:
+    def test_every_client_sees_others_come_and_go(self, chat: Chat, crowd: list[Chatter]) -> None:
         names = {person.name for person in crowd}
         wait_until(lambda: all(set(person.here) == names for person in crowd), deadline=SLOW)
         crowd[7].go()
         rest = [person for person in crowd if person is not crowd[7]]
         wait_until(lambda: all(set(person.here) == names - {'person-7'} for person in rest), deadline=SLOW)
 
-    def test_nobody_stays_here_whose_worker_was_killed(self, chat: Chat) -> None:
+    def test_clients_of_a_killed_worker_are_no_longer_present(self, chat: Chat) -> None:
         people = [Chatter(chat, f'ghost-{number}') for number in range(20)]
         wait_until(lambda: all(person.worker for person in people))
         victim = people[0].worker
@@ -176,7 +179,7 @@ class TestPresence:
 
 
 class TestSubscriptions:
-    """One for each worker that has sockets."""
+    """One subscription to Redis for each worker that has sockets."""
 
     @pytest.mark.proves('X1')
     def test_there_is_one_for_each_worker_until_its_last_socket_goes(self, chat: Chat, crowd: list[Chatter]) -> None:
@@ -195,7 +198,7 @@ class TestSubscriptions:
 
 
 class TestRequests:
-    """What is refused."""
+    """Requests that are refused."""
 
     @pytest.mark.parametrize('query', ['', 'name=', f'name={"x" * 41}', 'name=a%0Ab'])
     def test_a_name_is_needed(self, chat: Chat, query: str) -> None:

@@ -1,4 +1,4 @@
-"""Our client against servers written with other WebSocket libraries: the programs are in peers."""
+"""The client against servers written with other libraries, which are in peers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DEADLINE = 20
 
 @contextmanager
 def running(tmp_path: Path, *command: str) -> Iterator[int]:
-    """A peer's program at work, from when it listens; answers its port."""
+    """Run a peer's program, and yield its port once it listens."""
     process = Process(command, own_directory(tmp_path, 'peer'))
     try:
         process.wait_for_start(lambda: read_text(process.stdout).endswith('\n'))
@@ -48,7 +48,7 @@ def running(tmp_path: Path, *command: str) -> Iterator[int]:
 
 
 def assert_echoes(url: str, *, authority: str | None = None) -> None:
-    """Every message comes back as it was, one by one and in a row, and the closing handshake works."""
+    """Check that messages come back, alone and in a row, and the closing handshake."""
     closed = AsyncResult()
     with Client(url, tls={'root_cert_file': authority}, timeout=DEADLINE) as ws:
         ws.onclose = closed.set

@@ -1,4 +1,4 @@
-"""Programs of flask-sock's, simple-websocket's and flask-sockets' users with only their import lines changed."""
+"""Programs for flask-sock, simple-websocket and flask-sockets with new import lines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ chat = server_fixture('sockets_chat', ['program', 'flask_sockets', *(() if ORIGI
 
 
 def cookie(server: Server) -> tuple[str, str]:
-    """The Cookie header of a visitor of the page."""
+    """Return the Cookie header of a visitor of the page."""
     head, _ = http_get(server, '/')
     value = head.get('Set-Cookie')
     assert value is not None
@@ -108,7 +108,7 @@ class TestFlaskSock:
         wait_for_output(sock, 'closed True\nclosed True\nclosed True\n')
 
     @pytest.mark.proves('M1')
-    def test_gives_all_that_came_before_the_end(self, sock: Server) -> None:
+    def test_delivers_all_messages_before_the_end(self, sock: Server) -> None:
         with open_client(sock, '/end') as client:
             assert client.receive_frame() == Frame(TEXT, b'ready')
             frames = [(TEXT, b'a'), (BINARY, b'b'), (TEXT, b'c'), (CLOSE, BYE)]
@@ -220,7 +220,8 @@ class TestFlaskSockets:
     def test_leaves_an_unknown_path_to_the_application(self, chat: Server) -> None:
         with RawClient(chat, '/unknown') as client:
             if chat.kind in ('program', 'flask_sockets'):
-                # As in the original the handshake comes before the path.
+                # As in the original, the handshake comes before the routing of the
+                # path.
                 assert client.handshake().status == 101
                 assert client.receive_frame().opcode == CLOSE
             else:

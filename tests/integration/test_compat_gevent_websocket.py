@@ -1,4 +1,4 @@
-"""Programs of gevent-websocket's users with only their import lines changed, by themselves and under gunicorn."""
+"""Programs for gevent-websocket with new import lines, alone and under gunicorn."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WORKERS = ['program', 'gevent_websocket', *(() if ORIGINALS else ('gevent',))]
 BYE = close_payload(1000, 'bye')
 
 chat = server_fixture('gevent_chat', WORKERS)
-# An application that takes its socket from environ needs the handler, or the worker.
+# An application that takes its socket from environ needs the handler or the worker.
 low_level = server_fixture('gevent_low_level', ['program', 'gevent_websocket'])
 
 
@@ -67,17 +67,17 @@ class TestChat:
         wait_for_output(chat, 'close None ann\n')
         assert 'none True\nclose None bob' in chat.process.output()
         with open_client(chat, '/chat') as cid:
-            # Class state outlives its clients.
+            # State in the class outlives its clients.
             self.command(cid, type='join', nickname='cid')
             assert self.receive(cid) == {'type': 'users', 'users': ['cid']}
             self.command(cid, type='text', text='again')
             assert self.receive(cid)['count'] == count + 1
         assert has_no_traceback(chat)
 
-    # "^/" matches the path of the sockets, too, and is of the right kind.
+    # "^/" matches the path of the sockets as well, and has the right application type.
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('path', ['/', '/chat'])
-    def test_serves_a_page_beside(self, chat: Server, path: str) -> None:
+    def test_serves_a_page_beside_the_socket(self, chat: Server, path: str) -> None:
         assert b'<h1>Chat</h1>' in http_get(chat, path)[1]
 
 
@@ -97,7 +97,7 @@ class TestLowLevel:
             assert has_no_traceback(low_level)
 
     @pytest.mark.proves('M1')
-    def test_sees_all_messages_that_came_before_the_close(self, low_level: Server) -> None:
+    def test_receives_all_messages_before_the_close(self, low_level: Server) -> None:
         with open_client(low_level, '/collect') as client:
             assert client.receive_frame() == Frame(TEXT, b'ready')
             frames = [(TEXT, b'a'), (BINARY, b'b'), (TEXT, b'c'), (CLOSE, BYE)]
@@ -106,7 +106,7 @@ class TestLowLevel:
         wait_for_output(low_level, "collected ['a', bytearray(b'b'), 'c'")
 
     @pytest.mark.proves('M1')
-    def test_gives_binary_messages_that_can_be_changed(self, low_level: Server) -> None:
+    def test_delivers_mutable_binary_messages(self, low_level: Server) -> None:
         with open_client(low_level, '/in-place') as client:
             client.send_frame(BINARY, b'abc')
             assert client.receive_frame() == Frame(BINARY, b'\xffbc')
@@ -114,7 +114,7 @@ class TestLowLevel:
                 assert client.receive_frame() == Frame(TEXT, b'text')
 
     @pytest.mark.proves('M1')
-    def test_tells_of_the_request(self, low_level: Server) -> None:
+    def test_gives_access_to_the_request(self, low_level: Server) -> None:
         headers = ('Origin', 'http://a.example'), ('Sec-WebSocket-Protocol', 'a, b')
         with open_client(low_level, '/tell', *headers) as client:
             facts = ['/tell', 'http://a.example', 'a, b', '13', True, False, 1, True]
@@ -134,7 +134,7 @@ class TestLowLevel:
 
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('way', ['close', 'reset', 'end'])
-    def test_an_outbox_learns_of_the_end(self, low_level: Server, way: str) -> None:
+    def test_an_outbox_is_notified_of_the_end(self, low_level: Server, way: str) -> None:
         before = low_level.process.output().count('outbox over')
         with open_client(low_level, '/outbox') as client:
             assert client.receive_frame() == Frame(TEXT, b'ready')
@@ -187,7 +187,7 @@ class TestLowLevel:
 
     @pytest.mark.proves('M1')
     @only_ours
-    def test_refuses_what_is_no_handshake(self, low_level: Server) -> None:
+    def test_refuses_a_bad_handshake(self, low_level: Server) -> None:
         headers = [(name, value) for name, value in RFC_6455 if name != 'Sec-WebSocket-Key']
         with RawClient(low_level, '/echo', headers) as client:
             assert client.handshake().status == 400

@@ -1,4 +1,4 @@
-"""A decompression bomb: what it costs the process that receives it."""
+"""The memory that a decompression bomb costs the process that receives it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.support.vectors import BINARY, CONTINUATION, RSV1, frame
 MAX_LENGTH = 2**24
 MIB = 2**20
 
-#: Reads a wire from a file as an open driver would get it, and prints how it closed and the growth of the peak memory in bytes.
+#: A program that feeds a file to an open driver, and prints the close event and the
+#: growth of the peak memory in bytes.
 PROGRAM = """
 import re, sys
 from pathlib import Path
@@ -45,7 +46,7 @@ print(io.events[-1][1], peak() - before, io.events[-1][2])
 
 @pytest.fixture(scope='module')
 def bomb() -> bytes:
-    """A GiB of zeros in about a MiB."""
+    """A GiB of zeros, compressed to about a MiB."""
     deflater = zlib.compressobj(9, wbits=-15)
     piece = deflater.compress(bytes(MIB)) + deflater.flush(zlib.Z_FULL_FLUSH)
     bomb = piece * 1024

@@ -1,4 +1,4 @@
-"""permessage-deflate with other libraries and with a browser, in both directions: the programs are in peers."""
+"""permessage-deflate with other libraries, which are in peers, and with a browser."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.support.servers import serve
 
 __all__ = ['node_modules']
 
-#: Every window that zlib can write, and none named; with and without context takeover.
+#: Every window that zlib can write, and no window, with and without context takeover.
 CONFIGURATIONS = [{'bits': bits, 'context': context} for context in (True, False) for bits in (None, *range(9, 16))]
 
-#: Some are shorter and some longer than a window.
+#: Messages that are shorter and longer than a window.
 MESSAGES = ['', 'h\u00e9llo \u2603 \U0001f600', *['{"id": 12345, "name": "somebody"}' * count for count in (1, 30, 30, 3000)]]
 
 #: Seconds for a program, which makes an exchange for each configuration.
@@ -35,20 +35,20 @@ SERVER_BITS, CLIENT_BITS = 'server_max_window_bits', 'client_max_window_bits'
 
 
 def parameters(agreed: str) -> dict[str, str]:
-    """The parameters of the only extension agreed on."""
+    """Return the parameters of the only extension agreed on."""
     name, *parts = agreed.split('; ')
     assert name == 'permessage-deflate'
     return dict(part.partition('=')[::2] for part in parts)
 
 
 def expected(bits: int | None, context: bool) -> dict[str, str]:
-    """What both ends agree on when a client asks for this."""
+    """Return the agreement that is expected when a client asks for this."""
     flags = {} if context else {SERVER_FLAG: '', CLIENT_FLAG: ''}
     return flags if bits is None else {**flags, SERVER_BITS: str(bits), CLIENT_BITS: str(bits)}
 
 
 def run_client(*command: str) -> list[dict[str, str]]:
-    """What a peer and our server agree on, in each configuration."""
+    """Return the agreement of a peer with our server in each configuration."""
     def echo(ws: Any) -> None:
         ws.on('message', lambda event: ws.send(event.data))
 
@@ -77,23 +77,23 @@ class TestTheirClient:
     def test_aiohttp(self) -> None:
         require_module('aiohttp', 'pip install aiohttp')
         found = run_client(sys.executable, str(PEERS / 'deflate_client_aiohttp.py'))
-        # It limits the window of the server's end only, and leaves out 15, which is no limit.
+        # aiohttp limits the server's window only, and omits 15, which is no limit.
         assert found == [{SERVER_BITS: str(bits)} if bits not in (None, 15) else {} for bits in windows()]
 
 
 def windows() -> list[Any]:
-    """Those of the configurations."""
+    """Return the windows of the configurations."""
     return [each['bits'] for each in CONFIGURATIONS]
 
 
 def options(bits: int | None, context: bool) -> dict[str, Any]:
-    """Our client's, to ask for a configuration."""
+    """Return the options of our client that ask for a configuration."""
     return {'no_context_takeover': not context, 'request_no_context_takeover': not context, 'max_window_bits': bits,
             'request_max_window_bits': bits}
 
 
 def assert_echoes(url: str, **options: Any) -> dict[str, str]:
-    """What our client and a server agree on; every message comes back as it was."""
+    """Check that every message comes back, and return the agreement with the server."""
     with Client(url, extensions=[PermessageDeflate(threshold=0, **options)]) as ws:
         for message in MESSAGES:
             ws.send(message)
@@ -122,7 +122,8 @@ class TestTheirServer:
         require_module('aiohttp', 'pip install aiohttp')
         with running(tmp_path, sys.executable, str(PEERS / 'server_aiohttp.py')) as port:
             for each in CONFIGURATIONS:
-                # It knows the parameters of the server's end only, and leaves out 15, which is no limit.
+                # aiohttp knows the server's parameters only, and omits 15, which is no
+                # limit.
                 asked = {name: value for name, value in options(**each).items() if name.startswith('request')}
                 wanted = {SERVER_BITS: str(each['bits'])} if each['bits'] not in (None, 15) else {}
                 wanted |= {} if each['context'] else {SERVER_FLAG: ''}

@@ -1,9 +1,11 @@
-"""The matrix of endings: every way in which a connection can end, under every server, for WebSocket, with handlers and in
-greenlet style, Client and EventSource.
+"""The matrix of endings: every way in which a connection can end, under every server.
 
-The sockets live in the process of a real server, the test is their peer, on bytes. After each ending there was one close event,
-with the right code and reason and nothing behind it; the log has nothing that it should not have; and the process holds
-no descriptor, greenlet, watcher, timer or object of ours more than before. `python -m tools.endings` prints the matrix.
+It covers WebSocket, with handlers and in greenlet style, Client and EventSource. The
+sockets live in the process of a real server, and the test is their peer, on bytes.
+After each ending there was exactly one close event, the last event, with the expected
+code and reason; nothing unexpected was logged; and the process holds no more
+descriptors, greenlets, watchers, timers or objects of the library than before. `python
+-m tools.endings` prints the matrix.
 """
 
 from __future__ import annotations
@@ -42,30 +44,34 @@ GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 EVENT_STREAM = (('Accept', 'text/event-stream'),)
 
 
-#: Seconds until nothing may be left: more than a connection lingers behind its end, and less than any timer of its runs.
+#: Seconds until nothing may be left: longer than a connection lingers after its end,
+#: and shorter than any of its timers.
 SETTLED = 6.0
 
 
 class Peer(RawClient):
-    """The other end of a socket, as bytes: a client of a server's socket, or a server of the library's client."""
+    """The other end of a socket, as bytes.
+
+    It is a client of a server's socket, or a server of the library's client.
+    """
 
     is_server = False
 
     def open(self) -> None:
-        """A client's handshake."""
+        """Perform a client's handshake."""
         head = self.handshake()
         assert head.status in (101, 200), head
 
     def say(self, opcode: int, payload: bytes) -> None:
-        """Sends a frame, masked as it must be."""
+        """Send a frame, masked as its role requires."""
         self.send(serialize_frame(opcode, payload, masked=not self.is_server))
 
     def say_wrongly(self) -> None:
-        """Sends a frame that is masked where it must not be, or not where it must be."""
+        """Send a frame whose masking violates the protocol."""
         self.send(serialize_frame(TEXT, b'wrong', masked=self.is_server))
 
     def answer_close(self) -> None:
-        """Answers the close frame that comes."""
+        """Reply to the next close frame."""
         frame = self.receive_frame()
         assert frame.opcode == CLOSE
         self.say(CLOSE, frame.payload)
@@ -84,7 +90,7 @@ class ServerPeer(Peer):
         self.socket = connected
 
     def open(self) -> None:
-        """A server's handshake."""
+        """Perform a server's handshake."""
         self._read_until(lambda: b'\r\n\r\n' in self._unread)
         request, _, self._unread = self._unread.partition(b'\r\n\r\n')
         _, _, lines = request.partition(b'\r\n')
@@ -95,7 +101,7 @@ class ServerPeer(Peer):
         self.send('\r\n'.join([*head, '', '']).encode())
 
     def receive_frame(self) -> Frame:
-        """Reads a short frame, which a client has masked."""
+        """Read a short frame that a client has masked."""
         first, second = self.receive(2)
         assert second & 0x80
         key, payload = self.receive(4), self.receive(second & 0x7F)
@@ -103,14 +109,14 @@ class ServerPeer(Peer):
 
 
 class Same:
-    """Stands for what another kind of socket is told."""
+    """A placeholder for the expectation of another kind of socket."""
 
 
 SAME = Same()
 
 
 class Told(NamedTuple):
-    """What the application is told: the code of the close event, its reason (None for any), and whether it was clean."""
+    """The expected close event; a reason of None stands for any."""
 
     code: int
     reason: str | None = ''
@@ -118,28 +124,31 @@ class Told(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """What the peer does, and what each socket is told of it; `None` where there is no such ending."""
+    """An action of the peer, and the expected event of each kind of socket, if any."""
 
     act: Callable[[Peer], object]
     websocket: Told | None
     client: Told | None
     eventsource: Told | None
     logs: str = ''
-    # Where it is another one than that of a WebSocket with handlers.
+    # The expectation, where it differs from that of a WebSocket with handlers.
     other_greenlet: Told | None | Same = SAME
 
     @property
     def greenlet(self) -> Told | None:
-        """What a WebSocket in greenlet style is told."""
+        """Return the expectation for a WebSocket in greenlet style."""
         return self.websocket if isinstance(self.other_greenlet, Same) else self.other_greenlet
 
 
 def nothing(peer: Peer) -> None:
-    """The peer does nothing."""
+    """Do nothing."""
 
 
 def end_and_see_the_end(peer: Peer) -> None:
-    """Ends its half, and sees the other half end, though a child of the process that has the socket has a copy."""
+    """Close the sending half, and check that the other half ends.
+
+    A child of the socket's process that holds a copy does not prevent it.
+    """
     ask(peer)
     peer.deadline = SETTLED
     peer.receive(1)
@@ -148,20 +157,20 @@ def end_and_see_the_end(peer: Peer) -> None:
 
 
 def leave_much_unread(peer: Peer) -> None:
-    """Asks for much, sees that it begins to come, and is gone."""
+    """Ask for much data, check that it begins to arrive, and reset the connection."""
     ask(peer)
     peer.receive(1)
     peer.reset()
 
 
 def ask(peer: Peer) -> None:
-    """Has the message handler do something; an event source has none, and does it by itself."""
+    """Ask the message handler to act; an event source acts by itself."""
     if '/eventsource/' not in peer.path:
         peer.say(TEXT, b'go')
 
 
 def then(*acts: Callable[[Peer], object]) -> Callable[[Peer], None]:
-    """One after the other."""
+    """Return an action that performs these in turn."""
     def act(peer: Peer) -> None:
         for each in acts:
             each(peer)
@@ -169,7 +178,7 @@ def then(*acts: Callable[[Peer], object]) -> Callable[[Peer], None]:
 
 
 def answer(peer: Peer) -> None:
-    """Answers a close frame, if there is one in this protocol."""
+    """Reply to a close frame, if the protocol has one."""
     if '/eventsource/' not in peer.path:
         peer.answer_close()
 
@@ -221,7 +230,7 @@ class Setting(NamedTuple):
 
 SETTINGS = [*(Setting(kind, tls) for kind in SERVERS for tls in (False, True)), Setting('pywsgi', False, True)]
 
-#: The endings that are the end of a worker, and the servers that have them.
+#: The endings by the end of a worker, and the servers to which they apply.
 STOPS = {'SIGTERM': SERVERS, 'SIGHUP': ('gevent', 'gevent_pywsgi'), 'max_requests': ('gevent',)}
 
 CELLS = [(setting, kind, name) for setting in SETTINGS for kind in KINDS for name, ending in ENDINGS.items()
@@ -229,7 +238,7 @@ CELLS = [(setting, kind, name) for setting in SETTINGS for kind in KINDS for nam
 
 
 class Running(NamedTuple):
-    """A server, and what it held when it had done all it does once."""
+    """A server, and its census after its first socket."""
 
     server: Server
     before: Census
@@ -237,7 +246,7 @@ class Running(NamedTuple):
 
 @pytest.fixture(scope='module')
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Setting], Running]]:
-    """Starts the server of a setting at its first use."""
+    """The running servers by setting, each started at its first use."""
     started: dict[Setting, Running] = {}
     with ExitStack() as stack:
         def get(setting: Setting) -> Running:
@@ -245,7 +254,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Sett
                 env = {'FAYE_WEBSOCKET_PURE': '1' if setting.is_pure else ''}
                 server = stack.enter_context(serve(setting.kind, 'tests.support.ending_app:app', tls=setting.tls, env=env,
                                                    tmp_path=tmp_path_factory.mktemp('endings')))
-                # The first socket has modules, a reactor and a worker's greenlet made, which stay.
+                # The first socket imports modules and creates a reactor and a worker,
+                # which remain.
                 for kind in KINDS:
                     end(server, kind, 'close() by us', f'/{kind}/close()-by-us/first')
                 wait_until(lambda: not census(server)['Stream'], 'the first ones are gone', SETTLED)
@@ -256,17 +266,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Sett
 
 
 def census(server: Server) -> Census:
-    """What the server's process holds."""
+    """Return the numbers of objects that the server's process holds."""
     return json.loads(http_get(server, '/-/census')[1])
 
 
 def find_rest(server: Server, before: Census) -> Census:
-    """What it holds more of than before."""
+    """Return the objects that the server holds in addition to those before."""
     return {what: count for what, count in difference(before, census(server)).items() if count > 0}
 
 
 def meet(server: Server, kind: str, path: str) -> Iterator[Peer]:
-    """The peer of a new socket of this kind at this path, before its handshake; it is closed at the end."""
+    """Yield the peer of a new socket of this kind, before its handshake."""
     if kind == 'client':
         yield from meet_client(server, path)
     else:
@@ -276,7 +286,7 @@ def meet(server: Server, kind: str, path: str) -> Iterator[Peer]:
 
 
 def meet_client(server: Server, path: str) -> Iterator[Peer]:
-    """The same for the library's client, which this test is the server of."""
+    """Yield the peer of a new client of the library, whose server is this test."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         listener.settimeout(10)
         make_client(server, path, listener.getsockname()[1])
@@ -292,7 +302,7 @@ def meet_client(server: Server, path: str) -> Iterator[Peer]:
 
 
 def make_client(server: Server, path: str, port: int) -> None:
-    """Has the server's process make a client of the server on this port."""
+    """Make the server's process create a client of the server on this port."""
     query = {'url': f'{"wss" if server.certificate else "ws"}://127.0.0.1:{port}/'}
     if server.certificate:
         query['authority'] = server.certificate.authority
@@ -300,7 +310,7 @@ def make_client(server: Server, path: str, port: int) -> None:
 
 
 def end(server: Server, kind: str, name: str, path: str) -> list[dict[str, Any]]:
-    """Brings a new socket to this end; the events that it had."""
+    """End a new socket in this way, and return its events."""
     if (kind, name) == ('client', 'close() before open'):
         # A client that is closed at once does not even connect.
         make_client(server, path, server.port)
@@ -314,7 +324,7 @@ def end(server: Server, kind: str, name: str, path: str) -> list[dict[str, Any]]
 
 
 def as_parameters(cells: list[tuple[Setting, str, str]]) -> pytest.MarkDecorator:
-    """Each of these cells, with a readable id."""
+    """Return each of these cells as a parameter with a readable id."""
     return pytest.mark.parametrize(
         ('setting', 'kind', 'name'), [pytest.param(*cell, id='-'.join(map(str, cell))) for cell in cells])
 
@@ -341,7 +351,7 @@ def test_every_ending_is_one_close_event_and_leaves_nothing(
 
 
 class Stopped(NamedTuple):
-    """What happened to one socket of each kind when the worker ended."""
+    """The end of a worker, and the events of one socket of each kind."""
 
     events: dict[str, list[dict[str, Any]]]
     log: str
@@ -349,7 +359,7 @@ class Stopped(NamedTuple):
 
 @pytest.fixture(scope='module')
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Setting, str], Stopped]:
-    """Starts a server of this setting, with a socket of each kind, and ends its worker in this way; once for all kinds."""
+    """A worker that was ended in this way, once for a socket of each kind."""
     @cache
     def stop(setting: Setting, name: str) -> Stopped:
         env = {'FAYE_WEBSOCKET_PURE': '1' if setting.is_pure else ''}
@@ -370,7 +380,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Setting, str]
 
 
 def end_worker(server: Server, name: str) -> None:
-    """Begins the end of the worker that serves now."""
+    """Begin the end of the current worker."""
     if name == 'max_requests':
         while 'Autorestarting worker' not in server.error_log():
             http_get(server)
@@ -379,7 +389,7 @@ def end_worker(server: Server, name: str) -> None:
 
 
 def events_to_the_end(server: Server, path: str) -> list[dict[str, Any]]:
-    """The events of a socket, once it is closed."""
+    """Return the events of a socket once it is closed."""
     server.wait_for_event(path, 'close')
     return server.events(path)
 

@@ -1,4 +1,4 @@
-"""Event sources under real servers, behind real proxies and inside of real middleware."""
+"""Event sources under real servers, behind real proxies and in real middleware."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COMPRESSIONS = (('Accept-Encoding', 'gzip, deflate, br, zstd'),)
 
 @contextmanager
 def served(kind: str, tmp_path: Path, app: str = APP, **options: Any) -> Iterator[Endpoint]:
-    """The application under any server."""
+    """Serve the application under any server."""
     if kind in KINDS:
         with serve_plain(kind, app, tmp_path) as endpoint:
             yield endpoint
@@ -76,7 +76,7 @@ def test_head_and_retry_are_there_before_any_event(kind: str, tmp_path: Path) ->
 
 
 class Running(NamedTuple):
-    """One of the three servers on gevent, and a number of its own for each path."""
+    """One of the three servers on gevent, with a counter for unique paths."""
 
     server: Server
     paths: Iterator[str]
@@ -85,24 +85,24 @@ class Running(NamedTuple):
 @pytest.fixture(scope='module', params=[(kind, tls) for kind in SERVERS for tls in (False, True)],
                 ids=lambda param: f'{param[0]}-{"tls" if param[1] else "plain"}')
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Each of them, plain and TLS."""
+    """Each of these servers, plain and TLS."""
     kind, tls = request.param
     with serve(kind, APP, tls=tls, tmp_path=tmp_path_factory.mktemp('sources')) as server:
         yield Running(server, (f'/silent-{number}' for number in range(1000)))
 
 
 def finish(client: EventClient) -> None:
-    """FIN."""
+    """Close the connection with a FIN."""
     client.finish_sending()
 
 
 def reset(client: EventClient) -> None:
-    """RST."""
+    """Close the connection with an RST."""
     client.reset()
 
 
 class TestGevent:
-    """The servers that hand their socket over."""
+    """Event sources under the servers that hand their socket over."""
 
     @pytest.mark.proves('E4', 'L2')
     @pytest.mark.parametrize('end', [finish, reset])
@@ -128,7 +128,7 @@ class TestGevent:
         self.assert_one_close(running, path)
 
     def assert_one_close(self, running: Running, path: str) -> None:
-        """One close event, the last one, and one line with 200; nothing in the error log."""
+        """Check for one close event, one line with 200, and no logged error."""
         http_get(running.server)
         events = running.server.events(path)
         assert [(event['type'], event.get('code')) for event in events] == [('open', None), ('close', 1006)]
@@ -168,7 +168,7 @@ def test_sigterm_ends_a_hundred_streams_and_the_worker(
 
 
 def seconds_of_an_end(kind: str, tls: bool, tmp_path: Path) -> float:
-    """How long a worker with a hundred streams takes to end, each of them as it should."""
+    """Return the seconds in which a worker with a hundred streams ends cleanly."""
     with serve(kind, APP, tls=tls, tmp_path=tmp_path) as server, ExitStack() as stack:
         paths = [f'/silent-{number}' for number in range(SOURCES)]
         clients = [stack.enter_context(EventClient(server, path)).open() for path in paths]
@@ -188,7 +188,7 @@ def seconds_of_an_end(kind: str, tls: bool, tmp_path: Path) -> float:
 
 
 def median_latency(server: Endpoint) -> float:
-    """The seconds from an event's sending to its arrival: the median of a hundred."""
+    """Return the median of the seconds from sending an event to its arrival."""
     with EventClient(server, '/clock', COMPRESSIONS) as client:
         client.open()
         arrivals = client.record_arrivals(100)
@@ -197,7 +197,7 @@ def median_latency(server: Endpoint) -> float:
 
 @contextmanager
 def haproxy_without_delay(server: Endpoint, tmp_path: Path) -> Iterator[Endpoint]:
-    """HAProxy, told not to wait up to 200 ms for more of a chunked response than has come."""
+    """Run HAProxy without its delay of up to 200 ms for more of a chunked response."""
     text = HAPROXY_CONFIGURATION.read_text()
     if 'option http-no-delay' not in text:
         text = text.replace('mode http\n', 'mode http\n    option http-no-delay\n', 1)
@@ -208,7 +208,7 @@ def haproxy_without_delay(server: Endpoint, tmp_path: Path) -> Iterator[Endpoint
 
 
 class TestLatency:
-    """Nothing on the way holds an event back."""
+    """Events pass each intermediary without a delay."""
 
     @pytest.mark.proves('E3')
     @pytest.mark.parametrize(('kind', 'proxy'), [
@@ -226,7 +226,7 @@ class TestLatency:
             self, kind: str, app: str, module: str, tmp_path: Path, record_property: Any) -> None:
         require_module(module, f'pip install {module}')
         with served(kind, tmp_path, f'tests.support.sources:{app}()') as server:
-            # The middleware is at work.
+            # The middleware is active.
             with EventClient(server, '/other', COMPRESSIONS) as client:
                 assert client.handshake().get('Content-Encoding') is not None
             seconds = median_latency(server)

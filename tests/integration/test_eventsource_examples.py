@@ -1,4 +1,4 @@
-"""The examples of event sources, started by the command that their first lines give."""
+"""The event source examples, started by the commands in their first lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.wire import RawClient, http_get
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Endpoint]:
-    """The application's example."""
+    """The running example of an application."""
     port = free_port()
     with running(command_of('app.py', '--bind', f'127.0.0.1:{port}'), port, tmp_path / 'run') as endpoint:
         yield endpoint
@@ -23,7 +23,7 @@ def app(tmp_path: Path) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def feed(tmp_path: Path) -> Iterator[Endpoint]:
-    """The feed's example."""
+    """The running example of a feed."""
     port = free_port()
     with running(command_of('feed.py', '--bind', f'127.0.0.1:{port}'), port, tmp_path / 'run') as endpoint:
         yield endpoint
@@ -40,7 +40,7 @@ def publish(feed: Endpoint, text: str) -> str:
 
 
 def follower(feed: Endpoint, last_event_id: str = '') -> EventClient:
-    """Somebody who follows it."""
+    """Connect a follower of the feed."""
     return EventClient(feed, '/', [('Last-Event-ID', last_event_id)] if last_event_id else [])
 
 
@@ -57,7 +57,7 @@ class TestApplication:
             assert client.receive_event() == ServerEvent('Time: 42', 'tick', '42')
 
     @pytest.mark.parametrize('last_event_id', ['x', '-1', '9' * 5000, '\xb2'])
-    def test_any_id_is_survived(self, app: Endpoint, last_event_id: str) -> None:
+    def test_accepts_any_last_event_id(self, app: Endpoint, last_event_id: str) -> None:
         with EventClient(app, '/', [('Last-Event-ID', last_event_id)]) as client:
             client.open()
             assert [client.receive_event().type for _ in range(2)] == ['message', 'tick']
@@ -80,7 +80,7 @@ class TestFeed:
                 assert client.receive_event() == ServerEvent('It rains,\nand rains', 'message', id)
 
     @pytest.mark.proves('E5', 'R14')
-    def test_who_comes_back_is_sent_what_he_missed(self, feed: Endpoint) -> None:
+    def test_a_follower_that_comes_back_is_sent_the_missed_events(self, feed: Endpoint) -> None:
         with follower(feed) as client:
             client.open().receive_retry()
             first = publish(feed, 'one')
@@ -95,13 +95,13 @@ class TestFeed:
         assert http_get(feed)[1] == b'There is an event stream here.\n'
 
     @pytest.mark.parametrize('last_event_id', ['x', '7', '9' * 5000])
-    def test_an_id_of_another_feed_is_told_so_and_sent_all_there_is(self, feed: Endpoint, last_event_id: str) -> None:
+    def test_an_id_of_another_feed_is_reported_and_sent_all_events(self, feed: Endpoint, last_event_id: str) -> None:
         id = publish(feed, 'one')
         with follower(feed, last_event_id) as client:
             assert client.open().receive_event() == ServerEvent('you have missed some', 'lost', last_event_id[:0])
             assert client.receive_event() == ServerEvent('one', 'message', id)
 
-    def test_who_is_new_is_told_nothing_old(self, feed: Endpoint) -> None:
+    def test_a_new_follower_is_sent_no_old_events(self, feed: Endpoint) -> None:
         publish(feed, 'one')
         with follower(feed) as client:
             client.open().receive_retry()

@@ -1,4 +1,4 @@
-"""Every example, started by the command that its first lines give, on a port of our own."""
+"""Every example, started by the command in its first lines, on a free port."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COMMAND = re.compile(r'Run it with: (.+?)(?:"""|$)', re.MULTILINE)
 
 
 def command_of(example: str, *arguments: str) -> list[str]:
-    """The documented command, with the scripts of this Python's own, and ``arguments`` for the optional ones."""
+    """Return the documented command with this Python's scripts and these arguments."""
     found = COMMAND.search((EXAMPLES / example).read_text())
     assert found, f'{example} does not say how to run it'
     words = shlex.split(re.sub(r' \[.*', '', found[1]))
@@ -49,7 +49,7 @@ def command_of(example: str, *arguments: str) -> list[str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which nothing listens."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -57,7 +57,7 @@ def free_port() -> int:
 @contextmanager
 def running(command: list[str], port: int, directory: Path, certificate: Certificate | None = None,
             env: Mapping[str, str] | None = None) -> Iterator[Endpoint]:
-    """The example at work, from when it accepts connections; it must end cleanly on SIGTERM."""
+    """Run the example from when it accepts connections; check that SIGTERM ends it."""
     directory.mkdir()
     process = Process(command, directory, {'PATH': os.environ['PATH'], **(env or {})})
     endpoint = Endpoint(('127.0.0.1', port), certificate)
@@ -72,7 +72,7 @@ def running(command: list[str], port: int, directory: Path, certificate: Certifi
 
 
 def accepts(endpoint: Endpoint) -> bool:
-    """Whether somebody listens."""
+    """Return whether a program listens on the port."""
     try:
         endpoint.connect().close()
     except OSError:
@@ -81,7 +81,7 @@ def accepts(endpoint: Endpoint) -> bool:
 
 
 def assert_echoes(endpoint: Endpoint, headers: tuple[tuple[str, str], ...] = RFC_6455) -> None:
-    """Text and binary come back, and the closing handshake works."""
+    """Check that text and binary messages come back, and the closing handshake."""
     with RawClient(endpoint, '/', headers) as client:
         assert client.handshake().status == 101
         for opcode, payload in ((TEXT, 'grüß'.encode()), (BINARY, bytes(range(256)))):
@@ -135,7 +135,7 @@ def test_the_raw_tcp_example_needs_no_wsgi_server(tmp_path: Path) -> None:
 
 @contextmanager
 def running_client(command: list[str], directory: Path) -> Iterator[Process]:
-    """An example of a client at work."""
+    """Run an example of a client."""
     process = Process(command, own_directory(directory, 'client'))
     try:
         yield process
@@ -145,7 +145,7 @@ def running_client(command: list[str], directory: Path) -> Iterator[Process]:
 
 
 def load(example: str) -> Any:
-    """An example as a module."""
+    """Return an example as a module."""
     spec = spec_from_file_location(Path(example).stem, EXAMPLES / example)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
@@ -161,7 +161,7 @@ def test_the_client_example_prints_what_happens(tmp_path: Path) -> None:
         assert client.output() == 'open irc\nmessage hello\nclose 1000 \n'
 
 
-def test_the_client_example_tells_why_it_failed(tmp_path: Path) -> None:
+def test_the_client_example_prints_why_it_failed(tmp_path: Path) -> None:
     with running_client(command_of('client.py', f'ws://127.0.0.1:{free_port()}/'), tmp_path) as client:
         assert client.wait() == 0
         assert client.output().startswith('error connecting to 127.0.0.1')
@@ -207,7 +207,7 @@ def test_the_reconnecting_example_waits_at_random_up_to_a_limit_that_doubles() -
 
 
 def talk(url: str, proxy: str) -> tuple[Any, str]:
-    """What came back for `hello` through the proxy, and the text of the error."""
+    """Return the echo of `hello` through the proxy, and the text of the error."""
     try:
         with Client(url, proxy=proxy) as ws:
             ws.send('hello')
@@ -249,7 +249,7 @@ def test_the_proxy_example_refuses_all_else(tmp_path: Path) -> None:
             assert status in error
 
 
-def test_the_autobahn_example_tells_that_there_is_no_server(tmp_path: Path) -> None:
+def test_the_autobahn_example_reports_a_missing_server(tmp_path: Path) -> None:
     url = f'ws://127.0.0.1:{free_port()}'
     with running_client(command_of('autobahn_client.py', url), tmp_path) as client:
         assert client.wait() == 1

@@ -1,4 +1,7 @@
-"""Servers whose process forks, by themselves, for a program or by way of the application, while their sockets are at work."""
+"""Servers that fork while their sockets are in use.
+
+The process forks by itself, for a program, or because the application does.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from tests.support.wire import TEXT, RawClient, http_get
 
 APP = 'tests.support.fork_app:app'
 EVENT_STREAM = (('Accept', 'text/event-stream'),)
-#: Seconds in which a peer sees the end; a child holds its copies for a minute.
+#: Seconds in which a peer sees the end, while a child holds its copies for a minute.
 SOON = 6.0
-#: How many sockets of each kind there are.
+#: The number of sockets of each kind.
 SOCKETS = 4
 
 
@@ -46,7 +49,7 @@ SETTINGS = [
 
 @pytest.fixture(scope='module')
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Setting], Server]]:
-    """Starts the server of a setting at its first use."""
+    """The running servers by setting, each started at its first use."""
     started: dict[Setting, Server] = {}
     with ExitStack() as stack:
         def get(setting: Setting) -> Server:
@@ -63,7 +66,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Sett
 
 
 class Users:
-    """Those who use a server's sockets, in threads, until they are to stop; what they get is checked."""
+    """Users of a server's sockets in threads, who check all that they receive."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -79,7 +82,8 @@ class Users:
     def __enter__(self) -> Users:
         for thread in self._threads:
             thread.start()
-        # What is not open yet is in gevent's hands, and a child of gevent's may go on with it.
+        # Sockets that are not open yet are handled by gevent, which may continue in a
+        # child.
         self._all_are_open.wait()
         return self
 
@@ -117,13 +121,13 @@ class Users:
                 self._check(event[len('data: '):-4], sent)
 
     def _check(self, answer: bytes, sent: int) -> None:
-        """It is from the server's own process, and the one that it should be."""
+        """Check that the server's own process sent the expected answer."""
         assert answer == b'%d %d' % (sent, self.pid)
         self.answers += 1
 
 
 def census(server: Server) -> Census:
-    """What the server's process holds."""
+    """Return the numbers of objects that the server's process holds."""
     return json.loads(http_get(server, '/-/census')[1])
 
 
@@ -134,7 +138,7 @@ def test_every_answer_is_from_the_servers_own_process(
         running: Callable[[Setting], Server], setting: Setting, way: str) -> None:
     server = running(setting)
     with Users(server):
-        # What a first use leaves behind.
+        # The objects that remain after a first use.
         pass
     wait_until(lambda: census(server)['Stream'] == 0, 'the first ones are gone')
     before, log_end = census(server), len(server.error_log())
@@ -145,7 +149,7 @@ def test_every_answer_is_from_the_servers_own_process(
     wait_until(
         lambda: not [what for what, more in difference(before, census(server)).items() if more > 0],
         f'no more than {before}')
-    # In a child gunicorn's worker finds that it has another parent, and says so.
+    # In a child, gunicorn's worker notices that its parent has changed, and logs it.
     assert [line for line in server.error_log()[log_end:].splitlines() if '[INFO]' not in line] == []
 
 
@@ -158,7 +162,7 @@ class Held(NamedTuple):
 
 @pytest.fixture
 def held(running: Callable[[Setting], Server], path: str) -> Iterator[Callable[..., Held]]:
-    """Opens a socket, and has the server make a child that holds a copy of it."""
+    """A socket whose server has forked a child that holds a copy of it."""
     children: list[int] = []
     with ExitStack() as stack:
         def open_socket(setting: Setting, query: str = '', **headers: Any) -> Held:
@@ -166,14 +170,15 @@ def held(running: Callable[[Setting], Server], path: str) -> Iterator[Callable[.
             peer = stack.enter_context(RawClient(server, path + query, deadline=SOON, **headers))
             assert peer.handshake().status in (101, 200)
             asking = stack.enter_context(RawClient(server, '/hold', [('Connection', 'close')]))
-            # The child has a copy of this connection, too, so it has no end.
+            # The child has a copy of this connection as well, so the stream does not
+            # end.
             length = asking.handshake().get('Content-Length')
             children.append(int(asking.receive(int(length or 0))))
             return Held(peer, children[-1])
 
         yield open_socket
         for child in children:
-            # It is not over yet.
+            # The connection has not ended yet.
             os.kill(child, signal.SIGKILL)
 
 

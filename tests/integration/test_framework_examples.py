@@ -1,4 +1,4 @@
-"""The frameworks' examples, started by the commands that their first comments give, on a port of our own."""
+"""The framework examples, started by the commands in their first comments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ every_server = pytest.mark.parametrize('server', list(COMMANDS))
 
 
 def command_of(example: str, server: str) -> list[str]:
-    """The documented command, with this Python's own scripts."""
+    """Return the documented command with the scripts of this Python."""
     found = COMMANDS[server].search((EXAMPLES / example).read_text())
     assert found, f'{example} does not say how to run it under {server}'
     program, *arguments = shlex.split(found[1])
@@ -35,7 +35,7 @@ def command_of(example: str, server: str) -> list[str]:
 
 @contextmanager
 def running(example: str, server: str, tmp_path: Path, module: str | None = None) -> Iterator[Endpoint]:
-    """The example at work; it must end cleanly on SIGTERM."""
+    """Run the example, and check that SIGTERM ends it cleanly."""
     if module is not None:
         require_module(module, 'pip install faye-websocket[test]')
     extra = ['--no-control-socket'] if server == 'gunicorn' else []
@@ -54,7 +54,7 @@ def running(example: str, server: str, tmp_path: Path, module: str | None = None
 
 @contextmanager
 def opened(endpoint: Endpoint, path: str, *headers: tuple[str, str]) -> Iterator[RawClient]:
-    """A WebSocket at this path, which must end as it should."""
+    """Open a WebSocket at this path, and check its closing handshake."""
     with RawClient(endpoint, path, (*RFC_6455, *headers), host='localhost') as client:
         assert client.handshake().status == 101
         yield client
@@ -64,20 +64,20 @@ def opened(endpoint: Endpoint, path: str, *headers: tuple[str, str]) -> Iterator
 
 
 def page(endpoint: Endpoint) -> bytes:
-    """What a browser gets, perhaps in chunks."""
+    """Return the body of a response, which may be chunked."""
     with RawClient(endpoint, '/', [('Connection', 'close')], host='localhost') as client:
         assert client.handshake().status == 200
         return client.read_to_eof()
 
 
 def assert_echoes(client: RawClient, change: Callable[[str], str] = str) -> None:
-    """What is sent comes back."""
+    """Check that a message comes back."""
     client.send_frame(TEXT, 'grüß'.encode())
     assert client.receive_frame() == Frame(TEXT, change('grüß').encode())
 
 
 def cookie_of(endpoint: Endpoint, path: str) -> tuple[str, str]:
-    """The session's cookie that comes with a handshake, as the header that brings it back."""
+    """Return the session cookie of a handshake as a Cookie header."""
     with RawClient(endpoint, path, RFC_6455, host='localhost') as client:
         cookie = client.handshake().get('Set-Cookie')
     assert cookie is not None
@@ -147,7 +147,7 @@ def test_the_example_ported_from_gevent_websocket_has_every_line_marked_that_cha
     assert {number: line.removesuffix('.serve_forever()') for number, line in marked.items()} == table
 
 
-def test_the_example_ported_from_ruby_tells_of_the_close(tmp_path: Path) -> None:
+def test_the_example_ported_from_ruby_prints_the_close(tmp_path: Path) -> None:
     command = [*command_of('ported_from_ruby.py', 'pywsgi'), '--bind', '127.0.0.1:0']
     process = Process(command, own_directory(tmp_path, 'ruby'))
     try:
@@ -163,7 +163,7 @@ def test_the_example_ported_from_ruby_tells_of_the_close(tmp_path: Path) -> None
 
 @pytest.mark.proves('F3')
 def test_the_example_of_a_test_passes_by_its_command(tmp_path: Path) -> None:
-    # It cannot be imported here, for it warns of something in Python 3.12.
+    # It cannot be imported here, because it causes a warning in Python 3.12.
     if find_spec('webtest') is None:
         give_up('the Python module webtest is missing: pip install faye-websocket[test]')
     process = Process(command_of('testing/test_echo.py', 'pywsgi'), own_directory(tmp_path, 'pytest'))

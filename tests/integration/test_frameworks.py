@@ -1,4 +1,4 @@
-"""Flask and Django as people use them, under every server, with the bytes on the wire and the logs looked at."""
+"""Flask and Django under every server, with the bytes on the wire and the logs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.wire import (
     request_head,
 )
 
-#: The application's module, and what must be installed for it.
+#: The application's module, and the package that it needs.
 FRAMEWORKS = {'flask': ('flask', 'flask_login', 'sqlalchemy'), 'django': ('django',)}
 
 
@@ -42,7 +42,7 @@ class Setting(NamedTuple):
     tls: bool
 
 
-# TLS is nothing that Django could see more of than Flask does.
+# Django sees no more of TLS than Flask does.
 SETTINGS = [pytest.param(Setting(framework, kind, tls), id=f'{framework}-{kind}-{"tls" if tls else "plain"}')
             for framework in FRAMEWORKS for kind in SERVERS for tls in (False, True)
             if not tls or framework == 'flask' or kind == 'gevent']
@@ -50,13 +50,13 @@ SETTINGS = [pytest.param(Setting(framework, kind, tls), id=f'{framework}-{kind}-
 
 @pytest.fixture(scope='module')
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the servers of this module work."""
+    """The working directory of this module's servers."""
     return tmp_path_factory.mktemp('frameworks')
 
 
 @contextmanager
 def serving(setting: Setting, directory: Path, app: str = 'around') -> Iterator[Server]:
-    """The framework's application, with a database of its own."""
+    """Serve the framework's application with its own database."""
     for module in FRAMEWORKS[setting.framework]:
         require_module(module, 'pip install faye-websocket[test]')
     database = own_directory(directory, 'database') / 'db'
@@ -67,7 +67,7 @@ def serving(setting: Setting, directory: Path, app: str = 'around') -> Iterator[
 
 @pytest.fixture(scope='module')
 def servers(directory: Path) -> Iterator[dict[Setting, Server]]:
-    """One of each kind, from when it is needed."""
+    """The servers of this module, each started at its first use."""
     with ExitStack() as stack:
         class Servers(dict[Setting, Server]):
             def __missing__(self, setting: Setting) -> Server:
@@ -76,7 +76,7 @@ def servers(directory: Path) -> Iterator[dict[Setting, Server]]:
 
         started = Servers()
         yield started
-        # All at once: each takes a second to stop.
+        # Stop all at once, because each takes a second.
         for server in started.values():
             server.process.popen.terminate()
 
@@ -91,7 +91,7 @@ every_setting = pytest.mark.parametrize('server', SETTINGS, indirect=True)
 
 
 def with_cookies(cookies: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """The headers of a handshake with these cookies."""
+    """Return the headers of a handshake with these cookies."""
     return (*RFC_6455, *cookie_header(cookies))
 
 
@@ -100,7 +100,7 @@ def cookie_header(cookies: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def cookies_of(head: Head) -> dict[str, str]:
-    """The cookies that a response sets."""
+    """Return the cookies that a response sets."""
     jar: SimpleCookie = SimpleCookie()
     for name, value in head.headers:
         if name.lower() == 'set-cookie':
@@ -109,7 +109,7 @@ def cookies_of(head: Head) -> dict[str, str]:
 
 
 def request(endpoint: Endpoint, line: str, cookies: dict[str, str], **headers: str) -> Head:
-    """The head of the response to `GET /path` or `POST /path` without a body."""
+    """Return the header of the response to a request without a body."""
     method, path = line.split()
     fields = [('Host', 'example.com'), ('Connection', 'close'), ('Content-Length', '0'),
               *((name.replace('_', '-'), value) for name, value in headers.items()), *cookie_header(cookies)]
@@ -119,7 +119,7 @@ def request(endpoint: Endpoint, line: str, cookies: dict[str, str], **headers: s
 
 
 def assert_is_clean(server: Server) -> None:
-    """Nothing was reported as an error."""
+    """Check that no error was logged."""
     assert not re.search(r'Traceback|ERROR|Exception', server.error_log()), server.error_log()
 
 
@@ -132,7 +132,8 @@ class TestAView:
             with RawClient(server, '/rooms/attic/7', with_cookies(cookies)) as client:
                 head = client.handshake()
                 assert (head.status, head.get('Sec-WebSocket-Accept')) == (101, ACCEPT)
-                # The session's cookie is on the 101, once, and nothing of an ordinary response is.
+                # The session's cookie is on the 101, once, and no header of an ordinary
+                # response is.
                 assert [name.lower() for name, _ in head.headers].count('set-cookie') == 1
                 assert head.names() == {'upgrade', 'connection', 'sec-websocket-accept', 'set-cookie'}
                 cookies |= cookies_of(head)
@@ -162,7 +163,8 @@ class TestAView:
         with RawClient(server, '/private', with_cookies({})) as client:
             assert client.handshake().status == (302 if is_django else 401)
         if is_django:
-            # CSRF rules are those of every Django project: a POST without a token is refused.
+            # CSRF rules are those of every Django project: a POST without a token is
+            # refused.
             assert request(server, 'POST /login/ada', {}).status == 403
             cookies = cookies_of(request(server, 'GET /', {}))
             origin = {'Referer': 'https://example.com/'} if server.certificate else {}
@@ -180,7 +182,7 @@ class TestAView:
         with RawClient(server, '/fault', with_cookies({})) as client:
             head = client.handshake()
             assert head.status == 500
-            # Behind it comes the page that the framework has for a fault, and no frame.
+            # It is followed by the framework's error page, and by no frame.
             assert b'Server Error' in client.receive(int(head.get('Content-Length') or 0))
             client.finish_sending()
             assert client.read_to_eof() == b''
@@ -200,7 +202,8 @@ class TestAView:
         assert request(server, 'GET /', {}).status == 200
 
 
-# pywsgi runs without monkey-patching here, so that an async view has an OS thread of its own, and blocks it.
+# pywsgi runs without monkey-patching here, so that an async view runs in an OS thread
+# of its own, and blocks it.
 @pytest.mark.parametrize(('kind', 'path'), [
     *((kind, '/hold/by-hand') for kind in SERVERS), *((kind, '/hold/async') for kind in SERVERS[1:])])
 def test_a_view_of_django_returns_a_socket_while_another_request_is_in_an_event_loop(
@@ -211,7 +214,7 @@ def test_a_view_of_django_returns_a_socket_while_another_request_is_in_an_event_
         wait_until(lambda: request(server, 'GET /has-held', {}).status == 200, 'the other request')
         with RawClient(server, '/plain', RFC_6455) as client:
             head = client.handshake()
-            # First of all: the server waits for a request that is held.
+            # First the server waits for a request that is held.
             assert request(server, 'GET /let-go', {}).status == 200
             assert head.status == 101
             client.send_frame(TEXT, b'hello')
@@ -221,7 +224,7 @@ def test_a_view_of_django_returns_a_socket_while_another_request_is_in_an_event_
 
 
 def forget_the_fault(server: Server) -> None:
-    """The test's own fault is in the log, once; the tests that follow look for others."""
+    """Remove the deliberate fault from the log, so that later tests do not find it."""
     wait_until(lambda: 'RuntimeError: a fault' in server.error_log() or 'django' in ' '.join(server.process.command), 'the log')
     server.process.stderr.write_text(re.sub(r'Traceback|ERROR|Exception', '', server.error_log()))
 
@@ -253,7 +256,7 @@ class TestADatabasePoolOfFive:
 
 class TestADevelopmentServer:
     @pytest.mark.proves('F5')
-    def test_of_werkzeug_tells_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:
+    def test_of_werkzeug_explains_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:
         command = [sys.executable, '-m', 'flask', '--app', 'tests.support.flask_app:app', 'run', '--port']
         with running(command, tmp_path) as (process, endpoint):
             assert http_get(endpoint, '/')[0].status == 200
@@ -263,7 +266,7 @@ class TestADevelopmentServer:
             wait_until(lambda: reason in process.output(), 'the reason')
 
     @pytest.mark.proves('H6')
-    def test_of_django_tells_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:
+    def test_of_django_explains_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:
         program = ('import sys, tests.support.django_app; from django.core.management import call_command; '
                    'call_command("runserver", "127.0.0.1:" + sys.argv[1], use_reloader=False, skip_checks=True)')
         with running([sys.executable, '-c', program], tmp_path) as (process, endpoint):
@@ -275,7 +278,7 @@ class TestADevelopmentServer:
 
 @contextmanager
 def running(command: list[str], tmp_path: Path) -> Iterator[tuple[Process, Endpoint]]:
-    """A development server on the port that its command is still to be told."""
+    """Run a development server on the port that its command still lacks."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
     process = Process([*command, str(port)], own_directory(tmp_path, 'server'), {'FAYE_TEST_DEBUG': '1'})
@@ -288,7 +291,7 @@ def running(command: list[str], tmp_path: Path) -> Iterator[tuple[Process, Endpo
 
 
 def accepts(endpoint: Endpoint) -> bool:
-    """Whether somebody listens."""
+    """Return whether a program listens on the port."""
     try:
         endpoint.connect().close()
     except OSError:

@@ -1,4 +1,4 @@
-"""The greenlet style under every server: views that fail, loops that never end, and handlers that are interrupted."""
+"""The greenlet style under every server: faults, endless loops and interruptions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Servers:
         self.running: dict[tuple[str, str, str], Server] = {}
 
     def get(self, kind: str, app: str, form: str) -> Server:
-        """The server of a setting."""
+        """Return the server of a setting."""
         key = (kind, app, form)
         if key not in self.running:
             for module in ('flask', 'django'):
@@ -46,14 +46,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 def settings(*apps: str) -> pytest.MarkDecorator:
-    """All settings of these applications."""
+    """Return all settings of these applications."""
     return pytest.mark.parametrize(
         'setting', [pytest.param(each, id='-'.join(each)) for each in SETTINGS if each[1] in apps])
 
 
 @settings('plain', 'flask', 'django_app')
 class TestView:
-    """A view that has made the handshake, and echoed a message."""
+    """A view that has performed the handshake and echoed a message."""
 
     @pytest.mark.proves('G4')
     def test_that_raises_closes_with_1011(

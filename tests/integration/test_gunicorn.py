@@ -1,4 +1,7 @@
-"""gunicorn's settings, and what each does to sockets that are open. SIGHUP and --max-requests are in test_shutdown."""
+"""Settings of gunicorn, and their effect on open sockets.
+
+SIGHUP and --max-requests are in test_shutdown.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from tests.support.wire import TEXT, Frame, RawClient, http_get, parse_frames
 
 WORKERS = ['gevent', 'gevent_pywsgi']
 
-#: Three times what --worker-connections allows in these tests.
+#: Three times the number that --worker-connections allows in these tests.
 MANY = 60
 FEW = MANY // 3
 
-#: Seconds without a byte: more than twice what the timeouts are.
+#: Seconds without a byte: more than twice the timeouts.
 IDLE = 5.0
 
 each_worker = pytest.mark.parametrize('kind', WORKERS)
@@ -28,7 +31,7 @@ each_worker = pytest.mark.parametrize('kind', WORKERS)
 
 @contextmanager
 def connected(server: Server, count: int = 1) -> Iterator[list[RawClient]]:
-    """So many open sockets."""
+    """Return this many open sockets."""
     with ExitStack() as stack:
         clients = [stack.enter_context(RawClient(server, f'/{number}')) for number in range(count)]
         for client in clients:
@@ -37,7 +40,7 @@ def connected(server: Server, count: int = 1) -> Iterator[list[RawClient]]:
 
 
 def assert_echoes(client: RawClient) -> None:
-    """The socket is alive."""
+    """Check that the socket echoes a message."""
     client.send_frame(TEXT, b'there?')
     assert client.receive_frame() == Frame(TEXT, b'there?')
 
@@ -100,7 +103,7 @@ def test_reload_closes_the_sockets_with_1001(kind: str, tmp_path: Path) -> None:
 
 
 @each_worker
-def test_a_worker_that_is_killed_takes_its_sockets_only(kind: str, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_ends_only_its_own_sockets(kind: str, tmp_path: Path) -> None:
     with serve(kind, 'tests.support.apps:control', tmp_path=tmp_path) as server, connected(server) as (client,):
         worker = server.worker_pid()
         os.kill(worker, signal.SIGKILL)

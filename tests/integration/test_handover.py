@@ -1,6 +1,7 @@
-"""A socket taken from a WSGI server: what is on the wire, and what the server logs, from the first byte to the last.
+"""Sockets taken from a WSGI server: all bytes on the wire, and the server's logs.
 
-Under every server, plain and TLS, bare and inside the middleware that applications have around them.
+Each server runs plain and with TLS, bare and inside the middleware that applications
+use.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ LOG_DEADLINE = 3.0
 
 @dataclass(frozen=True)
 class Recording:
-    """One connection to its end: what the client has read, and then what server and application say of it."""
+    """One complete connection: the bytes on the wire, and the server's logs."""
 
     ending: Ending
     frames: list[Frame]
@@ -58,7 +59,7 @@ class Recording:
 
 
 def record(ending: Ending, server: Server, path: str) -> Recording:
-    """Open a socket, exchange a message, bring it to its end, and look at everything."""
+    """Open a socket, exchange a message, end it, and record everything."""
     log_end = len(server.error_log())
     client = bring_to_an_end(ending, server, path)
     wait_for_logs(server, path)
@@ -72,7 +73,7 @@ def record(ending: Ending, server: Server, path: str) -> Recording:
 
 
 def bring_to_an_end(ending: Ending, server: Server, path: str) -> RawClient:
-    """The client whose connection has come to this end."""
+    """Return the client of a connection that was ended in this way."""
     with RawClient(server, path) as client:
         assert client.handshake().status == 101
         client.send_frame(TEXT, b'before')
@@ -84,14 +85,14 @@ def bring_to_an_end(ending: Ending, server: Server, path: str) -> RawClient:
 
 
 def wait_for_logs(server: Server, path: str) -> None:
-    """Wait until the close is recorded and logged, and the server has done other things since; a test judges them."""
+    """Wait until the close is logged, and the server has served others since."""
     with suppress(AssertionError):
         wait_until(lambda: server.events(path, 'close') and server.requests(path), 'close', LOG_DEADLINE)
     busy(server)
 
 
 def every_recording(*endings: list[Ending]) -> pytest.MarkDecorator:
-    """Parametrise a test over these endings on every server."""
+    """Parametrize a test over these endings on every server."""
     values = [pytest.param((setting.values[0], ending), id=f'{setting.id}-{ending.name}')
               for setting in settings() for group in endings for ending in group]
     return pytest.mark.parametrize('recording', values, indirect=True)
@@ -99,14 +100,14 @@ def every_recording(*endings: list[Ending]) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope='module')
 def recording(server_pool: ServerPool, numbers: Iterator[int], request: pytest.FixtureRequest) -> Recording:
-    """The recording for a (setting, ending), made once and looked at by several tests."""
+    """The recording for a (setting, ending), made once for several tests."""
     setting, ending = request.param
     return record(ending, server_pool.get(setting), f'/recording-{next(numbers)}')
 
 
 @pytest.fixture
 def log_end(server: Server) -> int:
-    """How much the error log holds before this test."""
+    """The length of the error log before this test."""
     return len(server.error_log())
 
 
@@ -180,7 +181,7 @@ class TestEndings:
 
 
 class TestHandshake:
-    """The 101 and what may come with it."""
+    """The 101 and the bytes after it."""
 
     @pytest.mark.proves('H5')
     @everywhere
@@ -242,7 +243,7 @@ class TestHandshake:
 
 
 class TestHixie76:
-    """The eight bytes that prove the handshake come behind the head, unannounced."""
+    """The eight bytes that prove a hixie-76 handshake, after its header."""
 
     @pytest.mark.proves('H4')
     @everywhere
@@ -274,7 +275,7 @@ class TestHixie76:
 
     @pytest.mark.proves('H5')
     @everywhere
-    def test_the_head_is_what_a_browser_of_2010_expects(self, server: Server, path: str) -> None:
+    def test_the_header_is_as_a_browser_of_2010_expects(self, server: Server, path: str) -> None:
         scheme = 'wss' if server.certificate else 'ws'
         with RawClient(server, path, HIXIE_76) as client:
             head = client.handshake(HIXIE_76_BODY)
@@ -305,7 +306,7 @@ class TestHixie76:
 
 
 class TestTls:
-    """OpenSSL may hold more than the kernel says: what it has decrypted must not wait for the next packet."""
+    """Bytes that OpenSSL has decrypted, and that the kernel does not report."""
 
     @pytest.mark.proves('H7')
     @over_tls
@@ -326,7 +327,7 @@ class TestTls:
     @pytest.mark.proves('H4', 'H7')
     @over_tls
     @pytest.mark.parametrize('sizes', [(300,) * 40, (9000,), (16000,)], ids=lambda sizes: f'{len(sizes)}x{sizes[0]}')
-    def test_what_a_server_has_left_of_the_record_of_the_handshake_is_delivered(
+    def test_the_rest_of_the_record_of_the_handshake_is_delivered(
             self, server: Server, path: str, sizes: tuple[int, ...]) -> None:
         messages = [b'%03d' % number + bytes(size - 3) for number, size in enumerate(sizes)]
         with RawClient(server, path) as client:
@@ -350,7 +351,7 @@ def unix_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serv
 
 
 class TestUnixSocket:
-    """A server bound to a path, as behind a proxy on the same machine."""
+    """A server bound to a path, as behind a proxy on its machine."""
 
     @pytest.mark.proves('H8')
     def test_echoes_and_closes_on_the_socket_itself(self, unix_server: Server) -> None:
@@ -362,7 +363,7 @@ class TestUnixSocket:
             self.converse(unix_server, proxy)
 
     def converse(self, server: Server, endpoint: Endpoint) -> None:
-        """One conversation through `endpoint`, and what `server` logs of it."""
+        """Hold a conversation through `endpoint`, and check the logs of `server`."""
         log_end = len(server.error_log())
         with RawClient(endpoint, '/unix') as client:
             assert client.handshake(serialize_frame(TEXT, b'early')).status == 101

@@ -1,4 +1,4 @@
-"""WebSockets through a real HAProxy, with the configuration of our examples."""
+"""WebSockets through a real HAProxy, with the configuration of the examples."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def server(server_pool: ServerPool, request: pytest.FixtureRequest) -> Server:
 
 
 class TestRfc6455:
-    """A client of today behind the HAProxy of today."""
+    """A client of RFC 6455 behind the installed HAProxy."""
 
     @pytest.fixture
     def proxy(self, server: Server, tmp_path: Path) -> Iterator[Endpoint]:
-        """HAProxy as it is installed."""
+        """The installed HAProxy."""
         with haproxy(server, tmp_path) as proxy:
             yield proxy
 
@@ -68,11 +68,11 @@ class TestRfc6455:
 
 
 class TestHixie76:
-    """HAProxy keeps the eight bytes of the body back until it has seen the 101."""
+    """A client of hixie-76, whose eight bytes HAProxy delays until the 101."""
 
     @pytest.fixture
     def proxy(self, server: Server, tmp_path: Path) -> Iterator[Endpoint]:
-        """The last HAProxy that knows hixie-76."""
+        """The last HAProxy that supports hixie-76."""
         with haproxy(server, tmp_path, old_haproxy()) as proxy:
             yield proxy
 

@@ -1,4 +1,4 @@
-"""The example that Prometheus asks, started by the commands that its first comment gives; and counters across a fork."""
+"""The Prometheus example, and counters across a fork."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Samples = dict[tuple[str, ...], float]
 
 
 def scrape(endpoint: Endpoint) -> Samples:
-    """What a Prometheus that asks gets: the values of our samples by name, kind and other labels."""
+    """Return the values of our samples by name, kind and other labels."""
     require_module('prometheus_client', 'pip install faye-websocket[test]')
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -31,12 +31,12 @@ def scrape(endpoint: Endpoint) -> Samples:
 
 
 def grown(endpoint: Endpoint, before: Samples) -> Samples:
-    """What is different from before."""
+    """Return the samples that have changed."""
     return {name: value - before.get(name, 0) for name, value in scrape(endpoint).items() if value != before.get(name, 0)}
 
 
 @every_server
-def test_the_example_tells_prometheus_what_its_sockets_do(tmp_path: Path, server: str) -> None:
+def test_the_example_exports_the_counters_of_its_sockets(tmp_path: Path, server: str) -> None:
     with running('metrics.py', server, tmp_path, 'prometheus_client') as endpoint:
         before = scrape(endpoint)
         assert len([name for name in before if name[1] == 'server']) == 9 and not any(before.values())
@@ -45,7 +45,8 @@ def test_the_example_tells_prometheus_what_its_sockets_do(tmp_path: Path, server
                 client.send_frame(TEXT, b'%d' % number)
                 assert client.receive_frame() == Frame(TEXT, b'%d' % number)
             during = grown(endpoint, before)
-            # A frame's header has two bytes, and a client's four more for its masking key.
+            # A frame's header has two bytes, and a client's has four more for its
+            # masking key.
             assert during.pop(('websocket_received_bytes_total', 'server')) == 3 * (2 + 4 + 1)
             assert during.pop(('websocket_sent_bytes_total', 'server')) > 3 * (2 + 1)
             assert during == {

@@ -1,6 +1,7 @@
-"""Networks that fail: packets that are lost, late and out of order, links that are cut, and peers without power.
+"""Networks that fail: lost, late and reordered packets, cut links, peers without power.
 
-Server and client are both the library's, on two hosts of a network of our own: see `tests.support.network`.
+Server and client are both the library's, on two hosts of a virtual network: see
+`tests.support.network`.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ EVENT_STREAM = (('Accept', 'text/event-stream'),)
 
 
 def cut(network: Network) -> None:
-    """The wire is cut: nobody is told anything."""
+    """Cut the wire without a notice to either host."""
     network.is_cut = True
 
 
 def link_down(network: Network) -> None:
-    """The device of the client's host is down."""
+    """Disable the network device of the client's host."""
     network.there.set_link('down')
 
 
@@ -49,7 +50,7 @@ either_way = pytest.mark.parametrize('fail', [cut, link_down], ids=['cut', 'link
 
 
 class FarServer(local.LocalServer):
-    """A server on one host; its clients are on the other, or near it, on the same."""
+    """A server on one host, with clients on the other host or on its own."""
 
     def __init__(self, network: Network, setup: Setup, tls: bool, options: dict[str, Any]) -> None:
         super().__init__(setup, tls, options)
@@ -62,7 +63,7 @@ class FarServer(local.LocalServer):
         self.is_near = False
 
     def app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        """The WSGI application, which also has streams of events."""
+        """Serve WebSockets and event sources."""
         if not EventSource.is_eventsource(environ):
             return super().app(environ, start_response)
         es = EventSource(environ, **self.options)
@@ -71,7 +72,7 @@ class FarServer(local.LocalServer):
         return es(environ, start_response)
 
     def connect(self, timeout: float = 10) -> Any:
-        """A connected gevent socket."""
+        """Return a connected gevent socket."""
         with self.network.here if self.is_near else self.network.there:
             sock = gevent.socket.socket()
         sock.settimeout(timeout)
@@ -83,7 +84,7 @@ class FarServer(local.LocalServer):
         return context.wrap_socket(sock, server_hostname='127.0.0.1')
 
     def far_client(self, **options: Any) -> Record:
-        """The library's client on the other host, with an open socket; the record of its events."""
+        """Return an open client on the other host, and the record of its events."""
         sock = self.connect()
         sock.settimeout(None)
         scheme = 'ws' if self.certificate is None else 'wss'
@@ -101,7 +102,7 @@ def network() -> Iterator[Network]:
 
 @contextmanager
 def serve(network: Network, setup: Setup = lambda ws: None, *, tls: bool = False, **options: Any) -> Iterator[FarServer]:
-    """A server for this block, with nothing logged as an error."""
+    """Serve for this block, and check that no error is logged."""
     server = FarServer(network, setup, tls, options)
     server.wsgi.start()
     try:
@@ -116,14 +117,14 @@ def serve(network: Network, setup: Setup = lambda ws: None, *, tls: bool = False
 
 
 def ended_within(record: Record, seconds: float, began: float) -> Any:
-    """The close event, which must have come in time."""
+    """Check that the close event came in time, and return it."""
     event = record.the_close()
     assert time.monotonic() - began < seconds, event
     return event
 
 
 class TestSilentPeer:
-    """A peer of which nothing is heard any more."""
+    """A peer that no longer sends anything."""
 
     @pytest.mark.proves('L1')
     @both_transports
@@ -152,7 +153,8 @@ class TestSilentPeer:
             for _ in range(1000):
                 client.ws.send('hello')
             wait_until(lambda: server.records and stream_of(server.ws).is_paused)
-            # Its kernel acknowledges the pings, which is all that can be known of it.
+            # The kernel of the peer acknowledges the pings, which is all that can be
+            # known of it.
             gevent.sleep(2 * (PING + PING_TIMEOUT))
             assert server.ws.ready_state == server.ws.OPEN
             began = time.monotonic()
@@ -200,12 +202,13 @@ class TestSilentPeer:
             server.ws.send('is anybody there?')
             event = server.record.the_close()
             assert (event.code, event.was_clean) == (1006, False)
-            # Older patches of Python make an EOF of every error below TLS (CPython's issue 115627).
+            # Older patches of Python turn every error below TLS into an EOF (CPython's
+            # issue 115627).
             assert 'timed out' in event.reason or tls
 
 
 class TestClosing:
-    """close(), while nothing comes through."""
+    """The method close() while no packet arrives."""
 
     @pytest.mark.proves('L3', 'L5')
     @both_transports
@@ -244,7 +247,7 @@ class TestClosing:
 
 
 class TestBadNetwork:
-    """Packets that are lost, late and out of order, between two that talk."""
+    """Lost, late and reordered packets between two active peers."""
 
     @both_transports
     @pytest.mark.parametrize('extensions', [(), (PermessageDeflate(),)], ids=['as it is', 'deflated'])
@@ -266,7 +269,7 @@ class TestBadNetwork:
             assert network.overtaken
 
     @pytest.mark.proves('K2', 'K3')
-    def test_connecting_over_a_cut_wire_ends_in_time_and_says_how_far_it_came(self, network: Network) -> None:
+    def test_connecting_over_a_cut_wire_ends_in_time_and_names_its_stage(self, network: Network) -> None:
         with serve(network) as server, network.there:
             network.is_cut = True
             url, began = f'ws://10.203.0.1:{server.wsgi.server_port}/', time.monotonic()
@@ -286,10 +289,10 @@ class TestBadNetwork:
 
 
 class TestStalledReader:
-    """One of 101 readers is behind a cut wire."""
+    """One of 101 readers behind a cut wire."""
 
     @pytest.mark.proves('B3')
-    def test_harms_nobody_and_is_closed_with_1013(self, network: Network) -> None:
+    def test_delays_no_other_reader_and_is_closed_with_1013(self, network: Network) -> None:
         messages = [bytes([number]) * 50_000 for number in range(60)]
         with serve(network, max_buffered=2**19, close_timeout=CLOSE_TIMEOUT) as server:
             server.client('/stalled').open()
@@ -310,7 +313,7 @@ class TestStalledReader:
 
 
 class TestEventSource:
-    """A stream of events over such a network, while the application is silent."""
+    """An event source on a failing network, while the application is silent."""
 
     @pytest.mark.proves('E4')
     @both_transports

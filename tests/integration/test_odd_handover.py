@@ -1,4 +1,4 @@
-"""A socket taken from a WSGI server against odds, which are in `tests.support.odd_apps`."""
+"""Sockets taken from a WSGI server in odd conditions; see `tests.support.odd_apps`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.support.wire import (
     serialize_frame,
 )
 
-#: What has something else in the place of `wsgi.input`.
+#: The applications that replace `wsgi.input`.
 REPLACING = ('hidden', 'werkzeug', 'wsgiref', 'webtest')
 EARLY = serialize_frame(TEXT, b'early')
 SMUGGLED = b'GET /smuggled HTTP/1.1\r\nHost: example.com\r\n\r\n'
 EVENTS = b'retry: 5000\r\ndata: 0\r\n\r\ndata: 1\r\n\r\ndata: 2\r\n\r\n'
-#: A request that may become anything.
+#: A request that may become a WebSocket or an event source.
 ANY = (*RFC_6455, ('Origin', 'http://other.example'), ('Accept', 'text/event-stream'))
 TAKEN = "this request's connection was taken before"
 
@@ -48,7 +48,7 @@ every_server = pytest.mark.parametrize(
 def servers(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[tuple[str, bool], Server]]:
-    """One of each kind, from when it is needed."""
+    """The servers of this module, each started at its first use."""
     directory = tmp_path_factory.mktemp('odd')
     with ExitStack() as stack:
 
@@ -75,12 +75,12 @@ def server(
 
 @pytest.fixture
 def log_end(server: Server) -> int:
-    """How much the error log holds before this test."""
+    """The length of the error log before this test."""
     return len(server.error_log())
 
 
 class TestReplacedInput:
-    """Middleware that puts something else in the place of wsgi.input."""
+    """Middleware that replaces wsgi.input."""
 
     @pytest.mark.proves('H2', 'H4', 'H5', 'H3')
     @every_server
@@ -110,7 +110,7 @@ class TestReplacedInput:
     @pytest.mark.proves('H1')
     @every_server
     @pytest.mark.parametrize('middleware', REPLACING)
-    def test_what_is_behind_the_handshake_is_not_served_as_a_request(
+    def test_bytes_behind_the_handshake_are_not_served_as_a_request(
         self, server: Server, middleware: str
     ) -> None:
         path = f'/{middleware}/callback/smuggling'
@@ -131,7 +131,7 @@ class TestReplacedInput:
             server, f'/{middleware}/source', [('Accept', 'text/event-stream')]
         ) as client:
             head = client.handshake()
-            # What is the response's iterable is chunked.
+            # Events that are the response's iterable are chunked.
             assert (
                 head.status,
                 head.get('Connection'),
@@ -152,7 +152,7 @@ class TestReplacedInput:
 
     @pytest.mark.proves('H6')
     @every_server
-    def test_is_told_of_where_nothing_leads_to_the_socket(
+    def test_is_reported_if_the_socket_cannot_be_found(
         self, server: Server, log_end: int
     ) -> None:
         with RawClient(server, '/greenlet/callback') as client:
@@ -166,7 +166,7 @@ class TestReplacedInput:
 
 
 class TestEarlyHints:
-    """An interim response that is sent behind the application."""
+    """An interim response that is sent without the application's knowledge."""
 
     @pytest.mark.proves('H5')
     @every_server
@@ -180,7 +180,7 @@ class TestEarlyHints:
         assert server.error_log()[log_end:] == ''
 
     @every_server
-    def test_are_not_taken_for_that_of_an_event_source(self, server: Server) -> None:
+    def test_are_not_taken_for_the_response_of_an_event_source(self, server: Server) -> None:
         with RawClient(
             server, '/hinting/source', [('Accept', 'text/event-stream')]
         ) as client:
@@ -198,7 +198,7 @@ class TestEarlyHints:
 
 
 class TestTwoSockets:
-    """Two sockets of one request."""
+    """Two sockets for one request."""
 
     @every_server
     @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ class TestLeftOver:
     ) -> None:
         log_end = len(left.error_log())
         with RawClient(left, path, ANY) as client:
-            # That was gevent-websocket.
+            # The original gevent-websocket sent this.
             assert client.handshake(EARLY).status == 101
             frames, rest = parse_frames(client.read_to_eof())
         assert ([(frame.code, frame.reason) for frame in frames], rest) == (

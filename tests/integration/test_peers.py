@@ -19,10 +19,10 @@ PEERS = Path(__file__).with_name('peers')
 
 TEXT = 'h\u00e9llo \u2603 \U0001f600'
 
-#: What every peer prints: see peers/README.
+#: The output of every peer: see peers/README.
 EXPECTED = [f'text {TEXT}', f'binary {bytes(range(256)).hex()}', 'close 3001']
 
-#: A peer's program must end within these seconds.
+#: Seconds in which a peer's program must end.
 DEADLINE = 30
 
 transports = [pytest.param(Setting(kind, tls, 'echo'), id=f'{kind}-{"tls" if tls else "plain"}')
@@ -37,7 +37,7 @@ def server(server_pool: ServerPool, request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture(scope='session')
 def node_modules() -> Path:
-    """A directory with the Node libraries of peers/package-lock.json, installed once into the cache."""
+    """The Node libraries of peers/package-lock.json, installed once into the cache."""
     npm = require_program('npm', 'install Node.js 20, https://nodejs.org/')
     directory = cache_directory('peers')
     if is_outdated(directory):
@@ -57,7 +57,7 @@ def install_node_modules(npm: str, directory: Path) -> None:
 
 
 def is_outdated(directory: Path) -> bool:
-    """Whether what is installed there is not what we ask for."""
+    """Return whether the installed libraries differ from the lock file."""
     names = ('package.json', 'package-lock.json', 'client.mjs')
     return not (directory / 'node_modules').is_dir() or any(
         not (directory / name).exists() or (directory / name).read_text() != (PEERS / name).read_text()
@@ -65,7 +65,7 @@ def is_outdated(directory: Path) -> bool:
 
 
 def assert_echoes(server: Server, path: str, *command: str) -> None:
-    """Run a peer against the server, and compare what it has seen."""
+    """Run a peer against the server, and compare its output."""
     authority = [server.certificate.authority] if server.certificate else []
     run = subprocess.run([*command, server.ws_url(path), *authority], capture_output=True, text=True, timeout=DEADLINE,
                          env=environment())

@@ -1,7 +1,7 @@
-"""WebSockets and events through a real nginx and a real HAProxy, with the configurations of our examples.
+"""WebSockets and events through real nginx and HAProxy, with the example files.
 
-A test changes in them what it must: the addresses, a timeout that is worth waiting for, and the lines for TLS, which stand
-there as comments.
+A test changes only these parts of a configuration: the addresses, a timeout short
+enough for a test, and the lines for TLS, which are comments in the examples.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from tests.support.wire import (
 EXAMPLES = ROOT / 'examples'
 APP = 'tests.support.proxied:app'
 
-#: Seconds after which a proxy shall give up an idle socket, and between the pings that keep one.
+#: Seconds after which a proxy gives up an idle socket, and between the pings that keep
+#: it open.
 IDLE = 1.0
 PINGS = 0.3
 
@@ -44,7 +45,7 @@ Proxy = Callable[..., AbstractContextManager[Endpoint]]
 
 @contextmanager
 def nginx(server: Server, tmp_path: Path, *, idle: float = 60, tls: bool = False) -> Iterator[Endpoint]:
-    """nginx with `examples/nginx.conf`."""
+    """Run nginx with `examples/nginx.conf`."""
     upstream = f'127.0.0.1:{server.port}' if isinstance(server.address, tuple) else f'unix:{server.address}'
     text = (EXAMPLES / 'nginx.conf').read_text()
     directory = own_directory(tmp_path, 'nginx')
@@ -63,7 +64,7 @@ def nginx(server: Server, tmp_path: Path, *, idle: float = 60, tls: bool = False
             text = changed(text, 'listen 127.0.0.1:8000;', f'listen 127.0.0.1:{port} reuseport;')
         configuration = directory / 'nginx.conf'
         configuration.write_text(text)
-        # One process, which stays who we are and may read what we may read.
+        # One process, which keeps the current user and its permissions.
         command = [require_program('nginx', 'apt-get install nginx-light'), '-p', str(directory), '-c', str(configuration),
                    '-e', 'stderr', '-g', 'master_process off;']
         with running(Process(command, directory), port, tls) as endpoint:
@@ -72,7 +73,7 @@ def nginx(server: Server, tmp_path: Path, *, idle: float = 60, tls: bool = False
 
 @contextmanager
 def haproxy(server: Server, tmp_path: Path, *, idle: float = 3600, tls: bool = False) -> Iterator[Endpoint]:
-    """HAProxy with `examples/haproxy.conf`."""
+    """Run HAProxy with `examples/haproxy.conf`."""
     text = (EXAMPLES / 'haproxy.conf').read_text()
     directory = own_directory(tmp_path, 'haproxy')
     with reserved_port() as port:
@@ -96,7 +97,7 @@ def haproxy(server: Server, tmp_path: Path, *, idle: float = 3600, tls: bool = F
 
 
 def changed(text: str, old: str, new: str) -> str:
-    """The configuration with one place changed, which must be there once."""
+    """Return the configuration with one place changed, which must occur once."""
     parts = re.split(rf'{re.escape(old)}(?!`)', text)
     assert len(parts) == 2, f'{old!r} is there {len(parts) - 1} times'
     return new.join(parts)
@@ -104,7 +105,7 @@ def changed(text: str, old: str, new: str) -> str:
 
 @contextmanager
 def running(process: Process, port: int, tls: bool) -> Iterator[Endpoint]:
-    """The proxy's endpoint, from when it answers."""
+    """Yield the proxy's endpoint once it accepts connections."""
     endpoint = Endpoint(('127.0.0.1', port), session_certificate() if tls else None)
     try:
         process.wait_for_start(lambda: answers(endpoint))
@@ -116,14 +117,14 @@ def running(process: Process, port: int, tls: bool) -> Iterator[Endpoint]:
 
 @pytest.fixture(scope='module', params=['pywsgi', 'gevent'])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The application, under each server."""
+    """The application under each server."""
     with serve(request.param, APP, tmp_path=tmp_path_factory.mktemp('s')) as server:
         yield server
 
 
 @pytest.fixture(scope='module', params=['tcp', 'unix'])
 def any_server(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The same, also on a Unix socket."""
+    """The application under each server, also on a Unix socket."""
     if request.param == 'tcp':
         yield server
     else:
@@ -134,7 +135,7 @@ def any_server(request: pytest.FixtureRequest, server: Server, tmp_path_factory:
 
 @pytest.fixture(scope='module', params=[nginx, haproxy], ids=['nginx', 'haproxy'])
 def start(request: pytest.FixtureRequest) -> Proxy:
-    """Each of the proxies."""
+    """The function that starts each of the proxies."""
     proxy: Any = request.param
     return proxy
 
@@ -148,7 +149,7 @@ def proxy(start: Proxy, any_server: Server, tmp_path_factory: pytest.TempPathFac
 
 @contextmanager
 def connected(endpoint: Endpoint, path: str, *headers: tuple[str, str]) -> Iterator[RawClient]:
-    """An open WebSocket."""
+    """Return an open WebSocket."""
     with RawClient(endpoint, path, [*RFC_6455, *headers]) as client:
         assert client.handshake().status == 101
         yield client
@@ -202,7 +203,7 @@ class TestSocket:
 
 
 class TestRequest:
-    """What the application gets to know of the client's request."""
+    """The application's view of a client's request."""
 
     def test_the_url_is_the_one_that_the_client_asked_for(self, proxy: Endpoint, path: str) -> None:
         with connected(proxy, f'{path}?room=1') as client:
@@ -222,11 +223,11 @@ class TestRequest:
 
 
 class TestIdle:
-    """A socket on which nothing happens, behind a proxy with a deliberately short timeout."""
+    """An idle socket behind a proxy with a deliberately short timeout."""
 
     @pytest.fixture
     def impatient(self, start: Proxy, server: Server, tmp_path: Path) -> Iterator[Endpoint]:
-        """The impatient proxy."""
+        """A proxy with a short timeout."""
         with start(server, tmp_path, idle=IDLE) as endpoint:
             yield endpoint
 
@@ -246,7 +247,7 @@ class TestIdle:
 
 
 class TestEvents:
-    """A response that goes on."""
+    """A response that does not end."""
 
     @pytest.mark.proves('E3')
     def test_an_event_arrives_before_the_next_one_is_there(self, proxy: Endpoint, any_server: Server) -> None:

@@ -1,6 +1,7 @@
-"""Many connections one after another, and many at once: what they took is given back (H9).
+"""Many connections in sequence, and many at once, after which memory is released (H9).
 
-A tenth of the size by default; FAYE_TEST_SCALE=1 is the size that the requirement names. `-s` shows the figures.
+The size is a tenth by default; FAYE_TEST_SCALE=1 is the size of the requirement. `-s`
+shows the figures.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ FULL = os.environ.get('FAYE_TEST_SCALE') == '1'
 CYCLES = 10_000 if FULL else 1_000
 AT_ONCE = 5_000 if FULL else 500
 
-#: Descriptors beside those of the sockets.
+#: Descriptors in addition to those of the sockets.
 SPARE = 100
 
-#: What may be left: bytes, and blocks of Python's memory, the same at any scale. A leaked socket would be some ten blocks.
+#: The bytes and the blocks of Python's memory that may remain at any scale. A leaked
+#: socket would be about ten blocks.
 SLACK = 4 * 2**20
 SLACK_BLOCKS = 1000
 
@@ -38,7 +40,7 @@ CLOSE_WAIT = '08'
 
 
 class Census(NamedTuple):
-    """What a server's process holds."""
+    """The numbers of objects that a server's process holds."""
 
     descriptors: int
     greenlets: int
@@ -49,7 +51,7 @@ class Census(NamedTuple):
 
 @pytest.fixture(scope='module', autouse=True)
 def _descriptors() -> Iterator[None]:
-    """As many as are needed, for us and for the servers that we start."""
+    """A limit of descriptors that suffices for this process and its servers."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < AT_ONCE + SPARE:
         pytest.skip(f'only {hard} descriptors are allowed: ulimit -Hn')
@@ -60,7 +62,7 @@ def _descriptors() -> Iterator[None]:
 
 @pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """Each server, after a warm-up in which everything is imported and has been used."""
+    """Each server after a warm-up in which every module is imported and used."""
     with serve(request.param, 'tests.support.census:app', tmp_path=tmp_path) as server:
         open_and_close(server, CYCLES // 10)
         print(f'\n{server.kind}: {settled(server)} at the start')
@@ -68,7 +70,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
 
 
 def open_and_close(server: Server, count: int) -> None:
-    """So many conversations, one after another."""
+    """Hold this many conversations, one after another."""
     for _ in range(count):
         with RawClient(server) as client:
             assert client.handshake().status == 101
@@ -80,9 +82,10 @@ def open_and_close(server: Server, count: int) -> None:
 
 
 def open_at_once(server: Server, count: int) -> Census:
-    """So many sockets at a time, each used; and what the server holds then."""
+    """Use this many sockets at a time, and return the census meanwhile."""
     with ExitStack() as stack:
-        # One after another: a connection without a request is one of gunicorn's worker_connections, a WebSocket is not.
+        # One after another: a connection without a request is one of gunicorn's
+        # worker_connections, a WebSocket is not.
         clients = []
         for _ in range(count):
             clients.append(stack.enter_context(RawClient(server)))
@@ -91,7 +94,7 @@ def open_at_once(server: Server, count: int) -> Census:
         for client in clients:
             assert client.receive_frame() == Frame(TEXT, b'hello')
         held = census(server)
-        # Half of them say goodbye, the others are just gone.
+        # Half of them close cleanly, and the others just disconnect.
         for client in clients[::2]:
             client.send_close()
             client.receive_frame()
@@ -99,25 +102,25 @@ def open_at_once(server: Server, count: int) -> Census:
 
 
 def census(server: Server) -> Census:
-    """What the server holds now."""
+    """Return the current census of the server."""
     answer = json.loads(http_get(server)[1])
     return Census(server.descriptors(), answer['greenlets'], answer['sockets'], answer['blocks'], server.rss())
 
 
 def close_wait(server: Server) -> int:
-    """How many of the server's connections wait for it to close them."""
+    """Return the number of connections that wait for the server to close them."""
     rows = [line.split() for line in Path('/proc/net/tcp').read_text().splitlines()[1:]]
     return sum(row[1].endswith(f':{server.port:04X}') and row[3] == CLOSE_WAIT for row in rows)
 
 
 def settled(server: Server) -> Census:
-    """What the server holds when the last socket is gone from it."""
+    """Return the census of the server once its last socket has gone."""
     wait_until(lambda: census(server).sockets == 0, 'no socket')
     return census(server)
 
 
 def assert_given_back(server: Server, before: Census, held: Census | None = None) -> None:
-    """The server holds no more than before, and no connection waits for it to close."""
+    """Check that the server holds no more than before, and that no connection waits."""
     wait_until(lambda: all(map(le, census(server)[:3], before[:3])), f'no more than {before}')
     after = census(server)
     print(f'\n{server.kind}: before {before}, during {held}, after {after}')
@@ -135,7 +138,7 @@ def test_connections_one_after_another_leave_nothing(server: Server) -> None:
 
 @pytest.mark.proves('H9')
 def test_connections_at_once_leave_nothing(server: Server) -> None:
-    # Once as a warm-up: where an object stays, Python keeps the megabyte around it.
+    # Warm up once: where an object remains, Python keeps the megabyte around it.
     open_at_once(server, AT_ONCE)
     before = settled(server)
     held = open_at_once(server, AT_ONCE)

@@ -1,6 +1,7 @@
-"""Stopping a server, or replacing its worker: every socket is closed with 1001, and the worker is gone soon.
+"""The stop of a server and of a worker: every socket is closed with 1001.
 
-Half of these tests have clients that answer the close frame, as browsers do; the others have clients that do nothing.
+Half of these tests have clients that answer the close frame, as browsers do; the others
+have clients that do nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ SOCKETS = 100
 #: H10: "the worker is gone within 2 s".
 GONE_WITHIN = 2.0
 
-#: gunicorn replaces its worker after this many requests: one that the server is ready, the sockets, and a few more.
+#: The requests after which gunicorn replaces its worker: one for readiness, the
+#: sockets, and a few more.
 MAX_REQUESTS = SOCKETS + 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """One server, plain or TLS, with clients that answer a close frame or not, and the way in which its worker ends."""
+    """A server, the behaviour of its clients, and the way in which its worker ends."""
 
     kind: str
     tls: bool
@@ -45,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Recording:
-    """What happened to the sockets of a worker that came to its end."""
+    """The recorded end of a worker and of its sockets."""
 
     paths: list[str]
     frames: list[list[Frame]]
@@ -62,19 +64,19 @@ def sigterm(server: Server) -> None:
 
 
 def sighup(server: Server) -> None:
-    """Have gunicorn start a new worker and stop the old one."""
+    """Make gunicorn start a new worker and stop the old one."""
     os.kill(server.pid, signal.SIGHUP)
 
 
 def max_requests(server: Server) -> None:
-    """Send the requests that make the worker stop by itself."""
+    """Send the requests after which the worker stops by itself."""
     while len(server.requests()) < MAX_REQUESTS:
         http_get(server, READY_PATH)
 
 
 @contextmanager
 def idle_sockets(server: Server) -> Iterator[list[RawClient]]:
-    """A hundred open sockets, each at a path of its own."""
+    """Open a hundred sockets, each at a path of its own."""
     with ExitStack() as stack:
         clients = [stack.enter_context(RawClient(server, f'/idle-{index}')) for index in range(SOCKETS)]
         assert {client.handshake().status for client in clients} == {101}
@@ -82,7 +84,7 @@ def idle_sockets(server: Server) -> Iterator[list[RawClient]]:
 
 
 def record(case: Case, server: Server) -> Recording:
-    """Open the sockets, end the worker, and look at everything once it is gone."""
+    """Open the sockets, end the worker, and record everything once it is gone."""
     worker = server.worker_pid()
     with idle_sockets(server) as clients:
         began = time.monotonic()
@@ -93,7 +95,8 @@ def record(case: Case, server: Server) -> Recording:
         wait_until(lambda: server.is_gone(worker), 'the worker gone')
         seconds = time.monotonic() - began
         seen = [parse_frames(transcript(client)) for client in clients]
-    if case.end is not sigterm:  # a worker that is told to end while it starts, makes gunicorn wait for 30 s
+    # gunicorn waits 30 s for a worker that is stopped while it starts.
+    if case.end is not sigterm:
         http_get(server, READY_PATH)
     return Recording(
         [client.path for client in clients], [frames for frames, _ in seen], b''.join(rest for _, rest in seen), seconds,
@@ -103,20 +106,21 @@ def record(case: Case, server: Server) -> Recording:
 
 
 def transcript(client: RawClient) -> bytes:
-    """Everything that the client gets behind the handshake."""
+    """Return all bytes that the client receives after the handshake."""
     client.read_to_eof()
     return client.transcript
 
 
 def cases(end: Callable[[Server], None], *kinds: str, options: tuple[str, ...] = ()) -> list[Any]:
-    """Every server of these, plain and TLS, with both kinds of clients."""
+    """Return each of these servers, plain and TLS, with both kinds of clients."""
     return [pytest.param(case, id=str(case)) for kind in kinds for tls in (False, True) for answering in (True, False)
             for case in [Case(kind, tls, answering, end, options)]]
 
 
 REPLACED = [
     *cases(sighup, 'gevent', 'gevent_pywsgi'),
-    # gunicorn's gevent_pywsgi worker counts no requests, so that it never ends by itself.
+    # gunicorn's gevent_pywsgi worker counts no requests, so that it never ends by
+    # itself.
     *cases(max_requests, 'gevent', options=('--max-requests', str(MAX_REQUESTS))),
 ]
 ALL = [*cases(sigterm, *SERVERS), *REPLACED]
@@ -126,7 +130,7 @@ every_end = pytest.mark.parametrize('recording', ALL, indirect=True)
 
 @pytest.fixture(scope='module')
 def recording(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Recording:
-    """The recording of a case, made once and looked at by several tests."""
+    """The recording of a case, made once for several tests."""
     case: Case = request.param
 
     def make() -> Recording:
@@ -138,7 +142,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
 
 
 class TestEnd:
-    """What the clients, the application and the operator see."""
+    """The records of the clients, the application and the operator."""
 
     @pytest.mark.proves('H10')
     @every_end

@@ -1,4 +1,4 @@
-"""The short form of the soak: a minute, and the parts that judge a long one."""
+"""The short form of the soak, which takes a minute, and the analysis of a long one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.soak.chart import Panel, draw
 from tests.soak.verdict import find_trend
 from tests.support.processes import ROOT, environment
 
-#: Seconds for the run, for everybody to leave, and for what is slow about a busy machine.
+#: Seconds for the run, for the end of all clients, and for delays of a busy machine.
 PATIENCE = 240.0
 
 
@@ -34,10 +34,10 @@ def test_a_minute_leaves_nothing_and_every_close_event_comes_once(tmp_path: Path
 
 
 class TestTrend:
-    """The line through the samples."""
+    """The trend line through the samples."""
 
     @pytest.mark.parametrize(('values', 'growth'), [([5, 5, 5, 5], 0), ([0, 10, 20, 30], 30), ([30, 20, 10, 0], -30)])
-    def test_tells_how_much_it_rises(self, values: list[float], growth: float) -> None:
+    def test_returns_the_rise(self, values: list[float], growth: float) -> None:
         assert find_trend([0, 1, 2, 3], values).growth == pytest.approx(growth)
 
     @pytest.mark.parametrize(('last', 'is_flat'), [(1000, True), (1049, True), (1053, False), (900, True)])

@@ -1,6 +1,6 @@
-"""What a graceful stop is for sockets in greenlet style, and for sockets beside requests that are not over.
+"""Graceful stops with sockets in greenlet style, and beside unfinished requests.
 
-`test_shutdown` has the sockets in callback style with nothing beside them.
+`test_shutdown` has the sockets in callback style with no other connections.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ STYLES = ['/view', '/handler']
 FORMS = pytest.mark.parametrize('pure', ['', '1'], ids=['compiled', 'pure'])
 PLAIN = [('Host', 'example.com')]
 
-#: How long until a socket has its 1001: gunicorn looks once in a second whether it shall stop.
+#: Seconds until a socket receives 1001: gunicorn checks once a second whether to stop.
 TOLD_WITHIN = 2.0
 
 
 def in_worker(end: Callable[[Server], None]) -> list[str]:
-    """The servers that end in this way."""
+    """Return the servers that end in this way."""
     return ['gevent'] if end is max_requests else ['gevent', 'gevent_pywsgi']
 
 
 def options_for(end: Callable[[Server], None], kind: str) -> tuple[str, ...]:
-    """The command line."""
+    """Return the command line options."""
     if kind not in ('gevent', 'gevent_pywsgi'):
         return ('10',) if kind == 'pool' else ()
     return ('--keep-alive', '30', '--graceful-timeout', '5', *(('--max-requests', '8') if end is max_requests else ()))
 
 
-# ---- what may be beside a socket
+# ---- connections beside a socket
 
 def idle(server: Server, stack: ExitStack, path: str = '/kept') -> RawClient:
-    """A kept-alive connection."""
+    """Return a kept-alive connection."""
     client = stack.enter_context(RawClient(server, path))
     client.send(request_head('/idle', PLAIN))
     assert client.receive_head().status == 200
@@ -51,12 +51,12 @@ def idle(server: Server, stack: ExitStack, path: str = '/kept') -> RawClient:
 
 
 def silent(server: Server, stack: ExitStack) -> RawClient:
-    """A connection on which nothing was sent yet."""
+    """Return a connection on which nothing was sent yet."""
     return stack.enter_context(RawClient(server, '/silent'))
 
 
 def slow(server: Server, stack: ExitStack) -> RawClient:
-    """A request that is being worked on."""
+    """Return a connection whose request is in progress."""
     client = stack.enter_context(RawClient(server))
     client.send(request_head('/slow', [*PLAIN, ('Connection', 'close')]))
     server.wait_for_event('/slow', 'begun')
@@ -70,7 +70,7 @@ each_end = pytest.mark.parametrize('end, kind', [pytest.param(*each, id=f'{each[
 
 
 class TestBeside:
-    """A socket in callback style, and a connection that the server waits for when it stops."""
+    """A socket in callback style, beside a connection that delays the stop."""
 
     @pytest.mark.proves('H10', 'G5')
     @each_end
@@ -116,7 +116,7 @@ class TestBeside:
 @pytest.mark.proves('O3')
 @pytest.mark.parametrize('kind', SERVERS)
 @FORMS
-def test_close_all_in_a_handler_leaves_a_server_that_goes_on(kind: str, pure: str, tmp_path: Path) -> None:
+def test_the_server_continues_after_close_all_in_a_handler(kind: str, pure: str, tmp_path: Path) -> None:
     with serve(kind, APP, env={'FAYE_WEBSOCKET_PURE': pure}, tmp_path=tmp_path) as server, ExitStack() as stack:
         clients = [stack.enter_context(RawClient(server, path)) for path in ('/close_all', '/socket', '/view', '/handler')]
         for client in clients:
@@ -139,7 +139,7 @@ class TestGreenletStyle:
     @pytest.mark.parametrize('path', STYLES)
     @pytest.mark.parametrize('kind', [*SERVERS, 'pool'])
     @FORMS
-    def test_sigterm_says_1001_and_lets_their_greenlets_end(
+    def test_sigterm_closes_with_1001_and_lets_their_greenlets_end(
             self, pure: str, kind: str, path: str, answering: bool, tmp_path: Path) -> None:
         def measure() -> float:
             with serve(kind, APP, options=('10',) if kind == 'pool' else (), env={'FAYE_WEBSOCKET_PURE': pure},
@@ -189,7 +189,7 @@ class TestGreenletStyle:
     @pytest.mark.proves('G5')
     @pytest.mark.parametrize('path', STYLES)
     @pytest.mark.parametrize('kind', ['gevent', 'gevent_pywsgi', 'pool'])
-    def test_they_take_no_place_of_the_requests(self, kind: str, path: str, tmp_path: Path) -> None:
+    def test_they_do_not_count_as_requests(self, kind: str, path: str, tmp_path: Path) -> None:
         options = ('2',) if kind == 'pool' else ('--worker-connections', '2')
         with serve(kind, APP, options=options, tmp_path=tmp_path) as server, ExitStack() as stack:
             clients = [stack.enter_context(RawClient(server, f'{path}' if path == '/handler' else f'{path}/{number}'))
@@ -201,7 +201,7 @@ class TestGreenletStyle:
                 assert client.receive_frame() == Frame(TEXT, b'hello')
             for _ in range(3):
                 assert http_get(server)[0].status == 200
-            # Two places, no more and no less: what was given back is not given back again.
+            # There are exactly two places: a place is not given back twice.
             for client in clients:
                 client.send_close()
                 assert client.receive_frame().opcode == CLOSE

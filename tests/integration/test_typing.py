@@ -1,4 +1,4 @@
-"""A user's program is clean for mypy in its strict mode and for pyright in its own, and a wrong one is not."""
+"""User programs checked by mypy in its strict mode and by pyright."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ wrong: int = WebSocket({}).url
 options({}).send('hi').upper()
 Client('ws://localhost/', pings=3)
 """
-# What cannot be sent: each line is a fault.
+# Values that cannot be sent: each line is a fault.
 NOT_SENT = """
 
 options({}).send(None)
@@ -34,7 +34,7 @@ EventSource({}).send(b'')
 EventSource({}).send('', event=b'')
 EventSource({}).send('', id=[])
 """
-# The library is what an installed one is: known by its types, and not checked itself.
+# The library is checked as an installed one: its types are used, not its code.
 COMMANDS = {
     'mypy': ['mypy', '--strict', '--config-file=', '--cache-dir', os.devnull, '--follow-imports', 'silent', 'program.py'],
     'pyright': ['pyright', '--pythonpath', sys.executable],
@@ -43,11 +43,11 @@ PYRIGHT = {'include': ['program.py'], 'extraPaths': [str(ROOT)]}
 
 
 def check(checker: str, program: str, directory: Path) -> str:
-    """What a type checker says about a program outside of this project."""
+    """Return the output of a type checker for a program outside of this project."""
     if find_spec(checker) is None:
         give_up(f'{checker} is missing: pip install {checker}')
     if checker == 'pyright':
-        # It would download one, from where not every machine may.
+        # pyright would download Node, which is not possible on every machine.
         require_program('node', 'apt-get install nodejs')
     (directory / 'program.py').write_text(program)
     (directory / 'pyrightconfig.json').write_text(json.dumps(PYRIGHT))
@@ -72,6 +72,6 @@ def test_a_program_with_three_faults_is_not(checker: str, words: str, tmp_path: 
 
 @pytest.mark.proves('F4')
 @pytest.mark.parametrize(('checker', 'words'), [('mypy', 'Found 9 errors'), ('pyright', '9 errors')])
-def test_what_cannot_be_sent_is_a_fault(checker: str, words: str, tmp_path: Path) -> None:
+def test_a_value_that_cannot_be_sent_is_a_fault(checker: str, words: str, tmp_path: Path) -> None:
     report = check(checker, PROGRAM + NOT_SENT, tmp_path)
     assert words in report, report

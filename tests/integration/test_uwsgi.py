@@ -33,7 +33,7 @@ from tests.support.wire import (
 def uwsgi(
         tmp_path: Path, *options: str, app: str = 'tests.support.uwsgi_app:app', tls: bool = False,
 ) -> Iterator[tuple[Process, Endpoint]]:
-    """An application under uWSGI."""
+    """Serve an application with uWSGI."""
     program = Path(sys.executable).with_name('uwsgi')
     if not program.exists():
         give_up('uwsgi is missing: pip install uwsgi')
@@ -56,7 +56,7 @@ def uwsgi(
 @pytest.mark.proves('H5', 'H1', 'H3')
 def test_serves_sockets_with_its_gevent_loop(tmp_path: Path) -> None:
     with uwsgi(tmp_path, '--gevent', '20') as (process, endpoint):
-        # More than it has cores for: a connection leaves its hands at the handshake.
+        # More connections than it has cores: a connection is released at the handshake.
         clients = [RawClient(endpoint, '/socket', RFC_6455) for _ in range(50)]
         for client in clients:
             head = client.handshake()
@@ -85,7 +85,7 @@ def test_streams_events(options: tuple[str, ...], tmp_path: Path) -> None:
 
 
 @pytest.mark.proves('E7', 'H6')
-def test_with_tls_of_its_own_it_streams_events_and_tells_why_there_are_no_sockets(tmp_path: Path) -> None:
+def test_with_its_own_tls_streams_events_and_explains_why_there_are_no_sockets(tmp_path: Path) -> None:
     with uwsgi(tmp_path, '--gevent', '20', app='tests.support.sources:app', tls=True) as (process, endpoint):
         with EventClient(endpoint, '/ten') as client:
             client.open().read_to_eof()
@@ -96,9 +96,9 @@ def test_with_tls_of_its_own_it_streams_events_and_tells_why_there_are_no_socket
         wait_until(lambda: "the connection is in the hands of uWSGI's own TLS" in process.output(), 'the reason')
 
 
-def test_event_streams_leave_its_hands(tmp_path: Path) -> None:
+def test_event_streams_do_not_occupy_its_cores(tmp_path: Path) -> None:
     with uwsgi(tmp_path, '--gevent', '2', app='tests.support.sources:app') as (process, endpoint), ExitStack() as stack:
-        # More than it has cores for.
+        # More streams than it has cores.
         clients = [stack.enter_context(EventClient(endpoint, f'/open-{number}')) for number in range(10)]
         for client in clients:
             head = client.open().head
@@ -116,7 +116,7 @@ def test_gives_no_connection_to_two_sockets(application: str, tmp_path: Path) ->
             with RawClient(endpoint, f'/bare/{application}', (*RFC_6455, ('Accept', 'text/event-stream'))) as client:
                 client.send(request_of(client))
                 client.read_to_eof()
-            # Its number is another connection's then.
+            # Its descriptor then belongs to another connection.
             with RawClient(endpoint, '/bare/callback', RFC_6455) as client:
                 assert client.handshake().status == 101
         assert process.output().count("RuntimeError: this request's connection was taken before") == 3
@@ -132,7 +132,7 @@ def test_closes_a_refused_handshake(tmp_path: Path) -> None:
 
 
 @pytest.mark.proves('H6')
-def test_tells_why_it_cannot_serve_sockets_without(tmp_path: Path) -> None:
+def test_explains_why_it_cannot_serve_sockets_without_gevent(tmp_path: Path) -> None:
     with uwsgi(tmp_path) as (process, endpoint):
         with RawClient(endpoint, '/socket', RFC_6455) as client:
             client.send(request_of(client))

@@ -1,4 +1,4 @@
-"""Python's websockets as an echo server, with TLS if it is given a certificate: see README."""
+"""Python's websockets as an echo server, plain or with TLS: see README."""
 
 import asyncio
 import ssl
