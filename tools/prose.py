@@ -74,6 +74,7 @@ CLEAN = (
     'tests/unit/eventsource',
     'tests/unit/extensions',
     'tests/unit/http',
+    'tests/unit/io',
     'tests/unit/servers',
     'tests/unit/test_api.py',
     'tests/unit/test_broadcast.py',

@@ -1,4 +1,4 @@
-"""The life of a connection: how it ends, how it is kept alive, and what it does when peer or handler are slow."""
+"""The life of a connection: its ends, its keepalive, and slow peers and handlers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from tests.support.wire import (
 
 
 class Ending(NamedTuple):
-    """One way for a connection to end, and what the application is told of it."""
+    """One way for a connection to end, and the expected close event."""
 
     name: str
     setup: Callable[[WebSocket], object]
@@ -59,38 +59,38 @@ class Ending(NamedTuple):
 
 
 def no_setup(ws: WebSocket) -> None:
-    """Leaves the socket as it is."""
+    """Leave the socket as it is."""
 
 
 def no_act(server: LocalServer, client: Client) -> None:
-    """Leaves everything to the server."""
+    """Leave everything to the server."""
 
 
 def answer(server: LocalServer, client: Client) -> None:
-    """Answers the server's close frame."""
+    """Reply to the server's close frame."""
     frame = client.receive_frame()
     assert frame.opcode == CLOSE
     client.send_frame(CLOSE, frame.payload)
 
 
 def on(type: str, handler: Callable[[WebSocket, Any], object]) -> Callable[[WebSocket], object]:
-    """A setup that adds a listener."""
+    """Return a setup that adds a listener."""
     return lambda ws: ws.on(type, lambda event: handler(ws, event))
 
 
 def raise_error(ws: WebSocket, event: Any) -> None:
-    """A handler with a fault."""
+    """Raise an error, as a handler with a fault does."""
     raise ValueError('a fault')
 
 
 def kill_handler(ws: WebSocket, event: Any) -> None:
-    """A handler whose greenlet is killed while it blocks."""
+    """Block until killed, as the handler of a greenlet that is killed."""
     gevent.spawn(gevent.kill, gevent.getcurrent())
     gevent.sleep(60)
 
 
 def then_answer(*frames: bytes) -> Callable[[LocalServer, Client], None]:
-    """Sends frames, and answers the close frame that comes."""
+    """Return an action that sends frames, and replies to the next close frame."""
     def act(server: LocalServer, client: Client) -> None:
         client.send(b''.join(frames))
         answer(server, client)
@@ -98,7 +98,7 @@ def then_answer(*frames: bytes) -> Callable[[LocalServer, Client], None]:
 
 
 def close_twice(ws: WebSocket, event: Any) -> None:
-    """Closes again with another code."""
+    """Close again with another code."""
     ws.close(3000, 'first')
     ws.close(3001, 'second')
 
@@ -150,7 +150,7 @@ def test_every_ending_is_one_close_event_and_nothing_after_it(ending: Ending, tl
 
 
 class TestEnding:
-    """What else is true of endings."""
+    """Endings beyond the matrix above."""
 
     @pytest.mark.proves('L2')
     def test_a_failing_write_ends_the_connection(self) -> None:
@@ -279,34 +279,34 @@ class TestEnding:
 
 
 class BrokenExtension:
-    """An extension and its session, with a fault."""
+    """An extension and its session, which fail at a message."""
 
     name = 'x-broken'
     rsv1 = rsv2 = rsv3 = False
 
     def create_server_session(self, offers: list[Any]) -> BrokenExtension:
-        """Agrees."""
+        """Return the session."""
         return self
 
     def generate_response(self) -> dict[str, Any]:
-        """No parameters."""
+        """Return no parameters."""
         return {}
 
     def process_incoming_message(self, message: Any) -> Any:
-        """Fails."""
+        """Raise an error."""
         raise RuntimeError('a fault of the extension')
 
     process_outgoing_message = process_incoming_message
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class TestCloseTimeout:
-    """close() ends in time, whatever the peer does."""
+    """The method close(), which ends in time whatever the peer does."""
 
     @pytest.mark.proves('L3', 'L5')
-    def test_a_dead_peer_with_a_full_buffer_is_given_up(self) -> None:
+    def test_a_dead_peer_with_a_full_buffer_is_dropped(self) -> None:
         with joined(buffer_size=4096, close_timeout=0.05) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -318,7 +318,7 @@ class TestCloseTimeout:
             assert ws.buffered_amount == 0
 
     @pytest.mark.proves('L3')
-    def test_a_peer_that_closes_but_does_not_read_is_given_up(self) -> None:
+    def test_a_peer_that_closes_but_does_not_read_is_dropped(self) -> None:
         with joined(buffer_size=4096, close_timeout=0.05) as pair:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -350,7 +350,7 @@ class TestCloseTimeout:
 
 
 class TestSend:
-    """Sending to a peer that reads slowly, or not at all."""
+    """Messages to a peer that reads slowly, or not at all."""
 
     @pytest.mark.proves('B1')
     def test_never_blocks_and_keeps_the_order(self) -> None:
@@ -379,7 +379,7 @@ class TestSend:
             assert at_drain[0] <= 65536
 
     @pytest.mark.proves('B2')
-    def test_buffered_amount_counts_what_waits_for_the_handshake(self) -> None:
+    def test_buffered_amount_counts_messages_before_the_handshake(self) -> None:
         with joined() as pair:
             assert pair.ws.send('12345')
             assert pair.ws.buffered_amount >= 5
@@ -388,14 +388,14 @@ class TestSend:
             assert ws.buffered_amount == 0
 
     @pytest.mark.proves('B2')
-    def test_what_cannot_be_sent_before_the_handshake_is_not_counted(self) -> None:
+    def test_messages_that_fail_before_the_handshake_are_not_counted(self) -> None:
         with joined(HIXIE_76) as pair:
             assert not pair.ws.send(b'binary')
             assert pair.ws.buffered_amount == 0
 
     @pytest.mark.proves('L6')
     @pytest.mark.parametrize('state', ['closing', 'closed'])
-    def test_after_close_it_answers_false_and_neither_raises_nor_logs(
+    def test_after_close_it_returns_false_and_neither_raises_nor_logs(
             self, state: str, caplog: pytest.LogCaptureFixture) -> None:
         with joined() as pair:
             record = Record(pair.ws)
@@ -445,7 +445,7 @@ class TestSend:
             assert record.the_close().reason == 'close timeout'
 
     @pytest.mark.proves('L7')
-    def test_a_pong_overtakes_what_waits_between_frames(self) -> None:
+    def test_a_pong_overtakes_queued_frames(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             for _ in range(30):
@@ -475,7 +475,7 @@ class TestSend:
             assert frames[1:] == [Frame(PONG, b'999'), Frame(TEXT, b'end')]
 
     @pytest.mark.proves('L7')
-    def test_the_answer_to_a_close_frame_overtakes_what_waits(self) -> None:
+    def test_the_reply_to_a_close_frame_overtakes_queued_frames(self) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             for _ in range(64):
@@ -488,13 +488,13 @@ class TestSend:
 
 
 class TestOverflow:
-    """A peer that reads nothing, and a socket with `max_buffered` reached."""
+    """A peer that reads nothing, and a socket that has reached `max_buffered`."""
 
     LIMIT = 100_000
     MESSAGE = bytes(10_000)
 
     def fill(self, ws: WebSocket) -> int:
-        """Sends until it is refused; answers how many were taken."""
+        """Send until a message is refused, and return how many were accepted."""
         count = 0
         while ws.send(self.MESSAGE):
             count += 1
@@ -513,7 +513,7 @@ class TestOverflow:
             assert (frames[-1].code, frames[-1].reason) == (1013, 'slow consumer')
 
     @pytest.mark.parametrize('threaded', [False, True], ids=['greenlet', 'thread'])
-    def test_drop_answers_false_and_goes_on_later(self, threaded: bool) -> None:
+    def test_drop_returns_false_and_continues_later(self, threaded: bool) -> None:
         with joined(buffer_size=4096, max_buffered=self.LIMIT, overflow='drop') as pair:
             ws, client = pair.open()
             counts: list[int] = []
@@ -554,7 +554,7 @@ class TestOverflow:
 
     @pytest.mark.parametrize('end', [lambda ws, client: client.close(), lambda ws, client: ws.close()],
                              ids=['EOF', 'close()'])
-    def test_block_answers_false_once_the_connection_ends(self, end: Callable[[WebSocket, Client], object]) -> None:
+    def test_block_returns_false_once_the_connection_ends(self, end: Callable[[WebSocket, Client], object]) -> None:
         with joined(buffer_size=4096, max_buffered=self.LIMIT, overflow='block', close_timeout=0.05) as pair:
             ws, client = pair.open()
             sender = gevent.spawn(self.fill, ws)
@@ -562,7 +562,7 @@ class TestOverflow:
             end(ws, client)
             assert sender.get(timeout=5) > 0
 
-    def test_block_answers_false_to_a_thread_once_the_connection_ends(self) -> None:
+    def test_block_returns_false_to_a_thread_once_the_connection_ends(self) -> None:
         with joined(buffer_size=4096, max_buffered=self.LIMIT, overflow='block') as pair:
             ws, client = pair.open()
 
@@ -590,14 +590,14 @@ class TestOverflow:
             assert counts[0] > 0
 
     @pytest.mark.parametrize('overflow', ['close', 'drop', 'block'])
-    def test_a_message_over_the_limit_is_taken_when_nothing_waits(self, overflow: str) -> None:
+    def test_a_message_over_the_limit_is_accepted_when_nothing_is_queued(self, overflow: str) -> None:
         with joined(max_buffered=100, overflow=overflow) as pair:
             ws, client = pair.open()
             assert ws.send(bytes(5000))
             assert client.receive_messages(1) == [bytes(5000)]
 
     @pytest.mark.proves('L6')
-    def test_close_lets_what_was_sent_go_out_though_a_thread_sends_too_much(self) -> None:
+    def test_close_sends_queued_messages_though_a_thread_overflows(self) -> None:
         with joined(buffer_size=4096, max_buffered=self.LIMIT) as pair:
             ws, client = pair.open()
             ws.send(bytes(300_000))
@@ -610,7 +610,7 @@ class TestOverflow:
             assert client.receive_frame().code == 3000
 
     @pytest.mark.proves('B3')
-    def test_one_stalled_reader_harms_nobody(self) -> None:
+    def test_one_stalled_reader_delays_no_other(self) -> None:
         with serve(max_buffered=2**20) as server:
             stalled = server.open('/stalled')
             readers = [server.open(f'/{number}') for number in range(10)]
@@ -628,7 +628,7 @@ class TestOverflow:
 
 
 class TestBusyHandler:
-    """A handler that does not come back, and a connection that goes on."""
+    """A handler that blocks on a connection that goes on."""
 
     @pytest.mark.proves('B4')
     def test_reading_stops_at_max_queue_and_goes_on_later(self) -> None:
@@ -677,11 +677,11 @@ class TestBusyHandler:
 
 
 class TestHandlerFault:
-    """A handler that raises."""
+    """A handler that raises an exception."""
 
     @pytest.mark.proves('C2')
     @pytest.mark.parametrize('type', ['open', 'message'])
-    def test_is_logged_once_told_to_onerror_and_closes_with_1011(
+    def test_is_logged_once_passed_to_onerror_and_closes_with_1011(
             self, type: str, caplog: pytest.LogCaptureFixture) -> None:
         fault = ValueError('a fault')
 
@@ -709,7 +709,7 @@ class TestHandlerFault:
             assert server.records[0].types == ['open']
 
     @pytest.mark.proves('C2')
-    def test_of_onerror_is_not_told_to_onerror(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_of_onerror_is_not_passed_to_onerror(self, caplog: pytest.LogCaptureFixture) -> None:
         with joined() as pair:
             errors: list[Any] = []
 
@@ -734,7 +734,7 @@ class TestHandlerFault:
             wait_until(lambda: caplog.records)
             settle()
             assert len(caplog.records) == 1
-            # As in the DOM each listener is run, whatever the others raise.
+            # As in the DOM, each listener is run, even if another one raises.
             assert record.types == ['open', 'error', 'close']
 
     @pytest.mark.proves('C2')
@@ -784,7 +784,7 @@ class TestHandlerFault:
 
 
 class TestConcurrency:
-    """Many senders."""
+    """Commands from many greenlets and threads."""
 
     @pytest.mark.proves('C1')
     @pytest.mark.threads
@@ -831,7 +831,7 @@ class TestConcurrency:
     @pytest.mark.parametrize('command, frame', [
         (lambda ws: ws.send('text'), Frame(TEXT, b'text')), (lambda ws: ws.send(''), Frame(TEXT, b'')),
         (lambda ws: ws.ping('a'), Frame(PING, b'a'))], ids=['text', 'empty', 'ping'])
-    def test_close_goes_behind_what_a_thread_has_sent_before(self, command: Callable[[WebSocket], bool], frame: Frame) -> None:
+    def test_close_follows_earlier_messages_of_a_thread(self, command: Callable[[WebSocket], bool], frame: Frame) -> None:
         with joined() as pair:
             ws, client = pair.open()
             results: list[bool] = []
@@ -850,7 +850,7 @@ class TestConcurrency:
             assert client.receive_frame().code == 3000
             assert ws.buffered_amount == 0
 
-    def test_what_a_thread_has_sent_goes_nowhere_once_the_connection_is_gone(self) -> None:
+    def test_messages_of_a_thread_are_dropped_once_the_connection_is_gone(self) -> None:
         with joined() as pair:
             ws, client = pair.open()
             thread = threading.Thread(target=ws.send, args=('late',))
@@ -860,7 +860,7 @@ class TestConcurrency:
             assert client.read_to_eof() == b''
             wait_until(lambda: ws.buffered_amount == 0)
 
-    def test_what_a_thread_sends_before_the_handshake_follows_it(self) -> None:
+    def test_messages_of_a_thread_before_the_handshake_follow_it(self) -> None:
         with joined() as pair:
             run_threads(lambda: pair.ws.send('early'), lambda: pair.ws.ping('early'))
             settle()
@@ -870,7 +870,7 @@ class TestConcurrency:
 
 
 class TestEarly:
-    """Handlers that come late, and events that were early."""
+    """Handlers that are set after the first events."""
 
     @pytest.mark.proves('L8')
     def test_handlers_set_later_miss_nothing(self) -> None:
@@ -897,7 +897,7 @@ class TestEarly:
 
 
 class TestHandshakeTimeout:
-    """hixie-76's eight bytes, which may never come."""
+    """The time limit for hixie-76's eight bytes, which may never arrive."""
 
     @pytest.mark.proves('S9')
     def test_gives_up_a_client_that_never_sends_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -911,7 +911,7 @@ class TestHandshakeTimeout:
             assert client.read_to_eof() == b''
 
     @pytest.mark.proves('S9', 'H4')
-    def test_leaves_one_alone_that_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_keeps_a_client_that_sends_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.io.connection._HANDSHAKE_TIMEOUT', 0.05)
         with joined(HIXIE_76) as pair:
             record = Record(pair.ws)
@@ -928,7 +928,7 @@ class TestHandshakeTimeout:
 
 
 @pytest.mark.parametrize('endless', [math.inf, 1e300])
-def test_times_without_end_are_times(endless: float) -> None:
+def test_times_may_be_infinite(endless: float) -> None:
     with joined(ping=0.01, ping_timeout=endless, close_timeout=endless) as pair:
         ws, client = pair.open()
         assert [client.receive_frame().opcode for _ in range(2)] == [PING, PING]

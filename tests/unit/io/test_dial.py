@@ -1,4 +1,4 @@
-"""What the options of a client make of TLS and proxies; how connecting goes on is in test_client."""
+"""A client's options for TLS and proxies; test_client covers connecting."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class TestContext:
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """No file can be opened in this block."""
+    """Exhaust the descriptors for this block, so that no file can be opened."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with open(os.devnull) as first:
         lowest = first.fileno()
@@ -88,11 +88,11 @@ def no_descriptors() -> Iterator[None]:
 
 
 class TestSystemAuthorities:
-    """Those that a client trusts by default."""
+    """The authorities that a client trusts by default."""
 
     @pytest.fixture(autouse=True)
     def nothing_read_yet(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """There is a file of them, and nobody has read it."""
+        """A file of authorities that no client has read yet."""
         monkeypatch.setenv('SSL_CERT_FILE', session_certificate().authority)
         tls_module._default_context.cache_clear()
         yield
@@ -110,7 +110,7 @@ class TestSystemAuthorities:
         assert make_context({}).context is context
 
     @pytest.mark.proves('K2', 'K7')
-    def test_that_cannot_be_read_fail_the_handshake_which_says_so(self) -> None:
+    def test_that_cannot_be_read_fail_the_handshake_with_the_reason(self) -> None:
         sock, peer = socket.socketpair()
         with peer:
             with no_descriptors():
@@ -120,14 +120,14 @@ class TestSystemAuthorities:
                 wait_until(lambda: errors)
             assert errors[0].startswith('TLS handshake with example.com failed: ')
             assert 'the authorities cannot be read: Too many open files' in errors[0]
-            # The next one can read them, and says hello.
+            # The next client can read them, and sends its handshake.
             sock, other = socket.socketpair()
             with other:
                 client = Client('wss://example.com/', socket=sock)
                 assert other.recv(1) == b'\x16'
                 client.close()
 
-    def test_are_of_no_matter_without_tls(self) -> None:
+    def test_are_not_read_without_tls(self) -> None:
         sock, peer = socket.socketpair()
         with peer:
             with no_descriptors():

@@ -1,4 +1,4 @@
-"""In which order and in which greenlets the handlers of a socket run."""
+"""The order and the greenlets in which the handlers of a socket run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MESSAGE = serialize_frame(TEXT, b'hello')
 
 
 class TestOrder:
-    """One event after the other."""
+    """Events in their order."""
 
     def test_handlers_never_run_two_at_once(self) -> None:
         with joined() as pair:
@@ -34,7 +34,7 @@ class TestOrder:
             wait_until(lambda: len(trace) == 4)
             assert trace == ['begin 1', 'end 1', 'begin 2', 'end 2']
 
-    def test_a_pings_callback_has_its_turn_among_the_events(self) -> None:
+    def test_a_pings_callback_runs_in_order_with_the_events(self) -> None:
         with joined() as pair:
             trace: list[Any] = []
             pair.ws.onmessage = lambda event: trace.append(event.data)
@@ -62,7 +62,7 @@ class TestOrder:
             assert client.receive_frame().code == 1011
             client.send_close(1011)
             assert record.the_close().code == 1011
-            # It closes the socket, and no message is delivered after that.
+            # It closes the socket, so no message is delivered after that.
             assert messages == ['1']
 
     def test_one_connections_handler_does_not_wait_for_anothers(self) -> None:
@@ -79,7 +79,7 @@ class TestOrder:
 
 
 class TestEarlyEvents:
-    """Events that no handler was there for."""
+    """Events that arrive before their handlers."""
 
     @pytest.mark.proves('L8')
     @pytest.mark.parametrize('type', ['open', 'message', 'error', 'close'])

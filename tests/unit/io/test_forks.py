@@ -1,7 +1,8 @@
-"""What a forked child does with the connections of its parent: nothing, whatever it runs.
+"""Connections of a parent in a forked child, which leaves them alone.
 
-A child runs its parent's hub as soon as anything in it waits. Most tests run twice: with a real child, and with this process
-taken for one, in which coverage can look. The parent does nothing meanwhile, so what arrives comes from the child.
+A child runs its parent's hub as soon as it waits. Most tests run twice: with a real
+child, and with this process treated as a child, which coverage can measure. The parent
+does nothing meanwhile, so that all bytes that arrive come from the child.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from tests.support.scripted import acceptance, read_head
 from tests.support.wire import TEXT, Frame, serialize_frame
 
 HELLO = serialize_frame(TEXT, b'hello')
-#: Seconds in a child: any timer of these tests runs out meanwhile, and everything else has its turn.
+#: Seconds in a child, in which any timer of these tests expires, and every other
+#: callback runs.
 LIFE = 0.1
 
 InChild = Callable[[Callable[[], Any]], Any]
@@ -62,20 +64,20 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 def taken_for_one(function: Callable[[], Any]) -> Any:
-    """What the function returns while this process is taken for a child."""
+    """Return the function's result, with this process treated as a child."""
     with as_forked_child():
         return function()
 
 
 @pytest.fixture(params=[in_forked_child, taken_for_one])
 def in_child(request: pytest.FixtureRequest) -> InChild:
-    """Runs a function in a child, and returns what it returned."""
+    """A function that runs another in a child, and returns its result."""
     return request.param
 
 
 @pytest.fixture(autouse=True)
 def no_garbage() -> Iterator[None]:
-    """Lets go of the sockets that stay open because a process was taken for a child, which closes none."""
+    """The release of sockets that a simulated child left open."""
     yield
     settle()
     with warnings.catch_warnings():
@@ -84,13 +86,13 @@ def no_garbage() -> Iterator[None]:
 
 
 def live(*results: Any) -> list[Any]:
-    """Lets the hub of a child run, and returns these results."""
+    """Run the hub of a child for a while, and return these results."""
     gevent.sleep(LIFE)
     return list(results)
 
 
 def has_arrived(sock: Any) -> bool:
-    """Whether a peer's socket has anything to read, the end included; the hub has no turn."""
+    """Return whether a peer's socket is readable, without running the hub."""
     try:
         sock._sock.recv(1, std_socket.MSG_PEEK | std_socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -99,28 +101,28 @@ def has_arrived(sock: Any) -> bool:
 
 
 def arrived(sock: Any) -> bytes:
-    """What a peer's socket has to read; the hub has no turn."""
+    """Return the bytes that a peer's socket has received, without running the hub."""
     return bytes(sock._sock.recv(2**20, std_socket.MSG_DONTWAIT)) if has_arrived(sock) else b''
 
 
 def echo(ws: WebSocket) -> None:
-    """Sends back what comes."""
+    """Send each message back."""
     ws.onmessage = lambda event: ws.send(event.data)
 
 
 def listening() -> Any:
-    """A gevent socket that listens."""
+    """Return a gevent socket that listens."""
     return socket.socket(fileno=std_socket.create_server(('127.0.0.1', 0)).detach())
 
 
 def unmasked(text: bytes) -> bytes:
-    """A server's frame."""
+    """Return a server's frame."""
     return serialize_frame(TEXT, text, masked=False)
 
 
 @contextmanager
 def accepted(tls: bool) -> Iterator[tuple[Client, Any]]:
-    """A client that pings, and the socket of its server, which has accepted it and does nothing more."""
+    """Return a client that pings, and its server's socket, which only accepts."""
     certificate = session_certificate()
     with listening() as listener:
         url = f'{"wss" if tls else "ws"}://127.0.0.1:{listener.getsockname()[1]}/'
@@ -137,7 +139,7 @@ def accepted(tls: bool) -> Iterator[tuple[Client, Any]]:
 
 
 def is_at_end(sock: Any) -> bool:
-    """Whether a peer's socket comes to its end, be it TLS or not, before its deadline."""
+    """Return whether a peer's socket reaches its end, with or without TLS, in time."""
     raw = socket.socket(fileno=os.dup(sock.fileno()))
     with raw:
         raw.settimeout(5)
@@ -147,15 +149,15 @@ def is_at_end(sock: Any) -> bool:
 
 
 class TestReactor:
-    """What everything asks that has a socket."""
+    """The reactor that every object with a socket uses."""
 
-    def test_belongs_to_the_process_that_made_it(self, in_child: InChild) -> None:
+    def test_belongs_to_the_process_that_created_it(self, in_child: InChild) -> None:
         reactor = current_reactor()
         assert not reactor.is_inherited()
         assert in_child(reactor.is_inherited) is True
 
     @pytest.mark.proves('O1')
-    def test_is_another_one_in_the_child_which_works(self, in_child: InChild) -> None:
+    def test_is_a_new_one_in_the_child(self, in_child: InChild) -> None:
         before = current_reactor()
 
         def check() -> Any:
@@ -168,7 +170,7 @@ class TestReactor:
 
         assert in_child(check) == [False, False, 'here', 'there']
 
-    def test_is_still_the_parents_after_a_fork(self) -> None:
+    def test_still_belongs_to_the_parent_after_a_fork(self) -> None:
         reactor = current_reactor()
         scheduler_module._before_fork()
         assert not reactor.is_inherited()
@@ -179,7 +181,7 @@ class TestReactor:
     def test_is_known_before_any_handler_of_ours_runs_in_the_child(self, monkeypatch: pytest.MonkeyPatch) -> None:
         reactor = current_reactor()
         scheduler_module._before_fork()
-        # By whatever has its turn between our handler and the fork.
+        # A callback that runs between our handler and the fork.
         assert not reactor.is_inherited()
         monkeypatch.setattr(scheduler_module, 'os', SimpleNamespace(getpid=lambda: -1))
         assert reactor.is_inherited()
@@ -223,7 +225,7 @@ class TestReactor:
 
 
 class TestConnection:
-    """A server's socket."""
+    """A socket of a server."""
 
     @pytest.mark.proves('O1')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
@@ -272,7 +274,7 @@ class TestConnection:
             assert not has_arrived(client.socket)
 
     @pytest.mark.proves('O1', 'B5')
-    def test_sends_no_burst_that_was_begun(self, in_child: InChild) -> None:
+    def test_sends_no_unfinished_burst(self, in_child: InChild) -> None:
         with joined() as pair:
             ws, client = pair.open()
             settle()
@@ -284,14 +286,14 @@ class TestConnection:
                 assert client.receive_frame() == Frame(TEXT, b'when the hub has its turn')
 
     @pytest.mark.proves('O1')
-    def test_sends_nothing_that_the_kernel_has_refused(self, in_child: InChild) -> None:
+    def test_sends_no_bytes_that_the_kernel_has_refused(self, in_child: InChild) -> None:
         with joined(buffer_size=4096) as pair:
             ws, client = pair.open()
             ws.send(bytes(2**20))
             before = arrived(client.socket)
             assert before
             assert in_child(live) == []
-            # The kernel may have had some more of the parent's.
+            # The kernel may have accepted more of the parent's bytes.
             after = arrived(client.socket)
             if in_child is in_forked_child:
                 got = len(before) + len(after)
@@ -300,14 +302,14 @@ class TestConnection:
                 assert got == 2**20 + 10
 
     @pytest.mark.proves('O1', 'L1')
-    def test_is_not_pinged_nor_given_up(self, in_child: InChild) -> None:
+    def test_is_not_pinged_nor_dropped(self, in_child: InChild) -> None:
         with joined(ping=LIFE / 4) as pair:
             ws, client = pair.open()
             assert in_child(live) == []
             assert not has_arrived(client.socket)
 
     @pytest.mark.proves('O1', 'L1')
-    def test_is_not_given_up_that_was_pinged(self, in_child: InChild) -> None:
+    def test_is_not_dropped_after_a_ping(self, in_child: InChild) -> None:
         with joined(ping=0.01, ping_timeout=LIFE / 2) as pair:
             ws, client = pair.open()
             assert client.receive_frame().payload == b''
@@ -315,7 +317,7 @@ class TestConnection:
             assert not has_arrived(client.socket)
 
     @pytest.mark.proves('O1', 'L3')
-    def test_is_not_given_up_while_it_closes(self, in_child: InChild) -> None:
+    def test_is_not_dropped_while_it_closes(self, in_child: InChild) -> None:
         with joined(close_timeout=LIFE / 2) as pair:
             ws, client = pair.open()
             ws.close()
@@ -324,7 +326,7 @@ class TestConnection:
             assert not has_arrived(client.socket)
 
     @pytest.mark.proves('O1')
-    def test_is_not_ended_when_all_is_out(self, in_child: InChild) -> None:
+    def test_is_not_ended_when_all_bytes_are_sent(self, in_child: InChild) -> None:
         with joined() as pair:
             ws, client = pair.open()
             stream = stream_of(ws)
@@ -373,7 +375,7 @@ class TestConnection:
             assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 1
 
     @pytest.mark.proves('O1')
-    def test_leaves_a_greenlet_waiting_that_waits_for_a_message(self, in_child: InChild) -> None:
+    def test_does_not_wake_a_greenlet_that_waits_for_a_message(self, in_child: InChild) -> None:
         with joined() as pair:
             ws, client = pair.open()
             received: list[Any] = []
@@ -425,13 +427,13 @@ class TestConnection:
         with registry._waiting(lambda: False):
             assert registry.is_closing
             assert in_forked_child(lambda: registry.is_closing) is False
-            # Which is what the child has called.
+            # The child has called this function.
             registry.reopen()
             assert not registry.is_closing
 
 
 class TestClient:
-    """The client's end."""
+    """A client's socket."""
 
     @pytest.mark.proves('O1')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
@@ -454,7 +456,7 @@ class TestClient:
                 assert server.record.the_close().code == 1000
 
     @pytest.mark.proves('O1')
-    def test_that_has_not_begun_to_connect_does_not(self, in_child: InChild) -> None:
+    def test_that_has_not_begun_to_connect_does_nothing(self, in_child: InChild) -> None:
         with listening() as listener:
             ws = Client(f'ws://127.0.0.1:{listener.getsockname()[1]}/')
             assert in_child(live) == []
@@ -464,7 +466,7 @@ class TestClient:
             ws.close()
 
     @pytest.mark.proves('O1')
-    def test_that_is_connecting_goes_on_in_the_parent_only(self, in_child: InChild) -> None:
+    def test_that_is_connecting_continues_in_the_parent_only(self, in_child: InChild) -> None:
         with listening() as listener:
             proxy = f'http://127.0.0.1:{listener.getsockname()[1]}'
             ws = Client('ws://example.com/', proxy=proxy, timeout=60)
@@ -476,7 +478,7 @@ class TestClient:
                 assert not has_arrived(sock)
                 if in_child is in_forked_child:
                     assert read_head(sock).startswith(b'GET / HTTP/1.1')
-                # Ends a greenlet that waits for ever in what was taken for a child.
+                # End a greenlet that waits for ever in the simulated child.
                 connecting_of(ws).kill()
 
     @pytest.mark.proves('O1', 'O2')
@@ -495,7 +497,7 @@ class TestClient:
 
 @pytest.fixture
 def copies() -> Iterator[Callable[[], None]]:
-    """Makes a child that does nothing until the test's end, with a copy of every descriptor there is now."""
+    """An idle child with a copy of every open descriptor."""
     pids: list[int] = []
 
     def make() -> None:
@@ -512,7 +514,7 @@ def copies() -> Iterator[Callable[[], None]]:
 
 
 class TestEnd:
-    """What a peer sees of an end, though a child has a copy of the socket."""
+    """The end of a connection, as its peer sees it, while a child has a copy."""
 
     @pytest.mark.proves('O2')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
@@ -546,7 +548,7 @@ class TestEnd:
 
 
 class TestEventSource:
-    """Event sources, of both kinds."""
+    """Event sources of both kinds."""
 
     @pytest.mark.proves('O1')
     def test_on_a_socket_does_nothing(self, in_child: InChild) -> None:
@@ -587,7 +589,7 @@ class TestEventSource:
         puller.kill()
 
     @pytest.mark.proves('O1')
-    def test_that_is_pulled_leaves_those_waiting_that_wait_for_room(self, in_child: InChild) -> None:
+    def test_that_is_pulled_does_not_wake_greenlets_that_wait_for_room(self, in_child: InChild) -> None:
         es = EventSource(make_environ(headers=[('Accept', 'text/event-stream')]), max_buffered=1, overflow='block')
         es.wsgi_response(Response())
         sent: list[bool] = []
@@ -614,7 +616,7 @@ class TestEventSource:
 
 
 @pytest.mark.proves('O1')
-def test_uwsgis_writes_go_on_in_the_parent_only(in_child: InChild) -> None:
+def test_uwsgis_writes_continue_in_the_parent_only(in_child: InChild) -> None:
     ours, theirs = socket.socketpair()
     sock, client = socket.socketpair()
     with theirs, client:

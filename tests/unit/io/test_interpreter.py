@@ -1,4 +1,4 @@
-"""What is known of the interpreter, and what is done on one that is not known."""
+"""The facts known about an interpreter, and the behaviour on an unknown one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IS_CPYTHON = sys.implementation.name == 'cpython'
 
 
 class TestNewest:
-    """Whoever tests on a newer one raises it, in three places."""
+    """The newest tested version of Python, which is written in three places."""
 
     def test_is_at_least_the_one_that_runs(self) -> None:
         assert sys.version_info[:2] <= interpreter.NEWEST, (
@@ -38,7 +38,7 @@ class TestNewest:
 
 
 class Thing:
-    """One that has references."""
+    """An object with references."""
 
 
 @pytest.mark.skipif(not interpreter.COUNTS_REFERENCES, reason='this interpreter counts none')
@@ -71,13 +71,13 @@ class TestReferences:
 
 
 class TestUnknown:
-    """An interpreter that nobody has tested, or that counts nothing."""
+    """An interpreter that is untested, or that has no reference counts."""
 
-    def test_takes_everything_for_used(self) -> None:
+    def test_treats_every_object_as_used(self) -> None:
         thing = Thing()
         assert len({interpreter.never_twice(thing) for _ in range(100)}) == 100
 
-    def test_estimates_sizes_that_are_near(self) -> None:
+    def test_estimates_approximate_sizes(self) -> None:
         for data in ('', 'a' * 1000, b'', b'a' * 1000, '\N{SNOWMAN}' * 1000):
             assert interpreter.estimate_size(data) >= len(data if isinstance(data, bytes) else data.encode())
             if IS_CPYTHON:

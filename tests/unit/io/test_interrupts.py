@@ -1,7 +1,8 @@
-"""Ctrl-C while the hub is at work: a KeyboardInterrupt, or what else the handler of a signal raises.
+"""Exceptions of signal handlers, such as KeyboardInterrupt, while the hub is at work.
 
-gevent takes it to the main greenlet, and stops the watcher whose callback it has cut short. A program may go on after that, so
-no connection may be left that is open and deaf.
+gevent passes the exception to the main greenlet, and stops the watcher whose callback
+was interrupted. A program may continue after that, so no connection may be left open
+without being read.
 """
 
 from __future__ import annotations
@@ -49,13 +50,13 @@ MESSAGE = serialize_frame(TEXT, b'hello')
 
 
 def interrupt(*arguments: Any) -> None:
-    """What Ctrl-C does."""
+    """Raise what Ctrl-C raises."""
     raise KeyboardInterrupt
 
 
 @contextmanager
 def interrupted() -> Iterator[None]:
-    """The block must let the hub run, which raises a KeyboardInterrupt here; gevent prints it, too."""
+    """Expect a KeyboardInterrupt from the hub in this block; gevent prints it, too."""
     with hub_errors() as errors:
         with pytest.raises(KeyboardInterrupt):
             yield
@@ -64,9 +65,9 @@ def interrupted() -> Iterator[None]:
 
 
 class TestConnection:
-    """What becomes of a connection."""
+    """A connection after an interrupt."""
 
-    def test_gives_its_whole_messages_and_ends(self) -> None:
+    def test_delivers_its_whole_messages_and_ends(self) -> None:
         with joined() as pair, joined() as other:
             record = Record(pair.ws)
             ws, client = pair.open()
@@ -109,7 +110,7 @@ class Parts:
         self.stream.start()
 
     def interrupt_once(self, name: str) -> None:
-        """Interrupts the next call of one of the transport's methods."""
+        """Interrupt the next call of one of the transport's methods."""
         method = getattr(self.transport, name)
 
         def interrupt_this(*arguments: Any) -> None:
@@ -121,7 +122,7 @@ class Parts:
 
 @pytest.fixture
 def parts() -> Iterator[Parts]:
-    """For one test."""
+    """A stream for one test."""
     made = Parts()
     yield made
     made.stream.close()
@@ -129,16 +130,16 @@ def parts() -> Iterator[Parts]:
 
 
 class TestStream:
-    """Its callbacks."""
+    """Interrupts in the callbacks of a stream."""
 
-    def test_that_is_interrupted_while_it_reads_is_not_deaf(self, parts: Parts) -> None:
+    def test_that_is_interrupted_while_it_reads_continues_to_read(self, parts: Parts) -> None:
         parts.interrupt_once('recv')
         with interrupted():
             parts.peer.send(b'hello')
             gevent.sleep(5)
         assert parts.owner.events == ['interrupted', b'hello']
 
-    def test_that_is_interrupted_while_it_writes_tells_its_owner(self, parts: Parts) -> None:
+    def test_that_is_interrupted_while_it_writes_notifies_its_owner(self, parts: Parts) -> None:
         parts.transport.room = 1
         parts.stream.write(b'hello')
         parts.transport.room = None
@@ -162,24 +163,24 @@ class Task(Job):
         self.log, self.name, self.work = log, name, work
 
     def drain(self) -> None:
-        """Its work."""
+        """Record the name, and do the work."""
         self.log.append(self.name)
         self.work()
 
     def rest(self) -> None:
-        """Interrupted, too."""
+        """Record that the rest was interrupted, too."""
         self.log.append(f'{self.name} rests')
         raise KeyboardInterrupt
 
     def recover(self) -> None:
-        """It was cut short."""
+        """Record that the job was interrupted."""
         self.log.append(f'{self.name} recovers')
 
 
 class TestReactor:
-    """Jobs, and what other threads want called."""
+    """Interrupts in jobs, and in calls from other threads."""
 
-    def test_runs_the_jobs_that_are_left(self) -> None:
+    def test_runs_the_remaining_jobs(self) -> None:
         log: list[str] = []
         reactor = current_reactor()
         tasks = [Task(log, 'a', lambda: gevent.sleep(0.01)), Task(log, 'b')]
@@ -188,19 +189,19 @@ class TestReactor:
             gevent.sleep(5)
         assert log == ['a', 'a rests', 'b']
 
-    def test_has_a_job_recover(self) -> None:
+    def test_makes_a_job_recover(self) -> None:
         log: list[str] = []
         reactor = current_reactor()
         tasks = [Task(log, 'a', interrupt), Task(log, 'b')]
         gevent.get_hub().loop.run_callback(lambda: [reactor.run(task, 0) for task in tasks])
         with interrupted():
             with pytest.raises(KeyboardInterrupt):
-                # For the hub notices, too, that the first one is not done.
+                # The hub also notices that the first one is not done.
                 gevent.sleep(5)
             gevent.sleep(5)
         assert sorted(log) == ['a', 'a recovers', 'a rests', 'b']
 
-    def test_calls_what_is_left(self) -> None:
+    def test_calls_the_remaining_functions(self) -> None:
         called: list[str] = []
         reactor = current_reactor()
         with interrupted():
@@ -210,9 +211,9 @@ class TestReactor:
 
 
 class TestDispatcher:
-    """The queue of events."""
+    """Interrupts in the queue of events."""
 
-    def test_delivers_what_waited_for_its_turn_once(self) -> None:
+    def test_delivers_queued_events_once(self) -> None:
         with joined() as pair:
             record = Record(pair.ws)
             pair.open()
@@ -241,12 +242,14 @@ class TestDispatcher:
                 raise KeyboardInterrupt
             return os.getpid()
 
-        # Closing ends long before the test gives up waiting, though the client never answers.
+        # Closing ends long before the test gives up waiting, though the client never
+        # replies.
         with joined(close_timeout=0.5) as pair:
             record = Record(pair.ws)
             _, client = pair.open()
             record.wait('open')
-            # In the middle of a fork everybody looks at the number of the process, again and again.
+            # In the middle of a fork every caller checks the number of the process
+            # repeatedly.
             scheduler_module._before_fork()
             with monkeypatch.context() as patch, interrupted():
                 patch.setattr(scheduler_module, 'os', SimpleNamespace(getpid=getpid))
@@ -256,13 +259,13 @@ class TestDispatcher:
             wait_until(lambda: record.messages == ['hello'] or record.of('close'))
 
 
-#: How often a server is interrupted, and by how many clients it is kept busy meanwhile.
+#: The number of interrupts of a server, and of the clients that keep it busy meanwhile.
 INTERRUPTS, USERS = 7, 4
 BURST = b''.join(serialize_frame(TEXT, b'%03d' % number) for number in range(100))
 
 
 def use(server: Endpoint, are_open: threading.Barrier, is_over: threading.Event, fates: list[str]) -> None:
-    """Sends bursts until all is over, and writes down what became of the connection."""
+    """Send bursts until the end, and record the fate of the connection."""
     try:
         with RawClient(server, deadline=5) as client:
             assert client.handshake().status == 101
@@ -283,7 +286,7 @@ def use(server: Endpoint, are_open: threading.Barrier, is_over: threading.Event,
 
 
 def interrupt_server(process: Process) -> list[str]:
-    """The fates of some clients of a server that is interrupted while it works for them."""
+    """Return the fates of some clients of a server that is interrupted at work."""
     are_open, is_over, fates = threading.Barrier(USERS + 1, timeout=10), threading.Event(), list[str]()
     port = re.findall(r'port (\d+)', read_text(process.stdout))[0]
     arguments = (Endpoint(('127.0.0.1', int(port))), are_open, is_over, fates)
@@ -302,12 +305,13 @@ def interrupt_server(process: Process) -> list[str]:
 
 
 @pytest.mark.parametrize('form', ['default', 'pure'])
-def test_no_connection_is_open_and_deaf_after_ctrl_c(tmp_path: Path, form: str) -> None:
+def test_every_open_connection_is_read_after_ctrl_c(tmp_path: Path, form: str) -> None:
     env = {'FAYE_WEBSOCKET_PURE': '1' if form == 'pure' else ''}
     process = Process([sys.executable, '-m', 'tests.support.interrupted'], tmp_path, env)
     try:
         process.wait_for_start(lambda: 'ready' in read_text(process.stdout))
-        # A signal may come in the fraction of a microsecond before a callback has begun, which only gevent could mend.
+        # A signal may arrive just before a callback begins, which only gevent could
+        # fix.
         fates = until_in_time(
             lambda: interrupt_server(process), lambda fates: not any(fate.startswith('deaf') for fate in fates))
         assert len(fates) == USERS

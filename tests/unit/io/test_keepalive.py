@@ -1,4 +1,4 @@
-"""Pings that find out whether a peer is alive."""
+"""Pings that detect whether a peer is alive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.wire import HIXIE_76, HIXIE_76_BODY, PING, PONG, TEXT, Frame,
 
 
 @pytest.mark.proves('L1', 'L5')
-def test_a_silent_peer_is_given_up_after_both_times() -> None:
+def test_a_silent_peer_is_dropped_after_interval_and_timeout() -> None:
     with joined(ping=0.05, ping_timeout=0.1) as pair:
         record = Record(pair.ws)
         began = time.monotonic()
@@ -77,7 +77,7 @@ def test_ends_with_the_connection() -> None:
 
 
 @pytest.mark.proves('L1')
-def test_a_version_without_pings_is_left_alone() -> None:
+def test_a_version_without_pings_is_not_pinged() -> None:
     with joined(HIXIE_76, ping=0.01) as pair:
         ws, client = pair.open()
         client.send(HIXIE_76_BODY)

@@ -1,4 +1,4 @@
-"""Tests of watchers and timers, run once more on gevent's other loop, libuv."""
+"""Tests of watchers and timers, repeated on gevent's other loop, libuv."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.processes import ROOT
 from tests.support.programs import require_module
 
-#: A process has one loop, so each has a process of its own.
+#: A process has one loop, so each test runs in a process of its own.
 FILES = (
     'io/test_connection.py',
     'io/test_forks.py',
@@ -25,7 +25,7 @@ FILES = (
 
 @pytest.mark.again
 @pytest.mark.parametrize('file', FILES)
-def test_does_the_same_on_libuv(file: str) -> None:
+def test_passes_on_libuv(file: str) -> None:
     require_module('_cffi_backend', 'pip install cffi')
     command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'tests/unit/{file}']
     done = subprocess.run(

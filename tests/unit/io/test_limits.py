@@ -1,4 +1,4 @@
-"""The options that bound a connection: each at its edge, and told by its name when it is wrong."""
+"""The options that bound a connection: their least values, and their errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def limits_with(name: str, value: Any) -> Limits:
 
 
 @pytest.mark.parametrize(('name', 'least'), LEAST.items())
-def test_take_the_least_and_more(name: str, least: int) -> None:
+def test_accept_the_minimum_and_more(name: str, least: int) -> None:
     values = (2**20,) if name == 'close_timeout' else (2**40, 2**70, 1e300, inf)
     for value in least, least + 1, least + 0.5, *values:
         assert getattr(limits_with(name, value), name) == value
@@ -33,7 +33,7 @@ def test_take_the_least_and_more(name: str, least: int) -> None:
 
 @pytest.mark.parametrize(('name', 'least'), LEAST.items())
 @pytest.mark.parametrize('below', [1, 0.5, nan])
-def test_refuse_less(name: str, least: int, below: float) -> None:
+def test_refuse_less_than_the_minimum(name: str, least: int, below: float) -> None:
     with pytest.raises(ValueError) as raised:
         limits_with(name, least - below)
     assert str(raised.value) == f'{name}: expected at least {least}, got {least - below!r}'
@@ -41,14 +41,14 @@ def test_refuse_less(name: str, least: int, below: float) -> None:
 
 @pytest.mark.parametrize(('name', 'value'), [
     *((name, value) for name in [*LEAST, *SECONDS] for value in ['10', b'10', 1j, (1,)]), *((name, None) for name in LEAST)])
-def test_refuse_what_is_no_number(name: str, value: Any) -> None:
+def test_refuse_a_value_that_is_no_number(name: str, value: Any) -> None:
     with pytest.raises(TypeError) as raised:
         limits_with(name, value)
     assert str(raised.value) == f'{name}: expected a number, got {value!r}'
 
 
 @pytest.mark.parametrize('name', [*LEAST, *SECONDS])
-def test_refuse_true_though_one_was_fine(name: str) -> None:
+def test_refuse_true_where_one_is_accepted(name: str) -> None:
     limits_with(name, 1)
     with pytest.raises(TypeError, match=f'^{name}: expected a number, got True$'):
         limits_with(name, True)
@@ -56,7 +56,7 @@ def test_refuse_true_though_one_was_fine(name: str) -> None:
 
 @pytest.mark.parametrize('name', [*LEAST, *SECONDS])
 @pytest.mark.parametrize('value', [10**400, 10**5000], ids=['400 digits', '5000 digits'])
-def test_refuse_what_no_float_can_be(name: str, value: int) -> None:
+def test_refuse_a_number_beyond_floats(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f'^{name}: the number is too large$'):
         limits_with(name, value)
 
@@ -67,14 +67,14 @@ def test_refuse_a_list_by_its_name() -> None:
 
 
 @pytest.mark.parametrize('name', SECONDS)
-def test_take_seconds_or_none(name: str) -> None:
+def test_accept_seconds_or_none(name: str) -> None:
     for value in None, 0.001, 30:
         assert getattr(limits_with(name, value), name) == value
 
 
 @pytest.mark.parametrize('name', SECONDS)
 @pytest.mark.parametrize('value', [0, 0.0, -1, nan])
-def test_refuse_no_time_at_all(name: str, value: float) -> None:
+def test_refuse_seconds_that_are_not_positive(name: str, value: float) -> None:
     with pytest.raises(ValueError) as raised:
         limits_with(name, value)
     assert str(raised.value) == f'{name}: expected more than 0 seconds, or None, got {value!r}'
@@ -91,18 +91,18 @@ def test_a_time_longer_than_a_year_is_one_that_any_timer_can_run(endless: float)
 
 @pytest.mark.parametrize('endless', [inf, 2**70, 1e300])
 @pytest.mark.parametrize('name', ['max_length', 'max_fragments', 'max_buffered', 'max_queue'])
-def test_take_a_number_without_end(name: str, endless: float) -> None:
+def test_accept_infinity(name: str, endless: float) -> None:
     limits = limits_with(name, endless)
     assert (getattr(limits, name), limits.low_water) == (endless, 65536)
 
 
 @pytest.mark.parametrize('overflow', ['close', 'drop', 'block'])
-def test_take_an_overflow(overflow: str) -> None:
+def test_accept_an_overflow_policy(overflow: str) -> None:
     assert make_limits(overflow=overflow).overflow == overflow
 
 
 @pytest.mark.parametrize('overflow', ['', 'Close', None, 1])
-def test_refuse_another_overflow(overflow: Any) -> None:
+def test_refuse_an_unknown_overflow_policy(overflow: Any) -> None:
     with pytest.raises(ValueError) as raised:
         make_limits(overflow=overflow)
     assert str(raised.value) == f'overflow: expected one of close, drop, block, got {overflow!r}'
@@ -126,5 +126,5 @@ def test_have_a_low_water_mark_of_a_quarter_up_to_64_kib(max_buffered: float, lo
     assert make_limits(max_buffered=max_buffered).low_water == low_water
 
 
-def test_are_shared_by_sockets_that_were_made_alike() -> None:
+def test_are_shared_by_sockets_with_equal_options() -> None:
     assert make_limits(ping=30, max_queue=8) is make_limits(ping=30, max_queue=8)

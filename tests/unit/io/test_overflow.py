@@ -1,4 +1,4 @@
-"""The option ``overflow``: the rule by itself, and in a connection."""
+"""The option ``overflow``: the rule alone, and in a connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.local import Record, joined, run_threads, settle
 
 
 class Sender:
-    """A connection of which 900 bytes wait; each wait makes room for 100 more."""
+    """A connection with 900 queued bytes, of which each wait sends 100."""
 
     def __init__(self, may_block: bool = True) -> None:
         self.ready_state = WebSocket.OPEN
@@ -39,7 +39,7 @@ class Sender:
 
 
 def make_overflow(policy: str, sender: Any, room_maker: Any = None) -> Overflow:
-    """An ``Overflow`` where 1,000 bytes may wait, and 250 are few."""
+    """Return an ``Overflow`` with a limit of 1,000 bytes and a low water of 250."""
     return Overflow(sender, make_limits(max_buffered=1000, overflow=policy), room_maker)
 
 
@@ -82,7 +82,7 @@ class TestMakeRoom:
         assert not make_overflow('block', sender).make_room(600)
         assert sender.calls == ['waited'] * 4
 
-    def test_does_not_block_whoever_makes_room(self) -> None:
+    def test_does_not_block_the_greenlet_that_makes_room(self) -> None:
         sender = Sender()
         assert not make_overflow('block', sender, gevent.getcurrent()).make_room(101)
         assert sender.calls == []

@@ -1,4 +1,4 @@
-"""What has to be derived from: who forgets a method is told so, and those that may be left out do what they say."""
+"""Base classes: a missing method raises an error, and optional ones have defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from faye_websocket.io.scheduler import Job, Scheduler
 
 
 class Written(Writer):
-    """A writer that does no more than it must."""
+    """A writer with only the required methods."""
 
     def __init__(self) -> None:
         self.data: list[bytes] = []
@@ -47,12 +47,12 @@ class Written(Writer):
     lambda: Outflow.__new__(Outflow)._half_close(),
     lambda: Outflow.__new__(Outflow)._sending_failed(''),
 ])
-def test_a_method_that_was_forgotten_is_missed(call: Callable[[], object]) -> None:
+def test_a_missing_method_raises(call: Callable[[], object]) -> None:
     with pytest.raises(NotImplementedError):
         call()
 
 
-def test_the_other_verbs_of_a_writer_write() -> None:
+def test_the_optional_methods_of_a_writer_write() -> None:
     writer = Written()
     writer.write_parts(b'head', b'payload')
     writer.write_urgent(b'pong', 'pong')

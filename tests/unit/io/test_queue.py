@@ -1,4 +1,7 @@
-"""What waits for a handler: bounded in messages and in bytes, at both ends, whatever makes it wait."""
+"""The queue of events for a handler, bounded in messages and in bytes.
+
+The bounds hold for server and client, whatever delays the handler.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,13 @@ from tests.support.wire import (
 
 MIB = 2**20
 DEFLATE = ('Sec-WebSocket-Extensions', 'permessage-deflate')
-#: More than what may wait by default, in one read when it is compressed.
+#: More messages than the default limit, which compressed fit into one read.
 MANY = 66
 MESSAGES = [f'{number:02d}'.ljust(MIB, 'x') for number in range(MANY)]
 
 
 class Peer:
-    """The other side of a socket `ws` of ours: a raw client, or a raw server."""
+    """The peer of a socket `ws` of ours: a raw client, or a raw server."""
 
     def __init__(self, ws: Any, sock: Any, is_client: bool, rest: bytes) -> None:
         self.ws = ws
@@ -51,19 +54,19 @@ class Peer:
         self.rest = rest
 
     def frame(self, opcode: int, payload: bytes = b'', **bits: Any) -> bytes:
-        """A frame of this side's."""
+        """Return a frame from this side."""
         return serialize_frame(opcode, payload, masked=self.is_client, **bits)
 
     def send(self, *frames: bytes) -> None:
-        """Sends them in one write."""
+        """Send the frames in one write."""
         self.sock.sendall(b''.join(frames))
 
     def texts(self, count: int, length: int = 1) -> list[bytes]:
-        """As many messages, numbered."""
+        """Return this many messages, numbered."""
         return [self.frame(TEXT, b'%0*d' % (length, number)) for number in range(count)]
 
     def receive_frame(self) -> Frame:
-        """The next frame, which is a short one."""
+        """Return the next frame, which is a short one."""
         start = 2 if self.is_client else 6
         while len(self.rest) < 2 or len(self.rest) < start + (self.rest[1] & 0x7F):
             chunk = self.sock.recv(65536)
@@ -75,24 +78,24 @@ class Peer:
         return Frame(data[0] & 0x0F, payload)
 
     def ask(self) -> None:
-        """Sends a ping, and has its pong."""
+        """Send a ping, and receive its pong."""
         self.send(self.frame(PING, b'alive?'))
         assert self.receive_frame() == Frame(PONG, b'alive?')
 
     @property
     def waiting(self) -> int:
-        """How many messages wait."""
+        """The number of queued messages."""
         return len(dispatcher_of(self.ws))
 
     @property
     def queued(self) -> int:
-        """How many bytes of them wait, by their sizes one by one."""
+        """The sum of the sizes of all queued messages."""
         return sum(map(sys.getsizeof, messages_waiting(self.ws)))
 
 
 @contextmanager
 def served(buffer_size: int = 0, *, compresses: bool = False, **options: Any) -> Iterator[Peer]:
-    """A server's socket, and its raw client."""
+    """Return a server's socket, and its raw client."""
     extensions = [PermessageDeflate()] if compresses else []
     headers = (*RFC_6455, DEFLATE) if compresses else RFC_6455
     with joined(headers, buffer_size=buffer_size, extensions=extensions, **options) as pair:
@@ -102,7 +105,7 @@ def served(buffer_size: int = 0, *, compresses: bool = False, **options: Any) ->
 
 @contextmanager
 def connected(buffer_size: int = 0, *, compresses: bool = False, **options: Any) -> Iterator[Peer]:
-    """A client's socket, and its raw server."""
+    """Return a client's socket, and its raw server."""
     sock, mine = tcp_pair(buffer_size)
     extensions = [PermessageDeflate()] if compresses else []
     with sock, mine:
@@ -120,13 +123,13 @@ End = Callable[..., Any]
 
 
 def deflated(messages: list[str]) -> list[bytes]:
-    """The messages, compressed one after the other as a peer with context takeover does."""
+    """Return the messages as compressed in turn by a peer with context takeover."""
     deflater = zlib.compressobj(wbits=-15)
     return [(deflater.compress(text.encode()) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4] for text in messages]
 
 
 class Blocked:
-    """A handler that blocks until it is released, and keeps what it gets."""
+    """A handler that blocks until it is released, and records its messages."""
 
     def __init__(self, ws: Any) -> None:
         self.messages: list[Any] = []
@@ -158,14 +161,14 @@ def test_a_message_is_as_large_as_python_keeps_it() -> None:
         handler.gate.set()
         wait_until(lambda: len(handler.messages) == 1 + len(texts + datas))
         assert handler.messages[1:] == texts + datas
-        # Those that go are not counted before there may be too many.
+        # Those that leave are not counted before the limit may be exceeded.
         dispatcher.count_room(2**24)
         assert dispatcher.room == 2**24
 
 
 @both_ends
 class TestBytes:
-    """The bound of ``max_queued``."""
+    """The limit ``max_queued``."""
 
     @pytest.mark.proves('O7', 'D1')
     def test_compressed_messages_to_a_handler_that_blocks_stop_within_one_read(self, end: End) -> None:
@@ -176,7 +179,7 @@ class TestBytes:
             peer.send(*frames)
             wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
-            # The first one may have been taken after the last one came.
+            # The first one may have been delivered after the last one arrived.
             assert 2**24 - MIB < peer.queued <= 2**24 + sys.getsizeof(MESSAGES[0])
             handler.gate.set()
             wait_until(lambda: len(handler.messages) == MANY)
@@ -210,15 +213,15 @@ class TestBytes:
             assert most[0] <= 2**24 + sys.getsizeof(MESSAGES[0])
 
     @pytest.mark.proves('O7')
-    def test_wide_characters_count_as_what_they_take(self, end: End) -> None:
-        # One character that is not Latin makes each of the others take four bytes.
+    def test_wide_characters_count_by_the_memory_they_take(self, end: End) -> None:
+        # One character outside of Latin-1 makes each of the others take four bytes.
         message = '\U0001f600'.ljust(MIB, 'x')
         with end(compresses=True) as peer:
             handler = Blocked(peer.ws)
             peer.send(*[peer.frame(TEXT, data, rsv=4) for data in deflated([message] * 20)])
             wait_until(lambda: stream_of(peer.ws).is_paused)
             settle()
-            # Three of them are less than 16 MiB, and the fourth is the one more.
+            # Three of them are less than 16 MiB, and the fourth exceeds it.
             assert (len(handler.messages), peer.waiting) in ((0, 4), (1, 3), (1, 4))
             handler.gate.set()
             wait_until(lambda: handler.messages == [message] * 20)
@@ -241,7 +244,7 @@ class TestBytes:
 
     @pytest.mark.proves('O7')
     @pytest.mark.parametrize('excess', [-1, 0, 1])
-    def test_holds_to_the_byte(self, end: End, excess: int) -> None:
+    def test_is_exact_to_the_byte(self, end: End, excess: int) -> None:
         sizes = [sys.getsizeof(bytes(100)), sys.getsizeof(bytes(200))]
         with end(max_queued=sum(sizes) - excess) as peer:
             handler = Blocked(peer.ws)
@@ -256,7 +259,7 @@ class TestBytes:
             assert peer.receive_frame().opcode == PONG
 
     @pytest.mark.proves('O7')
-    def test_goes_on_at_half(self, end: End) -> None:
+    def test_reading_continues_at_half_the_limit(self, end: End) -> None:
         size = sys.getsizeof(bytes(1000))
         with end(max_queued=4 * size) as peer:
             taken = [peer.ws.receive] if not peer.send(*[peer.frame(BINARY, bytes(1000))] * 10) else []
@@ -268,7 +271,7 @@ class TestBytes:
                 settle()
                 assert peer.waiting == left
             taken[0](timeout=5)
-            # Two are left, which is half, and as many as may come.
+            # Two remain, which is half, and as many may arrive.
             wait_until(lambda: peer.waiting == 5)
             # Otherwise the end, behind a full queue, would never be read.
             peer.ws.close()
@@ -279,7 +282,7 @@ class TestBytes:
             handler = Blocked(peer.ws)
             peer.send(peer.frame(BINARY, bytes(100_000)))
             wait_until(lambda: handler.messages)
-            # It waits no more, and the next one may.
+            # It is no longer queued, and the next one may be.
             peer.ask()
             peer.send(peer.frame(BINARY, bytes(200)), peer.frame(BINARY, bytes(300)))
             wait_until(lambda: peer.waiting == 1)
@@ -293,7 +296,7 @@ class TestBytes:
     @pytest.mark.parametrize('options', [
         {'max_queued': float('inf')}, {'max_queue': float('inf')}, {'max_queue': float('inf'), 'max_queued': 1000.5}],
         ids=['bytes', 'messages', 'a fraction'])
-    def test_may_be_any_number(self, end: End, options: dict[str, Any]) -> None:
+    def test_accepts_any_number(self, end: End, options: dict[str, Any]) -> None:
         with end(**options) as peer:
             handler = Blocked(peer.ws)
             sender = gevent.spawn(peer.send, *peer.texts(300, 100))
@@ -304,7 +307,7 @@ class TestBytes:
             peer.ask()
 
     @pytest.mark.proves('O7', 'L3')
-    def test_closing_drops_what_is_left_and_sees_the_peers_close(self, end: End) -> None:
+    def test_closing_drops_queued_messages_and_sees_the_peers_close(self, end: End) -> None:
         with end(compresses=True) as peer:
             handler, record = Blocked(peer.ws), Record(peer.ws, ('close',))
             peer.send(*[peer.frame(TEXT, data, rsv=4) for data in deflated(MESSAGES)], peer.frame(CLOSE, close_payload(3001)))
@@ -315,7 +318,7 @@ class TestBytes:
             handler.gate.set()
             event = record.the_close()
             assert (event.code, event.was_clean) == (3001, True)
-            # What had come before close() was called.
+            # The messages that arrived before close() was called.
             assert handler.messages == MESSAGES[:len(handler.messages)]
             assert len(handler.messages) < 20
 
@@ -334,7 +337,7 @@ class TestBytes:
 
 
 @pytest.mark.proves('O7')
-def test_the_hixie_drafts_stop_within_one_read_too() -> None:
+def test_the_hixie_drafts_stop_within_one_read() -> None:
     with joined(HIXIE_76, max_queued=1000) as pair:
         handler = Blocked(pair.ws)
         ws, client = pair.open()
@@ -352,7 +355,7 @@ def test_the_hixie_drafts_stop_within_one_read_too() -> None:
 
 @both_ends
 class TestBusyHandler:
-    """A handler that blocks, and a peer that does not wait for it."""
+    """A handler that blocks, and a peer that keeps sending."""
 
     @pytest.mark.proves('B4')
     def test_exactly_one_message_more_than_max_queue_waits(self, end: End) -> None:
@@ -369,7 +372,7 @@ class TestBusyHandler:
 
     @pytest.mark.proves('O7')
     @pytest.mark.parametrize(('text', 'waiting'), [('Ā', 5), ('ĀĀĀ', 5), ('ĀĀĀĀ', 99)])
-    def test_of_what_one_read_has_brought_only_tiny_messages_are_left_as_they_came(
+    def test_only_tiny_messages_of_a_read_are_kept_as_they_arrived(
             self, end: End, text: str, waiting: int) -> None:
         with end(max_queue=4) as peer:
             handler = Blocked(peer.ws)
@@ -381,7 +384,7 @@ class TestBusyHandler:
             wait_until(lambda: len(handler.messages) == 100)
 
     @pytest.mark.proves('C3', 'O7')
-    def test_delays_no_pong_within_the_bounds(self, end: End) -> None:
+    def test_delays_no_pong_within_the_limits(self, end: End) -> None:
         with end() as peer:
             handler = Blocked(peer.ws)
             peer.send(*[peer.frame(BINARY, bytes(250_000))] * 64)
@@ -390,7 +393,7 @@ class TestBusyHandler:
             handler.gate.set()
 
     @pytest.mark.proves('L6', 'O7')
-    def test_learns_that_the_peer_is_gone_when_it_sends_and_still_has_all_its_messages(
+    def test_notices_on_send_that_the_peer_is_gone_and_keeps_all_its_messages(
             self, end: End) -> None:
         with end(max_queue=4) as peer:
             messages: list[str] = []
@@ -443,7 +446,7 @@ class TestBusyHandler:
 
 @both_ends
 class TestNobodyAsks:
-    """A socket without onmessage, on which nobody calls receive."""
+    """A socket without onmessage, on which receive is not called."""
 
     @pytest.mark.proves('O7')
     def test_pings_are_answered_and_the_peers_close_too(self, end: End, caplog: pytest.LogCaptureFixture) -> None:
@@ -484,7 +487,7 @@ class TestNobodyAsks:
             messages: list[str] = []
             peer.ws.onmessage = lambda event: messages.append(event.data)
             wait_until(lambda: len(messages) == 5)
-            # From now on none is dropped.
+            # From now on no message is dropped.
             peer.send(*peer.texts(20))
             wait_until(lambda: len(messages) == 25)
             assert [int(text) for text in messages] == [*range(5), *range(20)]
@@ -500,7 +503,7 @@ class TestNobodyAsks:
 
     @pytest.mark.proves('L8', 'B4')
     @pytest.mark.parametrize('style', ['receive', 'onmessage'])
-    def test_who_asks_in_time_misses_none(self, end: End, style: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_receive_in_time_misses_no_message(self, end: End, style: str, caplog: pytest.LogCaptureFixture) -> None:
         with end(close_timeout=0.1, max_queue=4) as peer:
             peer.send(*peer.texts(100))
             wait_until(lambda: stream_of(peer.ws).is_paused)
@@ -510,7 +513,7 @@ class TestNobodyAsks:
             else:
                 handler = Blocked(peer.ws)
                 wait_until(lambda: handler.messages)
-            # A second call comes late.
+            # A second call, which is late.
             gevent.sleep(0.1)
             assert peer.waiting <= 5
             if style == 'receive':
@@ -523,7 +526,7 @@ class TestNobodyAsks:
             assert caplog.records == []
 
     @pytest.mark.proves('O7')
-    def test_reading_stops_no_longer_than_the_peer_waits_for_our_close(self, end: End) -> None:
+    def test_reading_stops_no_longer_than_the_close_timeout(self, end: End) -> None:
         with end(close_timeout=0) as peer:
             began = time.monotonic()
             peer.send(*peer.texts(1000))

@@ -1,4 +1,4 @@
-"""The first address that can be connected to, against listeners on several addresses of the loopback interface."""
+"""The race to the first reachable address, over several loopback addresses."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ GOOD, DEAD, DEAD_TOO, REFUSING, REFUSING_TOO = (f'127.0.0.{number}' for number i
 
 
 def address(host: str, port: int, family: int = socket.AF_INET) -> Any:
-    """As getaddrinfo has it."""
+    """Return an address in the form of getaddrinfo."""
     return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, '', (host, port)
 
 
 @contextmanager
 def network() -> Iterator[int]:
-    """A port at which `GOOD` is listened on, and at which those that are `DEAD` do not respond."""
+    """Yield a port on which `GOOD` listens, and `DEAD` does not respond."""
     with socket.socket() as listener, ExitStack() as stack:
         listener.bind((GOOD, 0))
         listener.listen()
@@ -44,12 +44,12 @@ def network() -> Iterator[int]:
 
 
 def descriptors() -> int:
-    """How many this process has."""
+    """Return the number of descriptors of this process."""
     return len(os.listdir('/proc/self/fd'))
 
 
 def run(port: int, *hosts: str, timeout: float = 30) -> tuple[str, float]:
-    """The host that was connected to, and after how many seconds."""
+    """Return the host of the new connection, and the seconds that it took."""
     start = time.monotonic()
     sock = Race([address(host, port) for host in hosts], timeout).run()
     seconds = time.monotonic() - start
@@ -109,7 +109,7 @@ class TestRace:
         with pytest.raises(OSError, match='^$'):
             Race([], 1).run()
 
-    def test_survives_what_the_kernel_cannot_do(self) -> None:
+    def test_skips_an_address_that_the_kernel_refuses(self) -> None:
         with network() as port:
             race = Race([address('::1', port, 12345), address(GOOD, port)], 1)
             race.run().close()
@@ -120,7 +120,7 @@ class TestRace:
     @pytest.mark.parametrize(('seconds', 'texts'), [
         (0, f'{DEAD}: no answer; {REFUSING}: not tried; {DEAD_TOO}: not tried'),
         (1.4 * DELAY, f'{DEAD}: no answer; {REFUSING}: {REFUSED}; {DEAD_TOO}: no answer')])
-    def test_leaves_nothing_when_it_is_ended(self, ending: BaseException, seconds: float, texts: str) -> None:
+    def test_leaves_no_descriptor_when_it_is_ended(self, ending: BaseException, seconds: float, texts: str) -> None:
         with network() as port, hub_errors():
             before = descriptors()
             race = Race([address(host, port) for host in (DEAD, REFUSING, DEAD_TOO)], 30)
@@ -131,7 +131,7 @@ class TestRace:
             runner.kill(ending)
             assert descriptors() == before
 
-    def test_blocks_nobody_else(self) -> None:
+    def test_does_not_block_other_greenlets(self) -> None:
         with network() as port:
             runner, ticks = gevent.spawn(run, port, DEAD, GOOD), []
             while not runner.ready():
@@ -150,7 +150,9 @@ def test_families_take_turns(families: str, order: str) -> None:
 class TestClient:
     @pytest.fixture(autouse=True)
     def names(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """`a-b-c.test` is at the addresses 127.0.0.a, 127.0.0.b and 127.0.0.c."""
+        """Names such as `a-b-c.test`, with the addresses 127.0.0.a, 127.0.0.b and
+        127.0.0.c.
+        """
         resolve = socket.getaddrinfo
 
         def getaddrinfo(host: bytes, port: int, *arguments: Any, **options: Any) -> Any:
@@ -162,7 +164,7 @@ class TestClient:
         monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
 
     def elapsed(self, url: str, **options: Any) -> float:
-        """The seconds that a client needs to open."""
+        """Return the seconds that a client needs to open."""
         start = time.monotonic()
         ws = Client(url, **options)
         until(lambda: ws.ready_state != Client.CONNECTING)
@@ -189,7 +191,7 @@ class TestClient:
     @pytest.mark.proves('K2', 'K3')
     @pytest.mark.parametrize(('name', 'addresses'), [
         ('4-2.test', f' ({REFUSING}: {REFUSED}; {DEAD}: no answer)'), ('2.test', ''), (DEAD, '')])
-    def test_tells_of_each_address(self, name: str, addresses: str) -> None:
+    def test_reports_each_address(self, name: str, addresses: str) -> None:
         with scripted(answering(b'')) as server, full_listener(DEAD, server.port):
             before, errors = descriptors(), []
             ws = Client(f'ws://{name}:{server.port}/', timeout=DELAY)

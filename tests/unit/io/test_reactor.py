@@ -1,4 +1,4 @@
-"""The greenlets that run handlers: one is used again, and nobody can tell."""
+"""The greenlets that run handlers, and that are reused without a trace."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from faye_websocket.io.scheduler import BATCH, Job
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
 
-#: Coverage keeps a weak reference to each greenlet that it follows, and such a one is never used again.
+#: Coverage keeps a weak reference to each greenlet that it follows, and such a greenlet
+#: is never reused.
 pytestmark = pytest.mark.threads
 
 MESSAGE = serialize_frame(TEXT, b'hello')
@@ -31,7 +32,7 @@ reuses = pytest.mark.skipif(not interpreter.COUNTS_REFERENCES, reason='this inte
 
 
 def handle_in_turn(*handlers: Callable[[], Any]) -> list[Any]:
-    """Has each function run as a handler of a connection of its own, one after the other; answers what they return."""
+    """Run each function as a handler of its own connection, and return the results."""
     results: list[Any] = []
     for handler in handlers:
         with joined() as pair:
@@ -45,14 +46,14 @@ def handle_in_turn(*handlers: Callable[[], Any]) -> list[Any]:
 
 
 def parked_workers() -> list[Any]:
-    """The greenlets that wait for a handler to run."""
+    """Return the greenlets that wait for a handler to run."""
     gc.collect()
     return [thing for thing in gc.get_objects() if type(thing).__module__ == 'faye_websocket.io.reactor'
             and isinstance(thing, greenlet) and not thing.dead]
 
 
 class TestWorker:
-    """What one connection's handler leaves behind does not reach the handler of another."""
+    """A worker, which passes no state from one connection's handler to another's."""
 
     @reuses
     def test_is_used_again(self) -> None:
@@ -87,7 +88,7 @@ class TestWorker:
         assert fired == []
 
     @reuses
-    def test_a_cancelled_timeout_is_no_reason_for_a_new_one(self) -> None:
+    def test_a_cancelled_timeout_requires_no_new_greenlet(self) -> None:
         def use_timeout() -> int:
             with gevent.Timeout(5):
                 return id(gevent.getcurrent())
@@ -132,18 +133,18 @@ class TestWorker:
 
         assert handle_in_turn(swap, swap) == ['nobody'] * 2
 
-    def test_what_is_linked_to_the_greenlet_is_called_when_its_handler_is_done(self) -> None:
+    def test_a_callback_linked_to_the_greenlet_is_called_after_its_handler(self) -> None:
         ended: list[Any] = []
         handle_in_turn(lambda: gevent.getcurrent().link(ended.append))
         wait_until(lambda: ended, 'the link', 1)
 
-    def test_a_reference_that_was_kept_is_to_nobody_elses_greenlet(self) -> None:
+    def test_a_kept_reference_is_to_no_later_handlers_greenlet(self) -> None:
         kept: list[Any] = []
         handle_in_turn(lambda: kept.append(gevent.getcurrent()), lambda: kept.append(gevent.getcurrent()))
         assert kept[0] is not kept[1]
         assert kept[0].dead
 
-    def test_a_kill_that_is_late_kills_nobody_else(self) -> None:
+    def test_a_late_kill_affects_no_other_handler(self) -> None:
         kept: list[Any] = []
         survived: list[bool] = []
 
@@ -189,27 +190,27 @@ class TestWorker:
 
 
 class Task(Job):
-    """A job that writes down what becomes of it, and may block."""
+    """A job that records its calls, and may block."""
 
     def __init__(self, log: list[Any], name: str, work: Callable[[], Any] = lambda: None) -> None:
         self.log, self.name, self.work = log, name, work
 
     def drain(self) -> None:
-        """Its work."""
+        """Record the name, and do the work."""
         self.log.append((self.name, id(gevent.getcurrent())))
         self.work()
 
     def rest(self) -> None:
-        """It blocks."""
+        """Record that it blocked."""
         self.log.append((self.name, 'rests'))
 
 
 class TestJobs:
-    """The handlers of all connections that were readable, in one switch."""
+    """The handlers of all readable connections, run in one switch."""
 
     @staticmethod
     def on_hub(function: Callable[[], Any]) -> Any:
-        """Calls it there."""
+        """Call the function on the hub."""
         result = gevent.event.AsyncResult()
         current_reactor().call_soon(lambda: result.set(function()))
         return result.get()
@@ -229,7 +230,7 @@ class TestJobs:
         assert self.on_hub(lambda: [run('a', BATCH - 1), run('b', 1)]) == [(True, 0), (False, 2)]
         assert [name for name, _ in log] == ['a', 'b']
 
-    def test_one_that_blocks_is_told_and_leaves_the_others_to_another_greenlet(self) -> None:
+    def test_one_that_blocks_is_notified_and_leaves_the_others_to_another_greenlet(self) -> None:
         log: list[Any] = []
         reactor, unblock = current_reactor(), gevent.event.Event()
         tasks = [Task(log, 'a'), Task(log, 'b', unblock.wait), Task(log, 'c')]
@@ -277,7 +278,7 @@ class TestJobs:
             assert gone() is None
 
     @pytest.mark.proves('B5')
-    def test_what_a_handler_has_sent_leaves_when_it_blocks(self) -> None:
+    def test_messages_of_a_handler_leave_when_it_blocks(self) -> None:
         with joined() as pair:
             def handle(event: Any) -> None:
                 pair.ws.send('working')
@@ -291,9 +292,9 @@ class TestJobs:
 
 
 class TestReactor:
-    """One for each hub."""
+    """The reactor of each hub."""
 
-    def test_is_the_same_for_all_greenlets_of_a_thread(self) -> None:
+    def test_is_shared_by_all_greenlets_of_a_thread(self) -> None:
         assert gevent.spawn(current_reactor).get() is current_reactor()
 
     def test_is_another_in_another_thread(self) -> None:
@@ -306,7 +307,7 @@ class TestReactor:
         run_threads(run)
         assert reactors[0] is not current_reactor()
 
-    def test_is_made_anew_when_the_hub_is(self) -> None:
+    def test_is_created_again_with_a_new_hub(self) -> None:
         reactors: list[Reactor] = []
 
         def run() -> None:
@@ -327,14 +328,14 @@ class TestReactor:
         wait_until(lambda: len(calls) == 2)
         assert calls == [(1, threading.get_ident()), (2, threading.get_ident())]
 
-    def test_one_that_raises_harms_no_other(self) -> None:
+    def test_one_that_raises_does_not_stop_the_others(self) -> None:
         reactor, called = current_reactor(), []
         with hub_errors() as errors:
             run_threads(lambda: [reactor.call_soon(callback) for callback in (lambda: 1 // 0, lambda: called.append(1))])
             wait_until(lambda: called)
             assert 'ZeroDivisionError' in errors.getvalue()
 
-    def test_what_was_posted_is_called_in_turns_between_which_the_hub_works(self) -> None:
+    def test_posted_calls_are_made_in_batches_between_which_the_hub_works(self) -> None:
         reactor = current_reactor()
         log: list[Any] = []
 
@@ -347,7 +348,7 @@ class TestReactor:
         wait_until(lambda: len(log) == 6)
         assert log == ['posted', 'hub'] * 3
 
-    def test_what_is_posted_to_a_hub_that_is_gone_is_forgotten(self) -> None:
+    def test_calls_posted_to_a_hub_that_is_gone_are_dropped(self) -> None:
         reactors: list[Reactor] = []
 
         def run() -> None:

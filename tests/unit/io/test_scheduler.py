@@ -1,4 +1,4 @@
-"""A scheduler without a hub: the one of a response that its server pulls."""
+"""The scheduler of a response that its server pulls, which has no hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from faye_websocket.io.scheduler import Job
 
 
 class Task(Job):
-    """Notes that it was run."""
+    """A job that records that it was run."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -16,7 +16,7 @@ class Task(Job):
         self.runs += 1
 
 
-def test_runs_callbacks_when_it_is_pulled_and_wakes_whoever_pulls() -> None:
+def test_runs_callbacks_when_it_is_pulled_and_wakes_the_puller() -> None:
     calls: list[str] = []
     scheduler = _PulledScheduler(lambda: calls.append('woken'))
     scheduler.run_callback(calls.append, 'called')

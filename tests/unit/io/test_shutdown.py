@@ -1,4 +1,4 @@
-"""All open sockets of a process, and closing them."""
+"""The registry of all open sockets of a process, and the way to close them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 class Fake:
-    """A socket that does something when it is closed, and is gone then if that succeeds."""
+    """A socket with an action at its close, which is gone if the action succeeds."""
 
     ready_state = 1
     buffered_amount = 0
@@ -63,19 +63,19 @@ class Fake:
         self.calls: list[str] = []
 
     def close(self, code: int, reason: str) -> None:
-        """Closes, which may take its time."""
+        """Run the action, which may block, and leave the registry."""
         self.calls.append('close')
         self.do_close()
         self.registry.discard(self)
 
     def abort(self, reason: str) -> None:
-        """Is gone."""
+        """Leave the registry."""
         self.calls.append('abort')
         self.registry.discard(self)
 
 
 class TestRegistry:
-    """Which sockets are in it."""
+    """The membership of sockets in the registry."""
 
     def test_holds_a_socket_from_its_handshake_until_its_onclose_is_done(self, registry: Registry) -> None:
         with joined() as pair:
@@ -106,7 +106,7 @@ class TestRegistry:
 
 
 class TestCloseAll:
-    """close_all."""
+    """The function close_all."""
 
     def test_closes_every_socket_with_1001_and_returns_when_they_are_gone(self) -> None:
         with serve() as server:
@@ -122,7 +122,7 @@ class TestCloseAll:
             assert all(record.the_close().was_clean for record in server.records)
 
     @pytest.mark.proves('S2')
-    def test_refuses_newcomers_with_503_meanwhile(self) -> None:
+    def test_refuses_new_sockets_with_503_meanwhile(self) -> None:
         with serve() as server:
             client = server.open()
             closing = gevent.spawn(close_all, 3000)
@@ -138,7 +138,7 @@ class TestCloseAll:
     @pytest.mark.proves('S2')
     @pytest.mark.parametrize('start', [lambda pair: pair.start_refused(), lambda pair: pair.ws.receive(timeout=1)],
                              ids=['returned', 'greenlet style'])
-    def test_refuses_one_that_was_made_before_with_503(self, start: Callable[[Pair], object]) -> None:
+    def test_refuses_a_socket_created_before_with_503(self, start: Callable[[Pair], object]) -> None:
         with joined() as early, joined() as late:
             _, client = early.open()
             closing = gevent.spawn(close_all)
@@ -173,7 +173,7 @@ class TestCloseAll:
             assert not registry.is_closing
 
     @pytest.mark.parametrize('endless', [math.inf, 10**400])
-    def test_may_have_a_timeout_without_end(self, registry: Registry, endless: float) -> None:
+    def test_accepts_an_infinite_timeout(self, registry: Registry, endless: float) -> None:
         with joined() as pair:
             _, client = pair.open()
             closing = gevent.spawn(close_all, timeout=endless)
@@ -184,7 +184,7 @@ class TestCloseAll:
     def test_returns_at_once_when_there_is_nothing_to_close(self) -> None:
         close_all()
 
-    def test_gives_up_sockets_of_other_threads_too(self, registry: Registry) -> None:
+    def test_drops_sockets_of_other_threads(self, registry: Registry) -> None:
         with joined() as pair:
             record = Record(pair.ws)
             pair.open()
@@ -201,7 +201,7 @@ class TestCloseAll:
             gevent.joinall(closing, timeout=5, raise_error=True)
             assert not registry.is_closing
 
-    def test_closes_many_in_turns_between_which_the_hub_works(self, registry: Registry) -> None:
+    def test_closes_many_in_batches_between_which_the_hub_works(self, registry: Registry) -> None:
         log: list[str] = []
         reactor = current_reactor()
 
@@ -215,7 +215,7 @@ class TestCloseAll:
         close_all()
         assert log == ['closed', 'hub'] * 3
 
-    def test_closes_no_more_after_its_timeout(self, registry: Registry) -> None:
+    def test_closes_no_sockets_after_its_timeout(self, registry: Registry) -> None:
         fakes = [Fake(registry, lambda: time.sleep(0.02)) for _ in range(5)]
         for fake in fakes:
             registry.add(fake, None)
@@ -264,7 +264,7 @@ class TestCloseAll:
 
 
 class TestInHandler:
-    """close_all, called by a handler of one of the sockets, or where one is used in greenlet style."""
+    """A close_all in the handler, or in the greenlet, of one of the sockets."""
 
     @pytest.mark.proves('O3')
     def test_closes_that_one_too_and_waits_for_the_others_only(self) -> None:
@@ -323,7 +323,7 @@ class TestInHandler:
             server.open()
 
     @pytest.mark.proves('O3')
-    def test_gives_up_the_others_after_its_timeout(self) -> None:
+    def test_drops_the_others_after_its_timeout(self) -> None:
         with joined() as calling, joined() as other:
             returned: list[int] = []
             calling.ws.onmessage = lambda event: [close_all(timeout=0.02), returned.append(calling.ws.ready_state)]
@@ -370,7 +370,7 @@ class TestInHandler:
             assert record.the_close().code == 1001
 
     @pytest.mark.proves('O3')
-    def test_the_stream_that_is_a_response_too(self) -> None:
+    def test_closes_a_stream_that_is_a_response(self) -> None:
         returned: list[object] = []
         es = EventSource({**make_environ(headers=()), 'HTTP_ACCEPT': 'text/event-stream'})
         es.onopen = lambda event: returned.append(close_all())
@@ -380,7 +380,7 @@ class TestInHandler:
 
 
 class TestServer:
-    """The sockets of a server that stops, in a process that goes on."""
+    """The sockets of a stopped server, in a process that goes on."""
 
     @pytest.mark.proves('H10')
     def test_are_closed_with_1001(self) -> None:
@@ -448,7 +448,7 @@ class TestServer:
 
 
 class TestGreenlets:
-    """Greenlets in which sockets are used, when the process exits."""
+    """Greenlets that use sockets when the process exits."""
 
     @pytest.mark.proves('G5')
     def test_have_time_to_end(self, registry: Registry) -> None:
@@ -464,7 +464,7 @@ class TestGreenlets:
             assert (ended, client.receive()) == (['handler'], None)
 
     @pytest.mark.proves('G5')
-    def test_still_have_it_when_their_peer_does_not_answer(self, registry: Registry) -> None:
+    def test_have_time_to_end_though_their_peer_does_not_answer(self, registry: Registry) -> None:
         ended: list[str] = []
         with joined() as pair:
             def view() -> None:
@@ -501,7 +501,7 @@ class TestGreenlets:
             registry.exit(5)
             assert ended == ['view']
 
-    def test_what_is_no_greenlet_of_gevents_is_not_waited_for(self, registry: Registry) -> None:
+    def test_a_greenlet_that_is_not_gevents_is_not_waited_for(self, registry: Registry) -> None:
         with joined() as pair:
             gevent.spawn_raw(pair.ws.receive)
             pair.client.receive_head()
@@ -569,7 +569,7 @@ print(time.monotonic() - began < 1)
             assert time.monotonic() - began < 0.1
             assert client.ready_state == Client.CLOSED
 
-    def test_are_given_up_when_they_cannot_open_in_time(self, registry: Registry) -> None:
+    def test_are_dropped_when_they_cannot_open_in_time(self, registry: Registry) -> None:
         with scripted(silent) as server:
             client = Client(server.url)
             record = Record(client)  # type: ignore[arg-type]
@@ -577,7 +577,7 @@ print(time.monotonic() - began < 1)
             registry.exit(0.05)
             assert 'close timeout' in record.the_close().reason
 
-    def test_keep_nobody_who_have_nothing_to_say(self, registry: Registry) -> None:
+    def test_with_nothing_to_send_do_not_delay_the_exit(self, registry: Registry) -> None:
         with scripted(silent) as server:
             client = Client(server.url)
             began = time.monotonic()
@@ -585,7 +585,7 @@ print(time.monotonic() - began < 1)
             assert time.monotonic() - began < 1
             client.close()
 
-    def test_are_no_business_of_close_all(self) -> None:
+    def test_are_not_closed_by_close_all(self) -> None:
         with scripted(accepting()) as server, Client(server.url) as client:
             close_all()
             assert client.ready_state == Client.OPEN
@@ -638,7 +638,7 @@ os._exit(0)
 
 
 class TestThreads:
-    """close_all while three OS threads send in loops."""
+    """A close_all while three OS threads send in loops."""
 
     @pytest.mark.parametrize('pure', ['', '1'], ids=['compiled', 'pure'])
     @pytest.mark.parametrize('answering', [True, False], ids=['answering', 'silent'])
@@ -650,7 +650,8 @@ class TestThreads:
             assert result.stderr == ''
             return [float(word) for word in result.stdout.split()]
 
-        # A busy machine may leave no time for an answer. It took 18 s, in turns without an end, and 2.9 s at a time.
+        # A busy machine may leave no time for a reply. When turns had no end, it took
+        # 18 s, and blocked the hub for 2.9 s at a time.
         codes = {1001, 1006} if answering else {1006}
         is_in_time = lambda measured: measured[0] < 1.5 and measured[1] < 1 and codes.issuperset(measured[2:])
         assert is_in_time(measured := until_in_time(measure, is_in_time)), measured
@@ -668,7 +669,7 @@ ws.onclose = lambda event: print('closed', event.code, os.getpid() == parent, fl
 
 
 def run_client(program: str, server: Any, *arguments: str) -> str:
-    """What a program prints that uses this server, while this hub serves it."""
+    """Return the output of a program that uses this server while this hub serves it."""
     command = [sys.executable, '-c', program, f'ws://127.0.0.1:{server.wsgi.server_port}/', *arguments]
     result = run_beside(command)
     assert (result.returncode, result.stderr) == (0, '')
@@ -676,7 +677,7 @@ def run_client(program: str, server: Any, *arguments: str) -> str:
 
 
 def run_program(action: str) -> str:
-    """What a program prints that has an open socket, whose client answers, and does this."""
+    """Return the output of a program with an open socket that runs this code."""
     program = PROGRAM.format(action=action)
     result = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert result.stderr == ''

@@ -1,4 +1,4 @@
-"""Reading and writing without ever blocking."""
+"""Reads and writes of a stream, which never block."""
 
 from __future__ import annotations
 
@@ -25,32 +25,35 @@ from tests.support.local import reset_socket, settle, tcp_pair, wait_until
 
 
 class Recorder(Owner):
-    """Records what a stream tells, and may do something when bytes come."""
+    """A stream's owner that records its calls, and may act when bytes arrive."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []
         self.on_received: Any = lambda chunk: None
 
     def received(self, chunk: bytes) -> bool:
-        """Bytes came."""
+        """Record the bytes, and run the action."""
         self.events.append(chunk)
         return bool(self.on_received(chunk))
 
     def ended(self, reason: str) -> None:
-        """The connection is gone."""
+        """Record the end of the connection."""
         self.events.append(('ended', reason))
 
     def interrupted(self) -> None:
-        """An exception has cut the work short."""
+        """Record the exception that interrupted the work."""
         self.events.append('interrupted')
 
     def drained(self) -> None:
-        """The peer has caught up."""
+        """Record that the backlog is small."""
         self.events.append('drained')
 
 
 class Transport:
-    """One end of a socketpair that counts its calls; `room` is the number of bytes that the kernel takes, if not all."""
+    """One end of a socketpair that counts its calls.
+
+    The attribute `room` is the number of bytes that the kernel accepts, if limited.
+    """
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -62,7 +65,7 @@ class Transport:
         self.setsockopt, self.shutdown, self.close = sock.setsockopt, sock.shutdown, sock.close
 
     def send(self, data: bytes) -> int:
-        """Counts, and sends what there is room for."""
+        """Count the call, and send as many bytes as there is room for."""
         if self.error is not None:
             raise self.error
         if self.room is not None:
@@ -74,7 +77,7 @@ class Transport:
         return int(self.sock.send(data))
 
     def sendmsg(self, parts: Sequence[bytes]) -> int:
-        """The same of one piece after the other."""
+        """Count the call, and send as many bytes of the pieces as there is room for."""
         sent = 0
         for part in parts:
             try:
@@ -96,7 +99,7 @@ def ends() -> Iterator[tuple[Transport, Any]]:
 
 @pytest.fixture
 def owner() -> Recorder:
-    """Whoever the stream works for."""
+    """The owner of the stream."""
     return Recorder()
 
 
@@ -111,22 +114,22 @@ def stream(ends: tuple[Any, Any], owner: Recorder) -> Iterator[Stream]:
 
 @pytest.fixture
 def transport(ends: tuple[Transport, Any]) -> Transport:
-    """The stream's."""
+    """The transport of the stream."""
     return ends[0]
 
 
 @pytest.fixture
 def peer(ends: tuple[Transport, Any]) -> Any:
-    """The other end."""
+    """The socket of the peer."""
     return ends[1]
 
 
 class TestHeld:
-    """What a transport has read that is not plain, and no watcher reports."""
+    """Bytes that the transport holds decrypted, which no watcher reports."""
 
     @pytest.fixture
     def held(self, transport: Transport) -> list[bytes]:
-        """What the transport holds."""
+        """The bytes that the transport holds."""
         held = [b'held']
 
         def recv(size: int) -> bytes:
@@ -161,7 +164,7 @@ class TestHeld:
 
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
-    """Has a system call that blocks in this block end with a TimeoutError."""
+    """Interrupt a system call that blocks in this block by a TimeoutError."""
     def interrupt(number: int, frame: object) -> None:
         raise TimeoutError('blocked')
 
@@ -175,7 +178,7 @@ def interrupted_after(seconds: float) -> Iterator[None]:
 
 
 class Endless(Transport):
-    """A peer that takes nothing any more, and sends without end."""
+    """A peer that no longer reads, and that sends without end."""
 
     def __init__(self, sock: Any) -> None:
         super().__init__(sock)
@@ -183,12 +186,12 @@ class Endless(Transport):
         self.recv = self.give
 
     def give(self, size: int) -> bytes:
-        """Gives all that is asked for."""
+        """Return as many bytes as are asked for."""
         return bytes(size)
 
 
 class TestBurst:
-    """How many system calls it takes."""
+    """The number of system calls of a burst."""
 
     @pytest.mark.proves('B5')
     def test_a_lone_message_leaves_at_once(self, stream: Stream, transport: Transport) -> None:
@@ -218,7 +221,7 @@ class TestBurst:
         assert transport.sent == [b'answer' * 10]
 
     @pytest.mark.proves('B5')
-    def test_so_do_those_that_are_yet_to_be_given(
+    def test_later_answers_to_one_read_leave_in_one_call(
             self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         owner.on_received = lambda chunk: True
         peer.send(b'question')
@@ -230,7 +233,7 @@ class TestBurst:
         assert transport.sent == [b'answer' * 10]
 
     @pytest.mark.proves('B5')
-    def test_a_large_payload_leaves_from_where_it_lies_with_what_was_before_it(
+    def test_a_large_payload_leaves_uncopied_with_the_bytes_before_it(
             self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         owner.on_received = lambda chunk: True
         peer.send(b'question')
@@ -241,7 +244,7 @@ class TestBurst:
         assert stream.buffered == 0
 
     @pytest.mark.proves('B5')
-    def test_what_follows_later_leaves_at_once_again(self, stream: Stream, transport: Transport) -> None:
+    def test_a_later_message_leaves_at_once(self, stream: Stream, transport: Transport) -> None:
         stream.write(b'first')
         settle()
         stream.write(b'second')
@@ -249,11 +252,11 @@ class TestBurst:
 
 
 class TestBacklog:
-    """What the kernel does not take."""
+    """Bytes that the kernel does not accept."""
 
     @pytest.fixture(autouse=True)
     def full(self, stream: Stream, transport: Transport) -> None:
-        """The kernel takes three bytes, and no more for now."""
+        """A kernel that accepts three bytes, and then none."""
         transport.room = 3
         stream.write(b'123456')
 
@@ -275,7 +278,7 @@ class TestBacklog:
         assert transport.sent == [b'123', b'456', b'x' * 100]
 
     @pytest.mark.proves('B2')
-    def test_tells_its_owner_once_when_it_is_down_to_the_low_water_mark(
+    def test_notifies_its_owner_once_at_the_low_water_mark(
             self, stream: Stream, transport: Transport, owner: Recorder) -> None:
         stream.write(bytes(500))
         transport.room = 50
@@ -286,7 +289,7 @@ class TestBacklog:
         assert owner.events == ['drained']
 
     @pytest.mark.proves('L7')
-    def test_is_overtaken_by_what_is_urgent(self, stream: Stream, transport: Transport, peer: Any) -> None:
+    def test_is_overtaken_by_urgent_items(self, stream: Stream, transport: Transport, peer: Any) -> None:
         stream.write(b'later')
         stream.write_urgent(b'urgent', 'pong')
         transport.room = None
@@ -294,7 +297,7 @@ class TestBacklog:
         assert peer.recv(100) == b'123456urgentlater'
 
     @pytest.mark.proves('S8')
-    def test_has_one_urgent_thing_of_a_kind(self, stream: Stream, transport: Transport, peer: Any) -> None:
+    def test_has_one_urgent_item_of_a_kind(self, stream: Stream, transport: Transport, peer: Any) -> None:
         for number in range(100):
             stream.write_urgent(b'%02d' % number, 'pong')
         stream.write_urgent(b'ping', 'ping')
@@ -304,7 +307,7 @@ class TestBacklog:
         assert peer.recv(100) == b'12345699ping'
 
     @pytest.mark.proves('L7')
-    def test_is_dropped_for_the_last_words(self, stream: Stream, transport: Transport, peer: Any) -> None:
+    def test_is_dropped_for_the_last_write(self, stream: Stream, transport: Transport, peer: Any) -> None:
         stream.write(b'later')
         stream.write_urgent(b'urgent', 'pong')
         stream.write_last(b'last')
@@ -314,7 +317,7 @@ class TestBacklog:
         assert peer.recv(100) == b'123456last'
 
     @pytest.mark.proves('L2')
-    def test_is_forgotten_when_the_peer_takes_nothing_any_more_but_what_it_sent_is_read(
+    def test_is_dropped_when_the_peer_stops_reading_but_its_bytes_are_read(
             self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         stream.write(b'later')
         peer.send(b'last words')
@@ -325,7 +328,7 @@ class TestBacklog:
         assert owner.events[-1] == ('ended', '[Errno 32] Broken pipe')
 
     @pytest.mark.proves('L3')
-    def test_is_given_up_in_time(self, stream: Stream, peer: Any, owner: Recorder) -> None:
+    def test_is_dropped_in_time(self, stream: Stream, peer: Any, owner: Recorder) -> None:
         stream.finish(0.02)
         stream.finish(60)
         wait_until(lambda: stream.buffered == 0, 'the end', 1)
@@ -333,12 +336,12 @@ class TestBacklog:
         assert peer.recv(100) == b''
         assert owner.events == []
 
-    def test_shows_itself(self, stream: Stream) -> None:
+    def test_has_a_repr(self, stream: Stream) -> None:
         assert repr(stream) == '<Stream open buffered=3>'
 
 
 class TestReading:
-    """What comes."""
+    """Bytes that arrive."""
 
     def test_is_handed_to_the_owner(self, stream: Stream, owner: Recorder, peer: Any) -> None:
         peer.send(b'hello')
@@ -366,7 +369,7 @@ class TestReading:
         assert repr(stream) == '<Stream closed buffered=0>'
 
     @pytest.mark.proves('L2')
-    def test_ends_with_an_error_that_is_told(
+    def test_ends_with_an_error_that_is_reported(
             self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         def fail(size: int) -> bytes:
             raise ConnectionResetError(104, 'Connection reset by peer')
@@ -377,7 +380,7 @@ class TestReading:
         assert owner.events == [('ended', '[Errno 104] Connection reset by peer')]
 
     @pytest.mark.proves('L2')
-    def test_ends_with_what_sending_failed_for(
+    def test_ends_with_the_error_of_a_failed_send(
             self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         def write_to_nobody(chunk: bytes) -> None:
             transport.error = TimeoutError(110, 'Connection timed out')
@@ -389,7 +392,7 @@ class TestReading:
         wait_until(lambda: len(owner.events) > 1)
         assert owner.events == [b'hello', ('ended', '[Errno 110] Connection timed out')]
 
-    def test_of_nothing_is_no_end(self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
+    def test_continues_after_an_empty_read(self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         receive, calls = transport.recv, []
 
         def would_block(size: int) -> bytes:
@@ -405,7 +408,10 @@ class TestReading:
 
 
 class TestPeerThatSendsWithoutEnd:
-    """It takes nothing any more, so what it sends may tell why, but not for ever."""
+    """A peer that no longer reads, whose bytes are read within bounds.
+
+    They may explain why it stopped.
+    """
 
     @pytest.fixture
     def ends(self) -> Iterator[tuple[Any, Any]]:
@@ -414,7 +420,7 @@ class TestPeerThatSendsWithoutEnd:
         with ours, theirs:
             yield Endless(ours), theirs
 
-    def test_is_read_within_bounds_and_others_have_their_turn(self, stream: Stream, owner: Recorder) -> None:
+    def test_is_read_within_bounds_without_delaying_others(self, stream: Stream, owner: Recorder) -> None:
         sizes: list[int] = []
 
         def look() -> None:
@@ -431,7 +437,7 @@ class TestPeerThatSendsWithoutEnd:
 
 
 class TestPlainSockets:
-    """What has no way of its own to be read and written; compiled, it is done past the socket's object."""
+    """Plain sockets, which compiled code reads without a call of their methods."""
 
     @pytest.fixture
     def ends(self) -> Iterator[tuple[Any, Any]]:
@@ -440,9 +446,9 @@ class TestPlainSockets:
         with ours, theirs:
             yield ours._sock, theirs
 
-    def test_are_told_from_others(self, ends: tuple[Any, Any]) -> None:
+    def test_are_distinguished_from_others(self, ends: tuple[Any, Any]) -> None:
         class OwnWay(std_socket.socket):
-            """Reads as it likes."""
+            """A socket with its own way to read."""
 
             def recv(self, *arguments: Any) -> bytes:
                 return b''
@@ -455,7 +461,7 @@ class TestPlainSockets:
 
     @pytest.mark.proves('B1')
     @pytest.mark.parametrize('counted', [False, True], ids=['', 'counted'])
-    def test_never_block_though_somebody_makes_them_blocking(
+    def test_never_block_though_made_blocking(
             self, ends: tuple[Any, Any], owner: Recorder, counted: bool) -> None:
         plain, peer = ends
         transport = _CountedTransport(plain, SocketCounters()) if counted else plain
@@ -489,7 +495,7 @@ class TestPlainSockets:
 
     @pytest.mark.proves('B1')
     @pytest.mark.parametrize('size', [1, SMALL_READ - 1, SMALL_READ, SMALL_READ + 1, 300_000])
-    def test_get_and_give_every_byte(self, stream: Stream, owner: Recorder, peer: Any, size: int) -> None:
+    def test_transfer_every_byte(self, stream: Stream, owner: Recorder, peer: Any, size: int) -> None:
         data = bytes(index % 251 for index in range(size))
         stream.write(data)
         received = b''
@@ -502,12 +508,12 @@ class TestPlainSockets:
         assert received == b''.join(owner.events) == data
         assert stream.buffered == 0
 
-    def test_have_nothing_to_read_now_and_then(self, stream: Stream, owner: Recorder) -> None:
+    def test_may_have_nothing_to_read(self, stream: Stream, owner: Recorder) -> None:
         assert stream._readable() is False
         assert owner.events == []
 
     @pytest.mark.proves('L2')
-    def test_end_with_what_the_kernel_says(self, stream: Stream, owner: Recorder, peer: Any) -> None:
+    def test_end_with_the_error_of_the_kernel(self, stream: Stream, owner: Recorder, peer: Any) -> None:
         reset_socket(peer)
         wait_until(lambda: owner.events)
         assert owner.events == [('ended', f'[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}')]
@@ -521,7 +527,7 @@ class TestPlainSockets:
 
 
 class TestFinish:
-    """Saying goodbye."""
+    """The end of a stream."""
 
     @pytest.mark.proves('H1')
     def test_waits_for_the_peers_end_and_ignores_what_comes_before_it(

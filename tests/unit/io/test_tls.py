@@ -17,7 +17,10 @@ from tests.support.wire import BINARY, TEXT, Frame, serialize_frame
 
 
 class FakeTLS:
-    """OpenSSL with a script: each read answers the next thing, or raises it; `held` are the rest of a record."""
+    """A scripted OpenSSL: each read returns or raises the next item of a list.
+
+    The items of `held` are the rest of a record.
+    """
 
     def __init__(self, *reads: bytes | Exception, write: int | Exception = 0, shutdown: Exception | None = None,
                  held: tuple[bytes, ...] = ()) -> None:
@@ -27,7 +30,7 @@ class FakeTLS:
         self.error = shutdown
 
     def read(self, size: int) -> bytes:
-        """The next thing."""
+        """Return or raise the next item."""
         if not self.reads:
             return self.held.pop(0)
         data = self.reads.pop(0)
@@ -36,45 +39,45 @@ class FakeTLS:
         return data
 
     def pending(self) -> int:
-        """How much of the rest can be had at once."""
+        """Return the number of bytes held."""
         return len(self.held[0]) if self.held else 0
 
     def write(self, data: bytes) -> int:
-        """Its result."""
+        """Return the scripted result."""
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
 
     def shutdown(self) -> None:
-        """Its error."""
+        """Raise the scripted error, if any."""
         if self.error is not None:
             raise self.error
 
 
 @pytest.fixture
 def raw() -> Any:
-    """A socket below TLS, and the peer's."""
+    """A socket below TLS, and the peer's socket."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
 
 
 class TestReceiving:
-    """recv."""
+    """The method recv."""
 
     def read(self, tls: FakeTLS, raw: Any, size: int = 100) -> bytes:
-        """What is read at once."""
+        """Return all bytes that one read takes."""
         return TLSTransport(tls, raw[0]).recv(size)
 
-    def test_takes_a_record(self, raw: Any) -> None:
+    def test_reads_a_record(self, raw: Any) -> None:
         assert self.read(FakeTLS(b'one'), raw) == b'one'
 
     @pytest.mark.proves('H7')
-    def test_takes_all_that_is_held_though_it_is_more_than_was_asked_for(self, raw: Any) -> None:
+    def test_reads_all_that_is_held_though_it_is_more_than_was_asked_for(self, raw: Any) -> None:
         assert self.read(FakeTLS(b'one', held=(b'two', b'three')), raw, 3) == b'onetwothree'
 
     @pytest.mark.parametrize('error', [ssl.SSLEOFError, ssl.SSLZeroReturnError])
-    def test_finds_an_end_with_or_without_a_goodbye(self, error: type[ssl.SSLError], raw: Any) -> None:
+    def test_ends_with_or_without_close_notify(self, error: type[ssl.SSLError], raw: Any) -> None:
         assert self.read(FakeTLS(error()), raw) == b''
 
     @pytest.mark.parametrize('error', [ssl.SSLWantReadError, ssl.SSLWantWriteError])
@@ -82,15 +85,15 @@ class TestReceiving:
         with pytest.raises(BlockingIOError):
             self.read(FakeTLS(error()), raw)
 
-    def test_passes_other_errors_on(self, raw: Any) -> None:
+    def test_raises_other_errors(self, raw: Any) -> None:
         with pytest.raises(OSError, match='bad record'):
             self.read(FakeTLS(ssl.SSLError('bad record')), raw)
 
 
 class TestSending:
-    """send and shutdown."""
+    """The methods send and shutdown."""
 
-    def test_tells_how_much_was_taken(self, raw: Any) -> None:
+    def test_returns_the_number_of_bytes_sent(self, raw: Any) -> None:
         assert TLSTransport(FakeTLS(write=3), raw[0]).send(b'12345') == 3
 
     @pytest.mark.parametrize('error', [ssl.SSLWantReadError, ssl.SSLWantWriteError])
@@ -100,7 +103,7 @@ class TestSending:
 
     @pytest.mark.parametrize('error', [None, ssl.SSLWantReadError(), ConnectionResetError()],
                              ids=lambda error: type(error).__name__)
-    def test_says_goodbye_once_and_reads_raw_bytes_after_it(self, error: Exception | None, raw: Any) -> None:
+    def test_sends_close_notify_once_and_reads_raw_bytes_after_it(self, error: Exception | None, raw: Any) -> None:
         transport = TLSTransport(FakeTLS(shutdown=error), raw[0])
         transport.shutdown(socket.SHUT_WR)
         assert raw[1].recv(10) == b''
@@ -108,12 +111,12 @@ class TestSending:
         assert transport.recv(100) == b'whatever'
 
     @pytest.mark.proves('O2')
-    def test_says_no_goodbye_to_a_peer_that_is_given_up(self, raw: Any) -> None:
+    def test_sends_no_close_notify_to_a_peer_that_is_dropped(self, raw: Any) -> None:
         tls = FakeTLS(shutdown=AssertionError('goodbye'))  # type: ignore[arg-type]
         TLSTransport(tls, raw[0]).shutdown(socket.SHUT_RDWR)
         assert raw[1].recv(1) == b''
 
-    def test_has_the_rest_of_the_sockets_face(self, raw: Any) -> None:
+    def test_has_the_other_methods_of_a_socket(self, raw: Any) -> None:
         transport = TLSTransport(FakeTLS(), raw[0])
         assert transport.fileno() == raw[0].fileno()
         transport.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -122,11 +125,11 @@ class TestSending:
 
 
 class TestConversation:
-    """A real one."""
+    """A conversation over real TLS."""
 
     @pytest.mark.proves('H4', 'H7')
     @pytest.mark.parametrize('sizes', [(300,) * 40, (9000,), (8000, 1), (16384 * 3,)], ids=str)
-    def test_what_comes_in_the_write_of_the_handshake_arrives(self, sizes: tuple[int, ...]) -> None:
+    def test_bytes_in_the_write_of_the_handshake_arrive(self, sizes: tuple[int, ...]) -> None:
         messages = [b'%d' % number * size for number, size in enumerate(sizes)]
         with serve(tls=True) as server:
             server.open(extra_bytes=b''.join(serialize_frame(BINARY, message) for message in messages))
@@ -159,20 +162,23 @@ class TestConversation:
 
 
 class Blocking:
-    """The end of a TLS conversation that waits, in memory, for what the other end has said."""
+    """A blocking end of a TLS conversation, in memory."""
 
     def __init__(self, context: ssl.SSLContext, **options: Any) -> None:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, **options)
 
     def handshake(self) -> None:
-        """A step of it."""
+        """Perform a step of the handshake."""
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.do_handshake()
 
 
 class OuterFake:
-    """The transport to the proxy: what is sent is in ``sent``, and ``room`` bytes of it are taken at a time."""
+    """The transport to the proxy.
+
+    Bytes that were sent are in ``sent``, of which ``room`` are accepted at a time.
+    """
 
     def __init__(self) -> None:
         self.sent = b''
@@ -181,31 +187,31 @@ class OuterFake:
         self.is_shut = False
 
     def fileno(self) -> int:
-        """None."""
+        """Return no descriptor."""
         return -1
 
     def setsockopt(self, level: int, name: int, value: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def getsockopt(self, level: int, name: int, size: int) -> bytes:
-        """What was asked for."""
+        """Return the arguments."""
         return f'{level} {name} {size}'.encode()
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def shutdown(self, how: int) -> None:
-        """Remembers it."""
+        """Record the call."""
         self.is_shut = True
 
     def recv(self, size: int) -> bytes:
-        """The next chunk; an empty one is the end."""
+        """Return the next chunk, of which an empty one is the end."""
         if not self.chunks:
             raise BlockingIOError
         return self.chunks.pop(0)
 
     def send(self, data: bytes) -> int:
-        """Takes as much as there is room for."""
+        """Accept as many bytes as there is room for."""
         if not self.room:
             raise BlockingIOError
         taken = min(self.room, len(data))
@@ -215,18 +221,18 @@ class OuterFake:
 
 
 class Nested(NamedTuple):
-    """A nested transport, what it goes through, and the server's end."""
+    """A nested transport, its outer transport, and the server's end."""
 
     transport: NestedTLSTransport
     outer: OuterFake
     server: Blocking
 
     def receive(self, size: int = 65536) -> bytes:
-        """What is read at once."""
+        """Return all bytes that one read takes."""
         return self.transport.recv(size)
 
     def server_reads(self) -> bytes:
-        """What the server reads of all that was sent."""
+        """Return all bytes that the server reads."""
         self.server.incoming.write(self.outer.sent)
         self.outer.sent = b''
         return self.server.tls.read(2**20)
@@ -282,7 +288,7 @@ class TestNested:
         nested.outer.chunks = [b'']
         assert nested.receive() == b''
 
-    def test_ends_with_a_goodbye(self, nested: Nested) -> None:
+    def test_ends_with_close_notify(self, nested: Nested) -> None:
         with contextlib.suppress(ssl.SSLWantReadError):
             nested.server.tls.unwrap()
         nested.outer.chunks = [nested.server.outgoing.read()]
@@ -300,7 +306,7 @@ class TestNested:
         assert nested.transport.send(b'hello, too') == 5
         assert nested.server_reads() == b'hello'
 
-    def test_says_goodbye_and_then_reads_what_nobody_looks_at(self, nested: Nested) -> None:
+    def test_sends_close_notify_and_then_reads_raw_bytes(self, nested: Nested) -> None:
         nested.transport.shutdown(socket.SHUT_WR)
         assert nested.outer.is_shut
         nested.server.incoming.write(nested.outer.sent)
@@ -309,12 +315,12 @@ class TestNested:
         assert nested.receive() == b'raw'
 
     @pytest.mark.proves('O2')
-    def test_says_no_goodbye_to_a_peer_that_is_given_up(self, nested: Nested) -> None:
+    def test_sends_no_close_notify_to_a_peer_that_is_dropped(self, nested: Nested) -> None:
         before = nested.outer.sent
         nested.transport.shutdown(socket.SHUT_RDWR)
         assert (nested.outer.is_shut, nested.outer.sent) == (True, before)
 
-    def test_says_goodbye_though_there_is_no_room(self, nested: Nested) -> None:
+    def test_sends_close_notify_though_there_is_no_room(self, nested: Nested) -> None:
         nested.outer.room = 0
         nested.transport.shutdown(socket.SHUT_WR)
         assert nested.outer.is_shut

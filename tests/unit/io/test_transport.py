@@ -1,4 +1,4 @@
-"""What can be asked of a connected socket."""
+"""Queries on a connected socket."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from faye_websocket.io.transport import is_silent
 
 @pytest.fixture
 def raw() -> Any:
-    """A socket and its peer's."""
+    """A socket, and the socket of its peer."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
 
 
 class Kernel:
-    """A transport whose TCP_INFO is this."""
+    """A transport with this TCP_INFO."""
 
     def __init__(self, info: bytes | Exception) -> None:
         self.info = info
 
     def getsockopt(self, level: int, name: int, size: int) -> bytes:
-        """What the kernel says."""
+        """Return the TCP_INFO."""
         assert (level, name, size) == (socket.IPPROTO_TCP, socket.TCP_INFO, 60)
         if isinstance(self.info, Exception):
             raise self.info
@@ -34,7 +34,7 @@ class Kernel:
 
 
 class TestIsSilent:
-    """What TCP knows of a peer that nobody reads from."""
+    """TCP's view of a peer from which no bytes are read."""
 
     @pytest.mark.proves('L1', 'O7')
     @pytest.mark.parametrize(('state', 'probes', 'segments', 'milliseconds', 'silent'), [
@@ -58,7 +58,7 @@ class TestIsSilent:
 
     @pytest.mark.proves('L1')
     @pytest.mark.parametrize('info', [OSError('no TCP'), AttributeError('no TCP_INFO'), b'short'], ids=['Unix', 'macOS', 'BSD'])
-    def test_is_nobody_of_whom_the_kernel_says_nothing(self, info: Any) -> None:
+    def test_is_no_peer_without_information_of_the_kernel(self, info: Any) -> None:
         assert is_silent(Kernel(info), 3) is False  # type: ignore[arg-type]
 
     @pytest.mark.proves('L1')
