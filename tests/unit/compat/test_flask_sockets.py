@@ -1,4 +1,4 @@
-"""flask-sockets' names."""
+"""The interface of flask-sockets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.local import hub_errors, wait_until
 
 @pytest.fixture
 def app() -> Flask:
-    """An application with a page at the path of a socket."""
+    """A Flask application with a page at the path of a socket."""
     app = Flask(__name__)
     app.secret_key = 'a secret'
 
@@ -36,7 +36,7 @@ def app() -> Flask:
 
 @pytest.fixture
 def sockets(app: Flask) -> Sockets:
-    """Its sockets."""
+    """The sockets of the application."""
     sockets = Sockets()
     assert sockets.blueprints == {}
     sockets.init_app(app)

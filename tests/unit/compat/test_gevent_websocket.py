@@ -1,4 +1,4 @@
-"""gevent-websocket's names: what its programs rely on, one fact after the other."""
+"""The interface of gevent-websocket, as far as its programs rely on it."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Running:
         self.errors = errors
 
     def connect(self, path: str = '/', *arguments: Any, **options: Any) -> Client:
-        """A client of it."""
+        """Return a client of the server."""
         return Client(f'ws://127.0.0.1:{self.server.server_port}{path}', *arguments, **options)
 
     def fetch(self, path: str = '/', headers: Headers = (('Connection', 'close'),)) -> bytes:
-        """The response to a plain request."""
+        """Return the response to a plain request."""
         with gevent.socket.create_connection(('127.0.0.1', self.server.server_port)) as sock:
             sock.sendall(request_head(path, [('Host', 'a'), *headers]))
             return b''.join(iter(lambda: sock.recv(65536), b''))
@@ -56,7 +56,7 @@ class Running:
 @contextmanager
 def running(
         app: Any, kind: type[WSGIServer] = WebSocketServer, *, fails: bool = False, **options: Any) -> Iterator[Running]:
-    """A server for this block, in which the application fails only if it is said so."""
+    """Run a server for this block; only with ``fails`` may the application fail."""
     server = kind(('127.0.0.1', 0), app, log=None, **options)
     server.start()
     try:
@@ -68,7 +68,7 @@ def running(
 
 
 def of_socket(serve: Serve) -> Callable[..., list[bytes]]:
-    """A WSGI application that hands its socket on."""
+    """Return a WSGI application that passes its socket to the function."""
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         serve(environ['wsgi.websocket'])
@@ -78,7 +78,7 @@ def of_socket(serve: Serve) -> Callable[..., list[bytes]]:
 
 
 def run(serve: Serve, *messages: str | bytes, **options: Any) -> list[str | bytes]:
-    """What the client gets that has sent these messages, until the server closes."""
+    """Return the messages that a client receives after it has sent these."""
     with running(of_socket(serve)) as server, server.connect(**options) as client:
         for message in messages:
             client.send(message)
@@ -508,7 +508,7 @@ class TestHandler:
 
 
 class Recorder(WebSocketApplication):
-    """Keeps what it is called with."""
+    """An application that records its calls."""
 
     seen: list[Any] = []
 
@@ -526,7 +526,7 @@ class Recorder(WebSocketApplication):
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
-    """Begin with nothing seen."""
+    """Clear the recorded calls."""
     Recorder.seen.clear()
 
 

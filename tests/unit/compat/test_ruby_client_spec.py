@@ -1,7 +1,8 @@
-"""faye-websocket-ruby's spec of its client, case by case, and the names that a Rubyist would type.
+"""The cases of faye-websocket-ruby's client spec, and aliases with Ruby's names.
 
-Ruby's servers are Puma on every address, Thin in plain text and Thin with TLS (which its spec leaves out today), each with
-no proxy and with one: 7 cases in 6 settings. Here they are gevent.pywsgi, in these settings.
+Ruby's spec runs Puma on every address, Thin in plain text, and Thin with TLS (which it
+skips today), each without and with a proxy: 7 cases in 6 settings. Here gevent.pywsgi
+runs in these settings.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ PROTOCOLS = ['foo', 'echo']
 
 
 class Setting(NamedTuple):
-    """Where the client connects to, where nothing of its kind listens, and through which proxy."""
+    """The URL of a server, a URL without one, and the options of the client."""
 
     socket_url: str
     blocked_url: str
     options: dict[str, Any]
 
     def open_socket(self, url: str) -> tuple[Client, Record]:
-        """A client, once it is open or closed."""
+        """Return a client, once it is open or closed, and the record of its events."""
         ws = Client(url, PROTOCOLS, **self.options)
         record = Record(ws)  # type: ignore[arg-type]
         wait_until(lambda: record.of('open') or record.of('close'))
@@ -49,7 +50,7 @@ class Setting(NamedTuple):
 
 
 def tunnel(sock: Any, head: bytes) -> None:
-    """What a proxy does for CONNECT, until either end closes."""
+    """Connect the socket to the target of CONNECT until either end closes."""
     host, _, port = head.split(b' ')[1].decode().rpartition(':')
     there = gevent.socket.create_connection((host, int(port)))
     pumps = [gevent.spawn(pump, sock, there), gevent.spawn(pump, there, sock)]
@@ -63,7 +64,7 @@ def tunnel(sock: Any, head: bytes) -> None:
 
 @pytest.fixture(params=['no proxy', 'a proxy'])
 def proxy(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    """The proxy's URL."""
+    """The URL of the proxy, or None."""
     if request.param == 'no proxy':
         yield None
         return
@@ -72,7 +73,7 @@ def proxy(request: pytest.FixtureRequest) -> Iterator[str | None]:
 
 
 def echo(environ: dict[str, Any], start_response: Any) -> Any:
-    """The application."""
+    """Send each message back."""
     ws = WebSocket(environ, ['echo'])
     ws.onmessage = lambda event: ws.send(event.data)
     return ws(environ, start_response)
@@ -80,7 +81,7 @@ def echo(environ: dict[str, Any], start_response: Any) -> Any:
 
 @pytest.fixture(params=['on 0.0.0.0', 'plain', 'secure'])
 def setting(request: pytest.FixtureRequest, proxy: str | None) -> Iterator[Setting]:
-    """A server that echoes. It says so when a client's TLS is none."""
+    """A server that echoes, with and without TLS."""
     certificate = session_certificate()
     is_secure = request.param == 'secure'
     context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_SERVER)

@@ -1,7 +1,7 @@
-"""websocket-driver-ruby's spec, case by case: what each of its examples states, asked of our drivers.
+"""The cases of websocket-driver-ruby's spec, run on the drivers of this library.
 
-A class is a ``describe``, and a test an ``it``, by its name. Where we differ on purpose a comment says why; those cases
-are in docs/porting-from-ruby.rst, too.
+A class is a ``describe``, and a test is an ``it``, with its name. A comment explains
+each deliberate difference, which docs/porting-from-ruby.rst lists, too.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ State = tuple[Driver, Recorder]
 
 
 def head(*lines: bytes) -> bytes:
-    """A response's head."""
+    """Return the header of a response."""
     return b'\r\n'.join([*HEAD, *lines, b'', b''])
 
 
 def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
-    """A client's frame."""
+    """Return a frame from a client."""
     return frame(opcode, payload, fin=fin, masking_key=b'\x11\xfe\x2c\x00')
 
 
 def started(environ: dict[str, str], **options: Any) -> State:
-    """An open driver, and an empty log."""
+    """Return an open driver, and its empty log."""
     driver, io = connecting(environ, **options)
     driver.start()
     if environ is DRAFT_76:
@@ -76,12 +76,12 @@ def started(environ: dict[str, str], **options: Any) -> State:
 
 
 def messages(io: Recorder) -> list[Any]:
-    """What was received."""
+    """Return the messages received."""
     return [entry[1] for entry in io.log if entry[0] == 'message']
 
 
 def is_fault(io: Recorder, *texts: str) -> bool:
-    """Whether the driver has told an error, and then the end."""
+    """Return whether the last events are an error with these texts, and the close."""
     return [entry[0] for entry in io.events[-2:]] == ['error', 'close'] and all(text in str(io.log) for text in texts)
 
 
@@ -122,7 +122,7 @@ class TestDraft75ProtocolInTheOpenStateParse:
 
 
 def fail(*_: object) -> None:
-    """A listener with a fault."""
+    """Raise an error, as a listener with a fault does."""
     raise RuntimeError('an error')
 
 
@@ -150,7 +150,7 @@ class TestDraft75ProtocolInTheOpenState:
         driver, io = started(environ)
         assert driver.close() is True
         if environ is DRAFT_76:
-            # The draft has the client answer, which Ruby does not wait for.
+            # The draft has the client reply, which Ruby does not wait for.
             assert (driver.ready_state, io.events) == (CLOSING, [])
             driver.parse(b'\xff\0')
         assert (driver.ready_state, io.events) == (CLOSED, [('close', 1005, '')])
@@ -207,7 +207,7 @@ class TestDraft76InTheConnectingState:
         assert (io.events, driver.ready_state, driver.version) == ([('open',)], OPEN, 'hixie-76')
 
     def test_with_an_invalid_key_header(self) -> None:
-        # The response says Connection: close, too, and has a text of ours.
+        # The response also has the header Connection: close, and our own text.
         driver, io = connecting({**DRAFT_76, 'HTTP_SEC_WEBSOCKET_KEY1': '2 L785 8o% s9Sy9@V. 4<1P5'})
         driver.start()
         assert io.written.startswith(b'HTTP/1.1 400 Bad Request\r\n')
@@ -239,7 +239,7 @@ class TestDraft76WithNoRequestBody:
         assert (io.events, driver.ready_state) == ([], CONNECTING)
 
     def test_when_the_request_body_is_received(self) -> None:
-        # It sends the proof, what was queued, and opens.
+        # It sends the proof and the queued messages, and opens.
         driver, io = connecting(DRAFT_76)
         driver.start()
         driver.text('hello')
@@ -290,7 +290,7 @@ class TestHybiInTheConnectingState:
         assert driver.ready_state == CLOSED
 
     def test_with_custom_headers(self) -> None:
-        # They are an option, not a method, and come last.
+        # They are set by an option, not by a method, and come last.
         driver, io = connecting(HYBI, headers=[('Authorization', 'Bearer WAT')])
         driver.start()
         assert io.written == head(b'Authorization: Bearer WAT')
@@ -303,7 +303,8 @@ class TestHybiInTheConnectingState:
         assert io.written == head() + wire
 
     def test_close_does_not_write_anything_and_returns_true(self) -> None:
-        # Ruby closes at once, and the client never has a response; we answer, and close then.
+        # Ruby closes at once, so that the client never receives a response. This
+        # library sends the response, and closes then.
         driver, io = connecting(HYBI)
         assert (driver.close(), io.log, driver.ready_state) == (True, [], CONNECTING)
         driver.start()
@@ -336,7 +337,8 @@ MASKED = [
 class TestHybiInTheOpenStateParse:
     @pytest.mark.parametrize(('case', 'chunks', 'expected'), UNMASKED)
     def test_unmasked(self, case: str, chunks: list[bytes], expected: list[Any]) -> None:
-        # By the client's driver: the server's requires masking, as Ruby's does in a server.
+        # The client's driver parses it: the server's requires masking, as a server of
+        # Ruby's does.
         driver, io = opened_client()
         for chunk in chunks:
             driver.parse(chunk)
@@ -357,7 +359,7 @@ class TestHybiInTheOpenStateParse:
         assert (io.events[-1][1], driver.ready_state) == (1002, CLOSED)
 
     def test_closes_the_socket_if_a_close_frame_is_received(self) -> None:
-        # The code is echoed, and the reason is not.
+        # The code is echoed, but not the reason.
         driver, io = started(HYBI)
         driver.parse(masked(8, b'\x03\xe8Hello'))
         assert (io.written, io.events[-1], driver.ready_state) == (b'\x88\x02\x03\xe8', ('close', 1000, 'Hello'), CLOSED)
@@ -406,7 +408,8 @@ class TestHybiInTheOpenState:
         driver, io = started(HYBI)
         assert (getattr(driver, command)(*arguments), io.written) == (True, wire)
 
-    # "formats a byte array as a binary WebSocket frame" is the socket's: ``ws.send([72, 101, 108])``, in test_api.py.
+    # "formats a byte array as a binary WebSocket frame" concerns the socket, with
+    # ``ws.send([72, 101, 108])``, in test_api.py.
 
     def test_ping_runs_the_given_callback_on_matching_pong(self) -> None:
         replies: list[bool] = []
@@ -428,7 +431,7 @@ class TestHybiInTheOpenState:
         assert (io.events, driver.ready_state) == ([], CLOSING)
 
     def test_when_masking_is_required(self) -> None:
-        # With 1002, as section 5.1 has it; Ruby closes with 1003.
+        # The code is 1002, as section 5.1 requires; Ruby closes with 1003.
         driver, io = started(HYBI)
         driver.parse(b'\x81\x05Hello')
         assert messages(io) == []
@@ -462,17 +465,17 @@ class TestHybiInTheClosingState:
         return driver, io
 
     def test_receiving_a_close_frame(self) -> None:
-        # It closes, once, and writes no other close frame.
+        # It closes once, and writes no other close frame.
         driver, io = self.receive(b'\x03\xe9OK', b'\x03\xe9OK')
         assert (io.log, driver.ready_state) == ([('close', 1001, 'OK')], CLOSED)
 
     def test_receiving_a_close_frame_with_a_too_short_payload(self) -> None:
-        # The event has a reason, which Ruby's has not.
+        # The event has a reason, unlike that of Ruby.
         driver, io = self.receive(b'\x03')
         assert (io.events[-1][:2], driver.ready_state) == (('close', 1002), CLOSED)
 
     def test_receiving_a_close_frame_with_no_code(self) -> None:
-        # 1005, as section 7.1.5 has it; Ruby says 1000.
+        # The code is 1005, as section 7.1.5 requires; Ruby's is 1000.
         driver, io = self.receive(b'')
         assert (io.events, driver.ready_state) == ([('close', 1005, '')], CLOSED)
 
@@ -487,7 +490,7 @@ RESPONSE = (
 
 
 class WithURL(Recorder):
-    """An io for a client's driver."""
+    """An io for the driver of a client."""
 
     def __init__(self, url: str) -> None:
         super().__init__({})
@@ -495,7 +498,7 @@ class WithURL(Recorder):
 
 
 def new_client(url: str = 'ws://www.example.com/socket', protocols: Any = (), **options: Any) -> tuple[Any, WithURL]:
-    """A client's driver in no state yet."""
+    """Return a driver of a client before its start."""
     io = WithURL(url)
     driver = client(io, protocols, random=lambda size: KEY, **options)
     io.watch(driver)
@@ -503,7 +506,7 @@ def new_client(url: str = 'ws://www.example.com/socket', protocols: Any = (), **
 
 
 def opened_client(*arguments: Any, response: bytes = RESPONSE) -> tuple[Any, WithURL]:
-    """A client's driver that has received a response."""
+    """Return a driver of a client that has received a response."""
     driver, io = new_client(*arguments)
     driver.start()
     io.log.clear()
@@ -518,7 +521,8 @@ class TestClientInTheBeginningState:
         assert new_client()[0].ready_state == CONNECTING
 
     def test_close_changes_the_state_to_closed(self) -> None:
-        # A driver queues the close; it is the client that gives up at once: test_closed_before_connecting.
+        # A driver queues the close; only the client gives up at once, which is tested
+        # in test_can_be_closed_before_connecting.
         driver, io = new_client()
         assert (driver.close(), io.log) == (True, [])
 
@@ -545,8 +549,9 @@ class TestClientInTheBeginningState:
 
 @pytest.mark.proves('Y1')
 class TestClientUsingAProxy:
-    # The request has neither Connection nor Proxy-Connection, and names the port in Host, as RFC 9110 has it. Credentials
-    # in the proxy's URL become a header in ``Client``: test_client.py.
+    # The request has neither Connection nor Proxy-Connection, and has the port in Host,
+    # as RFC 9110 requires. Credentials in the proxy's URL become a header in
+    # ``Client``: test_client.py.
     def test_sends_a_connect_request(self) -> None:
         io = Recorder({})
         Proxy(io, 'www.example.com:80', {'User-Agent': 'Chrome'}).start()
@@ -583,7 +588,7 @@ class TestClientInTheConnectingState:
         ('with invalid subprotocols', b'\r\n\r\n', b'\r\nSec-WebSocket-Protocol: irc\r\n\r\n', 'irc'),
     ])
     def test_changes_the_state_to_closed(self, case: str, old: bytes, new: bytes, text: str) -> None:
-        # With 1006: the connection was never open.
+        # The code is 1006, because the connection was never open.
         driver, io = opened_client('ws://a/', ['foo', 'xmpp'], response=RESPONSE.replace(old, new))
         assert is_fault(io, text)
         assert (io.events[-1][1], driver.ready_state, driver.protocol) == (1006, CLOSED, '')

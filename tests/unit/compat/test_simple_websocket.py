@@ -1,4 +1,4 @@
-"""simple-websocket's names, and flask-sock's on top of them."""
+"""The interfaces of simple-websocket, and of flask-sock, which builds on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.local import Response, hub_errors, make_environ, wait_until
 
 
 class Application:
-    """A WSGI application around a function of a Server; it keeps what that raises."""
+    """A WSGI application that runs a function of a Server, and keeps its errors."""
 
     def __init__(self, serve: Any, **options: Any) -> None:
         self.serve = serve
@@ -260,7 +260,7 @@ class TestServer:
 
 
 def serve_here(app: Any) -> Iterator[str]:
-    """A server of this process, by its URL."""
+    """Yield the URL of a server of this process."""
     server = WSGIServer(('127.0.0.1', 0), app, log=None)
     server.start()
     try:
@@ -272,7 +272,10 @@ def serve_here(app: Any) -> Iterator[str]:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """The URL of a server that echoes, names the subprotocol at /protocol, and refuses everything at /no."""
+    """The URL of a server that echoes.
+
+    It sends the subprotocol at /protocol, and refuses every request at /no.
+    """
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         if environ['PATH_INFO'] == '/no':
@@ -340,7 +343,7 @@ class TestClient:
 
 @pytest.fixture
 def flask_app() -> Flask:
-    """An application of Flask's."""
+    """A Flask application."""
     app = Flask(__name__)
     app.config['SOCK_SERVER_OPTIONS'] = {'subprotocols': ['a']}
     return app
