@@ -1,4 +1,4 @@
-"""Each test of channels runs in memory and on Redis."""
+"""Fixtures that run each test of channels in memory and on Redis."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ Make = Callable[..., Channels]
 
 @pytest.fixture(scope='session')
 def redis_server() -> Iterator[RedisServer]:
-    """A Redis for all tests of this run."""
+    """A Redis server for all tests of this run."""
     with running_redis() as server:
         yield server
 
 
 def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make channels and redis-py work as in a process that is monkey-patched: in
-    greenlets.
-    """
+    """Patch channels and redis-py as in a monkey-patched process with greenlets."""
     monkeypatch.setattr('redis.connection.socket', gevent.socket)
     for module in 'channels', 'runner':
         monkeypatch.setattr(f'faye_websocket.channels.{module}.is_module_patched', lambda name: True)
@@ -32,7 +30,7 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=['memory', pytest.param('redis', marks=pytest.mark.threads), 'patched'])
 def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return where the messages are."""
+    """The URL of a backend."""
     if request.param == 'memory':
         return 'memory://'
     server: RedisServer = request.getfixturevalue('redis_server')
@@ -44,7 +42,7 @@ def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def make(url: str) -> Iterator[Make]:
-    """Make channels of either kind, which are closed at the end."""
+    """A function that creates channels of either kind, which are closed at the end."""
     made: list[Channels] = []
 
     def make(**options: Any) -> Channels:
@@ -58,13 +56,13 @@ def make(url: str) -> Iterator[Make]:
 
 @pytest.fixture
 def channels(make: Make) -> Channels:
-    """Channels with the defaults."""
+    """Channels with the default options."""
     return make()
 
 
 @pytest.fixture
 def visit() -> Iterator[Callable[..., Visitor]]:
-    """Make visitors, who leave at the end."""
+    """A function that creates visitors, who leave at the end."""
     visitors: list[Visitor] = []
 
     def visit(*arguments: Any, **options: Any) -> Visitor:

@@ -1,4 +1,4 @@
-"""Channels: what API.md says of them, in memory and on Redis alike."""
+"""Channels as API.md specifies them, in memory and on Redis."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class TestJoin:
 
 
 class TestLeave:
-    """A socket that goes."""
+    """A socket that leaves a channel."""
 
     @pytest.mark.proves('R1')
     def test_receives_no_more(self, channels: Channels, visit: Visit) -> None:
@@ -233,7 +233,7 @@ class TestLeave:
 
 
 class TestOnlost:
-    """Messages that are gone."""
+    """Messages that are no longer in the history."""
 
     @pytest.fixture
     def lost(self) -> list[Any]:
@@ -353,7 +353,7 @@ class TestOnlost:
 
 
 class TestPublish:
-    """Messages that are published."""
+    """Publications on a channel."""
 
     @pytest.mark.proves('R4')
     def test_takes_what_a_socket_can_get(self, channels: Channels, visit: Visit) -> None:
@@ -486,7 +486,7 @@ class TestPublish:
 
 
 class TestSubscribe:
-    """Code that is no socket."""
+    """A callback that subscribes without a socket."""
 
     @pytest.mark.proves('R5')
     def test_is_called_one_after_the_other(self, channels: Channels) -> None:
@@ -584,7 +584,7 @@ class TestSubscribe:
 
 
 class TestMembers:
-    """Members of a channel."""
+    """The members of a channel."""
 
     @pytest.mark.proves('R7')
     def test_are_sorted_and_each_once(self, make: Make, visit: Visit) -> None:
@@ -648,7 +648,7 @@ class TestMembers:
 
 
 class TestEncode:
-    """A function that makes the WebSockets' messages."""
+    """A function that encodes the messages of WebSockets."""
 
     @pytest.mark.proves('R8')
     def test_is_called_once_for_each_message(self, make: Make, visit: Visit) -> None:
@@ -697,7 +697,7 @@ class TestEncode:
 
 
 class TestSlowSockets:
-    """Sockets that read slower than others write."""
+    """Sockets whose peers read more slowly than others write."""
 
     BIG = 'x' * 20_000
 
@@ -772,7 +772,7 @@ class TestSlowSockets:
 
 
 class TestOptions:
-    """Options of Channels."""
+    """The options of Channels."""
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize(('options', 'error'), [
@@ -794,7 +794,7 @@ class TestOptions:
 
 
 class TestFork:
-    """A process that was forked."""
+    """Channels in a forked process."""
 
     @pytest.mark.proves('R6')
     def test_has_its_own(self, channels: Channels, visit: Visit) -> None:

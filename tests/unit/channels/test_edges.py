@@ -1,6 +1,4 @@
-"""Channels where something is odd: no hub, a fork, a history that goes meanwhile, a
-backend that fails.
-"""
+"""Channels in rare conditions: no hub, a fork, a lost history, or a failed backend."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ BIG = 'x' * 20_000
 
 
 class Pulled:
-    """An event source whose server pulls its events, in a thread without a hub."""
+    """An event source whose server pulls its events in a thread without a hub."""
 
     def __init__(self, **options: Any) -> None:
         environ = make_environ(None, ACCEPT)
@@ -66,7 +64,7 @@ class Pulled:
 
 
 class TestWithoutHub:
-    """Event sources under servers whose sockets cannot be had."""
+    """Event sources under servers that do not expose their sockets."""
 
     @pytest.mark.proves('R1', 'E7')
     @pytest.mark.threads
@@ -117,7 +115,7 @@ class TestWithoutHub:
 
 
 class TestForked:
-    """A child, here without a fork, so that what it does is seen."""
+    """A simulated child, without a fork, so that coverage can measure it."""
 
     @pytest.mark.proves('R6')
     def test_begins_anew(self, channels: Channels, visit: Visit) -> None:
@@ -133,7 +131,7 @@ class TestForked:
         channels.join(after.socket, 'room', since=ids[0])
         assert channels.publish('room', 'after') not in ids
         after.wait('after')
-        # For the rest of this test nobody is in both.
+        # From here on, no socket is in the old backend and the new one.
         before.leave()
 
 
@@ -155,7 +153,7 @@ class TestOldProtocols:
 
 
 class TestParts:
-    """Parts of the machinery, alone."""
+    """Parts of the implementation, alone."""
 
     def test_a_follower_is_of_a_kind(self, channels: Channels) -> None:
         with channels.lock:
@@ -211,7 +209,7 @@ class TestParts:
 
 
 class TestHistory:
-    """A history that goes while somebody reads it."""
+    """A history that is lost while it is read."""
 
     @pytest.mark.proves('R3')
     def test_that_is_trimmed_meanwhile_is_told(self, make: Make, visit: Visit) -> None:
@@ -299,7 +297,7 @@ class TestHistory:
 
 
 class TestRaces:
-    """Calls that meet."""
+    """Concurrent calls."""
 
     @pytest.mark.proves('R1')
     def test_two_joins_of_one_socket_are_one(self, channels: Channels, visit: Visit) -> None:
@@ -352,7 +350,7 @@ class TestRaces:
 
 
 class TestRedis:
-    """Faults that only Redis has."""
+    """Faults that only Redis can have."""
 
     @pytest.fixture(autouse=True)
     def server(self, url: str, request: pytest.FixtureRequest) -> RedisServer:
@@ -370,7 +368,7 @@ class TestRedis:
         channels.join(visitor.socket, 'room')
         ids = [channels.publish('room', text) for text in 'abc']
         visitor.wait('a', 'b', 'c')
-        # As after a restart with what was written a second before.
+        # The state after a restart with the data of one second before.
         server.command('XDEL', 'faye:{room}:log', ids[2])
         server.command('SET', 'faye:{room}:last', ids[1])
         channels.publish('room', 'd')
@@ -490,7 +488,7 @@ class TestRedis:
         with backend.presence._mutex, pytest.raises(TimeoutError):
             channels.join(visit().open().socket, 'room', name='anna')
         assert channels.members('room') == []
-        # A connection that comes back when all were closed is not kept.
+        # A connection that is released after all were closed is not kept.
         backend.store._put_back(None)
         assert None not in backend.store._idle
 

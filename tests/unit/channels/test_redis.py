@@ -1,6 +1,4 @@
-"""Channels on Redis: what Redis keeps, what it costs, and what happens when it goes
-away.
-"""
+"""Channels on Redis: their keys, their cost, and the loss of Redis."""
 
 from __future__ import annotations
 
@@ -27,35 +25,35 @@ Make = Callable[..., Channels]
 
 @pytest.fixture(params=[pytest.param('threads', marks=pytest.mark.threads), 'greenlets'], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in native threads, and in greenlets as where it is monkey-patched."""
+    """The way in which calls run: in native threads, or in patched greenlets."""
     if request.param == 'greenlets':
         patch(monkeypatch)
 
 
 @pytest.fixture
 def url(redis_server: RedisServer) -> str:
-    """One kind of backend only."""
+    """The URL of a Redis, as the only kind of backend."""
     redis_server.command('FLUSHALL')
     return redis_server.url
 
 
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
-    """A Redis that may be ended."""
+    """A Redis server that may be stopped."""
     with running_redis() as server:
         yield server
 
 
 @pytest.fixture
 def own(own_server: RedisServer) -> Iterator[Channels]:
-    """Channels on it."""
+    """Channels on this server."""
     channels = Channels(own_server.url, timeout=20)
     yield channels
     channels.close()
 
 
 class TestKeys:
-    """Keys in Redis."""
+    """The keys in Redis."""
 
     @pytest.mark.proves('R10')
     def test_every_key_expires(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
@@ -95,7 +93,7 @@ class TestKeys:
 
 
 class TestConnections:
-    """A few for each process."""
+    """The connections to Redis, of which a process has a few."""
 
     def clients(self, server: RedisServer, kind: str) -> int:
         return len(server.command('CLIENT', 'LIST', 'TYPE', kind).splitlines())
@@ -147,7 +145,7 @@ class TestConnections:
 
 
 class TestAway:
-    """Redis is not there."""
+    """Channels while Redis is not reachable."""
 
     @pytest.mark.proves('R12')
     def test_calls_wait_for_their_time(self, visit: Visit) -> None:
@@ -218,7 +216,7 @@ class TestAway:
             channels.publish('room', 'perhaps')
         with pytest.raises(TimeoutError):
             channels.join(visit().open().socket, 'room')
-        # The old connections stay cut; new ones are not.
+        # The old connections stay cut, but new ones are not.
         wire.heal()
         wait_until(lambda: visitor.messages[:1] == ['one'], deadline=30)
         others.publish('room', 'two')
@@ -291,7 +289,7 @@ class TestAway:
 
 
 class TestPrograms:
-    """Processes of other kinds."""
+    """Programs without sockets, without a hub, or without redis-py."""
 
     SCRIPT = """
 import sys
@@ -407,7 +405,7 @@ visitor._sock.close()
 
 
 class TestThreads:
-    """Threads that call at once."""
+    """Concurrent calls from threads."""
 
     @pytest.mark.proves('R6')
     def test_join_and_leave_at_once(self, channels: Channels, visit: Visit) -> None:
