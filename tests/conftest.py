@@ -1,4 +1,4 @@
-"""Deadlines, and what takes long; for tests of the protocol codecs, cuts and cost."""
+"""Deadlines, the selection of slow tests, and fixtures for the protocol codecs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ settings.register_profile('here', deadline=None)
 settings.register_profile('ci', deadline=None, derandomize=True, print_blob=True)
 settings.load_profile('ci' if os.environ.get('CI') else 'here')
 
-#: Seconds for a test of what takes long: the Autobahn test suite, which is one test,
-#: the compiler, tests that run others, and the soak. The others have ``timeout`` in
+#: Seconds for slow tests: the Autobahn test suite, which is one test, the compiler,
+#: tests that run others, and the soak. The deadline of other tests is ``timeout`` in
 #: setup.cfg.
 DEADLINES = {'compliance': 1800, 'packaging': 900, 'again': 900, 'soak': 300}
-#: Markers of tests that a run of everything leaves out, so that it takes a few minutes.
+#: Markers of tests that a default run skips, so that it takes a few minutes.
 LONG = {'slow', *DEADLINES}
-#: The reason with which it does.
+#: The reason that is given for a skipped test.
 TAKES_LONG = 'takes long: python -m pytest --all'
 
 Cut = Callable[[bytes], list[bytes]]
@@ -39,14 +39,14 @@ _stderr = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that runs everything."""
+    """Add the option that runs all tests."""
     parser.addoption(
         '--all', action='store_true',
         help='run what takes long, too; so does a path, -m, -k and FAYE_WEBSOCKET_REQUIRE_ALL=1')
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real stderr: what is captured is lost when a deadline ends pytest."""
+    """Keep the real stderr: captured output is lost if a deadline ends pytest."""
     with config.pluginmanager.getplugin('capturemanager').global_and_fixture_disabled():
         config.stash[_stderr] = os.dup(2)
     config.add_cleanup(lambda: os.close(config.stash[_stderr]))
@@ -68,7 +68,7 @@ def _names_tests(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what takes long, unless it is asked for, and set its deadline."""
+    """Skip slow tests, unless they are selected, and set their deadlines."""
     for item in items:
         for name in LONG.intersection(mark.name for mark in item.iter_markers()):
             if name in DEADLINES:
@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say in one line what was skipped, and how to have it."""
+    """Print one line about the skipped tests, and the way to run them."""
     reasons = [report.longrepr[2] for report in terminalreporter.stats.get('skipped', ())
                if isinstance(report.longrepr, (tuple, list))]
     if reasons:
@@ -86,39 +86,43 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:
-    """Let faulthandler hold the deadline of pytest-timeout.
+    """Let faulthandler keep the deadline of pytest-timeout.
 
-    A signal's exception would be raised in gevent's hub, which goes on. A thread would
-    make forks warn, would wait for the GIL, and under xdist its tracebacks be lost.
+    The exception of a signal would be raised in gevent's hub, which ignores it. A
+    thread would cause warnings at forks and wait for the GIL, and xdist would lose its
+    tracebacks.
     """
     faulthandler.dump_traceback_later(settings.timeout, exit=True, file=item.config.stash[_stderr])
     return True
 
 
 def pytest_timeout_cancel_timer(item: pytest.Item) -> bool:
-    """Cancel what `pytest_timeout_set_timer` began."""
+    """Cancel the deadline that `pytest_timeout_set_timer` has set."""
     faulthandler.cancel_dump_traceback_later()
     return True
 
 
 @pytest.fixture(scope='session', params=[form for form in FORMS if find_codec(form)])
 def codec(request: pytest.FixtureRequest) -> ModuleType:
-    """The codec's module, in each form that is installed; test_forms.py sees to it that both are."""
+    """The codec's module in each installed form; test_forms.py checks that both are."""
     return find_codec(request.param)
 
 
 def halves(data: bytes) -> list[bytes]:
-    """Cut in the middle."""
+    """Cut the data in the middle."""
     return [data[:len(data) // 2], data[len(data) // 2:]]
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
-    """As a slow network might."""
+    """Cut the data into single bytes."""
     return [data[index:index + 1] for index in range(len(data))]
 
 
 def at_random(data: bytes) -> list[bytes]:
-    """Cut in up to a dozen places, empty parts among them, the same in every run."""
+    """Cut the data in a dozen places, which are equal in every run.
+
+    Some of the parts may be empty.
+    """
     places = sorted(random.Random(len(data)).choices(range(len(data) + 1), k=12))
     return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
 
@@ -126,17 +130,17 @@ def at_random(data: bytes) -> list[bytes]:
 @pytest.fixture(scope='session', params=[lambda data: [data], halves, byte_by_byte, at_random],
                 ids=['whole', 'halves', 'bytes', 'random'])
 def chunks(request: pytest.FixtureRequest) -> Cut:
-    """Cuts the wire, as a network does: ``chunks(data)``."""
+    """A function that cuts data as a network does: ``chunks(data)``."""
     return request.param
 
 
 @pytest.fixture(scope='session')
 def cost() -> Cost:
-    """``cost(run)``: the processor's seconds for ``run()``, the best of three."""
+    """The CPU seconds of a call, the best of three: ``cost(run)``."""
 
     def measure(run: Callable[[], object]) -> float:
         costs = []
-        # Garbage collection looks at all that the tests before have left, at times of its own.
+        # Without this, garbage of earlier tests would be collected at random times.
         gc.disable()
         try:
             for _ in range(3):
@@ -152,7 +156,11 @@ def cost() -> Cost:
 
 @pytest.fixture(scope='session')
 def assert_linear(cost: Cost) -> AssertLinear:
-    """``assert_linear(run, size)``: ``run`` on eight times the size costs about eight times as much, far from 64 times."""
+    """A check that cost is linear: ``assert_linear(run, size)``.
+
+    A call of ``run`` with eight times the size should cost about eight times as much,
+    and far less than 64 times.
+    """
 
     def check(run: Callable[[int], object], size: int) -> None:
         small, large = cost(lambda: run(size)), cost(lambda: run(8 * size))

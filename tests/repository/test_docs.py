@@ -1,4 +1,7 @@
-"""The manual against the code: every path, name, option and command in it is there, and its programs do what they say."""
+"""The manual compared with the code.
+
+Every path, name, option and command in the manual exists, and its programs work.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +43,11 @@ README = ROOT / 'README.rst'
 PAGES = sorted((ROOT / 'docs').glob('*.rst'))
 TEXTS = [README, ROOT / 'CHANGES.rst', *PAGES]
 
-#: Names of files that are the reader's, and of modules that only a compiler makes.
+#: Names of files that belong to the reader, and of modules that only a compiler
+#: creates.
 NOT_OURS = frozenset({'hello.py'})
 
-#: What the Ruby library's first README shows; what Ruby can list of it is asked for below.
+#: The content of the Ruby library's first README; ASK_RUBY lists the rest.
 SEED = (
     "require 'faye/websocket'", 'websocket?(env)', 'WebSocket.new(env', 'onmessage', 'onopen', 'onclose', 'onerror',
     'send(string)', 'send(array)', 'event.data', 'event.code', 'event.reason', 'rack_response', "load_adapter('thin')", 'ping',
@@ -52,7 +56,7 @@ SEED = (
     'EM.add_periodic_timer', 'EM.cancel_timer', 'config.ru', 'run App', 'thin start', 'rackup', 'ssl_options', 'rainbows',
     'Goliath')
 
-#: Public names of the Ruby library, beside those that every object has.
+#: Public names of the Ruby library, without those that every object has.
 ASK_RUBY = r"""
 require 'faye/websocket'
 faye, own = Faye::WebSocket, lambda { |type| type.public_instance_methods - Object.public_instance_methods }
@@ -65,7 +69,7 @@ puts names.map(&:to_s).uniq
 
 
 class Block(NamedTuple):
-    """Python in a text."""
+    """A block of Python in a text."""
 
     path: Path
     line: int
@@ -76,7 +80,7 @@ class Block(NamedTuple):
 
 
 def blocks_of(path: Path) -> Iterator[Block]:
-    """The Python blocks of a text."""
+    """Yield the Python blocks of a text."""
     lines = path.read_text().splitlines()
     for number, line in enumerate(lines):
         if line.strip() != '.. code-block:: python':
@@ -94,7 +98,7 @@ BLOCKS = [block for path in TEXTS for block in blocks_of(path)]
 
 
 def part(name: str) -> str:
-    """A part of the README, which a page includes."""
+    """Return a part of the README, which a page includes."""
     _, _, rest = README.read_text().partition(f'.. begin: {name}\n')
     text, end, _ = rest.partition(f'.. end: {name}\n')
     assert end, name
@@ -102,32 +106,35 @@ def part(name: str) -> str:
 
 
 def block(text: str, path: Path = README) -> str:
-    """The one Python block of a file with this text in it."""
+    """Return the only Python block of a file that contains this text."""
     [found] = [each.source for each in blocks_of(path) if text in each.source]
     return found
 
 
 def run(source: str, **names: Any) -> dict[str, Any]:
-    """The names that a program has made, of those that it was given."""
+    """Run a program with these names, and return all its names."""
     exec(compile(source, 'the manual', 'exec'), names)
     return names
 
 
 def options_in(text: str) -> dict[str, str]:
-    """The options of a table in a text, with their defaults."""
+    """Return the options of a table in a text, with their defaults."""
     _, _, table = text.partition('option ')
     rows = [re.match(r'``(\w+)`` +``(.+?)`` ', line) for line in table.splitlines()]
     return {row[1]: row[2] for row in rows if row}
 
 
 def keywords_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The keyword-only parameters, with their defaults."""
+    """Return the keyword-only parameters of a function, with their defaults."""
     parameters = inspect.signature(function).parameters.values()
     return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 
 def without_left_columns(text: str) -> str:
-    """A text about porting, without the names of the other library: those in the first columns of its tables."""
+    """Return a text about porting without the names of the other library.
+
+    These are in the first columns of its tables.
+    """
     lines, width = [], 0
     for line in text.splitlines():
         if re.match(r'=+ +=+$', line):
@@ -181,7 +188,7 @@ class TestNames:
         members = {'ws': {*dir(WebSocket), *dir(Client)}, 'es': {*dir(EventSource)}}
         if path.name.startswith('porting'):
             text = without_left_columns(text)
-            # Programs that are to run on compat's sockets, and Ruby's lines.
+            # Names for programs on the sockets of compat, and for lines of Ruby.
             members['ws'] |= {'handler', 'nickname', 'path', 'stream', 'websocket', *dir(OldWebSocket)}
         named = re.findall(r'\b(ws|es)\.(\w+)', text)
         assert [f'{socket}.{name}' for socket, name in named if name not in members[socket]] == []
@@ -197,7 +204,7 @@ class TestOptions:
     def check(documented: dict[str, str], keywords: dict[str, Any]) -> None:
         assert set(documented) == set(keywords)
         for name, text in documented.items():
-            # By default it is as long as another option, which the table names.
+            # The default is the value of another option, which the table names.
             default = None if text in keywords else eval(text)
             assert default == keywords[name], name
 
@@ -249,7 +256,7 @@ class TestPrograms:
                 for alias in node.names:
                     assert getattr(import_module(node.module or ''), alias.name)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in faye_websocket.__all__:
-                # Its arguments fit; those that are unpacked are left out.
+                # The arguments are valid; unpacked arguments are not checked.
                 arguments = [None for each in node.args if not isinstance(each, ast.Starred)]
                 keywords = {each.arg: None for each in node.keywords if each.arg}
                 inspect.signature(getattr(faye_websocket, node.func.id)).bind_partial(*arguments, **keywords)
@@ -284,7 +291,7 @@ class TestPrograms:
         assert [line for line in lines[1:] if line] == ['data: Hello', 'event: notification', 'id: 99', 'data: Breaking News!']
 
     def test_the_compressing_server_compresses(self) -> None:
-        # Without its last line, a client of some other server.
+        # The last line is a client of another server.
         source, _, _ = block('extensions=[deflate]').partition("ws = Client('wss:")
         app = run(source)['app']
         with connect(app, extensions=[PermessageDeflate()]) as ws:
@@ -389,7 +396,7 @@ class TestPorting:
 
 
 def diffs_of(path: Path) -> list[tuple[str, str]]:
-    """What each diff of a page has before and after."""
+    """Return the text before and after each diff of a page."""
     lines, found = path.read_text().splitlines(), []
     for number, line in enumerate(lines):
         if line == '.. code-block:: diff':
@@ -468,7 +475,7 @@ class TestLinkChecker:
     CHECKER = ROOT / 'docs' / 'check_links.py'
 
     def check(self, directory: Path) -> tuple[int, list[str]]:
-        """Its exit status, and what it prints."""
+        """Return the exit status of the program, and the lines that it prints."""
         command = [sys.executable, str(self.CHECKER), str(directory)]
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert run.stderr == ''

@@ -1,4 +1,4 @@
-"""The collector behind ``python -m tools.requirements`` reads what each test proves."""
+"""The tool ``python -m tools.requirements``, which collects the proofs of the tests."""
 
 from __future__ import annotations
 
