@@ -1,8 +1,9 @@
-"""Everything is in setup.cfg, but the compiled modules.
+"""The build of the compiled modules; all other metadata is in setup.cfg.
 
-The environment variable FAYE_WEBSOCKET_BUILD says what becomes of them: with ``auto``, the default, a machine that cannot
-compile them installs the pure ones; with ``require`` it fails; with ``skip`` nothing is compiled. CFLAGS, where they are set,
-say how much the C compiler optimizes.
+The environment variable FAYE_WEBSOCKET_BUILD selects one of three modes. With ``auto``,
+the default, a machine that cannot compile the modules installs the pure ones; with
+``require`` the build fails there; with ``skip`` nothing is compiled. CFLAGS, if set,
+replaces the optimization flags of the C compiler.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from setuptools.errors import CompileError
 
 MODES = ('auto', 'require', 'skip')
 PACKAGE = Path('faye_websocket')
-# What has its C types beside it in a ``.pxd`` is compiled: a module of Python, or a ``.pyx``, which Python has by another name.
+# A module with a ``.pxd`` beside it is compiled. It is a ``.py``, or a ``.pyx`` that
+# has a pure counterpart of another name.
 SOURCES = sorted(
     source
     for types in PACKAGE.rglob('*.pxd')
     for source in map(types.with_suffix, ('.py', '.pyx'))
     if source.exists()
 )
-# What types there are is in the .pxd files alone. None in the place of a typed object is an AttributeError, as it is in Python.
+# All C types are declared in the .pxd files. None in the place of a typed object raises
+# AttributeError, as it does in Python.
 DIRECTIVES = {
     'language_level': 3,
     'annotation_typing': False,
@@ -32,7 +35,8 @@ DIRECTIVES = {
     'infer_types': True,
     'nonecheck': True,
 }
-# Indices are checked by the codec itself, and never negative; and its objects are never None.
+# The codec checks its indices itself, which are never negative, and its objects are
+# never None.
 CODEC_DIRECTIVES = {'boundscheck': False, 'wraparound': False, 'nonecheck': False}
 
 mode = os.environ.get('FAYE_WEBSOCKET_BUILD') or 'auto'
@@ -41,10 +45,10 @@ if mode not in MODES:
 
 
 class BuildModules(build_ext):
-    """Compiles all modules or none: they know each other's types."""
+    """A command that compiles all modules or none, because they share their types."""
 
     def run(self) -> None:
-        """Goes on without them where they may be left out."""
+        """Compile the modules, or continue without them where that is allowed."""
         try:
             super().run()
         except Exception as error:
@@ -56,12 +60,13 @@ class BuildModules(build_ext):
             self.extensions = self.distribution.ext_modules = []
 
     def build_extensions(self) -> None:
-        """Has Cython translate the sources first."""
+        """Translate the sources by Cython, and compile the result."""
         try:
             from Cython.Build import cythonize
         except ImportError:
             raise CompileError('Cython is missing: pip install "cython>=3.1"') from None
-        # The C goes into no package, and has one path in every build, by which ccache knows it.
+        # The C sources are in no package, and have one path in every build, so that
+        # ccache recognizes them.
         translated = cythonize(
             self.extensions,
             build_dir='build/cython',
@@ -71,24 +76,25 @@ class BuildModules(build_ext):
         )
         for each, made in zip(self.extensions, translated, strict=True):
             each.sources = made.sources
-        # On all cores, unless somebody says on how many.
+        # Compile on all cores, unless a number is set.
         self.parallel = self.parallel or True
         super().build_extensions()
 
 
 class BuildWheel(bdist_wheel):
-    """A wheel whose tag says what is in it: pure if nothing could be compiled."""
+    """A wheel with the tag of its contents: pure if nothing could be compiled."""
 
     def run(self) -> None:
-        """Compile first, since the directories in the wheel depend on it, too."""
+        """Compile first, because the directories in the wheel depend on the result."""
         self.run_command('build_ext')
         self.root_is_pure = self.distribution.is_pure()
         super().run()
 
 
 def extension(source: Path) -> Extension:
-    """A compiled module, of the name of its source."""
-    # Only the loop over a payload's bytes is quicker for -O3; the rest is compiled in half the time.
+    """Return the compiled module of a source, under its dotted name."""
+    # Only the loop over a payload's bytes is faster with -O3; -O2 compiles the rest in
+    # half the time.
     flags = [] if 'CFLAGS' in os.environ else ['-O3' if source.suffix == '.pyx' else '-O2', '-g0']
     made = Extension(
         '.'.join(source.with_suffix('').parts), [str(source)], extra_compile_args=flags

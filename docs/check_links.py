@@ -1,7 +1,9 @@
-"""Finds dead links between the pages that Sphinx has built: ``python docs/check_links.py DIRECTORY``.
+"""Find dead links between pages built by Sphinx: ``python docs/check_links.py
+DIRECTORY``.
 
-A link is dead if there is no file where it leads, or nothing in it has the name behind its ``#``. Links to other sites are left
-alone: whether they are dead is not for us to say. The exit status is 1 if there is a dead one.
+A link is dead if its file does not exist, or if no element of the file has the name
+after its ``#``. Links to other sites are not checked. The exit status is 1 if there is
+a dead link.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Page(HTMLParser):
-    """What a page links to, and the names that can be linked to in it."""
+    """The links of a page, and the names that can be linked to in it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -25,7 +27,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """HTMLParser's."""
+        """Record the link or the name of an element."""
         for name, value in attrs:
             if name in ('href', 'src'):
                 self.links.append(value or '')
@@ -35,12 +37,12 @@ class Page(HTMLParser):
 
 @cache
 def read(path: Path) -> Page:
-    """A page, parsed once."""
+    """Return a page, which is parsed once."""
     return Page(path.read_text())
 
 
 def dead_links(directory: Path) -> Iterator[str]:
-    """Each dead link of each page, as text."""
+    """Yield each dead link of each page, as text."""
     for path in sorted(directory.rglob('*.html')):
         for link in read(path).links:
             parts = urlsplit(link)
@@ -56,7 +58,7 @@ def dead_links(directory: Path) -> Iterator[str]:
 
 
 def main(directory: str) -> int:
-    """Prints what is dead, and returns the exit status."""
+    """Print the dead links, and return the exit status."""
     dead = list(dead_links(Path(directory)))
     pages = len(list(Path(directory).rglob('*.html')))
     print('\n'.join([*dead, f'{pages} pages, {len(dead)} dead links']))

@@ -1,4 +1,4 @@
-"""Sphinx: ``tox run -e docs`` builds the manual's pages, without a warning, and checks their links."""
+"""Configuration of Sphinx: ``tox run -e docs`` builds pages and checks their links."""
 
 from __future__ import annotations
 

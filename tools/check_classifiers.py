@@ -1,6 +1,6 @@
-"""Whether every classifier of a setup.cfg is known, since an index refuses a package with another.
+"""Check that every classifier of a setup.cfg is known; an index refuses unknown ones.
 
-Needs the package ``trove-classifiers``, of which there should be the newest.
+This needs the newest version of the package ``trove-classifiers``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Requirements and the tests that prove them: ``python -m tools.requirements``.
 
-It fails if a requirement has no test, or a test names one that there is not. A test,
-or a class of tests, names what it proves by ``@pytest.mark.proves('S1', 'S2')``; so
-does a module, by ``pytestmark``, and a single parameter, by its ``marks``. The figures
-of the P ids take a machine of their own and are measured by BENCHMARKS; the tests that
-name a P id keep it from getting worse by a power.
+It fails if a requirement has no test, or if a test names an unknown requirement. A
+test, or a class of tests, names the requirements that it proves by
+``@pytest.mark.proves('S1', 'S2')``; so does a module, by ``pytestmark``, and a single
+parameter, by its ``marks``. The figures of the P ids need a machine without other load,
+and are measured by BENCHMARKS; the tests that name a P id keep it from getting worse by
+a power.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ def _ids_of(mark: ast.Call) -> list[str]:
 
 
 def collect(root: Path = ROOT) -> Proofs:
-    """By id, the tests that name it, and the command that measures it."""
+    """Return the tests that name each id, and the command that measures it."""
     proofs: Proofs = {}
     for path in sorted((root / 'tests').rglob('*.py')):
         for id, place in proofs_in(path.read_text(), str(path.relative_to(root))):
@@ -175,7 +176,7 @@ def collect(root: Path = ROOT) -> Proofs:
 
 
 def problems(proofs: Proofs, requirements: Iterable[str] = REQUIREMENTS) -> list[str]:
-    """What is wrong: requirements without a proof, and ids that there are not."""
+    """Return the requirements without a proof, and the ids that are unknown."""
     return [f'{id}: no test' for id in requirements if not proofs.get(id)] + [
         f'{id}: there is no such requirement: {", ".join(proofs[id])}'
         for id in proofs
@@ -184,14 +185,14 @@ def problems(proofs: Proofs, requirements: Iterable[str] = REQUIREMENTS) -> list
 
 
 def table(proofs: Proofs) -> Iterator[str]:
-    """The lines of the table."""
+    """Yield the lines of the table."""
     for id, text in REQUIREMENTS.items():
         yield f'{id:<4} {text}'
         yield from (f'       {place}' for place in proofs.get(id, ()))
 
 
 def main() -> int:
-    """Prints the table, and what is wrong."""
+    """Print the table and the problems, and return the exit status."""
     proofs = collect()
     print(*table(proofs), sep='\n')
     found = problems(proofs)
