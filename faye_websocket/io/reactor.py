@@ -149,8 +149,9 @@ class Reactor(Scheduler):
         self._posted.append((callback, arguments))
         try:
             self._alarm.send()
-        except ValueError:
-            # The loop was destroyed, and calls nothing any more.
+        except Exception:
+            # The loop was destroyed, and calls nothing any more. libev raises a
+            # ValueError then, and libuv no more than an Exception.
             self._posted.clear()
         if len(self._posted) > _BEHIND and not self.is_current:
             _sleep(0)
