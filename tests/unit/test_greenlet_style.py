@@ -171,11 +171,10 @@ class TestThread:
     """The greenlet style in another OS thread than that of the socket."""
 
     def test_waits_for_messages_and_for_the_end(self) -> None:
-        with serve(lambda ws: ws.on('message', lambda event: ws.send(event.data))) as server:
+        with serve(lambda ws: ws.on('message', lambda event: (ws.send(event.data), ws.close()))) as server:
             ws = Client(url_of(server))
             received: list[Any] = []
             gevent.spawn_later(SHORT, ws.send, 'late')
-            gevent.spawn_later(2 * SHORT, ws.close)
             run_threads(lambda: received.extend([*ws, ws.wait_closed()]))
             assert received == ['late', True]
 
