@@ -115,7 +115,8 @@ class ResponseCarrier(Owner):
             if waiter is None:
                 return True
             waiter.wait()
-            if self._scheduler.is_inherited():
+            if self._scheduler.is_inherited():  # pragma: no cover
+                # Coverage does not follow a forked child.
                 wait_forever()
         return False
 

@@ -144,7 +144,8 @@ class Reactor(Scheduler):
 
         Does nothing in a forked child.
         """
-        if self.is_inherited():
+        if self.is_inherited():  # pragma: no cover
+            # Coverage does not follow a forked child.
             return
         self._posted.append((callback, arguments))
         try:
