@@ -102,9 +102,18 @@ class Runner:
     def start(self, function: Callable[..., object], *arguments: Any) -> None:
         """Run a function in a greenlet or a thread of its own."""
         if self._reactor is None:
-            _start_new_thread(function, arguments)
+            self._start_thread(function, arguments)
         else:
             self._reactor.call_soon(gevent.spawn, function, *arguments)
+
+    def _start_thread(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        try:
+            _start_new_thread(function, arguments)
+        except RuntimeError as error:
+            # From Python 3.12 on, no thread begins once the interpreter ends.
+            if 'shutdown' not in str(error):
+                raise
+            function(*arguments)
 
     def call(self, function: Callable[[], T], timeout: float, what: str) -> T:
         """Run a function elsewhere, and return or raise what it does.

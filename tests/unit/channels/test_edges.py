@@ -463,10 +463,24 @@ class TestRedis:
     def test_the_end_of_the_process_is_told(self, channels: Channels, server: RedisServer, visit: Visit) -> None:
         from faye_websocket.channels.redis import _exit
 
+        others = server.command('ZCARD', 'faye:workers')
         channels.join(visit().open().socket, 'room', name='anna')
-        assert server.command('ZCARD', 'faye:workers') == 1
+        assert server.command('ZCARD', 'faye:workers') == others + 1
         _exit()
-        assert server.command('ZCARD', 'faye:workers') == 0
+        assert server.command('ZCARD', 'faye:workers') == others
+
+    def test_work_at_the_end_of_the_interpreter_is_done_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        errors = [RuntimeError("can't create new thread at interpreter shutdown"), RuntimeError("can't start new thread")]
+
+        def fail(*arguments: Any) -> None:
+            raise errors.pop(0)
+
+        monkeypatch.setattr('faye_websocket.channels.runner._start_new_thread', fail)
+        done: list[int] = []
+        Runner().start(done.append, 1)
+        assert done == [1]
+        with pytest.raises(RuntimeError, match='start new thread'):
+            Runner().start(done.append, 2)
 
     @pytest.mark.proves('R12')
     def test_a_member_whose_name_does_not_come_to_redis_is_none(

@@ -302,7 +302,8 @@ channels = Channels(sys.argv[1])
     def run(self, url: str, body: str, patch: str = '') -> str:
         script = self.SCRIPT.format(body=body, patch=patch)
         done = gevent.subprocess.run(
-            [sys.executable, '-c', script, url], cwd=ROOT, env=environment(), timeout=60,
+            [sys.executable, '-c', script, url], cwd=ROOT,
+            env=environment({'PYTHONWARNINGS': 'ignore:This process'}), timeout=60,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert (done.returncode, done.stderr) == (0, '')
         return str(done.stdout)
