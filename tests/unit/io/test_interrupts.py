@@ -315,8 +315,8 @@ def test_every_open_connection_is_read_after_ctrl_c(tmp_path: Path, form: str) -
     process = Process([sys.executable, '-m', 'tests.support.interrupted'], tmp_path, env)
     try:
         process.wait_for_start(lambda: 'ready' in read_text(process.stdout))
-        # A signal may arrive just before a callback begins, which only gevent could fix;
-        # in pure Python that is more likely, and one connection in four may meet it.
+        # A signal may arrive just before a callback begins, which only gevent could
+        # fix. In pure Python that is likelier: one connection in four may meet it.
         allowed = 1 if form == 'pure' else 0
         fates = until_in_time(
             lambda: interrupt_server(process), lambda fates: count_deaf(fates) <= allowed)
