@@ -135,12 +135,7 @@ class Client(DeclaredHandlers, API):
             max_queue=max_queue,
             max_queued=max_queued,
         )
-        for name, number in (('timeout', timeout), ('max_redirects', max_redirects)):
-            check_number(name, number)
-            if not number >= 0:
-                raise ValueError(f'{name}: expected at least 0, got {number!r}')
-        if max_redirects != math.inf and int(max_redirects) != max_redirects:
-            raise ValueError(f'max_redirects: expected a whole number, got {max_redirects!r}')
+        _check_numbers(timeout, max_redirects)
         self._url = url
         self._headers: HeaderList = check_headers(headers)
         self._redirects = max_redirects
@@ -276,6 +271,16 @@ class Client(DeclaredHandlers, API):
         self._driver.restart(url, self._headers)
         self._connecting = gevent.spawn(self._connect)
         return True
+
+
+def _check_numbers(timeout: float, max_redirects: float) -> None:
+    """Raise TypeError or ValueError for a number that these options cannot be."""
+    for name, number in (('timeout', timeout), ('max_redirects', max_redirects)):
+        check_number(name, number)
+        if not number >= 0:
+            raise ValueError(f'{name}: expected at least 0, got {number!r}')
+    if max_redirects != math.inf and int(max_redirects) != max_redirects:
+        raise ValueError(f'max_redirects: expected a whole number, got {max_redirects!r}')
 
 
 def _check_socket(sock: Any) -> Any:

@@ -24,10 +24,11 @@ from ..driver.sendable import Number, Sendable
 from ..eventsource.source import EventSource
 from ..io.reactor import Reactor, current_reactor
 from .backend import Backend
+from .carriers import find_carrier, find_reactor
 from .checks import check_count, check_event, check_name, check_seconds, check_url, clean_data
 from .memory import MemoryBackend
 from .message import Cache, Encode, Entry, Message
-from .room import Desk, find_carrier, find_reactor
+from .room import Desk
 from .runner import Runner, make_lock
 from .visit import Subscription, Visit
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..driver.base import CONNECTING, OPEN
 from ..driver.codes import CloseCode
 from ..eventsource.source import EventSource
+from .carriers import find_carrier
 from .message import Chunk, Message, position_of
 
 if TYPE_CHECKING:
@@ -168,8 +169,7 @@ class Follower:
         """Send the next message, unless it was sent before."""
         if isinstance(message, _Loss):
             self._lost(message.id)
-        # What came with the history, too, is passed over: a race that no test can hold.
-        elif message.position > self._position:  # pragma: no branch
+        elif message.position > self._position:
             if not self._send(message):
                 return False
             self._move(message.id)
@@ -186,8 +186,7 @@ class Follower:
             self._lost(chunk.entries[0].previous if chunk.entries else chunk.last)
         for entry in chunk.entries:
             message = channels.find_message(room.name, entry)
-            # Another such race.
-            if self._is_stopped or not self._take(message):  # pragma: no cover
+            if self._is_stopped or not self._take(message):
                 return False
         with room.desk.lock:
             self._is_behind = not chunk.is_end or room.position > self._position
@@ -272,7 +271,7 @@ class SocketFollower(Follower):
             else message.for_websocket(self.room.desk.channels.encode_message)
         )
         # With so little before it a message is taken whatever its length.
-        carrier = getattr(socket, '_carrier', None) or socket._connection
+        carrier = find_carrier(socket)
         if form is not None and carrier.wait_until_caught_up() and not self._is_stopped:
             # The oldest protocols have nothing binary: it is passed over.
             carrier.send_shared(form)
@@ -282,7 +281,7 @@ class SocketFollower(Follower):
         with self.room.desk.lock:
             is_busy = self._is_running = bool(self._queue or self._is_behind)
             # Otherwise the history was ahead of what comes here, which comes now.
-            if not is_busy and self.room.position >= self._position:  # pragma: no branch
+            if not is_busy and self.room.position >= self._position:
                 self.room.settle(self, self.target)
             return is_busy
 
@@ -293,7 +292,7 @@ class SocketFollower(Follower):
     def _fail(self) -> None:
         # It comes back with the last id that it has.
         socket = self.target
-        carrier = getattr(socket, '_carrier', None) or socket._connection
+        carrier = find_carrier(socket)
         carrier.close(CloseCode.INTERNAL_ERROR, 'internal error')
 
 

@@ -20,6 +20,7 @@ from ..driver.base import OPEN, SharedMessage
 from ..eventsource.source import Carrier, EventSource
 from ..io.connection import Connection
 from ..io.reactor import Reactor
+from .carriers import find_carrier
 from .follower import Follower, SocketFollower
 from .message import Message, Position, position_of
 from .runner import make_lock
@@ -27,20 +28,7 @@ from .runner import make_lock
 if TYPE_CHECKING:
     from .channels import Channels
 
-__all__ = ['Desk', 'Room', 'find_carrier', 'find_reactor']
-
-
-def find_carrier(socket: Any) -> Connection | Carrier:
-    """Return the carrier of a socket's messages. Raises TypeError for no socket."""
-    carrier = getattr(socket, '_carrier', None) or getattr(socket, '_connection', None)
-    if carrier is None or not hasattr(socket, 'add_event_listener'):
-        raise TypeError(f'socket: expected a WebSocket or an EventSource, got {socket!r:.80}')
-    return carrier  # type: ignore[no-any-return]
-
-
-def find_reactor(carrier: Any) -> Reactor | None:
-    """Return the reactor of a socket's hub; None where a server pulls the events."""
-    return carrier.reactor if isinstance(carrier, Connection) else None
+__all__ = ['Desk', 'Room']
 
 
 def _is_too_old(socket: Any, form: SharedMessage) -> bool:

@@ -103,23 +103,21 @@ class ResponseCarrier(Owner):
 
     def offer(self, message: SharedMessage) -> bool | None:
         """Send a shared event, unless that would block; None if it would."""
-        if self._limits.overflow == 'block' and not self._overflow.has_room(len(message.payload)):
+        if self._overflow.would_block(len(message.payload)):
             return None
         return self.send(message.payload)
 
     def wait_until_caught_up(self) -> bool:
         """Block until so little waits that any event is taken; False once closing."""
-        while self.ready_state <= OPEN:  # pragma: no branch
+        while self.ready_state <= OPEN:
             with self._lock:
                 waiter = None if self._overflow.has_room(sys.maxsize) else self._add_waiter()
             if waiter is None:
                 return True
             waiter.wait()
-            if self._scheduler.is_inherited():  # pragma: no cover
-                # Coverage does not follow a forked child.
+            if self._scheduler.is_inherited():
                 wait_forever()
-        # It closes while this waits: a race that no test can hold.
-        return False  # pragma: no cover
+        return False
 
     def ping(self, message: str | bytes, callback: object) -> bool:
         """Send a comment, ahead of the events that wait."""

@@ -177,14 +177,10 @@ class Connection(Receiver):
         self._dispatcher.drop_messages()
         if self._has_posted:
             # What other threads have sent before goes before.
-            self._reactor.post(self._send_close, code, reason)
+            self._reactor.post(self._driver.close, code, reason)
         else:
-            self._send_close(code, reason)
+            self._driver.close(code, reason)
         self._await_close()
-
-    def _send_close(self, code: int, reason: str) -> None:
-        """Close the driver; by then it may be another one, of a redirect."""
-        self._driver.close(code, reason)
 
     def abort(self, reason: str) -> None:
         """End at once, for this ``reason``: the peer is given up."""

@@ -70,13 +70,17 @@ class Overflow:
 
     @property
     def is_needed(self) -> bool:
-        """Whether it holds anything that would be lost with it."""
+        """True while it holds anything that would be lost with it."""
         return self.room_maker is not None or bool(self.early or self.posted)
 
     def has_room(self, size: int) -> bool:
         """Return whether a message of this size may wait."""
         waiting, limits = self._sender.buffered_amount, self._limits
         return waiting <= limits.low_water or waiting + size <= limits.max_buffered
+
+    def would_block(self, size: int) -> bool:
+        """Return whether sending a message of this size may make its sender wait."""
+        return self._limits.overflow == 'block' and not self.has_room(size)
 
     def make_room(self, size: int) -> bool:
         """Return whether a message of this size may wait, once the option has acted."""

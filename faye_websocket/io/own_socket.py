@@ -45,6 +45,5 @@ def abandon(sock: Any, pid: int) -> None:
     """
     if os.getpid() == pid:
         hang_up(sock)
-    else:  # pragma: no cover
-        # Coverage does not follow a forked child.
+    else:
         sock.close()

@@ -144,8 +144,7 @@ class Reactor(Scheduler):
 
         Does nothing in a forked child.
         """
-        if self.is_inherited():  # pragma: no cover
-            # Coverage does not follow a forked child.
+        if self.is_inherited():
             return
         self._posted.append((callback, arguments))
         try:

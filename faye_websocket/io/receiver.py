@@ -152,8 +152,7 @@ class Receiver(Sender):
         """Parse what is left of the last read, and read on. Called on the hub."""
         driver, stream = self._driver, self._stream
         assert stream is not None
-        if self._reactor.is_inherited():  # pragma: no cover
-            # Coverage does not follow a forked child.
+        if self._reactor.is_inherited():
             return
         if driver.is_paused:
             driver.is_paused = False
@@ -214,8 +213,7 @@ class Receiver(Sender):
         """
         was_inherited = self._reactor.is_inherited()
         gevent.sleep(0)
-        if self._reactor.is_inherited() and not was_inherited:  # pragma: no cover
-            # Coverage does not follow a forked child.
+        if self._reactor.is_inherited() and not was_inherited:
             wait_forever()
 
     def wait_open(self) -> None:

@@ -150,9 +150,7 @@ class Sender(Owner):
 
     def offer(self, message: SharedMessage) -> bool | None:
         """Send a shared message, unless that would block; None if it would."""
-        if self._limits.overflow == 'block' and not self._find_overflow().has_room(
-            len(message.payload)
-        ):
+        if self._find_overflow().would_block(len(message.payload)):
             return None
         return self.send_shared(message)
 
@@ -307,7 +305,7 @@ class Sender(Owner):
         try:
             was_set = event.wait(None if end is None else max(0, end - time.monotonic()))
         finally:
-            self._waiters = [waiter for waiter in self._waiters or () if waiter != wake] or None
+            self._remove_waiter(wake)
         if self._reactor.is_inherited():
             wait_forever()
         return bool(was_set or deadline is None)
@@ -326,6 +324,11 @@ class Sender(Owner):
     def _add_waiter(self, wake: Callable[[], object]) -> None:
         with _posted_lock:
             self._waiters = [*(self._waiters or ()), wake]
+
+    def _remove_waiter(self, wake: Callable[[], object]) -> None:
+        # Under the lock: another OS thread may be adding one.
+        with _posted_lock:
+            self._waiters = [waiter for waiter in self._waiters or () if waiter != wake] or None
 
     def _wake(self) -> None:
         """Wake all that wait: something has changed."""

@@ -82,8 +82,7 @@ class Handover:
     def _finish(self, headers: HeaderList) -> None:
         """Open the connection, unless that was done."""
         taken, self._taken = self._taken, None
-        # A server that iterates twice comes here twice.
-        if taken is not None:  # pragma: no branch
+        if taken is not None:
             self._accepted(*taken, headers)
 
     def _written(self, head: bytes) -> Sink | None:

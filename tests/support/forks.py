@@ -14,9 +14,7 @@ from typing import Any
 import gevent.os
 import pytest
 
-from faye_websocket.io import dial as connect
-from faye_websocket.io import scheduler
-from faye_websocket.io import shutdown as registry
+from faye_websocket.io import dial, own_socket, race, scheduler, shutdown, tls
 from faye_websocket.servers import uwsgi
 from tests.support.waiting import DEADLINE
 
@@ -30,7 +28,7 @@ def as_forked_child() -> Iterator[None]:
     ours = SimpleNamespace(**{**vars(os), 'getpid': lambda: -1})
     with pytest.MonkeyPatch.context() as patch:
         # Not for gevent, which would believe that its threads are lost.
-        for module in (connect, scheduler, registry, uwsgi):
+        for module in (dial, own_socket, race, scheduler, shutdown, tls, uwsgi):
             patch.setattr(module, 'os', ours)
         scheduler._after_fork_in_child()
         try:

@@ -17,7 +17,7 @@ from faye_websocket import EventSource
 from faye_websocket.eventsource.response_carrier import ResponseBody
 from faye_websocket.io.shutdown import Registry, open_sockets
 from tests.support.inside import carrier_of, waiters_of
-from tests.support.local import Record, Response, run_threads
+from tests.support.local import Record, Response, run_threads, settle
 from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -200,6 +200,18 @@ class TestOpen:
                 assert [int(number) for who, number in lines if int(who) == name] == list(range(1000))
 
         run_threads(pull, *(lambda name=name: send(name) for name in range(8)))
+
+
+class TestCatchingUp:
+    """A greenlet that waits until its client has got what was sent."""
+
+    def test_ends_when_the_stream_does(self) -> None:
+        es, _ = opened(max_buffered=1)
+        es.send('x')
+        waiting = gevent.spawn(carrier_of(es).wait_until_caught_up)
+        settle()
+        es.close()
+        assert waiting.get(timeout=5) is False
 
 
 class TestClosing:

@@ -33,7 +33,7 @@ from faye_websocket.io.shutdown import Registry, open_sockets
 from faye_websocket.servers import uwsgi
 from tests.support.certificates import session_certificate
 from tests.support.forks import as_forked_child, in_forked_child
-from tests.support.inside import connecting_of, connection_of, stream_of, waiters_of
+from tests.support.inside import carrier_of, connecting_of, connection_of, stream_of, waiters_of
 from tests.support.local import (
     Record,
     Response,
@@ -198,6 +198,7 @@ class TestReactor:
         def check() -> Any:
             reactor._catch_up()
             reactor.call_soon(calls.append, 'here')
+            reactor.post(calls.append, 'posted here')
             return live(calls)
 
         assert in_child(check) == [[]]
@@ -237,6 +238,33 @@ class TestConnection:
             assert not has_arrived(client.socket)
             if in_child is in_forked_child:
                 assert client.receive_frame() == Frame(TEXT, b'hello')
+
+    @pytest.mark.proves('O1')
+    def test_does_not_go_on_reading(self, in_child: InChild) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            stream_of(ws).pause()
+            client.send(HELLO)
+
+            def go_on() -> Any:
+                connection_of(ws)._go_on()
+                return live(stream_of(ws).is_paused)
+
+            assert in_child(go_on) == [True]
+
+    @pytest.mark.proves('O1')
+    def test_gives_a_message_to_no_copy_of_a_greenlet(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            client.send(HELLO)
+            wait_until(lambda: connection_of(ws).has_message)
+            receiving = gevent.spawn(ws.receive)
+            # It has begun, and lets others run.
+            gevent.sleep(0)
+            with as_forked_child():
+                gevent.sleep(LIFE)
+                assert not receiving.dead
+            receiving.kill()
 
     @pytest.mark.proves('O1', 'L6')
     @pytest.mark.parametrize('tls', [False, True], ids=['plain', 'tls'])
@@ -601,6 +629,23 @@ class TestEventSource:
             for waiter in waiters_of(es):
                 waiter.set()
             return live(sent)
+
+        assert in_child(use) == [[]]
+        waiting.kill()
+
+    @pytest.mark.proves('O1')
+    def test_that_is_pulled_does_not_wake_greenlets_that_wait_for_its_client(self, in_child: InChild) -> None:
+        es = EventSource(make_environ(headers=[('Accept', 'text/event-stream')]), max_buffered=1, overflow='block')
+        es.wsgi_response(Response())
+        ended: list[bool] = []
+        es.send('first')
+        waiting = gevent.spawn(lambda: ended.append(carrier_of(es).wait_until_caught_up()))
+        settle()
+
+        def use() -> Any:
+            for waiter in waiters_of(es):
+                waiter.set()
+            return live(ended)
 
         assert in_child(use) == [[]]
         waiting.kill()

@@ -146,11 +146,3 @@ def test_a_socket_that_overflowed_before_its_handshake_is_not_waited_for_at_exit
         pair.start()
         settle()
         assert len(open_sockets) == before
-
-
-def test_nobody_waits_for_a_peer_in_another_thread() -> None:
-    results: list[bool] = []
-    with joined() as pair:
-        pair.open()
-        run_threads(lambda: results.append(connection_of(pair.ws).wait_until_caught_up()))
-    assert results == [True]
