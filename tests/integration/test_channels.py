@@ -70,7 +70,8 @@ class SocketListener(Listener):
 
     def _connect(self) -> None:
         closed: Any = AsyncResult()
-        ws = Client(self.proxy.ws_url(f'/?since={self.last}'))
+        # A slow listener must fall behind, not collect the messages in its own queue.
+        ws = Client(self.proxy.ws_url(f'/?since={self.last}'), max_queue=1)
         ws.onopen = lambda event: setattr(self, 'connections', self.connections + 1)
         ws.onmessage = self._received
         ws.onclose = closed.set

@@ -40,6 +40,9 @@ MESSAGE = serialize_frame(TEXT, b'hello')
 #: Seconds, far fewer than any deadline.
 SHORT = 0.1
 
+# A close_all must not wait for sockets of earlier tests.
+pytestmark = pytest.mark.usefixtures('registry')
+
 
 def unused_url() -> str:
     """Return a URL at which nothing listens."""

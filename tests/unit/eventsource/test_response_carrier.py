@@ -30,12 +30,7 @@ def event(data: str) -> bytes:
     return f'data: {data}\r\n\r\n'.encode()
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """A registry without the sockets of earlier tests."""
-    for name, value in vars(Registry()).items():
-        monkeypatch.setattr(open_sockets, name, value)
-    return open_sockets
+pytestmark = pytest.mark.usefixtures('registry')
 
 
 def new_source(**options: Any) -> EventSource:

@@ -55,12 +55,7 @@ LIFE = 0.1
 InChild = Callable[[Callable[[], Any]], Any]
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """A registry without the sockets of earlier tests."""
-    for name, value in vars(Registry()).items():
-        monkeypatch.setattr(open_sockets, name, value)
-    return open_sockets
+pytestmark = pytest.mark.usefixtures('registry')
 
 
 def taken_for_one(function: Callable[[], Any]) -> Any:

@@ -20,7 +20,7 @@ from gevent import socket
 import faye_websocket.io.shutdown
 from faye_websocket import Client, EventSource, SocketMiddleware, WebSocket, close_all
 from faye_websocket.io.reactor import TURN, current_reactor
-from faye_websocket.io.shutdown import Registry, open_sockets
+from faye_websocket.io.shutdown import Registry
 from faye_websocket.testing import connect
 from tests.support.forms import find_codec
 from tests.support.inside import request_of
@@ -43,12 +43,7 @@ from tests.support.wire import TEXT, request_head, serialize_frame
 MESSAGE = serialize_frame(TEXT, b'hello')
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """A registry without the sockets of earlier tests."""
-    for name, value in vars(Registry()).items():
-        monkeypatch.setattr(open_sockets, name, value)
-    return open_sockets
+pytestmark = pytest.mark.usefixtures('registry')
 
 
 class Fake:
