@@ -64,9 +64,6 @@ class Listener:
         self._writing = self._runner.make_mutex()
         self._heard = time.monotonic()
 
-    def __contains__(self, channel: str) -> bool:
-        return channel in self._feeds
-
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
@@ -108,9 +105,11 @@ class Listener:
 
     def _flush(self) -> None:
         with self._writing:
+            with self._lock:
+                connection, outgoing = self._connection, self._outgoing
             try:
-                while self._outgoing:
-                    self._connection.send_command(*self._outgoing.popleft())
+                while outgoing:
+                    connection.send_command(*outgoing.popleft())
             except Exception:
                 # The listener sees it, too, and subscribes again.
                 pass
@@ -159,8 +158,8 @@ class Listener:
         """Subscribe, and take what comes."""
         with self._lock:
             self._connection = connection
-            self._outgoing.clear()
-            self._outgoing.extend(
+            # A new one: what still writes the last connection's takes none of these.
+            self._outgoing = deque(
                 ('SUBSCRIBE', self._backend.key(name, 'bus')) for name in self._feeds
             )
         self._flush()
@@ -210,6 +209,9 @@ class Listener:
         self._presence.begin(channel)
         chunk = self._backend.read_now(channel, 'recent', 0)
         with self._lock:
+            if self._feeds.get(channel) is not feed:
+                # All have left meanwhile.
+                self._presence.end(channel)
             feed.last = chunk.last
             for begin in feed.desks.values():
                 begin(feed.last)

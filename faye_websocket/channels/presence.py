@@ -7,10 +7,11 @@ are, and those of a process that gives none are not here any more.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .runner import remaining
 from .scripts import BEAT, ENTER
@@ -33,6 +34,13 @@ _PATIENCE = 5.0
 _enter, _beat = Script(ENTER), Script(BEAT)
 
 
+class Found(NamedTuple):
+    """The members of a channel; what was asked for later has a higher number."""
+
+    number: int
+    names: list[str]
+
+
 class Presence:
     """The members of this process, and those that it sees."""
 
@@ -48,11 +56,14 @@ class Presence:
         # Names whose presence Redis does not know yet.
         self._changed: dict[str, set[str]] = {}
         self._is_known = False
+        # When Redis had this process's last sign of life, in its own milliseconds.
+        self._sign = 0.0
         self._written = time.monotonic()
         self._alive: set[str] = set()
-        # What was told last of each channel; and who is being looked at, perhaps once
-        # more.
-        self._seen: dict[str, list[str]] = {}
+        # What was found last in each channel that is watched; and which is being looked
+        # at, perhaps once more.
+        self._seen: dict[str, Found] = {}
+        self._numbers = itertools.count()
         self._looking: dict[str, bool] = {}
         self._began = self._ended = time.monotonic()
 
@@ -155,12 +166,15 @@ class Presence:
 
     def _give_sign(self, deadline: float) -> None:
         process = self._process if self._names or self._changed else ''
-        known, now, beats = self._store.run_script(
+        last, now, beats = self._store.run_script(
             deadline, 'members', _beat, 1, self._processes, process, _FORGOTTEN
         )
-        if process and not int(known):
-            # Redis has forgotten all that it knew.
-            self._write_all_again()
+        if process:
+            if float(last) != self._sign:
+                # Redis has forgotten what it knew, or all since an older copy of it. Or
+                # a reply to this was lost, in which it may have said so.
+                self._write_all_again()
+            self._sign = float(now)
         self._is_known = bool(process)
         alive = self._find_alive(now, beats)
         if alive != self._alive:
@@ -198,8 +212,27 @@ class Presence:
 
     # ---- those of all
 
-    def find(self, channel: str, deadline: float) -> list[str]:
-        """Return the names of all that are here."""
+    def find(self, channel: str, deadline: float) -> Found:
+        """Find all that are here, and report a change."""
+        with self._lock:
+            number = next(self._numbers)
+        found = Found(number, self._ask(channel, deadline))
+        with self._lock:
+            seen = self._seen.get(channel)
+            if seen is not None and seen.number < number:
+                self._seen[channel] = found
+                if found.names != seen.names:
+                    self._backend.channels.changed_members(channel, found.names)
+        return found
+
+    def newest(self, channel: str, found: Found) -> list[str]:
+        """Return the names that were found, or newer ones that ``onmembers`` has had
+        before the caller of ``find`` could go on.
+        """
+        return list(max(found, self._seen.get(channel, found)).names)
+
+    def _ask(self, channel: str, deadline: float) -> list[str]:
+        """Return the names that Redis has, and remove those of processes long dead."""
         key = self._backend.key(channel, 'here')
         entries = self._store.run(deadline, 'members', 'SMEMBERS', key)
         if not entries:
@@ -218,7 +251,9 @@ class Presence:
     def begin(self, channel: str) -> None:
         """See who is here, before anybody is told of a change."""
         if self._backend.channels.onmembers is not None:
-            self._seen[channel] = self.find(channel, time.monotonic() + _PATIENCE)
+            number = next(self._numbers)
+            names = self._ask(channel, time.monotonic() + _PATIENCE)
+            self._seen[channel] = Found(number, names)
 
     def end(self, channel: str) -> None:
         """Look no more."""
@@ -238,7 +273,7 @@ class Presence:
             with self._lock:
                 self._looking[channel] = False
             try:
-                self._compare(channel)
+                self.find(channel, time.monotonic() + _PATIENCE)
             except Exception:
                 # It is looked at again when Redis is back.
                 self._alive = set()
@@ -246,9 +281,3 @@ class Presence:
                 is_again = self._looking[channel]
                 if not is_again:
                     del self._looking[channel]
-
-    def _compare(self, channel: str) -> None:
-        names = self.find(channel, time.monotonic() + _PATIENCE)
-        if names != self._seen.get(channel) and self._backend.has(channel):
-            self._seen[channel] = names
-            self._backend.channels.changed_members(channel, names)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from .listener import Listener
 from .message import Chunk, Entry, entry_of
 from .presence import Presence
-from .runner import Runner, make_lock
+from .runner import Runner
 from .scripts import PUBLISH, READ
 from .store import Script, Store
 
@@ -56,7 +56,7 @@ class RedisBackend:
         self.prefix = channels.prefix
         self.runner = runner
         self.store = Store(channels.url, self.runner)
-        self.lock = make_lock()
+        self.lock = channels.lock
         self.presence = Presence(self, uuid.uuid4().hex)
         self._age = '' if channels.max_age is None else str(int(channels.max_age * 1000))
         age = _KEPT if channels.max_age is None else channels.max_age + _LONGER
@@ -122,7 +122,8 @@ class RedisBackend:
     def members(self, channel: str, timeout: float) -> list[str]:
         """Return the members of all processes."""
         deadline = time.monotonic() + timeout
-        return self.runner.call(lambda: self.presence.find(channel, deadline), timeout, 'members')
+        find = lambda: self.presence.find(channel, deadline)
+        return self.presence.newest(channel, self.runner.call(find, timeout, 'members'))
 
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
@@ -133,10 +134,6 @@ class RedisBackend:
     def detach(self, channel: str, desk: Desk) -> None:
         """Deliver them no more."""
         self._listener.detach(channel, desk)
-
-    def has(self, channel: str) -> bool:
-        """Return whether this process listens to a channel."""
-        return channel in self._listener
 
     def close(self) -> None:
         """Say that this process goes, and close the connections."""

@@ -105,18 +105,17 @@ redis.call('PUBLISH', ARGV[2], 'h')
 """
 
 # Keys: the processes. Arguments: 1 this process, or '' for none; 2 for how many seconds
-# they are kept. Returns whether this one was known a minute ago, the time in
+# they are kept. Returns the last time of this one before now, or 0, the time in
 # milliseconds, and each with its last time.
 BEAT = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local known = 1
+local last = 0
 if ARGV[1] ~= '' then
-    local last = redis.call('ZSCORE', KEYS[1], ARGV[1])
-    known = last and now - tonumber(last) < 60000 and 1 or 0
+    last = redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0
     redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])
     redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - tonumber(ARGV[2]) * 1000))
     redis.call('EXPIRE', KEYS[1], ARGV[2])
 end
-return {known, string.format('%.0f', now), redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}
+return {last, string.format('%.0f', now), redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}
 """
