@@ -50,7 +50,7 @@ def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     if path == '/broadcast':
         gevent.spawn(broadcast_all, int(parse_qs(environ['QUERY_STRING'])['count'][0]))
     if path == '/-/progress':
-        body = json.dumps({**progress, 'closes': closes}).encode()
+        body = json.dumps({**progress, 'closes': closes, 'open': len(feed)}).encode()
         start_response('200 OK', [('Content-Length', str(len(body)))])
         return [body]
     return hello(start_response)

@@ -561,9 +561,10 @@ class TestRedis:
 
     @pytest.mark.proves('R12')
     def test_what_still_writes_to_a_lost_connection_takes_nothing_of_the_next(
-            self, channels: Channels, server: RedisServer, visit: Visit) -> None:
-        channels.join(visit().open().socket, 'room')
+            self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         listener: Any = channels.backend._listener  # type: ignore[attr-defined]
+        monkeypatch.setattr(listener, '_beat', lambda: None)
+        channels.join(visit().open().socket, 'room')
         sent: list[Any] = []
 
         class Lost:
