@@ -152,6 +152,8 @@ class Presence:
         """Redis is back after so long, in which nobody could give a sign of life."""
         self._ended = time.monotonic()
         self._began = self._ended - seconds
+        # It may be another one, or have lost the last second.
+        self._write_all_again()
 
     def beat(self) -> None:
         """Give a sign of life, and see whose are missing."""
@@ -171,8 +173,8 @@ class Presence:
         )
         if process:
             if float(last) != self._sign:
-                # Redis has forgotten what it knew, or all since an older copy of it. Or
-                # a reply to this was lost, in which it may have said so.
+                # Redis has forgotten what it knew. Or a reply to this was lost, which
+                # may have said so.
                 self._write_all_again()
             self._sign = float(now)
         self._is_known = bool(process)

@@ -540,6 +540,15 @@ class TestRedis:
         assert members.get() == told[-1] == ['anna', 'bob']
 
     @pytest.mark.proves('R7')
+    def test_members_are_written_again_if_redis_has_lost_the_last_second(
+            self, channels: Channels, server: RedisServer, visit: Visit) -> None:
+        channels.join(visit().open().socket, 'room', name='anna')
+        # As after a kill: the sign of life was on the disk, and the name was not yet.
+        server.command('DEL', 'faye:{room}:here')
+        server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+        wait_until(lambda: channels.members('room') == ['anna'])
+
+    @pytest.mark.proves('R7')
     def test_members_are_written_again_if_the_reply_to_a_sign_was_lost(
             self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
