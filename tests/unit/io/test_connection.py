@@ -565,13 +565,26 @@ class TestOverflow:
     def test_block_returns_false_to_a_thread_once_the_connection_ends(self) -> None:
         with joined(buffer_size=4096, max_buffered=self.LIMIT, overflow='block') as pair:
             ws, client = pair.open()
+            results: list[bool] = []
+
+            def fill() -> None:
+                while not results or results[-1]:
+                    results.append(ws.send(self.MESSAGE))
 
             def hang_up() -> None:
-                wait_until(lambda: ws.buffered_amount > self.LIMIT - 2 * len(self.MESSAGE))
+                # What the kernel takes meanwhile makes no room: the thread waits until
+                # little is left.
+                wait_until(lambda: len(results) * len(self.MESSAGE) >= self.LIMIT / 2)
+                sent = -1
+                while sent != len(results):
+                    sent = len(results)
+                    gevent.sleep(0.05)
+                assert results[-1]
                 client.close()
 
             gevent.spawn(hang_up)
-            run_threads(lambda: self.fill(ws))
+            run_threads(fill)
+            assert results[-2:] == [True, False]
 
     def test_block_before_the_handshake_ends_with_the_handshake(self) -> None:
         with joined(max_buffered=1000, overflow='block') as pair:

@@ -15,6 +15,7 @@ from tests.support.programs import require_module
 #: end of threads and processes are not among them: there gevent's libuv loop hangs when
 #: it is destroyed with a watcher open, also without this library.
 FILES = (
+    'io/test_connection.py',
     'io/test_forks.py',
     'io/test_keepalive.py',
     'io/test_reactor.py',
