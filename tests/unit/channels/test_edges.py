@@ -540,6 +540,27 @@ class TestRedis:
         assert members.get() == told[-1] == ['anna', 'bob']
 
     @pytest.mark.proves('R7')
+    def test_a_channel_that_all_left_while_it_began_is_watched_no_more(
+            self, make: Make, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+        channels = make(timeout=0.3)
+        channels.onmembers = lambda channel, names: None
+        presence: Any = channels.backend.presence  # type: ignore[attr-defined]
+        begin, over, began = presence.begin, threading.Event(), []
+
+        def begin_slowly(channel: str) -> None:
+            while not over.is_set():
+                channels.runner.sleep(0.01)
+            begin(channel)
+            began.append(dict(presence._seen))
+
+        monkeypatch.setattr(presence, 'begin', begin_slowly)
+        with pytest.raises(TimeoutError):
+            channels.join(visit().open().socket, 'room')
+        over.set()
+        wait_until(lambda: began and not presence._seen)
+        assert 'room' in began[0]
+
+    @pytest.mark.proves('R7')
     def test_members_are_written_again_if_redis_has_lost_the_last_second(
             self, channels: Channels, server: RedisServer, visit: Visit) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
