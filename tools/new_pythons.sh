@@ -41,7 +41,7 @@ tests() {
     FAYE_WEBSOCKET_PURE=$2 FAYE_WEBSOCKET_REQUIRE_ALL='' tools/debian.sh run "$root" bash -euc '
         cd "source$1"
         shift
-        .venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not compliance and not packaging and not again" "$@"
+        .venv/bin/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 -m "not compliance and not packaging and not again" "$@"
     ' - "$1" "${@:3}"
 }
 
