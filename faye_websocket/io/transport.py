@@ -11,8 +11,9 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Sequence
-from socket import SocketType
 from typing import Any, Protocol
+
+from gevent.monkey import get_original
 
 __all__ = ['Transport', 'find_descriptor', 'hang_up', 'is_silent']
 
@@ -45,6 +46,10 @@ class Transport(Protocol):
         """Close the descriptor."""
 
 
+# In a monkey-patched program ``socket.SocketType`` is gevent's class.
+_PlainSocket: Any = get_original('socket', 'SocketType')
+
+
 def find_descriptor(transport: Transport) -> int:
     """Return the descriptor of a plain socket.
 
@@ -52,16 +57,17 @@ def find_descriptor(transport: Transport) -> int:
     """
     kind: Any = type(transport)
     is_plain = (
-        isinstance(transport, SocketType)
-        and kind.recv is SocketType.recv
-        and kind.send is SocketType.send
+        isinstance(transport, _PlainSocket)
+        and kind.recv is _PlainSocket.recv
+        and kind.send is _PlainSocket.send
     )
     return transport.fileno() if is_plain else -1
 
 
-# Of Linux's struct tcp_info: the state, zero-window probes and segments that have no
-# answer, and the milliseconds since the last answer to anything.
-_TCP_INFO = struct.Struct('=B2xB20xI28xI')
+# Of Linux's struct tcp_info: the state, how often the oldest segment was sent again
+# without an answer, zero-window probes without one, and the milliseconds since the last
+# answer to anything. A segment without an answer that was sent only once may be young.
+_TCP_INFO = struct.Struct('=BxBB52xI')
 _ESTABLISHED = 1
 # RFC 9293 section 3.8.6.3: the delay of an ACK "MUST be less than 0.5 seconds".
 _ACK_DELAY = 0.5
@@ -74,14 +80,14 @@ def is_silent(transport: Transport, seconds: float) -> bool:
     """
     try:
         info = transport.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        state, probes, segments, milliseconds = _TCP_INFO.unpack(info)
+        state, repetitions, probes, milliseconds = _TCP_INFO.unpack(info)
     except (AttributeError, OSError, struct.error):
         # Another system's, or no TCP: a peer on a Unix socket cannot lose its power.
         return False
     # The answer to one probe may be on its way.
     return bool(
         state == _ESTABLISHED
-        and (segments or probes > 1)
+        and (repetitions or probes > 1)
         and milliseconds >= 1000 * max(seconds, _ACK_DELAY)
     )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -17,6 +20,19 @@ def raw() -> Any:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
+
+
+@pytest.mark.parametrize('form', ['default', 'pure'])
+def test_a_plain_socket_is_known_in_a_patched_program(form: str) -> None:
+    program = """
+from gevent import monkey; monkey.patch_all()
+import socket
+from faye_websocket.io.transport import find_descriptor
+sock = socket.socket()
+assert find_descriptor(sock._sock) == sock.fileno() >= 0
+"""
+    env = {**os.environ, 'FAYE_WEBSOCKET_PURE': '1' if form == 'pure' else ''}
+    subprocess.run([sys.executable, '-c', program], env=env, check=True, timeout=60)
 
 
 class Kernel:
@@ -37,23 +53,24 @@ class TestIsSilent:
     """TCP's view of a peer from which no bytes are read."""
 
     @pytest.mark.proves('L1', 'O7')
-    @pytest.mark.parametrize(('state', 'probes', 'segments', 'milliseconds', 'silent'), [
+    @pytest.mark.parametrize(('state', 'probes', 'repetitions', 'milliseconds', 'silent'), [
         (1, 0, 1, 3000, True), (1, 2, 0, 3000, True), (1, 0, 1, 2999, False), (1, 1, 0, 9000, False),
         (1, 0, 0, 9000, False), (7, 0, 1, 9000, False), (8, 0, 1, 9000, False)],
-        ids=['owes an answer', 'answers no probe', 'has answered', 'may answer the probe', 'owes nothing', 'has reset',
-             'has ended'])
+        ids=['owes an answer', 'answers no probe', 'has answered', 'may answer the probe', 'may answer what was just sent',
+             'has reset', 'has ended'])
     def test_is_a_peer_that_owes_an_answer(
-            self, state: int, probes: int, segments: int, milliseconds: int, silent: bool) -> None:
+            self, state: int, probes: int, repetitions: int, milliseconds: int, silent: bool) -> None:
         info = bytearray(60)
-        info[0], info[3] = state, probes
-        struct.pack_into('=I', info, 24, segments)
+        info[0], info[2], info[3] = state, repetitions, probes
+        # One segment has no answer.
+        struct.pack_into('=I', info, 24, 1)
         struct.pack_into('=I', info, 56, milliseconds)
         assert is_silent(Kernel(bytes(info)), 3) is silent  # type: ignore[arg-type]
 
     @pytest.mark.proves('L1')
     def test_may_delay_its_answer(self) -> None:
         for milliseconds, silent in ((499, False), (500, True)):
-            info = struct.pack('=B23xI28xI', 1, 1, milliseconds)
+            info = struct.pack('=BxB53xI', 1, 1, milliseconds)
             assert is_silent(Kernel(info), 0.02) is silent  # type: ignore[arg-type]
 
     @pytest.mark.proves('L1')
