@@ -1,4 +1,4 @@
-"""SocketResponse: the response of a Django view that accepts a WebSocket.
+"""Sockets in Django: the response of a view, and handlers that use the database.
 
     def echo(request):
         if not is_websocket(request.META):
@@ -8,33 +8,42 @@
         return SocketResponse(ws)
 
 Middleware treats it like any other response. The handshake is made when the server
-writes the response. Cookies that were set on it until then, such as the session's, are
-sent with the handshake. Its other headers are not: use ``WebSocket(..., headers=...)``.
-If a middleware returns another response, or something raises, that response is sent
-instead.
+writes the response. Cookies and other headers that were set on it until then, such as
+the session's, are sent with the handshake, but for those that describe a body. If a
+middleware returns another response, or something raises, that response is sent instead.
 """
 
 from __future__ import annotations
 
-from django.http import HttpResponse
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
 
+from django.db import connections
+from django.http import HttpResponse, StreamingHttpResponse
+
+from .eventsource.source import EventSource
 from .servers.stack import is_in_coroutine
 from .websocket import WebSocket
 
-__all__ = ['SocketResponse']
+__all__ = ['SocketResponse', 'close_connections']
+
+Function = TypeVar('Function', bound=Callable[..., Any])
 
 
 class SocketResponse(HttpResponse):  # type: ignore[misc]
-    """A response that opens the socket ``ws``, with status 101.
+    """A response that opens a socket: a WebSocket with status 101, or an event source.
 
-    If the handshake is refused, the response has the status of the refusal: 400, 403,
-    426 or 503. Raise UnsupportedServer if the server does not hand its sockets over,
-    RuntimeError in an ``async def`` view, and TypeError if ``ws`` is not a WebSocket.
+    If a handshake is refused, the response has the status of the refusal: 400, 403, 426
+    or 503. For an event source it is a StreamingHttpResponse. Raise UnsupportedServer
+    if the server does not hand the connection of a WebSocket over, RuntimeError in an
+    ``async def`` view, and TypeError for anything but a WebSocket or an EventSource.
     """
 
-    def __init__(self, ws: WebSocket) -> None:
-        if not isinstance(ws, WebSocket):
-            raise TypeError(f'ws: expected a WebSocket, got {ws!r}')
+    def __new__(cls, socket: WebSocket | EventSource) -> Any:
+        """Return a response of the class that fits the socket."""
+        if not isinstance(socket, (WebSocket, EventSource)):
+            raise TypeError(f'socket: expected a WebSocket or an EventSource, got {socket!r}')
         # asyncio.current_task() is not enough: it is a variable of the OS thread, which
         # other requests share.
         if is_in_coroutine():
@@ -43,15 +52,44 @@ class SocketResponse(HttpResponse):  # type: ignore[misc]
             raise RuntimeError(
                 'a SocketResponse cannot come from an async view: write "def" instead of "async def"'
             )
-        responses: list[tuple[str, list[tuple[str, str]]]] = []
-        body = b''.join(
-            ws.wsgi_response(
-                lambda status, headers, exc_info=None: responses.append((status, headers))
-            )
-        )
-        [(status, headers)] = responses
-        code, _, reason = status.partition(' ')
-        # PEP 3333: applications must not set "hop-by-hop" headers. A refusal has its
-        # own already.
-        others = {name: value for name, value in headers if name != 'Connection'}
-        super().__init__(body, status=int(code), reason=reason, headers=others)
+        if isinstance(socket, EventSource):
+            body, options = _respond(socket)
+            return StreamingHttpResponse(body, **options)
+        return super().__new__(cls)
+
+    def __init__(self, socket: WebSocket | EventSource) -> None:
+        body, options = _respond(socket)
+        super().__init__(b''.join(body), **options)
+
+
+def _respond(socket: WebSocket | EventSource) -> tuple[Iterable[bytes], dict[str, Any]]:
+    """Return the body of the socket's response, and Django's options for the rest."""
+    responses: list[tuple[str, list[tuple[str, str]]]] = []
+    body = socket.wsgi_response(
+        lambda status, headers, exc_info=None: responses.append((status, headers))
+    )
+    [(status, headers)] = responses
+    code, _, reason = status.partition(' ')
+    # PEP 3333: applications must not set "hop-by-hop" headers. A refusal has its own
+    # already.
+    others = {name: value for name, value in headers if name != 'Connection'}
+    return body, {'status': int(code), 'reason': reason, 'headers': others}
+
+
+def close_connections(handler: Function) -> Function:
+    """Close the database connections of each call of ``handler`` when it returns.
+
+    A decorator for handlers that use the ORM. Django has database connections for each
+    greenlet, and closes them at the end of a request, which a handler is not part of.
+    In greenlet style decorate the function that asks the database, not the loop around
+    it: connections are closed when it returns or raises.
+    """
+
+    @wraps(handler)
+    def closing(*arguments: Any, **options: Any) -> Any:
+        try:
+            return handler(*arguments, **options)
+        finally:
+            connections.close_all()
+
+    return closing  # type: ignore[return-value]

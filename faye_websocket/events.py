@@ -247,6 +247,10 @@ class EventTarget:
                         self._handler_raised(event, error)
         return True
 
+    def _call(self, function: Callable[[], object]) -> None:
+        """Call a ping's callback. Sockets with a context have another way."""
+        function()
+
     def _check_type(self, type: str) -> None:
         if type not in _HANDLERS and not (type and hasattr(self.__class__, f'on{type}')):
             raise ValueError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -90,7 +91,10 @@ class HandledSocket(WebSocket):
 
     def __init__(self, handler: Handler, environ: dict[str, Any], options: dict[str, Any]) -> None:
         super().__init__(environ, **options)
-        self._handler: Handler | None = handler
+        context = options.get('context')
+        self._handler: Handler | None = (
+            handler if context is None else partial(context.copy().run, handler)
+        )
 
     def _accepted(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
         super()._accepted(transport, received, headers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from contextvars import Context
+from functools import partial
 from typing import Any
 
 import gevent
@@ -22,13 +24,15 @@ from .http.head import HeaderList, Headers
 from .http.origin import AllowedOrigins, OriginCheck, make_origin_check
 from .http.url import determine_url
 from .io.connection import Connection
+from .io.context import in_context
 from .io.limits import make_limits
 from .io.reactor import current_reactor
 from .io.shutdown import open_sockets
+from .io.takeover import Sink
 from .io.transport import Transport
 from .servers.gevent_server import is_stopping, leave_pool, register
 from .servers.handover import Handover, refuse, respond_late
-from .servers.hijack import has_adapter, hijack, lasting_environ
+from .servers.hijack import has_adapter, lasting_environ
 from .servers.leftover import check_leftover
 from .servers.packed_environ import PackedEnviron
 
@@ -64,6 +68,8 @@ class WebSocket(DeclaredHandlers, API):
     - ``max_queue``: messages that may wait for a busy handler before reading from the
       peer stops.
     - ``max_queued``: bytes of them, as Python keeps them; one message may always wait.
+    - ``context``: a contextvars.Context, such as ``contextvars.copy_context()``, in
+      copies of which the handlers run; ``None`` for none.
 
     Raises TypeError or ValueError, naming the option, for one that is wrong. A request
     that is no WebSocket handshake, or a bad one, gets an HTTP error as its response.
@@ -94,6 +100,7 @@ class WebSocket(DeclaredHandlers, API):
         overflow: str = 'close',
         max_queue: float = 64,
         max_queued: float = 2**24,
+        context: Context | None = None,
     ) -> None:
         super().__init__()
         environ = lasting_environ(environ)
@@ -111,7 +118,8 @@ class WebSocket(DeclaredHandlers, API):
             max_queue=max_queue,
             max_queued=max_queued,
         )
-        self._connection = self._connection_class(self, limits, current_reactor())
+        target = in_context(self, context)
+        self._connection = self._connection_class(target, limits, current_reactor())
         driver = wsgi(
             Request(environ, self._connection.write),
             check_protocols(protocols),
@@ -161,9 +169,9 @@ class WebSocket(DeclaredHandlers, API):
     def wsgi_response(self, start_response: StartResponse) -> Iterable[bytes]:
         """Make the handshake, unless that was done, and return the WSGI response.
 
-        The cookies that the application and its middleware add
-        to this response go out with the handshake. Raises UnsupportedServer when the
-        server's socket cannot be had; the text names the fix.
+        The headers that the application and its middleware add to this response go out
+        with the handshake, but for those that describe a body. Raises UnsupportedServer
+        when the server's socket cannot be had; the text names the fix.
         """
         self._begin()
         if self._refusal is not None:
@@ -184,9 +192,10 @@ class WebSocket(DeclaredHandlers, API):
         self._begin()
         if self._handover is not None:
             self._handover.accept()
-            # From now on this greenlet is no request of the server's.
-            leave_pool()
-            open_sockets.add_greenlet(gevent.getcurrent(), self._connection)
+            if self._refusal is None:
+                # From now on this greenlet is no request of the server's.
+                leave_pool()
+                open_sockets.add_greenlet(gevent.getcurrent(), self._connection)
 
     def _begin(self) -> None:
         """Take the connection from the server, or refuse the handshake."""
@@ -204,14 +213,28 @@ class WebSocket(DeclaredHandlers, API):
             self._handover = Handover(
                 self.environ,
                 accepted=self._accepted,
-                replaced=self._connection.relay,
+                replaced=partial(self._replaced, None),
                 view_failed=self._view_failed,
             )
-            self._is_begun = True
         else:
-            self._is_begun = True
-            self._refuse(self._refusal)
-            self._environ = PackedEnviron(self.environ)
+            self._begin_refusal(self._refusal)
+        self._is_begun = True
+
+    def _begin_refusal(self, refusal: HandshakeError) -> None:
+        """Take the connection, on which the server's response will say that.
+
+        No request behind it is served. Some servers would keep the connection open.
+        Where the socket cannot be had, the response is all there is.
+        """
+        try:
+            self._handover = Handover(
+                self.environ,
+                accepted=partial(self._refused_early, refusal),
+                replaced=partial(self._replaced, refusal),
+                view_failed=self._view_failed,
+            )
+        except UnsupportedServer:
+            self._connection.refuse(None, refusal)
 
     def _accepted(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
         """Open the connection, which has left its server."""
@@ -240,18 +263,19 @@ class WebSocket(DeclaredHandlers, API):
         logger.error('view of %s failed: %r', self.url, error)
         self._connection.application_failed(error)
 
-    def _refuse(self, refusal: HandshakeError) -> None:
-        """Write the refusal and end the connection.
+    def _refused_early(
+        self, refusal: HandshakeError, transport: Transport, received: bytes, headers: HeaderList
+    ) -> None:
+        """Write the refusal and end the connection, in greenlet style."""
+        self._handover = None
+        self._connection.refuse(transport, refusal)
+        self._environ = PackedEnviron(self.environ)
 
-        No request behind it is served. Some servers would keep the connection open.
-        Where the socket cannot be had, the response is all there is.
-        """
-        try:
-            transport, _ = hijack(self.environ)
-        except UnsupportedServer:
-            self._connection.refuse(None, refusal)
-        else:
-            self._connection.refuse(transport, refusal)
+    def _replaced(self, error: HandshakeError | None, transport: Transport, head: bytes) -> Sink:
+        """Send another response than a 101, which means this ``error``."""
+        self._handover = None
+        self._environ = PackedEnviron(self.environ)
+        return self._connection.relay(transport, head, error)
 
     def _find_refusal(self, driver: Driver, is_allowed: OriginCheck) -> HandshakeError | None:
         """Return why the handshake is refused, or None."""

@@ -110,6 +110,8 @@ REQUIREMENTS = {
     'M2': 'SocketMiddleware has patterns, arguments of the URL, and options for each path',
     'Y1': "the cases of the Ruby libraries' specs",
     'Y2': 'names that a Rubyist would type',
+    'V3': 'handlers have the context of their view, and leave no database connection behind',
+    'V4': 'headers that middleware adds are on the 101 and on refusals',
     'X1': 'four workers behind a proxy with Redis between them: a message reaches all',
     'R1': 'whoever has joined a channel gets every message, once, in the order of all',
     'R2': 'what was missed since an id comes first, at the pace of the reader',

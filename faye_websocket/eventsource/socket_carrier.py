@@ -12,6 +12,7 @@ from typing import Any
 from ..driver.base import CLOSED
 from ..driver.codes import CloseCode
 from ..driver.eventstream import EventStream
+from ..http.head import parse_fields
 from ..io.connection import Connection, Target
 from ..io.limits import Limits
 from ..io.reactor import current_reactor
@@ -24,7 +25,7 @@ from .headers import FRAMING, is_event_stream
 
 __all__ = ['SocketCarrier']
 
-_OK = re.compile(r'HTTP/1\.[01] 200\b')
+_OK = re.compile(rb'HTTP/1\.[01] 200\b')
 
 
 class SocketCarrier(Connection):
@@ -57,13 +58,8 @@ class SocketCarrier(Connection):
 
     def _responded(self, transport: Transport, head: bytes) -> Sink | None:
         """Send the head that the server wrote, with the headers that were added."""
-        start_line, *lines = head.decode('latin-1').split('\r\n')
-        headers = [
-            (name, value.strip())
-            for name, colon, value in (line.partition(':') for line in lines)
-            if colon
-        ]
-        if not (_OK.match(start_line) and any(map(is_event_stream, headers))):
+        headers = parse_fields(head)
+        if not (_OK.match(head) and any(map(is_event_stream, headers))):
             # Something around the application gives another response.
             return self.relay(transport, head)
         if self.ready_state == CLOSED:

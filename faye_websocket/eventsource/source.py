@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from typing import Any, Protocol
 
 from ..driver import base
@@ -25,6 +26,7 @@ from ..driver.sendable import Number
 from ..events import DeclaredHandlers, Event, EventTarget
 from ..http.head import Headers
 from ..http.url import determine_url
+from ..io.context import in_context
 from ..io.limits import bound_time, check_number, make_limits
 from ..servers.hijack import find_adapter
 from .headers import response_headers
@@ -88,6 +90,8 @@ class EventSource(DeclaredHandlers, EventTarget):
     - ``max_buffered``: bytes that may wait unsent for the client.
     - ``overflow``: the behaviour of ``send`` beyond that: ``'close'``, ``'drop'``
       (returns False) or ``'block'`` (waits).
+    - ``context``: a contextvars.Context, such as ``contextvars.copy_context()``, in
+      copies of which the handlers run; ``None`` for none.
 
     ``onopen`` and ``onclose``, which fires once, get their events as a WebSocket's do.
     A close event's ``code`` is 1000 after ``close()``, 1001 when the server stops or
@@ -118,6 +122,7 @@ class EventSource(DeclaredHandlers, EventTarget):
         ping: float | None = None,
         max_buffered: float = 2**24,
         overflow: str = 'close',
+        context: Context | None = None,
     ) -> None:
         super().__init__()
         check_number('retry', retry)
@@ -129,11 +134,12 @@ class EventSource(DeclaredHandlers, EventTarget):
         self._headers = response_headers(headers)
         self.url = determine_url(environ, ('http', 'https'))
         self.last_event_id = find_last_event_id(environ)
+        target = in_context(self, context)
         take = find_adapter(environ)
         self._carrier: Carrier = (
-            self._response_carrier_class(self, limits, preamble)
+            self._response_carrier_class(target, limits, preamble)
             if take is None
-            else self._socket_carrier_class(self, limits, preamble, environ, take)
+            else self._socket_carrier_class(target, limits, preamble, environ, take)
         )
 
     @property

@@ -26,6 +26,7 @@ __all__ = [
     'check_headers',
     'is_host',
     'is_token',
+    'parse_fields',
     'replace_headers',
     'serialize_head',
     'split_target',
@@ -135,6 +136,13 @@ def replace_headers(head: bytes, dropped: Container[str], added: HeaderList) -> 
         if name.lower() not in dropped
     ]
     return serialize_head(start_line, kept + added)
+
+
+def parse_fields(head: bytes) -> HeaderList:
+    """Return the headers of a head that a server has serialized, not a peer."""
+    lines = head.decode('latin-1').split('\r\n')[1:]
+    fields = (line.partition(':') for line in lines)
+    return [(name, value.strip()) for name, colon, value in fields if colon]
 
 
 def basic_credentials(username: str, password: str | None) -> str:

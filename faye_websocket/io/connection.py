@@ -129,22 +129,27 @@ class Connection(Receiver):
             self.open_stream(transport)
         self._driver.refuse(error)
 
-    def relay(self, transport: Transport, head: bytes) -> Callable[[bytes], None]:
+    def relay(
+        self, transport: Transport, head: bytes, error: Exception | None = None
+    ) -> Callable[[bytes], None]:
         """Send a response of the application's instead.
 
         Returns a function to be called with its body, piece by piece, and ``b''`` last.
+        ``error`` is what it means: that the handshake was refused, unless it is None.
         """
         self.open_stream(transport)
-        close = [('Connection', 'close')]
-        self._relay_body(replace_headers(head, {'connection'}, close) if head else b'')
-        return self._relay_body
+        if head:
+            assert self._stream is not None
+            close = [('Connection', 'close')]
+            self._stream.write(replace_headers(head, {'connection'}, close))
+        reason = 'the application gave another response'
+        return partial(self._relay_body, error or HandshakeError('', reason))
 
-    def _relay_body(self, piece: bytes) -> None:
+    def _relay_body(self, error: Exception, piece: bytes) -> None:
         if piece and self._stream is not None:
             self._stream.write(piece)
         elif self._driver.ready_state != CLOSED:
-            reason = 'the application gave another response'
-            self._driver.give_up(HandshakeError('', reason))
+            self._driver.give_up(error)
 
     def open_stream(self, transport: Transport) -> None:
         """Put a stream between the driver and the transport.

@@ -96,6 +96,9 @@ class Target(Protocol):
         They may block; what they raise goes to ``handler_raised``.
         """
 
+    def _call(self, function: Callable[[], object]) -> object:
+        """Call a ping's callback, as a handler is called."""
+
 
 class Callback(Event):
     """A function that runs in the handlers' greenlet when its turn comes."""
@@ -359,7 +362,7 @@ class Dispatcher(Job):
             if isinstance(event, MessageEvent):
                 self.target.dispatch_event(event)
             elif isinstance(event, Callback):
-                event.run()
+                self.target._call(event.run)
             elif event.type in _KEPT and not self._handled & _KEPT[event.type]:
                 self._keep(event)
             else:

@@ -6,8 +6,9 @@
    it, or put another one in its place. What the server then writes goes to the stub,
    and the head of it comes to ``_written``.
 3. If it is a 101, or the server builds no head, ``accepted`` is called: the driver
-   writes the real 101. If it is another response, ``replaced`` is called, and this
-   response goes to the client.
+   writes the real 101, with the headers that were added to the server's. If it is
+   another response, such as that of a refused handshake, ``replaced`` is called, and
+   this response goes to the client.
 
 In greenlet style ``accept`` goes to step 3 at once, while the application still runs.
 Step 2 follows when the application returns; another response than 101 comes too late
@@ -16,11 +17,10 @@ then, and ``view_failed`` is called with its head.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..http.head import HeaderList
+from ..http.head import HeaderList, parse_fields
 from ..io.takeover import Sink
 from ..io.transport import Transport
 from .hijack import ADAPTERS, hijack
@@ -31,7 +31,38 @@ StartResponse = Callable[..., Any]
 
 _STATUS = '101 Switching Protocols'
 _ACCEPTANCE = b'HTTP/1.1 101 '
-_COOKIE = re.compile(rb'^set-cookie:[ \t]*([^\r\n]*)', re.IGNORECASE | re.MULTILINE)
+# Headers of a response that are not for the 101: those of the hop (RFC 9110 section
+# 7.6.1), those of the server, and those that describe a body.
+_NOT_SENT = frozenset(
+    {
+        'accept-ranges',
+        'age',
+        'connection',
+        'content-digest',
+        'content-disposition',
+        'content-encoding',
+        'content-language',
+        'content-length',
+        'content-location',
+        'content-md5',
+        'content-range',
+        'content-type',
+        'date',
+        'digest',
+        'etag',
+        'keep-alive',
+        'last-modified',
+        'proxy-connection',
+        'repr-digest',
+        'server',
+        'te',
+        'trailer',
+        'transfer-encoding',
+        'upgrade',
+    }
+)
+# The driver writes those of the handshake.
+_HANDSHAKE = 'sec-websocket-'
 # For whoever checks the response on its way: wsgiref.validate insists on a type, and
 # Werkzeug's LintMiddleware on a length. The head that goes out is the driver's.
 _UNSENT_HEADERS = (('Content-Type', 'text/plain'), ('Content-Length', '0'))
@@ -93,8 +124,7 @@ class Handover:
             if not is_acceptance:
                 self._view_failed(head)
         elif is_acceptance:
-            cookies = _COOKIE.findall(head)
-            self._finish([('Set-Cookie', value.decode('latin-1')) for value in cookies])
+            self._finish(_added_headers(head))
         elif self._taken is not None:
             (transport, _), self._taken = self._taken, None
             return self._replaced(transport, head)
@@ -121,6 +151,15 @@ class _NoBody:
         # know it.
         self._responder.headers_sent = self._responder.close_connection = True
         return iter(())
+
+
+def _added_headers(head: bytes) -> HeaderList:
+    """Return the headers of the server's 101 that go out with the driver's."""
+    return [
+        (name, value)
+        for name, value in parse_fields(head)
+        if name.lower() not in _NOT_SENT and not name.lower().startswith(_HANDSHAKE)
+    ]
 
 
 def respond_late(start_response: StartResponse) -> Iterable[bytes]:

@@ -383,13 +383,16 @@ class Pair:
         self.respond(f'HTTP/1.1 {self.response.status}\r\n\r\n')
         return self.ws
 
-    def respond(self, text: str) -> None:
+    def respond(self, text: str, encoding: str = 'utf-8') -> None:
         """Write what a server writes, which has the stub of a socket."""
-        self.sock.sendall(text.encode())
+        self.sock.sendall(text.encode(encoding))
 
     def start_refused(self) -> WebSocket:
-        """Make a handshake that is refused."""
-        assert list(self.ws(self.environ, self.response)) != []
+        """Make a handshake that is refused, and write the response."""
+        body = b''.join(self.ws(self.environ, self.response))
+        assert body
+        self.respond(f'HTTP/1.1 {self.response.status}\r\nContent-Length: {len(body)}\r\n\r\n{body.decode()}')
+        self.sock.close()
         return self.ws
 
     def open(self) -> tuple[WebSocket, Client]:

@@ -14,14 +14,16 @@ import gevent.event
 import pytest
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import connections
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import path
+from gevent.pywsgi import WSGIServer
 
 from faye_websocket import EventSource, UnsupportedServer, WebSocket
-from faye_websocket.django import SocketResponse
+from faye_websocket.django import SocketResponse, close_connections
 from faye_websocket.testing import connect
-from tests.support.local import Response, make_environ
+from tests.support.local import Response, make_environ, tcp_pair
 from tests.support.wire import RFC_6455
 
 if not settings.configured:
@@ -66,7 +68,7 @@ def counting(request: Any, name: str) -> HttpResponse:
     ws.send(f'{name} {request.session["count"]}')
     response = SocketResponse(ws)
     response.set_cookie('of', 'view')
-    response['X-Lost'] = '1'
+    response['X-Of-The-View'] = '1'
     return response
 
 
@@ -82,6 +84,13 @@ def faulty(request: Any) -> HttpResponse:
 def replaced(request: Any) -> HttpResponse:
     SocketResponse(echo_to(request))
     return HttpResponse('something else', status=402)
+
+
+def events(request: Any) -> HttpResponse:
+    es = EventSource(request.META, headers={'X-Kept': '1'})
+    es.send('hello')
+    es.close()
+    return SocketResponse(es)
 
 
 async def asynchronous(request: Any) -> HttpResponse:
@@ -106,15 +115,16 @@ urlpatterns = [
     path('guarded', guarded),
     path('faulty', faulty),
     path('replaced', replaced),
+    path('events', events),
     path('async', asynchronous),
     path('slow', slow_by_hand),
 ]
 
 
 class TestAccepted:
-    def test_is_for_a_websocket(self) -> None:
-        with pytest.raises(TypeError, match='^ws: expected a WebSocket, got'):
-            SocketResponse(EventSource(make_environ()))  # type: ignore[arg-type]
+    def test_is_for_sockets(self) -> None:
+        with pytest.raises(TypeError, match='^socket: expected a WebSocket or an EventSource, got None'):
+            SocketResponse(None)  # type: ignore[arg-type]
 
     @pytest.mark.proves('F1')
     def test_is_an_open_socket(self, app: WSGIHandler) -> None:
@@ -125,10 +135,12 @@ class TestAccepted:
     @pytest.mark.proves('H5')
     def test_has_no_length_though_the_middleware_adds_one(self, app: WSGIHandler) -> None:
         with connect(app, '/echo') as ws:
-            assert list(ws.headers) == ['Upgrade', 'Connection', 'Sec-WebSocket-Accept']
+            names = [name.lower() for name in ws.headers]
+            assert names[:3] == ['upgrade', 'connection', 'sec-websocket-accept']
+            assert not {'content-length', 'content-type', 'etag'} & set(names)
 
-    @pytest.mark.proves('F1')
-    def test_carries_the_cookies_of_session_and_view(self, app: WSGIHandler) -> None:
+    @pytest.mark.proves('F1', 'V4')
+    def test_carries_the_cookies_and_headers_of_session_view_and_middleware(self, app: WSGIHandler) -> None:
         cookies: dict[str, str] = {}
         for count in (1, 2):
             header = '; '.join(f'{name}={value}' for name, value in cookies.items())
@@ -138,8 +150,7 @@ class TestAccepted:
                 cookies = dict(pairs)
                 assert set(cookies) == {'sessionid', 'of'}
                 names = [name for name, _ in ws.headers.pairs()]
-                assert 'X-Kept' in names
-                assert 'X-Lost' not in names
+                assert {'X-Kept', 'X-Of-The-View', 'X-Frame-Options', 'X-Content-Type-Options'} <= set(names)
 
     def test_is_an_ordinary_response_to_middleware(self, app: WSGIHandler) -> None:
         def take(ws: WebSocket, start_response: Callable[..., Any]) -> list[bytes]:
@@ -169,10 +180,12 @@ class TestAccepted:
 
 
 class TestRefused:
-    def test_is_an_http_error(self, app: WSGIHandler) -> None:
+    @pytest.mark.proves('V4', 'S2')
+    def test_is_an_http_error_with_the_headers_of_middleware(self, app: WSGIHandler) -> None:
         ws = connect(app, '/guarded', headers={'Origin': 'https://bad.example'}, refused=True)
         assert (ws.status, ws.body) == (403, b'this origin is not allowed\n')
         assert ws.headers['Connection'] == 'close'
+        assert ws.headers['X-Frame-Options'] == 'DENY'
 
     def test_has_its_headers_except_those_of_the_server(self, app: WSGIHandler) -> None:
         environ = make_environ(headers=[*RFC_6455, ('Sec-WebSocket-Version', '9')])
@@ -187,6 +200,50 @@ class TestRefused:
         response = Response()
         body = b''.join(app({**make_environ(headers=(), HTTP_HOST='localhost', PATH_INFO='/echo'), **input_of()}, response))
         assert (response.status, body) == ('400 Bad Request', b'the Upgrade header does not contain websocket\n')
+
+
+class TestEventSource:
+    @pytest.mark.proves('E7', 'E3')
+    def test_is_a_streaming_response_of_any_server(self, app: WSGIHandler) -> None:
+        response = Response()
+        body = app({**make_environ(headers=(), HTTP_HOST='localhost', PATH_INFO='/events'), **input_of()}, response)
+        assert b''.join(body) == b'retry: 5000\r\ndata: hello\r\n\r\n'
+        body.close()
+        headers = dict(response.headers)
+        assert (response.status, headers['Content-Type'], headers['X-Kept']) == ('200 OK', 'text/event-stream', '1')
+        assert headers['X-Frame-Options'] == 'DENY'
+        assert 'ETag' not in headers
+
+    @pytest.mark.proves('F1', 'V4')
+    def test_leaves_a_server_of_gevent_with_the_headers_of_middleware(self, app: WSGIHandler) -> None:
+        ours, theirs = tcp_pair()
+        gevent.spawn(WSGIServer(('127.0.0.1', 0), app, log=None).handle, ours, ('127.0.0.1', 0))
+        with theirs:
+            theirs.sendall(b'GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n')
+            head, _, body = b''.join(iter(lambda: theirs.recv(65536), b'')).partition(b'\r\n\r\n')
+        assert head.startswith(b'HTTP/1.1 200 OK\r\n')
+        assert b'\r\nX-Frame-Options: DENY' in head
+        assert b'\r\nTransfer-Encoding' not in head
+        assert body == b'retry: 5000\r\ndata: hello\r\n\r\n'
+
+
+@pytest.mark.proves('V3')
+class TestCloseConnections:
+    def test_closes_them_when_the_handler_returns_or_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls: list[Any] = []
+        monkeypatch.setattr(connections, 'close_all', lambda: calls.append('closed'))
+
+        @close_connections
+        def handle(event: Any, *, fails: bool = False) -> int:
+            """Ask the database."""
+            calls.append(event)
+            return 1 // (not fails)
+
+        assert handle('first') == 1
+        with pytest.raises(ZeroDivisionError):
+            handle('second', fails=True)
+        assert calls == ['first', 'closed', 'second', 'closed']
+        assert (handle.__name__, handle.__doc__) == ('handle', 'Ask the database.')
 
 
 class TestInsteadOfTheSocket:
