@@ -34,6 +34,10 @@ from tests.support.wire import (
 FRAMEWORKS = {'flask': ('flask', 'flask_login', 'sqlalchemy'), 'django': ('django',)}
 
 
+#: Headers that Django's own middleware adds, and those of a function in Flask.
+ADDED = ({'x-frame-options', 'x-content-type-options', 'referrer-policy', 'vary'}, {'x-request-id', 'server-timing'})
+
+
 class Setting(NamedTuple):
     """A framework under a server."""
 
@@ -124,7 +128,7 @@ def assert_is_clean(server: Server) -> None:
 
 
 class TestAView:
-    @pytest.mark.proves('F1', 'H5', 'H1', 'H3')
+    @pytest.mark.proves('F1', 'H5', 'H1', 'H3', 'V4')
     @every_setting
     def test_has_url_arguments_and_a_session_and_returns_a_socket(self, server: Server) -> None:
         cookies: dict[str, str] = {}
@@ -132,10 +136,12 @@ class TestAView:
             with RawClient(server, '/rooms/attic/7', with_cookies(cookies)) as client:
                 head = client.handshake()
                 assert (head.status, head.get('Sec-WebSocket-Accept')) == (101, ACCEPT)
-                # The session's cookie is on the 101, once, and no header of an ordinary
-                # response is.
+                # The session's cookie is on the 101, once, with the headers of
+                # middleware, and none that describes a body.
                 assert [name.lower() for name, _ in head.headers].count('set-cookie') == 1
-                assert head.names() == {'upgrade', 'connection', 'sec-websocket-accept', 'set-cookie'}
+                assert {'upgrade', 'connection', 'sec-websocket-accept'} <= head.names()
+                assert head.names() >= ADDED['x-request-id' in head.names()]
+                assert not {'content-length', 'content-type', 'transfer-encoding', 'date', 'server', 'etag'} & head.names()
                 cookies |= cookies_of(head)
                 assert client.receive_frame() == Frame(TEXT, f'attic 7 {visit}'.encode())
                 client.send_frame(TEXT, b'hello')
@@ -200,6 +206,57 @@ class TestAView:
             assert client.read_to_eof() == b''
         assert http_get(server, '/echo')[0].status == 404
         assert request(server, 'GET /', {}).status == 200
+
+
+@pytest.mark.proves('V3', 'V4')
+@pytest.mark.parametrize('kind', SERVERS)
+def test_a_handler_of_flask_runs_in_the_context_of_its_view(kind: str, servers: dict[Setting, Server]) -> None:
+    server = servers[Setting('flask', kind, False)]
+    cookies = cookies_of(request(server, 'GET /login/ada', {}))
+    clients = []
+    with ExitStack() as stack:
+        for name in ('attic', 'cellar'):
+            client = stack.enter_context(RawClient(server, f'/here/{name}?q={name[0]}', with_cookies(cookies)))
+            assert client.handshake().status == 101
+            clients.append((name, client))
+        for name, client in clients * 2:
+            client.send_frame(TEXT, b'hello')
+            expected = f'hello: /here/{name} {name[0]} {name} 7 ada tests.support.flask_app /'
+            assert client.receive_frame().payload.decode() == expected
+    headers = (*with_cookies(cookies), ('Origin', 'http://evil.example'), ('X-Request-ID', '9'))
+    with RawClient(server, '/here/attic?q=a', headers) as client:
+        head = client.handshake()
+        assert (head.status, head.get('X-Request-ID'), head.get('Connection')) == (403, '9', 'close')
+        assert client.read_to_eof() == b'this origin is not allowed\n'
+    assert_is_clean(server)
+
+
+@pytest.mark.proves('V3')
+@pytest.mark.parametrize('kind', SERVERS)
+def test_a_handler_of_django_leaves_no_database_connection_behind(kind: str, servers: dict[Setting, Server]) -> None:
+    server = servers[Setting('django', kind, False)]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(server, '/asking', RFC_6455)) for _ in range(200)]
+        for client in clients:
+            assert client.handshake().status == 101
+        for client in clients:
+            client.send_frame(TEXT, b'how many?')
+        for client in clients:
+            assert client.receive_frame().payload.isdigit()
+        assert int(http_get(server, '/databases')[1]) <= 1
+    assert_is_clean(server)
+
+
+@pytest.mark.proves('E7', 'V4')
+@pytest.mark.parametrize('kind', SERVERS)
+def test_a_view_of_django_returns_an_event_source(kind: str, servers: dict[Setting, Server]) -> None:
+    server = servers[Setting('django', kind, False)]
+    with RawClient(server, '/events', [('Connection', 'close')]) as client:
+        client.send(request_head('/events', [('Host', 'example.com'), ('Accept', 'text/event-stream')]))
+        head = client.receive_head()
+        assert (head.status, head.get('Content-Type')) == (200, 'text/event-stream')
+        assert 'x-frame-options' in head.names()
+        assert client.read_to_eof() == b'retry: 5000\r\ndata: hello\r\n\r\n'
 
 
 # pywsgi runs without monkey-patching here, so that an async view runs in an OS thread

@@ -79,6 +79,9 @@ class Block(NamedTuple):
         return f'{self.path.name}:{self.line}'
 
 
+FRAMEWORKS = ROOT / 'docs' / 'frameworks.rst'
+
+
 def blocks_of(path: Path) -> Iterator[Block]:
     """Yield the Python blocks of a text."""
     lines = path.read_text().splitlines()
@@ -213,7 +216,7 @@ class TestOptions:
 
     def test_of_a_client(self) -> None:
         common = options_in(part('options'))
-        del common['allowed_origins']
+        del common['allowed_origins'], common['context']
         self.check({**common, **options_in(part('client'))}, keywords_of(Client))
 
     def test_of_an_event_source(self) -> None:
@@ -315,8 +318,8 @@ class TestPrograms:
         if not settings.configured:
             settings.configure(LOGGING_CONFIG=None, SECRET_KEY='secret' * 9, STATIC_URL='/static/')
         request_of = import_module('django.core.handlers.wsgi').WSGIRequest
-        enter = run(block('def enter(request, name):'), WebSocket=WebSocket,
-                    SocketResponse=import_module('faye_websocket.django').SocketResponse)['enter']
+        SocketResponse = import_module('faye_websocket.django').SocketResponse  # noqa: N806
+        enter = run(block('def enter(request, name):'), WebSocket=WebSocket, SocketResponse=SocketResponse)['enter']
 
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
             response = enter(request_of(environ), 'red')
@@ -327,11 +330,23 @@ class TestPrograms:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'red: hello'
 
-        events = run(block('def events(request):'))['events']
+        events = run(block('def events(request):', FRAMEWORKS), SocketResponse=SocketResponse)['events']
         response = events(request_of({'REQUEST_METHOD': 'GET', 'HTTP_HOST': 'localhost', 'wsgi.input': BytesIO()}))
         assert response['Content-Type'] == 'text/event-stream'
         assert next(iter(response)).startswith(b'retry: 5000')
         response.close()
+
+    def test_the_view_with_a_context_says_where_it_is(self) -> None:
+        flask = import_module('flask')
+        app = flask.Flask('shop')
+        app.secret_key = 'secret'
+        logins = import_module('flask_login').LoginManager(app)
+        user = type('User', (import_module('flask_login').UserMixin,), {'id': 'ada'})
+        logins.request_loader(lambda request: user())
+        run(block('context=copy_context()', FRAMEWORKS), app=app)
+        with connect(app, '/rooms/red') as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=5) == 'ada in /rooms/red: hello'
 
     def test_the_middleware_and_the_test_of_it_agree(self) -> None:
         names = run(block('app = SocketMiddleware('), app=lambda environ, start_response: [])
@@ -340,7 +355,7 @@ class TestPrograms:
 
     @pytest.mark.proves('M2')
     def test_the_paths_have_arguments_and_options(self) -> None:
-        app = run(block("'/rooms/<int:number>': room", ROOT / 'docs' / 'frameworks.rst'))['app']
+        app = run(block("'/rooms/<int:number>': room", FRAMEWORKS))['app']
         for path in ('/rooms/7', '/floors/first/rooms/7'):
             with connect(app, path) as ws:
                 assert ws.receive(timeout=5) == 'room 7'

@@ -44,8 +44,8 @@ from django.middleware.csrf import get_token  # noqa: E402
 from django.urls import path  # noqa: E402
 from gevent.event import Event  # noqa: E402
 
-from faye_websocket import SocketMiddleware, WebSocket  # noqa: E402
-from faye_websocket.django import SocketResponse  # noqa: E402
+from faye_websocket import EventSource, SocketMiddleware, WebSocket  # noqa: E402
+from faye_websocket.django import SocketResponse, close_connections  # noqa: E402
 
 
 def index(request: Any) -> HttpResponse:
@@ -75,6 +75,27 @@ def private(request: Any) -> HttpResponse:
     ws = WebSocket(request.META)
     ws.send(f'hello, {request.user.username}')
     return SocketResponse(ws)
+
+
+def asking(request: Any) -> HttpResponse:
+    """Answer each message with the number of users, which the database has."""
+    ws = WebSocket(request.META)
+    ws.onmessage = close_connections(lambda event: ws.send(str(User.objects.count())))
+    return SocketResponse(ws)
+
+
+def databases(request: Any) -> HttpResponse:
+    """Count the open files of the database."""
+    files = [os.path.realpath(f'/proc/self/fd/{each}') for each in os.listdir('/proc/self/fd')]
+    return HttpResponse(str(files.count(os.path.realpath(os.environ['FAYE_TEST_DATABASE']))))
+
+
+def events(request: Any) -> HttpResponse:
+    """Send one event."""
+    es = EventSource(request.META)
+    es.send('hello')
+    es.close()
+    return SocketResponse(es)
 
 
 def fault(request: Any) -> HttpResponse:
@@ -132,6 +153,9 @@ urlpatterns = [
     path('login/<name>', enter_as),
     path('rooms/<name>/<int:number>', room),
     path('private', private),
+    path('asking', asking),
+    path('databases', databases),
+    path('events', events),
     path('fault', fault),
 ]
 

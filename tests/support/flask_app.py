@@ -8,9 +8,10 @@ The pool has five connections, and each request returns its own at its end.
 from __future__ import annotations
 
 import os
+from contextvars import copy_context
 from typing import Any
 
-from flask import Blueprint, Flask, redirect, request, session
+from flask import Blueprint, Flask, Response, current_app, g, redirect, request, session, url_for
 from flask.globals import app_ctx
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from sqlalchemy import QueuePool, create_engine, text
@@ -32,6 +33,14 @@ database = scoped_session(sessionmaker(engine), scopefunc=lambda: id(app_ctx._ge
 def give_back(error: BaseException | None) -> None:
     """Return the connection, as Flask-SQLAlchemy does."""
     database.remove()
+
+
+@app.after_request
+def add_headers(response: Response) -> Response:
+    """Add headers to every response."""
+    response.headers['X-Request-ID'] = request.headers.get('X-Request-ID', 'none')
+    response.headers.add('Server-Timing', 'view;dur=1')
+    return response
 
 
 logins = LoginManager(app)
@@ -79,6 +88,21 @@ def private() -> WebSocket:
     """Greet a user who is logged in."""
     ws = WebSocket(request.environ)
     ws.send(f'hello, {current_user.id}')
+    return ws
+
+
+@app.route('/here/<name>', websocket=True)
+@login_required
+def here(name: str) -> WebSocket:
+    """Answer each message in the context of this view."""
+    g.name, session['visits'] = name, 7
+    ws = WebSocket(request.environ, context=copy_context(), allowed_origins=['http://example.com'])
+
+    @ws.on('message')
+    def answer(event: Any) -> None:
+        seen = (request.path, request.args['q'], g.name, session['visits'], current_user.id, current_app.name, url_for('index'))
+        ws.send(f'{event.data}: {" ".join(map(str, seen))}')
+
     return ws
 
 
