@@ -28,6 +28,7 @@ from .http.response_headers import ResponseHeaders
 from .http.url import parse_url
 from .io.connection import Connection
 from .io.dial import ProxyOption, dial, make_proxy
+from .io.journal import CLIENT, describe_client, watched
 from .io.limits import bound_time, check_number, make_limits
 from .io.reactor import current_reactor
 from .io.shutdown import open_sockets
@@ -97,6 +98,7 @@ class Client(DeclaredHandlers, API):
     )
 
     _is_server = False
+    _own_logger = CLIENT
     # ``metrics`` has others.
     _connection_class: type[Connection] = Connection
 
@@ -146,7 +148,8 @@ class Client(DeclaredHandlers, API):
         self._stage = 'connecting'
         make_proxy(proxy, parse_url(url))
         self._deadline = time.monotonic() + bound_time(timeout)
-        self._connection = self._connection_class(self, limits, current_reactor())
+        connect = watched(self._connection_class, CLIENT, describe_client, url)
+        self._connection = connect(self, limits, current_reactor())
         self._driver = driver.client(
             _IO(url, self._connection.write),
             check_protocols(protocols),

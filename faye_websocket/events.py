@@ -5,6 +5,7 @@ They follow Event, MessageEvent, CloseEvent, ErrorEvent and EventTarget.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, TypeVar, overload
@@ -165,6 +166,9 @@ class EventTarget:
     onerror = EventHandler('error')
     onclose = EventHandler('close')
     ondrain = EventHandler('drain')
+
+    # The log of sockets of this kind; the subclasses have others.
+    _own_logger = logging.getLogger('faye_websocket')
 
     def __init__(self) -> None:
         # A tuple of pairs. A dict of lists takes three times the memory of an idle

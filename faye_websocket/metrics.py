@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from .client import Client
@@ -26,9 +24,9 @@ from .errors import HandshakeError
 from .eventsource.response_carrier import ResponseCarrier
 from .eventsource.socket_carrier import SocketCarrier
 from .eventsource.source import EventSource
-from .io import syscalls
 from .io.connection import Connection
-from .io.transport import Transport, find_descriptor
+from .io.counted import CountedTransport
+from .io.transport import Transport
 from .websocket import WebSocket
 
 __all__ = ['Counters', 'SocketCounters', 'disable', 'enable']
@@ -246,7 +244,7 @@ class _CountedConnection(Connection):
         super().failed()
 
     def open_stream(self, transport: Transport) -> None:
-        super().open_stream(_CountedTransport(transport, self._tally.counters))
+        super().open_stream(CountedTransport(transport, self._tally.counters))
 
     def message_dropped(self) -> None:
         self._tally.drop()
@@ -265,44 +263,6 @@ class _ClientConnection(_CountedConnection):
 class _EventsConnection(_CountedConnection, SocketCarrier):
     __slots__ = ('_tally',)
     _kind = 'eventsource'
-
-
-class _CountedTransport:
-    """A transport that counts what it sends."""
-
-    __slots__ = ('_counters', '_descriptor', '_transport', 'recv')
-
-    def __init__(self, transport: Transport, counters: SocketCounters) -> None:
-        self._transport = transport
-        self._descriptor = find_descriptor(transport)
-        self._counters = counters
-        # Without a method of ours in between, since it is called for every read.
-        self.recv = partial(syscalls.recv, transport, self._descriptor)
-
-    def fileno(self) -> int:
-        return self._transport.fileno()
-
-    def send(self, data: Any) -> int:
-        sent = syscalls.send(self._transport, self._descriptor, data)
-        self._counters.bytes_sent += sent
-        return sent
-
-    def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
-        sent = syscalls.sendmsg(self._transport, self._descriptor, parts)
-        self._counters.bytes_sent += sent
-        return sent
-
-    def setsockopt(self, level: int, name: int, value: int) -> None:
-        self._transport.setsockopt(level, name, value)
-
-    def getsockopt(self, level: int, name: int, size: int) -> bytes:  # pragma: no cover
-        return self._transport.getsockopt(level, name, size)
-
-    def shutdown(self, how: int) -> None:
-        self._transport.shutdown(how)
-
-    def close(self) -> None:
-        self._transport.close()
 
 
 class _CountedResponseCarrier(ResponseCarrier):

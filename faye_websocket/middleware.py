@@ -8,7 +8,6 @@ over by then, however long the handler stays.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from inspect import signature
@@ -22,6 +21,7 @@ from .extensions.pipeline import Pipeline
 from .http.head import HeaderList, check_headers
 from .http.origin import make_origin_check
 from .http.routes import Path, Routes
+from .io.faults import log_fault
 from .io.limits import OPTIONS, make_limits
 from .io.shutdown import open_sockets
 from .io.transport import Transport
@@ -33,8 +33,6 @@ Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 Handler = Callable[..., object]
 #: A handler, alone or with the options of the sockets at its path.
 Handled = Handler | tuple[Handler, Mapping[str, Any]]
-
-logger = logging.getLogger('faye_websocket')
 
 
 class _Route(NamedTuple):
@@ -111,7 +109,7 @@ class HandledSocket(WebSocket):
             self._connection.failed()
             raise
         except BaseException as error:
-            logger.error('handler of %s raised', self.url, exc_info=error)
+            log_fault(self, 'handler', error)
             self._connection.application_failed(error)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import Context
@@ -15,7 +14,6 @@ from .api import API
 from .client import Client
 from .driver.base import MAX_FRAGMENTS, MAX_LENGTH, Driver, Request, refusal_headers
 from .driver.client import check_protocols
-from .driver.codes import CloseCode
 from .driver.wsgi import is_websocket, wsgi
 from .errors import HandshakeError, UnsupportedServer
 from .events import DeclaredHandlers
@@ -25,6 +23,8 @@ from .http.origin import AllowedOrigins, OriginCheck, make_origin_check
 from .http.url import determine_url
 from .io.connection import Connection
 from .io.context import in_context
+from .io.faults import name_url
+from .io.journal import SERVER, describe_request, watched
 from .io.limits import make_limits
 from .io.reactor import current_reactor
 from .io.shutdown import open_sockets
@@ -39,8 +39,6 @@ from .servers.packed_environ import PackedEnviron
 __all__ = ['WebSocket']
 
 StartResponse = Callable[..., Any]
-
-logger = logging.getLogger('faye_websocket')
 
 
 class WebSocket(DeclaredHandlers, API):
@@ -79,6 +77,7 @@ class WebSocket(DeclaredHandlers, API):
 
     is_websocket = staticmethod(is_websocket)
     Client = Client
+    _own_logger = SERVER
 
     # ``metrics`` has others.
     _connection_class: type[Connection] = Connection
@@ -119,7 +118,8 @@ class WebSocket(DeclaredHandlers, API):
             max_queued=max_queued,
         )
         target = in_context(self, context)
-        self._connection = self._connection_class(target, limits, current_reactor())
+        connect = watched(self._connection_class, SERVER, describe_request, environ)
+        self._connection = connect(target, limits, current_reactor())
         driver = wsgi(
             Request(environ, self._connection.write),
             check_protocols(protocols),
@@ -244,7 +244,7 @@ class WebSocket(DeclaredHandlers, API):
         self._environ = PackedEnviron(self.environ)
         if is_stopping():
             # It began while the server was at this response.
-            self._connection.close(CloseCode.GOING_AWAY, '')
+            self._connection.stop()
 
     def _view_failed(self, head: bytes) -> None:
         """End the connection: a view in greenlet style has not returned this socket.
@@ -260,7 +260,7 @@ class WebSocket(DeclaredHandlers, API):
             error = HandshakeError(
                 '', f'the view gave another response once the handshake was made: {status}'
             )
-        logger.error('view of %s failed: %r', self.url, error)
+        SERVER.error('view of %s failed: %r', name_url(self.url), error)
         self._connection.application_failed(error)
 
     def _refused_early(

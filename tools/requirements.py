@@ -87,6 +87,7 @@ REQUIREMENTS = {
     'F5': "under Werkzeug's server it works, or says why not",
     'O1': 'a forked child leaves the connections of its parent alone, whatever it runs',
     'O2': 'a peer sees the end although a forked child has a copy of the socket',
+    'O4': 'the log has the life of every connection, and nothing secret or forged',
     'O5': "another library's handler that was left in place gets an error that names it",
     'O6': 'nothing of connections that are gone is kept',
     'O7': 'what waits for a handler is bounded in bytes, and who asks for nothing stays alive',

@@ -31,6 +31,7 @@ from ..events import CloseEvent, Event
 from ..io.backlog import BURST
 from ..io.connection import Target
 from ..io.dispatch import Dispatcher
+from ..io.faults import SLOW, name_url
 from ..io.limits import Limits
 from ..io.overflow import Overflow
 from ..io.owner import Owner
@@ -132,6 +133,10 @@ class ResponseCarrier(Owner):
         """Begin to close, once, behind the events that were sent."""
         self._begin_close(CloseEvent(code, reason, True))
 
+    def stop(self) -> None:
+        """Begin to close: the server stops, or the process ends."""
+        self.close(CloseCode.GOING_AWAY, '')
+
     def abort(self, reason: str) -> None:
         """Give the client up."""
         self._begin_close(CloseEvent(CloseCode.ABNORMAL_CLOSURE, reason, False), [])
@@ -221,7 +226,7 @@ class ResponseCarrier(Owner):
         register(self)
         self._dispatcher.push(Event('open'))
         if is_stopping():
-            self.close(CloseCode.GOING_AWAY, '')
+            self.stop()
 
     def _begin_close(self, event: CloseEvent, last: list[bytes] | None = None) -> None:
         """End the stream behind the events that wait, or behind ``last`` instead."""
@@ -279,6 +284,8 @@ class ResponseCarrier(Owner):
 
     def give_up_slow_peer(self) -> None:
         """Close with 1013."""
+        target = self._dispatcher.target
+        target._own_logger.warning(SLOW, name_url(target.url), self.buffered_amount)
         event = CloseEvent(CloseCode.TRY_AGAIN_LATER, 'slow consumer', False)
         self._begin_close(event, [serialize_comment(event.reason)])
 

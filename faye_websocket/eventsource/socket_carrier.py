@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..driver.base import CLOSED
-from ..driver.codes import CloseCode
 from ..driver.eventstream import EventStream
 from ..http.head import parse_fields
 from ..io.connection import Connection, Target
@@ -72,5 +71,5 @@ class SocketCarrier(Connection):
         kept = [header for header in headers if header[0].lower() not in FRAMING]
         self.accept(transport, b'', [*kept, ('Connection', 'close')])
         if is_stopping():
-            self.close(CloseCode.GOING_AWAY, '')
+            self.stop()
         return None

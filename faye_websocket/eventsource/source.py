@@ -27,11 +27,13 @@ from ..events import DeclaredHandlers, Event, EventTarget
 from ..http.head import Headers
 from ..http.url import determine_url
 from ..io.context import in_context
+from ..io.journal import EVENTSOURCE, describe_request, watched, watched_class
 from ..io.limits import bound_time, check_number, make_limits
 from ..servers.hijack import find_adapter
 from .headers import response_headers
 from .response_carrier import ResponseCarrier
 from .socket_carrier import SocketCarrier
+from .watched_response import watched_response
 
 StartResponse = Callable[..., Any]
 
@@ -108,6 +110,7 @@ class EventSource(DeclaredHandlers, EventTarget):
     CLOSED = base.CLOSED
 
     is_eventsource = staticmethod(is_eventsource)
+    _own_logger = EVENTSOURCE
 
     # ``metrics`` has others.
     _socket_carrier_class: type[SocketCarrier] = SocketCarrier
@@ -136,11 +139,13 @@ class EventSource(DeclaredHandlers, EventTarget):
         self.last_event_id = find_last_event_id(environ)
         target = in_context(self, context)
         take = find_adapter(environ)
-        self._carrier: Carrier = (
-            self._response_carrier_class(target, limits, preamble)
-            if take is None
-            else self._socket_carrier_class(target, limits, preamble, environ, take)
-        )
+        kind: Any = self._response_carrier_class
+        watch = watched_response
+        others: tuple[Any, ...] = ()
+        if take is not None:
+            kind, watch, others = self._socket_carrier_class, watched_class, (environ, take)
+        connect = watched(kind, EVENTSOURCE, describe_request, environ, watch)
+        self._carrier: Carrier = connect(target, limits, preamble, *others)
 
     @property
     def ready_state(self) -> int:

@@ -187,6 +187,10 @@ class Connection(Receiver):
             self._driver.close(code, reason)
         self._await_close()
 
+    def stop(self) -> None:
+        """Begin to close: the server stops, or the process ends."""
+        self.close(CloseCode.GOING_AWAY, '')
+
     def abort(self, reason: str) -> None:
         """End at once, for this ``reason``: the peer is given up."""
         if interpreter.get_ident() != self._reactor.thread:

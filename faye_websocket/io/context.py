@@ -6,6 +6,7 @@ socket. Other sockets have nothing of it, and pay nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextvars import Context
 
@@ -28,6 +29,10 @@ class InContext(EventTarget):
         super().__init__()
         self._socket = socket
         self._context = context
+
+    @property
+    def _own_logger(self) -> logging.Logger:  # type: ignore[override]
+        return self._socket._own_logger
 
     @property
     def url(self) -> str:

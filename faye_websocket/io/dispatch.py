@@ -45,7 +45,6 @@ state, so that no message of it starts anything.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -53,13 +52,12 @@ from typing import Protocol
 
 from ..events import NOT_CONTAINED, ErrorEvent, Event, MessageEvent, make_message_event
 from . import interpreter
+from .faults import Logged, log_fault
 from .owner import Owner
 from .reactor import current_job
 from .scheduler import Job, Scheduler
 
 __all__ = ['TOO_MANY', 'Callback', 'Dispatcher', 'Target']
-
-logger = logging.getLogger('faye_websocket')
 
 # Returned for a number of messages, when they have too many bytes.
 TOO_MANY = sys.maxsize
@@ -83,12 +81,8 @@ def _rank(waiting: Waiting) -> int:
     return _KEPT.get(waiting.type, _MESSAGE) if isinstance(waiting, Event) else _MESSAGE
 
 
-class Target(Protocol):
+class Target(Logged, Protocol):
     """The socket that a connection works for, which has the handlers."""
-
-    @property
-    def url(self) -> str:
-        """The URL, which the log names."""
 
     def dispatch_event(self, event: Event) -> object:
         """Run the handlers.
@@ -381,7 +375,7 @@ class Dispatcher(Job):
         """
         if isinstance(error, NOT_CONTAINED):
             raise error
-        logger.error('%s handler of %s raised', event.type, self.target.url, exc_info=error)
+        log_fault(self.target, f'{event.type} handler', error)
         self._owner.failed()
         # What onerror itself raises would come back to it.
         if event.type != 'error':

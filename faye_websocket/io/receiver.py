@@ -12,7 +12,6 @@ dropped.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 
@@ -23,6 +22,7 @@ from ..driver.codes import CloseCode
 from ..errors import ConnectionClosed
 from ..events import Event
 from .dispatch import Dispatcher, Target
+from .faults import SLOW, name_url
 from .limits import Limits, bound_time
 from .reactor import Reactor
 from .scheduler import wait_forever
@@ -30,8 +30,6 @@ from .sender import Sender
 from .shutdown import open_sockets
 
 __all__ = ['Receiver']
-
-logger = logging.getLogger('faye_websocket')
 
 # Seconds between two looks at what still has to go out when all else is over, which is
 # rare.
@@ -92,7 +90,8 @@ class Receiver(Sender):
             driver.parse(chunk)
         except Exception:
             # Neither the peer's fault nor the application's: an extension's, or ours.
-            logger.exception('receiving from %s failed', self._dispatcher.target.url)
+            target = self._dispatcher.target
+            target._own_logger.exception('receiving from %s failed', name_url(target.url))
             driver.fail(CloseCode.INTERNAL_ERROR, 'internal error')
         return self._dispatcher.run(len(chunk))
 
@@ -168,10 +167,19 @@ class Receiver(Sender):
         """
         dispatcher = self._dispatcher
         if not (dispatcher.is_wanted or self._reactor.is_inherited()):
-            logger.warning(_UNWANTED, dispatcher.target.url.partition('?')[0], len(dispatcher))
+            self._warn(_UNWANTED, len(dispatcher))
             dispatcher.refuse_messages()
             dispatcher.is_full = False
             self._go_on()
+
+    def give_up_slow_peer(self) -> None:
+        """Close with 1013; in any OS thread."""
+        self._warn(SLOW, self.buffered_amount)
+        super().give_up_slow_peer()
+
+    def _warn(self, message: str, number: int) -> None:
+        target = self._dispatcher.target
+        target._own_logger.warning(message, name_url(target.url), number)
 
     # ---- greenlet style
 

@@ -62,6 +62,9 @@ class Closable(Protocol):
     def close(self, code: int, reason: str) -> object:
         """Begin to close."""
 
+    def stop(self) -> object:
+        """Begin to close with 1001: its server stops, or the process ends."""
+
     def abort(self, reason: str) -> object:
         """End at once."""
 
@@ -191,7 +194,7 @@ class Registry:
             began = time.monotonic()
             _for_each(
                 self._sockets(),
-                lambda socket: socket.close(CloseCode.GOING_AWAY, ''),
+                lambda socket: socket.stop(),
                 began + _TELLING,
             )
             told = time.monotonic()
@@ -211,8 +214,8 @@ class Registry:
         group = self._groups.pop(event, None)
         if group and self._pid == os.getpid():
             self._groups[None] |= group
-            close = lambda socket: socket.close(CloseCode.GOING_AWAY, '')
-            gevent.spawn(_for_each, tuple(group), close, math.inf, TURN)
+            stop = lambda socket: socket.stop()
+            gevent.spawn(_for_each, tuple(group), stop, math.inf, TURN)
 
     def _give_up(self, sockets: list[Closable], wait: _Wait, turn: float = math.inf) -> None:
         """End those that are left at once; their handlers still hear of it."""

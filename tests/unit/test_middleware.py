@@ -282,7 +282,7 @@ class TestFaultOfAHandler:
             ws.onclose = closed.set
             assert (closed.get(timeout=1).code, closed.get().reason) == (1011, 'internal error')
         [record] = log.records
-        assert (record.name, record.getMessage()) == ('faye_websocket', 'handler of ws://localhost/a raised')
+        assert (record.name, record.getMessage()) == ('faye_websocket.server', 'handler of ws://localhost/a raised')
         assert record.exc_info is not None
         assert repr(record.exc_info[1]) == "RuntimeError('a fault')"
 

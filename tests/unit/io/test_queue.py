@@ -460,7 +460,8 @@ class TestNobodyAsks:
             assert peer.receive_frame().opcode == CLOSE
             assert record.the_close().code == 3001
             [entry] = caplog.records
-            assert (entry.name, entry.levelno) == ('faye_websocket', logging.WARNING)
+            kind = 'client' if isinstance(peer.ws, Client) else 'server'
+            assert (entry.name, entry.levelno) == (f'faye_websocket.{kind}', logging.WARNING)
             assert entry.getMessage() == (
                 'ws://example.com/ has neither onmessage nor receive: beyond the first 65 its messages are dropped')
 

@@ -64,6 +64,10 @@ class Fake:
         self.do_close()
         self.registry.discard(self)
 
+    def stop(self) -> None:
+        """Do what ``close`` does."""
+        self.close(1001, '')
+
     def abort(self, reason: str) -> None:
         """Leave the registry."""
         self.calls.append('abort')

@@ -15,12 +15,13 @@ import gevent
 import pytest
 
 from faye_websocket.io.backlog import BURST
+from faye_websocket.io.counted import CountedTransport
 from faye_websocket.io.owner import Owner
 from faye_websocket.io.reactor import current_reactor
 from faye_websocket.io.stream import LAST_TURNS, Stream
 from faye_websocket.io.syscalls import LARGE_READ, SMALL_READ
 from faye_websocket.io.transport import find_descriptor
-from faye_websocket.metrics import SocketCounters, _CountedTransport
+from faye_websocket.metrics import SocketCounters
 from tests.support.local import reset_socket, settle, tcp_pair, wait_until
 
 
@@ -464,7 +465,7 @@ class TestPlainSockets:
     def test_never_block_though_made_blocking(
             self, ends: tuple[Any, Any], owner: Recorder, counted: bool) -> None:
         plain, peer = ends
-        transport = _CountedTransport(plain, SocketCounters()) if counted else plain
+        transport = CountedTransport(plain, SocketCounters()) if counted else plain
         stream = Stream(transport, owner, current_reactor(), 100)
         stream.start()
         copy = os.dup(plain.fileno())
