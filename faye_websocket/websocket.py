@@ -191,11 +191,13 @@ class WebSocket(DeclaredHandlers, API):
             return
         self._begin()
         if self._handover is not None:
+            holds_thread = self._handover.holds_thread
             self._handover.accept()
             if self._refusal is None:
                 # From now on this greenlet is no request of the server's.
                 leave_pool()
-                open_sockets.add_greenlet(gevent.getcurrent(), self._connection)
+                add = open_sockets.add_thread if holds_thread else open_sockets.add_greenlet
+                add(gevent.getcurrent(), self._connection)
 
     def _begin(self) -> None:
         """Take the connection from the server, or refuse the handshake."""

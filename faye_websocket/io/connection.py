@@ -131,19 +131,25 @@ class Connection(Receiver):
 
     def relay(
         self, transport: Transport, head: bytes, error: Exception | None = None
-    ) -> Callable[[bytes], None]:
+    ) -> Callable[[bytes], object]:
         """Send a response of the application's instead.
 
         Returns a function to be called with its body, piece by piece, and ``b''`` last.
-        ``error`` is what it means: that the handshake was refused, unless it is None.
+        ``error`` is what it means: that the handshake was refused, unless it is None. A
+        transport that can be given back to its server is.
         """
+        error = error or HandshakeError('', 'the application gave another response')
+        give_back = getattr(transport, 'give_back', None)
+        if give_back is not None:
+            self._relay_body(error, b'')
+            send: Callable[[bytes], object] = give_back(head)
+            return send
         self.open_stream(transport)
         if head:
             assert self._stream is not None
             close = [('Connection', 'close')]
             self._stream.write(replace_headers(head, {'connection'}, close))
-        reason = 'the application gave another response'
-        return partial(self._relay_body, error or HandshakeError('', reason))
+        return partial(self._relay_body, error)
 
     def _relay_body(self, error: Exception, piece: bytes) -> None:
         if piece and self._stream is not None:

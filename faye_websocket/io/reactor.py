@@ -26,8 +26,10 @@ parked worker (none was needed yet, or the last one has ended), but never more t
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +42,7 @@ from greenlet import getcurrent, greenlet
 from . import interpreter
 from .scheduler import BATCH, Job, Scheduler
 
-__all__ = ['TURN', 'Reactor', 'current_job', 'current_reactor']
+__all__ = ['TURN', 'Reactor', 'current_job', 'current_reactor', 'run_out']
 
 # Seconds that the hub spends at once on what other OS threads posted, or on closing
 # many sockets, before its timers and its sockets have their turn: as long as one of the
@@ -121,11 +123,35 @@ class Reactor(Scheduler):
         """Close the watcher: libuv would go on to use one that is only forgotten."""
         self._alarm.close()
 
+    def dismiss(self) -> None:
+        """Let the parked worker end, if there is one, once the hub runs.
+
+        Its frames refer to this reactor, and no garbage collector looks into them.
+        """
+        worker, self._parked = self._parked, None
+        if worker is not None:
+            self.loop.run_callback(_switch, worker)
+
+    def destroy(self) -> None:
+        """Destroy the hub, unless that was done. What is posted from now on is dropped.
+
+        The thread of the hub must be the caller's, or over.
+        """
+        # A later thread may get this one's number.
+        self.thread = 0
+        if self.hub.loop is not None:
+            self.close()
+            self.hub.destroy(destroy_loop=True)
+
     # ---- callbacks
 
     def run_callback(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Call ``callback`` soon. Only this reactor's thread may call this."""
-        self.loop.run_callback(callback, *arguments)
+        """Call ``callback`` soon. Only this reactor's thread may call this.
+
+        Does nothing once the hub was destroyed.
+        """
+        if self.thread:
+            self.loop.run_callback(callback, *arguments)
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Call ``callback`` on the hub; from any OS thread.
@@ -248,7 +274,8 @@ class Reactor(Scheduler):
         variables, tree_locals = worker.__dict__, worker.spawn_tree_locals
         has_links = worker.has_links
         count, references = len(variables), interpreter.count_references(worker)
-        while True:
+        # A worker that is woken without a job ends.
+        while self._jobs:
             while self._jobs:
                 # No call, so in pure Python a signal comes before both or after both.
                 self._running = worker.job = job = self._jobs[-1]
@@ -305,8 +332,17 @@ def current_job() -> Job | None:
     return current.job if isinstance(current, _Worker) else None
 
 
+class _Life:
+    """An object that only its OS thread refers to, and that ends with it."""
+
+
 # Never patched by gevent's threading.local: one slot for each OS thread, gone with it.
 _here = get_original('_thread', '_local')()
+# The reactors of all OS threads.
+_reactors: list[tuple[weakref.ref[_Life], Reactor]] = []
+_reactors_lock = get_original('_thread', 'allocate_lock')()
+# In a forked child the thread that held it may be missing.
+os.register_at_fork(after_in_child=_reactors_lock._at_fork_reinit)
 
 
 def current_reactor() -> Reactor:
@@ -317,4 +353,33 @@ def current_reactor() -> Reactor:
         if reactor is not None and reactor.hub is hub:
             reactor.close()
         reactor = _here.reactor = Reactor(hub)
+        _here.life = _Life()
+        _keep(reactor, weakref.ref(_here.life))
     return reactor
+
+
+def run_out() -> None:
+    """Run the calling thread's hub until nothing is left to be done, and destroy it."""
+    reactor = current_reactor()
+    reactor.hub.join()
+    reactor.dismiss()
+    reactor.hub.join()
+    reactor.destroy()
+    del _here.reactor, _here.life
+
+
+def _keep(reactor: Reactor, life: weakref.ref[_Life]) -> None:
+    """Keep a new reactor, and destroy the hubs of the threads that are over.
+
+    gevent destroys none, and each has descriptors. An OS thread in which a socket was
+    made, and no handshake, has left its hub behind.
+    """
+    global _reactors
+    with _reactors_lock:
+        over = [each for alive, each in _reactors if alive() is None]
+        _reactors = [pair for pair in _reactors if pair[0]() is not None]
+        _reactors.append((life, reactor))
+    for each in over:
+        # A parent's hub is left alone: its loop's descriptors are the parent's, too.
+        if not each.is_inherited():
+            each.destroy()

@@ -23,6 +23,7 @@ from typing import Any, Protocol, cast
 
 import gevent
 import gevent.event
+from gevent.monkey import get_original
 
 from ..driver.base import CLOSING, OPEN
 from ..driver.codes import CloseCode
@@ -119,8 +120,20 @@ class Registry:
         """Register a greenlet in which ``socket`` is used, until it ends."""
         if isinstance(greenlet, gevent.Greenlet):
             if greenlet not in self._greenlets:
-                greenlet.rawlink(self._greenlet_ended)
+                greenlet.rawlink(self.discard_greenlet)
             self._greenlets[greenlet] = socket
+
+    def add_thread(self, main: Any, socket: Closable) -> None:
+        """Register the main greenlet of a request's thread in which ``socket`` is used.
+
+        To be discarded when the application has returned.
+        """
+        self._greenlets[main] = socket
+
+    def discard_greenlet(self, greenlet: Any) -> None:
+        """Forget a greenlet, if it was registered; in any OS thread."""
+        if self._greenlets.pop(greenlet, None) is not None:
+            self._changed()
 
     def reopen(self) -> None:
         """Accept sockets in a forked child, even if its parent is closing its own."""
@@ -132,8 +145,11 @@ class Registry:
     def _adopt(self) -> None:
         """Begin anew in a process that was forked."""
         if self._pid != os.getpid():
-            self._reset()
-            self._pid = os.getpid()
+            # Two OS threads may come here at once.
+            with _adopt_lock:
+                if self._pid != os.getpid():
+                    self._reset()
+                    self._pid = os.getpid()
 
     def _group(self, stop: gevent.event.Event | None) -> set[Closable]:
         """Return the sockets of the server with this stop event."""
@@ -147,10 +163,6 @@ class Registry:
 
     def _sockets(self) -> list[Closable]:
         return [socket for group in tuple(self._groups.values()) for socket in tuple(group)]
-
-    def _greenlet_ended(self, greenlet: gevent.Greenlet) -> None:
-        self._greenlets.pop(greenlet, None)
-        self._changed()
 
     # ---- closing
 
@@ -336,6 +348,9 @@ def _with_grace(function: Callable[..., None]) -> CloseAll:
     return closing
 
 
+_adopt_lock = get_original('_thread', 'allocate_lock')()
+# In a forked child the thread that held it may be missing.
+os.register_at_fork(after_in_child=_adopt_lock._at_fork_reinit)
 open_sockets = Registry()
 os.register_at_fork(after_in_child=open_sockets.reopen)
 

@@ -43,6 +43,8 @@ class Stub:
     """
 
     family = type = proto = -1
+    #: What ``fileno`` returns, for a server that asks the kernel about its socket.
+    descriptor = -1
 
     def __init__(self, on_head: OnHead | None) -> None:
         self._on_head = on_head
@@ -55,8 +57,8 @@ class Stub:
         return not self._is_closed
 
     def fileno(self) -> int:
-        """Return that there is no descriptor."""
-        return -1
+        """Return ``descriptor``; -1 says that there is none."""
+        return self.descriptor
 
     def recv(self, *arguments: object) -> bytes:
         """Return the end."""

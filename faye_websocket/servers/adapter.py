@@ -24,7 +24,8 @@ TakeFound = Callable[[], Found | None]
 
 SUPPORTED = (
     'faye_websocket runs under gevent.pywsgi (faye-websocket serve MODULE:APP), under gunicorn with -k gevent or '
-    '-k gevent_pywsgi, and under uWSGI with --gevent; register_adapter teaches it another server'
+    '-k gevent_pywsgi, and under uWSGI with --gevent; for development also under flask run, Django\'s runserver '
+    'and gunicorn with --threads; register_adapter teaches it another server'
 )
 
 
@@ -53,6 +54,8 @@ class Adapter(NamedTuple):
     #: Return whether the server itself decides about the header Connection, and fails
     #: when an application sets it.
     owns_connection_header: IsFor = _never
+    #: Return whether the socket of this request would hold an OS thread of the server.
+    holds_thread: IsFor = _never
 
     def find(self, environ: Mapping[str, Any]) -> TakeFound | None:
         """Return what takes the socket of this request, or None if it is another's."""

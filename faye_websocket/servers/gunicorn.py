@@ -17,7 +17,7 @@ import gevent.socket
 from .adapter import SUPPORTED, Adapter, explain_input
 from .stack import find_variables
 
-__all__ = ['GUNICORN']
+__all__ = ['GUNICORN', 'empty_reader']
 
 
 def _has_gevent(environ: Mapping[str, Any]) -> bool:
@@ -34,7 +34,7 @@ def _find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] 
         # No more than the socket was handed on.
         return sock, bytes
     reader = _find_reader(environ, sock)
-    return None if reader is None else (sock, partial(_empty, reader))
+    return None if reader is None else (sock, partial(empty_reader, reader))
 
 
 def _find_reader(environ: Mapping[str, Any], sock: Any) -> Any:
@@ -48,7 +48,7 @@ def _find_reader(environ: Mapping[str, Any], sock: Any) -> Any:
     return reader if getattr(reader, 'sock', None) is sock else None
 
 
-def _empty(reader: Any) -> bytes:
+def empty_reader(reader: Any) -> bytes:
     """Return what was read ahead, and leave nothing for gunicorn to take for HTTP."""
     received, reader.buf = reader.buf.getvalue(), io.BytesIO()
     return bytes(received)

@@ -24,6 +24,7 @@ from ..http.head import HeaderList, parse_fields
 from ..io.takeover import Sink
 from ..io.transport import Transport
 from .hijack import ADAPTERS, hijack
+from .threaded import holds_thread
 
 __all__ = ['Handover', 'refuse', 'respond_late']
 
@@ -79,7 +80,14 @@ class Handover:
       something else, after the handshake.
     """
 
-    __slots__ = ('_accepted', '_is_early', '_replaced', '_taken', '_view_failed')
+    __slots__ = (
+        '_accepted',
+        '_is_early',
+        '_replaced',
+        '_taken',
+        '_view_failed',
+        'holds_thread',
+    )
 
     def __init__(
         self,
@@ -96,6 +104,8 @@ class Handover:
         # Whether the handshake was made before the application returned.
         self._is_early = False
         self._taken: tuple[Transport, bytes] | None = hijack(environ, self._written)
+        #: Whether the request lasts as long as its connection.
+        self.holds_thread = holds_thread(self._taken[0])
 
     def accept(self) -> None:
         """Make the handshake now, while the application still runs."""
@@ -105,7 +115,8 @@ class Handover:
     def respond(self, start_response: StartResponse) -> Iterable[bytes]:
         """Return the response for the server: a line in its log, and no body."""
         responder = getattr(start_response, '__self__', None)
-        if not _may_skip_head(responder):
+        # The thread serves the connection while the server writes the head.
+        if self.holds_thread or not _may_skip_head(responder):
             return respond_late(start_response)
         start_response(_STATUS, [])
         return _NoBody(responder, self._finish)

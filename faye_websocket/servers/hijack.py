@@ -17,8 +17,11 @@ from ..errors import UnsupportedServer
 from ..io.takeover import OnHead, detach_leaving_stub
 from ..io.transport import Transport
 from .adapter import SUPPORTED, Adapter, FindSocket, IsFor, TakeFound
+from .gthread import GTHREAD
 from .gunicorn import GUNICORN
 from .pywsgi import PYWSGI
+from .runserver import RUNSERVER
+from .threaded import ThreadSocket
 from .uwsgi import UWSGI
 from .werkzeug import WERKZEUG
 from .wsgiref import WSGIREF
@@ -34,24 +37,31 @@ __all__ = [
 
 # In the order in which they are asked.
 ADAPTERS: dict[str, Adapter] = {
+    'gthread': GTHREAD,
     'gunicorn': GUNICORN,
+    'werkzeug': WERKZEUG,
     'gevent': PYWSGI,
     'uwsgi': UWSGI,
-    'werkzeug': WERKZEUG,
+    'runserver': RUNSERVER,
     'wsgiref': WSGIREF,
 }
 
 
-def find_adapter(environ: Mapping[str, Any]) -> TakeFound | None:
+def find_adapter(
+    environ: Mapping[str, Any], *, with_threads: bool = False
+) -> TakeFound | None:
     """Return what takes the socket of this request, or None if no adapter knows it.
 
     Each adapter is asked once, in the order of their registration, up to the one that
-    knows the request.
+    knows the request. Adapters whose socket would hold the request's thread are asked
+    only ``with_threads``.
     """
     # A stream of HTTP/2 shares its connection with others.
     if _is_http_2(environ):
         return None
     for adapter in tuple(ADAPTERS.values()):
+        if not with_threads and adapter.holds_thread(environ):
+            continue
         take = adapter.find(environ)
         if take is not None:
             return take
@@ -70,12 +80,15 @@ def hijack(
     returned, where it was asked before. Raises UnsupportedServer, naming the fix;
     RuntimeError if the socket was taken before.
     """
-    take = take or find_adapter(environ)
+    take = take or find_adapter(environ, with_threads=True)
     found = take() if take is not None else None
     if found is None:
         raise UnsupportedServer(_explain(environ))
     sock, received = found
-    transport = detach_leaving_stub(sock, on_head)
+    if isinstance(sock, ThreadSocket):
+        transport = sock.detach_leaving_stub(on_head)
+    else:
+        transport = detach_leaving_stub(sock, on_head)
     return transport, received if isinstance(received, bytes) else received()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import gevent.socket
 
 from .adapter import Adapter, explain_input
-from .stack import find_variables
+from .stack import find_variables, is_same_request
 
 __all__ = ['PYWSGI']
 
@@ -27,22 +27,11 @@ def _find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] 
     sock = getattr(getattr(reader, 'raw', None), '_sock', None)
     if not isinstance(sock, gevent.socket.socket):
         handler = find_variables('gevent.pywsgi', 'handle_one_response').get('self')
-        if handler is None or not _is_same_request(handler.environ, environ):
+        if handler is None or not is_same_request(handler.environ, environ):
             return None
         sock, reader = handler.socket, handler.rfile
     # With the stub in the socket's place the file ends where its buffer does.
     return sock, reader.read1
-
-
-def _is_same_request(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """Return whether both environs are of one request.
-
-    Then they share a header's text, not only its characters. A test client, say, may
-    call an application within a request, with an environ that it has made up.
-    """
-    # The interpreter keeps one object for each text of one character.
-    names = [name for name in theirs if name.startswith('HTTP_')]
-    return any(len(theirs[name]) > 1 and theirs[name] is ours.get(name) for name in names)
 
 
 def _explain(environ: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
-__all__ = ['find_variables', 'is_in_coroutine']
+__all__ = ['find_variables', 'is_in_coroutine', 'is_same_request']
 
 
 def find_variables(module: str, function: str) -> Mapping[str, Any]:
@@ -23,6 +23,17 @@ def find_variables(module: str, function: str) -> Mapping[str, Any]:
             return frame.f_locals
         frame = frame.f_back
     return {}
+
+
+def is_same_request(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Return whether both environs are of one request.
+
+    Then they share a header's text, not only its characters. A test client, say, may
+    call an application within a request, with an environ that it has made up.
+    """
+    # The interpreter keeps one object for each text of one character.
+    names = [name for name in theirs if name.startswith('HTTP_')]
+    return any(len(theirs[name]) > 1 and theirs[name] is ours.get(name) for name in names)
 
 
 def is_in_coroutine() -> bool:
