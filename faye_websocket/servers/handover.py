@@ -31,7 +31,8 @@ __all__ = ['Handover', 'refuse', 'respond_late']
 StartResponse = Callable[..., Any]
 
 _STATUS = '101 Switching Protocols'
-_ACCEPTANCE = b'HTTP/1.1 101 '
+# Werkzeug's server without threads speaks HTTP/1.0, whatever its client speaks.
+_ACCEPTANCE = (b'HTTP/1.1 101 ', b'HTTP/1.0 101 ')
 # Headers of a response that are not for the 101: those of the hop (RFC 9110 section
 # 7.6.1), those of the server, and those that describe a body.
 _NOT_SENT = frozenset(

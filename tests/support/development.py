@@ -62,8 +62,18 @@ class DevelopmentServer(Server):
         """Return the number of descriptors of the process that serves."""
         return int(http_get(self, '/descriptors')[1])
 
+    def spent(self) -> list[str]:
+        """Return the process's state, and the processor time that it has used."""
+        fields = Path(f'/proc/{self.pid}/stat').read_text().rpartition(')')[2].split()
+        return [fields[0], *fields[11:13]]
+
     def interrupt(self) -> None:
-        """Send SIGINT, as Ctrl-C does, but to this process only."""
+        """Send SIGINT, as Ctrl-C does, but to this process only, once it is idle.
+
+        A patched view or handler that runs would get the KeyboardInterrupt.
+        """
+        looks = [self.spent()]
+        wait_until(lambda: looks.append(self.spent()) or len(looks) > 20 and looks[-20:] == looks[-1:] * 20, 'idle')
         self.process.popen.send_signal(signal.SIGINT)
 
 
