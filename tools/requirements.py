@@ -128,6 +128,7 @@ REQUIREMENTS = {
     'R12': 'while Redis is away calls wait for their time, and nothing is lost',
     'R13': 'behind four workers no fault loses, repeats or disorders a message',
     'R14': 'a feed is resumed by its ids, and tells what was committed',
+    'V1': 'servers with threads, made for development, serve sockets, patched or not',
 }
 
 #: The commands that measure the P ids, in ``benchmarks``.

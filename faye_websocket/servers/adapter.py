@@ -24,8 +24,8 @@ TakeFound = Callable[[], Found | None]
 
 SUPPORTED = (
     'faye_websocket runs under gevent.pywsgi (faye-websocket serve MODULE:APP), under gunicorn with -k gevent or '
-    '-k gevent_pywsgi, and under uWSGI with --gevent; for development also under flask run, Django\'s runserver '
-    'and gunicorn with --threads; register_adapter teaches it another server'
+    '-k gevent_pywsgi, and under uWSGI with --gevent; for development also under flask run, '
+    "Django's runserver and gunicorn with --threads; register_adapter teaches it another server"
 )
 
 

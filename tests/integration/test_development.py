@@ -113,23 +113,33 @@ def run_sockets(server: DevelopmentServer, count: int) -> None:
                 finish(client)
 
 
-@variants
-def test_closes_with_1001_when_it_is_interrupted(kind: str, patched: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(('kind', 'patched'), [*[('flask', each) for each in (False, True)],
+                                               *[('runserver', each) for each in (False, True)], ('gthread', True)])
+def test_closes_with_1001_when_it_is_stopped(kind: str, patched: bool, tmp_path: Path) -> None:
     with develop(kind, tmp_path, patched=patched) as server, ExitStack() as stack:
         clients = [stack.enter_context(opened(server, path)) for path in ('/echo', '/greenlet')]
         for client in clients:
             echo(client)
         server.interrupt()
         for client in clients:
-            if kind != 'gthread' and kind not in RELOADING:
-                frame = client.receive_frame()
-                assert (frame.opcode, frame.code) == (CLOSE, 1001)
-                client.send_close(1001)
-            client.read_to_eof()
+            frame = client.receive_frame()
+            assert (frame.opcode, frame.code) == (CLOSE, 1001)
+            client.send_close(1001)
+            assert client.read_to_eof() == b''
         server.process.wait()
         assert not TRACEBACK.search(server.log()), server.log()
-        if kind != 'gthread' and kind not in RELOADING:
-            assert server.ends() == ['/greenlet']
+        assert server.ends() == ['/greenlet']
+
+
+@pytest.mark.parametrize(('kind', 'patched'), [
+    *[(kind, patched) for kind in RELOADING for patched in (False, True)], ('gthread', False)])
+def test_ends_where_the_parent_gives_it_no_time(kind: str, patched: bool, tmp_path: Path) -> None:
+    with develop(kind, tmp_path, patched=patched) as server, opened(server, '/echo') as client:
+        echo(client)
+        server.interrupt()
+        client.read_to_eof()
+        server.process.wait()
+        assert not TRACEBACK.search(server.log()), server.log()
 
 
 @pytest.mark.parametrize('patched', [False, True], ids=['', 'patched'])

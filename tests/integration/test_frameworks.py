@@ -312,25 +312,33 @@ class TestADatabasePoolOfFive:
 
 
 class TestADevelopmentServer:
-    @pytest.mark.proves('F5')
-    def test_of_werkzeug_explains_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:
+    @pytest.mark.proves('F5', 'V1')
+    def test_of_werkzeug_serves_a_room(self, tmp_path: Path) -> None:
         command = [sys.executable, '-m', 'flask', '--app', 'tests.support.flask_app:app', 'run', '--port']
         with running(command, tmp_path) as (process, endpoint):
-            assert http_get(endpoint, '/')[0].status == 200
-            with RawClient(endpoint, '/rooms/attic/7', with_cookies({})) as client:
-                assert client.handshake().status == 500
-            reason = "UnsupportedServer: Werkzeug's development server does not run on gevent. faye_websocket runs under"
-            wait_until(lambda: reason in process.output(), 'the reason')
+            enter_the_attic(endpoint)
+            assert 'Traceback' not in process.output()
 
-    @pytest.mark.proves('H6')
-    def test_of_django_explains_why_it_cannot_serve_sockets(self, tmp_path: Path) -> None:
+    @pytest.mark.proves('V1')
+    def test_of_django_serves_a_room(self, tmp_path: Path) -> None:
         program = ('import sys, tests.support.django_app; from django.core.management import call_command; '
                    'call_command("runserver", "127.0.0.1:" + sys.argv[1], use_reloader=False, skip_checks=True)')
         with running([sys.executable, '-c', program], tmp_path) as (process, endpoint):
-            assert http_get(endpoint, '/')[0].status == 200
-            with RawClient(endpoint, '/rooms/attic/7', with_cookies({})) as client:
-                assert client.handshake().status == 500
-            wait_until(lambda: re.search(r'UnsupportedServer: .*runs under gevent\.pywsgi', process.output()), 'the reason')
+            enter_the_attic(endpoint)
+            assert 'Traceback' not in process.output()
+
+
+def enter_the_attic(endpoint: Endpoint) -> None:
+    """Enter a room, and leave it, beside a page."""
+    with RawClient(endpoint, '/rooms/attic/7', with_cookies({})) as client:
+        head = client.handshake()
+        assert head.status == 101
+        assert 'session' in str(head.get('Set-Cookie'))
+        assert client.receive_frame() == Frame(TEXT, b'attic 7 1')
+        assert http_get(endpoint, '/')[0].status == 200
+        client.send_close()
+        assert client.receive_frame().code == 1000
+        assert client.read_to_eof() == b''
 
 
 @contextmanager

@@ -70,11 +70,12 @@ class DevelopmentServer(Server):
     def interrupt(self) -> None:
         """Send SIGINT, as Ctrl-C does, but to this process only, once it is idle.
 
-        A patched view or handler that runs would get the KeyboardInterrupt.
+        A patched view or handler that runs would get the KeyboardInterrupt. gunicorn
+        gets SIGTERM: patched, it logs a traceback of its own for SIGINT.
         """
         looks = [self.spent()]
         wait_until(lambda: looks.append(self.spent()) or len(looks) > 20 and looks[-20:] == looks[-1:] * 20, 'idle')
-        self.process.popen.send_signal(signal.SIGINT)
+        self.process.popen.send_signal(signal.SIGTERM if self.kind == 'gthread' else signal.SIGINT)
 
 
 @contextmanager

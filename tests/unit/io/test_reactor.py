@@ -17,7 +17,8 @@ import pytest
 from greenlet import greenlet
 
 from faye_websocket.io import interpreter
-from faye_websocket.io.reactor import TURN, Reactor, current_job, current_reactor
+from faye_websocket.io import reactor as reactor_module
+from faye_websocket.io.reactor import TURN, Reactor, current_job, current_reactor, run_out
 from faye_websocket.io.scheduler import BATCH, Job
 from tests.support.local import Record, hub_errors, joined, run_threads, settle, wait_until
 from tests.support.wire import TEXT, Frame, serialize_frame
@@ -383,3 +384,50 @@ class TestReactor:
             run_threads(ws.close)
             client.send_close(client.receive_frame().code or 0)
             assert record.the_close().was_clean
+
+    def test_drops_what_comes_once_its_hub_was_destroyed(self) -> None:
+        reactors: list[Reactor] = []
+
+        def run() -> None:
+            reactors.append(current_reactor())
+            run_out()
+            # The thread gets another hub.
+            assert current_reactor() is not reactors[0]
+            run_out()
+
+        run_threads(run)
+        [reactor] = reactors
+        assert not reactor.is_current
+        calls: list[str] = []
+        reactor.run_callback(calls.append, 'called')
+        reactor.call_soon(calls.append, 'called')
+        reactor.destroy()
+        settle()
+        assert calls == []
+
+    def test_goes_with_its_thread_at_the_latest_with_the_next_one(self) -> None:
+        reactors: list[Reactor] = []
+        run_threads(lambda: reactors.append(current_reactor()))
+        run_threads(lambda: reactors.append(current_reactor()))
+        assert reactors[0].hub.loop is None
+        assert reactors[1].hub.loop is not None
+        reactors[1].destroy()
+
+    def test_of_a_parent_is_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        reactors: list[Reactor] = []
+        life = reactor_module._Life()
+        gone = weakref.ref(life)
+        del life
+
+        class Inherited:
+            """A parent's reactor."""
+
+            def is_inherited(self) -> bool:
+                """Return True."""
+                return True
+
+        monkeypatch.setattr(reactor_module, '_reactors', [(gone, Inherited())])
+        run_threads(lambda: reactors.append(current_reactor()))
+        assert len(reactor_module._reactors) == 1
+        for reactor in reactors:
+            reactor.destroy()

@@ -728,3 +728,23 @@ os._exit(0)
         sockets.add(childs, None)
         sockets.close_all(timeout=1)
         assert (parents.closed, childs.closed) == (0, 1)
+
+
+class TestTwoThreads:
+    def test_that_come_at_once_begin_anew_together(self, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Lock:
+            """A lock that another thread has held."""
+
+            def __enter__(self) -> None:
+                registry._pid = os.getpid()
+
+            def __exit__(self, *arguments: object) -> None:
+                """Do nothing."""
+
+        socket: Any = object()
+        registry.add(socket, None)
+        registry._pid = 0
+        monkeypatch.setattr(faye_websocket.io.shutdown, '_adopt_lock', Lock())
+        other: Any = object()
+        registry.add(other, None)
+        assert len(registry) == 2

@@ -32,7 +32,7 @@ from tests.support.processes import Endpoint
 from tests.support.waiting import wait_until
 from tests.support.wire import RFC_6455, TEXT, Frame, RawClient, http_get, serialize_frame
 
-pytestmark = [pytest.mark.threads, pytest.mark.proves('V1')]
+pytestmark = [pytest.mark.threads, pytest.mark.usefixtures('registry'), pytest.mark.proves('V1')]
 
 KINDS = ('werkzeug', 'werkzeug tls', 'runserver')
 kinds = pytest.mark.parametrize('kind', KINDS)
@@ -105,10 +105,13 @@ def finish(client: RawClient, code: int = 1000) -> None:
     assert client.receive_frame().code == code
     client.send_close(code)
     assert client.read_to_eof() == b''
+    client.close()
 
 
 @kinds
-def test_serves_until_the_connection_is_over(kind: str, capfd: Any) -> None:
+def test_serves_until_the_connection_is_over(kind: str, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It looks often.
+    monkeypatch.setattr(threaded, '_LONG', 0.01)
     app = App101()
     with serve(kind, app) as server, RawClient(server) as client:
         head = client.handshake(serialize_frame(TEXT, b'early'))
@@ -118,6 +121,7 @@ def test_serves_until_the_connection_is_over(kind: str, capfd: Any) -> None:
         client.send_close()
         assert client.receive_frame().code == 1000
         assert client.read_to_eof() == b''
+        client.close()
         app.wait(1000)
     assert 'Traceback' not in capfd.readouterr().err
 
@@ -137,6 +141,8 @@ def test_sends_and_closes_from_other_threads(kind: str) -> None:
             assert code in (3000, 1001)
         one.send_close()
         two.send_close()
+        one.close()
+        two.close()
         closing.join(10)
         wait_until(lambda: len(app.codes) == 2, 'the close events')
         app.wait(*app.codes)
@@ -165,6 +171,7 @@ def test_answers_a_refused_handshake_and_closes(kind: str) -> None:
         head = client.handshake(b'GET / HTTP/1.1\r\nHost: example.com\r\n\r\n')
         assert (head.status, head.get('Connection')) == (426, 'close')
         assert b'page' not in client.read_to_eof()
+        client.close()
         app.wait(1006)
 
 
@@ -224,6 +231,7 @@ def test_one_request_has_one_connection() -> None:
         assert client.handshake().status == 101
         client.send_close()
         client.read_to_eof()
+        client.close()
         app.wait(1000)
     assert "this request's connection was taken before" in str(errors)
 
@@ -235,6 +243,7 @@ def test_warns_of_a_server_with_one_thread(kind: str, caplog: pytest.LogCaptureF
         assert client.handshake().status == 101
         client.send_close()
         client.read_to_eof()
+        client.close()
         wait_until(lambda: app.codes == [1000], 'the end')
         assert http_get(server)[1] == b'page'
     texts = [record.getMessage() for record in caplog.records if record.name == 'faye_websocket.server']
@@ -253,6 +262,7 @@ def test_the_main_thread_keeps_its_hub() -> None:
         received.append(client.receive_frame())
         client.send_close()
         client.read_to_eof()
+        client.close()
 
     thread = threading.Thread(target=talk)
     thread.start()
