@@ -346,7 +346,8 @@ def running(command: list[str], tmp_path: Path) -> Iterator[tuple[Process, Endpo
     """Run a development server on the port that its command still lacks."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
-    process = Process([*command, str(port)], own_directory(tmp_path, 'server'), {'FAYE_TEST_DEBUG': '1'})
+    env = {'FAYE_TEST_DEBUG': '1', 'FAYE_TEST_DATABASE': str(tmp_path / 'database')}
+    process = Process([*command, str(port)], own_directory(tmp_path, 'server'), env)
     endpoint = Endpoint(('127.0.0.1', port))
     try:
         process.wait_for_start(lambda: accepts(endpoint))
