@@ -47,9 +47,7 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-def find_adapter(
-    environ: Mapping[str, Any], *, with_threads: bool = False
-) -> TakeFound | None:
+def find_adapter(environ: Mapping[str, Any], *, with_threads: bool = False) -> TakeFound | None:
     """Return what takes the socket of this request, or None if no adapter knows it.
 
     Each adapter is asked once, in the order of their registration, up to the one that
@@ -85,11 +83,15 @@ def hijack(
     if found is None:
         raise UnsupportedServer(_explain(environ))
     sock, received = found
-    if isinstance(sock, ThreadSocket):
-        transport = sock.detach_leaving_stub(on_head)
-    else:
-        transport = detach_leaving_stub(sock, on_head)
+    transport = _detach(sock, on_head)
     return transport, received if isinstance(received, bytes) else received()
+
+
+def _detach(sock: Any, on_head: OnHead | None) -> Transport:
+    """Return the connection of a server's socket."""
+    if isinstance(sock, ThreadSocket):
+        return sock.detach_leaving_stub(on_head)
+    return detach_leaving_stub(sock, on_head)
 
 
 def lasting_environ(environ: dict[str, Any]) -> dict[str, Any]:

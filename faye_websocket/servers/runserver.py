@@ -21,7 +21,7 @@ _MODULE = 'django.core.servers.basehttp'
 
 def _find_handler(environ: Mapping[str, Any]) -> Any:
     """Return Django's handler of the connection of this request, or None."""
-    handler = find_variables('wsgiref.handlers', 'run').get('self')
+    handler: Any = find_variables('wsgiref.handlers', 'run').get('self')
     if not any(base.__module__ == _MODULE for base in type(handler).__mro__):
         return None
     return handler.request_handler if is_same_request(handler.environ, environ) else None

@@ -22,7 +22,7 @@ def _find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] 
     sock = environ.get('werkzeug.socket')
     if sock is None:
         return None
-    handler = find_variables('werkzeug.serving', 'run_wsgi').get('self')
+    handler: Any = find_variables('werkzeug.serving', 'run_wsgi').get('self')
     reader = handler.rfile if getattr(handler, 'connection', None) is sock else None
     is_alone = not (environ.get('wsgi.multithread') or environ.get('wsgi.multiprocess'))
     return lend(sock, is_alone=is_alone), partial(_take_over, sock, reader)

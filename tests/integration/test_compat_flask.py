@@ -38,7 +38,7 @@ BYE = close_payload(1000, 'bye')
 HAS_FLASK_SOCKETS = not ORIGINALS or 'oldvenv1' in ORIGINALS
 OURS = ['gevent_pywsgi'] if not ORIGINALS else []
 
-sock = server_fixture('sock', ['program', 'gevent', *OURS])
+sock = server_fixture('sock', ['program', 'gevent', *OURS, 'flask run', 'gthread'])
 chat = server_fixture('sockets_chat', ['program', 'flask_sockets', *(() if ORIGINALS else ('gevent', 'gevent_pywsgi'))])
 
 

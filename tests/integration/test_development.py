@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.development import COMMANDS, TRACEBACK, DevelopmentServer, develop, wait_for_reload
+from tests.support.development import (
+    COMMANDS,
+    TRACEBACK,
+    DevelopmentServer,
+    develop,
+    wait_for_reload,
+)
 from tests.support.waiting import wait_until
 from tests.support.wire import CLOSE, TEXT, Frame, RawClient, http_get
 
@@ -96,8 +102,8 @@ def test_has_its_descriptors_back_after_200_sockets(kind: str, patched: bool, tm
         run_sockets(server, 20)
         before = server.count_descriptors()
         run_sockets(server, 200)
-        # Of the threads that have only raised, the last one has left its hub behind, and
-        # each of those that gunicorn keeps.
+        # Of the threads that have only raised, the last one has left its hub behind,
+        # and so has each of those that gunicorn keeps.
         left_behind = 32 if kind == 'gthread' else 1
         wait_until(lambda: server.count_descriptors() <= before + 3 * left_behind + 2, 'descriptors')
 

@@ -16,6 +16,7 @@ if os.environ.get('FAYE_TEST_PATCH'):
 
 import logging
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 import gevent
@@ -28,7 +29,7 @@ logging.basicConfig(level=logging.INFO, format='%(name)s %(levelname)s %(message
 # What the test changes, for the reloader to see.
 if directory := os.environ.get('FAYE_TEST_WATCHED'):
     sys.path.insert(0, directory)
-    import watched  # noqa: F401
+    import_module('watched')
 
 SOCKETS: set[WebSocket] = set()
 PAGES = ('/', '/descriptors', '/broadcast', '/close-all')

@@ -40,6 +40,9 @@ WORKERS = {
     'flask_sockets': 'flask_sockets.worker',
 }
 
+#: The options of gunicorn's threads, which are patched before the application is.
+THREADS = ('--threads', '32', '-c', 'tests/support/development_gunicorn.py')
+
 only_ours = pytest.mark.skipif(bool(ORIGINALS), reason='the original does something else')
 
 
@@ -70,14 +73,16 @@ def serve_old(name: str, kind: str, tmp_path: Path, options: Sequence[str] = ())
     path = write_program(name, directory)
     if kind == 'program':
         command = [interpreter(), str(path)]
+    elif kind == 'flask run':
+        command = [interpreter(), '-m', 'flask', '--app', str(path), 'run', '-p', '0']
     else:
         worker = WORKERS.get(kind, kind)
         if not ORIGINALS:
             worker = re.sub(rf'^({_NAMES})\b', lambda match: f'faye_websocket.compat.{HOMES[match[1]]}', worker)
         logs = ['--access-logfile', str(access_path(kind, directory)), '--error-logfile', '-', '--no-control-socket']
         command = [interpreter(), '-m', 'gunicorn', f'{name}:app', '--pythonpath', str(directory), '-k', worker,
-                   '-w', '1', '--bind', '127.0.0.1:0', *logs]
-    process = Process([*command, *options], directory)
+                   '-w', '1', '--bind', '127.0.0.1:0', *logs, *(THREADS if kind == 'gthread' else ())]
+    process = Process([*command, *options], directory, {'FAYE_TEST_PATCH': '1'})
     try:
         yield started(kind, process, None)
     finally:

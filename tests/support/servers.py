@@ -27,7 +27,7 @@ from tests.support.wire import http_get
 SERVERS = ('pywsgi', 'gevent', 'gevent_pywsgi')
 
 #: The line that each server prints on standard error when it listens.
-LISTENING = re.compile(r'Listening (?:on|at):? (?:https?://127\.0\.0\.1:(?P<port>\d+)|unix:(?P<path>[^\s?]+))')
+LISTENING = re.compile(r'(?:Listening (?:on|at):?|Running on) (?:https?://127\.0\.0\.1:(?P<port>\d+)|unix:(?P<path>[^\s?]+))')
 
 BOOTING = re.compile(r'Booting worker with pid: (\d+)')
 
