@@ -20,8 +20,8 @@ from gevent import socket, ssl
 from gevent.baseserver import parse_address
 from gevent.pywsgi import WSGIServer
 
+from .cli import UsageError
 from .cli import connect as terminal
-from .cli.connect import UsageError
 from .cli.version import describe_versions
 
 __all__ = ['main']

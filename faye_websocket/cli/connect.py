@@ -11,49 +11,27 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import re
 import signal
-import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from contextvars import copy_context
-from typing import IO, Any, TextIO
+from typing import Any
 
 import gevent
 import gevent.event
-from gevent import socket
 
 from ..client import Client
 from ..driver.codes import CloseCode
+from . import UsageError
+from .console import CYAN, GREEN, RED, hex_dump, is_terminal, printable, read_lines, write_line
+from .editor import PROMPT, Editor, make_editor
 
-__all__ = [
-    'Editor',
-    'UsageError',
-    'add_arguments',
-    'connect',
-    'hex_dump',
-    'make_editor',
-    'printable',
-    'read_lines',
-]
+__all__ = ['add_arguments', 'connect']
 
 _CLEAN = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD})
 
 # The status that a shell reports for a command that SIGINT has ended.
 _INTERRUPTED = 128 + signal.SIGINT
 
-_PROMPT = '> '
 _ERASE_LINE = '\r\x1b[K'
-_RED, _GREEN, _CYAN = 31, 32, 36
-
-# C0 without the tab, DEL, C1, and the line separators of Unicode.
-_CONTROL = re.compile('[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]')
-
-
-class UsageError(Exception):
-    """The command cannot do what its arguments ask for; the text says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -177,8 +155,8 @@ class Terminal:
     def __init__(self, client: Client, options: argparse.Namespace) -> None:
         self.client = client
         self.options = options
-        self.is_interactive = not options.listen_only and _is_terminal(sys.stdin)
-        self.has_prompt = self.is_interactive and _is_terminal(sys.stderr)
+        self.is_interactive = not options.listen_only and is_terminal(sys.stdin)
+        self.has_prompt = self.is_interactive and is_terminal(sys.stderr)
         self.status = 1
         self.has_failed = False
         self.ended = gevent.event.Event()
@@ -186,7 +164,7 @@ class Terminal:
         self.editor: Editor | None = None
         client.onopen = self._opened
         client.onmessage = self._received
-        client.onerror = lambda event: self._tell(f'error: {event.message}', _RED)
+        client.onerror = lambda event: self._tell(f'error: {event.message}', RED)
         client.onclose = self._closed
 
     def run(self) -> int:
@@ -203,11 +181,11 @@ class Terminal:
 
     def _opened(self, event: Any) -> None:
         agreed = f', protocol {self.client.protocol}' if self.client.protocol else ''
-        self._tell(f'connected to {self.client.url}{agreed}', _GREEN)
+        self._tell(f'connected to {self.client.url}{agreed}', GREEN)
         for text in self.options.execute:
             self.client.send(text)
         if not self.options.listen_only:
-            if self.has_prompt and _is_terminal(sys.stdout):
+            if self.has_prompt and is_terminal(sys.stdout):
                 self.editor = make_editor(self._interrupted)
                 self.has_prompt = self.editor is None
             self.reader = gevent.spawn(self._read)
@@ -228,8 +206,8 @@ class Terminal:
     def _received(self, event: Any) -> None:
         data = event.data
         self._clear_prompt()
-        error = _write(
-            sys.stdout, printable(data) if isinstance(data, str) else hex_dump(data), _CYAN
+        error = write_line(
+            sys.stdout, printable(data) if isinstance(data, str) else hex_dump(data), CYAN
         )
         if error is not None:
             self._output_failed(error)
@@ -237,7 +215,7 @@ class Terminal:
 
     def _output_failed(self, error: OSError) -> None:
         """Close: the reader of stdout is gone, or the disk is full."""
-        self._tell(f'error: writing to stdout failed: {error}', _RED)
+        self._tell(f'error: writing to stdout failed: {error}', RED)
         self.has_failed = True
         self.client.close()
 
@@ -247,9 +225,9 @@ class Terminal:
             self.status = 0 if is_clean and not self.has_failed else 1
         self.has_prompt, had_prompt = False, self.has_prompt
         if had_prompt:
-            _write(sys.stderr, '')
+            write_line(sys.stderr, '')
         reason = f' {event.reason}' if event.reason else ''
-        self._tell(f'closed: {event.code}{reason}', _GREEN if is_clean else _RED)
+        self._tell(f'closed: {event.code}{reason}', GREEN if is_clean else RED)
         self.ended.set()
 
     def _interrupted(self) -> None:
@@ -262,168 +240,12 @@ class Terminal:
     def _tell(self, text: str, colour: int) -> None:
         """Print a line that is not a message."""
         self._clear_prompt()
-        _write(sys.stderr, printable(text), colour)
+        write_line(sys.stderr, printable(text), colour)
 
     def _prompt(self) -> None:
         if self.has_prompt:
-            _write(sys.stderr, _PROMPT, end='')
+            write_line(sys.stderr, PROMPT, end='')
 
     def _clear_prompt(self) -> None:
         if self.has_prompt:
-            _write(sys.stderr, _ERASE_LINE, end='')
-
-
-class Editor:
-    """An editor of lines: a prompt of prompt_toolkit in an OS thread of its own.
-
-    Output that is printed meanwhile appears above the prompt.
-    """
-
-    def __init__(self, session: Any, interrupted: Callable[[], object]) -> None:
-        self._session = session
-        self._interrupted = interrupted
-        self._ended = gevent.event.Event()
-        self._is_stopping = False
-
-    def read_lines(self) -> Iterator[str]:
-        """Yield the lines that are typed, until the end of input, Ctrl-C, or ``stop``.
-
-        Only the calling greenlet blocks.
-        """
-        from prompt_toolkit.application import create_app_session
-        from prompt_toolkit.patch_stdout import patch_stdout
-
-        pool = gevent.get_hub().threadpool
-        try:
-            with (
-                create_app_session(self._session.input, self._session.output),
-                patch_stdout(raw=True),
-            ):
-                # The thread and this greenlet need one context, so that output goes
-                # above the prompt.
-                context = copy_context()
-                while isinstance(answer := pool.apply(context.run, (self._ask,)), str):
-                    yield answer
-        finally:
-            self._ended.set()
-        if isinstance(answer, KeyboardInterrupt):
-            self._interrupted()
-
-    def stop(self) -> None:
-        """End the prompt, and restore the terminal."""
-        self._is_stopping = True
-        # The prompt runs in another thread, and may end meanwhile, with its event loop.
-        # Then the next prompt finds that it must end.
-        if (loop := self._session.app.loop) is not None:
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._exit)
-        self._ended.wait()
-
-    def _ask(self) -> str | BaseException:
-        """Return one line, or the exception for which there is none.
-
-        This runs in the thread, from which no exception may escape.
-        """
-        try:
-            return str(self._session.prompt(_PROMPT, pre_run=self._exit))
-        except (EOFError, KeyboardInterrupt) as error:
-            return error
-
-    def _exit(self) -> None:
-        """End the prompt, if ``stop`` was called.
-
-        This runs in the thread. It also runs when a prompt begins, since ``stop`` may
-        have found none.
-        """
-        future = self._session.app.future
-        if self._is_stopping and future is not None and not future.done():
-            self._session.app.exit(exception=EOFError)
-
-
-def make_editor(interrupted: Callable[[], object]) -> Editor | None:
-    """Return an editor, or None if prompt_toolkit is not installed.
-
-    The extra ``prompt`` installs it. ``interrupted`` is called at Ctrl-C.
-    """
-    try:
-        from prompt_toolkit import PromptSession
-    except ModuleNotFoundError:
-        return None
-    return Editor(PromptSession(), interrupted)
-
-
-def read_lines(stream: IO[str] | None) -> Iterator[str]:
-    """Yield the lines of a stream as they arrive, without their ends.
-
-    Only the calling greenlet blocks. The descriptor is not made non-blocking: if it is
-    a terminal, that would affect stdout and the shell, too.
-    """
-    # The beginning of a line whose end has not arrived. It is joined once, so that long
-    # lines take linear time.
-    pieces: list[bytes] = []
-    while chunk := _read_chunk(stream):
-        *lines, rest = chunk.split(b'\n')
-        for line in lines:
-            yield b''.join((*pieces, line)).decode(errors='replace')
-            pieces.clear()
-        pieces.append(rest)
-    if line := b''.join(pieces):
-        yield line.decode(errors='replace')
-
-
-def _read_chunk(stream: IO[str] | None) -> bytes:
-    """Wait until the stream can be read, and return the data: none at its end."""
-    if stream is None:
-        return b''
-    descriptor = stream.fileno()
-    mode = os.fstat(descriptor).st_mode
-    # Files are always ready, and epoll does not accept them.
-    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor):
-        socket.wait_read(descriptor)
-    try:
-        return os.read(descriptor, 65536)
-    except OSError:
-        # The terminal is gone, or stdin is not open for reading.
-        return b''
-
-
-def hex_dump(data: bytes) -> str:
-    """Return a dump as hexdump -C prints it: 16 bytes a line, then the length."""
-    lines = []
-    for start in range(0, len(data), 16):
-        row = data[start : start + 16]
-        text = ''.join(chr(byte) if 32 <= byte < 127 else '.' for byte in row)
-        lines.append(f'{start:08x}  {row.hex(" "):47}  |{text}|')
-    return '\n'.join([*lines, f'{len(data):08x}'])
-
-
-def printable(text: str) -> str:
-    r"""Return the text in one line, with escapes (``\n``) for control characters."""
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-def _is_terminal(stream: IO[str] | None) -> bool:
-    """Return whether the stream exists and is a terminal."""
-    return stream is not None and stream.isatty()
-
-
-def _write(stream: TextIO | None, text: str, colour: int = 0, end: str = '\n') -> OSError | None:
-    """Print a line, and return the error if that fails.
-
-    Characters that the stream's encoding lacks are escaped. On a terminal the line is
-    in colour.
-    """
-    if stream is None:
-        return None
-    encoding = stream.encoding or 'utf-8'
-    text = text.encode(encoding, 'backslashreplace').decode(encoding)
-    if colour and stream.isatty() and 'NO_COLOR' not in os.environ:
-        text = f'\x1b[{colour}m{text}\x1b[0m'
-    try:
-        print(text, end=end, file=stream, flush=True)
-    except OSError as error:
-        # Otherwise the rest of the buffer would raise again when the process exits.
-        with open(os.devnull, 'wb') as nowhere:
-            os.dup2(nowhere.fileno(), stream.fileno())
-        return error
-    return None
+            write_line(sys.stderr, _ERASE_LINE, end='')
