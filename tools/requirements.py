@@ -91,6 +91,7 @@ REQUIREMENTS = {
     'O5': "another library's handler that was left in place gets an error that names it",
     'O6': 'nothing of connections that are gone is kept',
     'O7': 'what waits for a handler is bounded in bytes, and who asks for nothing stays alive',
+    'V2': '`faye-websocket serve` is patched, reloads, makes applications, and shows faults whole',
     'P1': 'small echoes, one in flight: at least picows, 0.85 of C',
     'P2': 'small echoes, 16 in flight: six times the best peer',
     'P3': 'large echoes: at least the best peer',

@@ -134,7 +134,9 @@ def server_command(kind: str, app: str, bind: str, certificate: Certificate | No
     """
     tls = ['--certfile', certificate.certfile, '--keyfile', certificate.keyfile] if certificate else []
     if kind == 'pywsgi':
-        return [sys.executable, '-m', 'faye_websocket', 'serve', app, '--bind', bind, *tls]
+        # Unlike gunicorn's workers it can do without patching, which is tested so.
+        quiet = ['--no-patch', '--log-level', 'warning']
+        return [sys.executable, '-m', 'faye_websocket', 'serve', app, '--bind', bind, *quiet, *tls]
     if kind == 'pool':
         # The module is a program, and the further option is the size of its pool.
         return [sys.executable, '-m', app.partition(':')[0]]

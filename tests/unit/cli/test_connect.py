@@ -549,7 +549,7 @@ class TestUsageError:
         with pytest.raises(SystemExit) as caught:
             main(['connect', *arguments])
         assert caught.value.code == 2
-        assert capsys.readouterr().err.splitlines()[-1] == f'faye-websocket: error: {message}'
+        assert capsys.readouterr().err.splitlines()[-1] == f'faye-websocket connect: error: {message}'
 
 
 @pytest.mark.parametrize('value', ['nan', '-1', '-inf', 'soon', ''])

@@ -1,0 +1,102 @@
+"""The application that ``serve`` is given as ``MODULE:APP`` or ``MODULE:FACTORY()``."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from operator import attrgetter
+from types import ModuleType, TracebackType
+from typing import Any
+
+from . import UsageError
+
+__all__ = [
+    'Application',
+    'describe_fault',
+    'import_application',
+    'make_substitute',
+    'with_debugger',
+]
+
+Application = Callable[..., Any]
+
+# What stands in a traceback before the first line of the application.
+_OURS = ('importlib', f'{__package__}.')
+
+
+def import_application(path: str) -> Application:
+    """Return the WSGI application that ``path`` names.
+
+    Raise UsageError if there is none, and whatever the module or the factory raises.
+    """
+    module_name, _, name = path.partition(':')
+    module = _import(path, module_name)
+    try:
+        found = attrgetter(name.removesuffix('()') or 'app')(module)
+    except AttributeError as error:
+        raise UsageError(f'cannot import {path}: {error}') from error
+    if name.endswith('()') and callable(found):
+        found = found()
+    if not callable(found):
+        raise UsageError(f'{path} is not a WSGI application')
+    return found  # type: ignore[no-any-return]
+
+
+def _import(path: str, module_name: str) -> ModuleType:
+    """Return the module. Raise UsageError if it does not exist."""
+    try:
+        return import_module(module_name)
+    except ModuleNotFoundError as error:
+        # Not if another module is missing, which this one imports.
+        if f'{module_name}.'.startswith(f'{error.name}.'):
+            raise UsageError(f'cannot import {path}: {error}') from error
+        raise
+    except (TypeError, ValueError) as error:
+        # A name that is empty or relative never gets as far as the module.
+        if module_name.strip('.') != module_name or not module_name:
+            raise UsageError(f'cannot import {path}: {error}') from error
+        raise
+
+
+def describe_fault(error: BaseException) -> str:
+    """Return the traceback of the error, from the application's first line on.
+
+    For a UsageError, return its text.
+    """
+    if isinstance(error, UsageError):
+        return f'{error}\n'
+    found = error.__traceback__
+    while found is not None and _is_ours(found):
+        found = found.tb_next
+    return ''.join(traceback.format_exception(type(error), error, found))
+
+
+def _is_ours(found: TracebackType) -> bool:
+    """Return whether this line of a traceback is on the way to the application."""
+    return str(found.tb_frame.f_globals.get('__name__')).startswith(_OURS)
+
+
+def make_substitute(error: BaseException) -> Application:
+    """Return what is served while the application cannot be imported: the error."""
+    body = describe_fault(error).encode(errors='backslashreplace')
+
+    def substitute(environ: Any, start_response: Any) -> list[bytes]:
+        headers = [('Content-Type', 'text/plain; charset=utf-8')]
+        start_response('500 Internal Server Error', headers)
+        return [body]
+
+    return substitute
+
+
+def with_debugger(app: Application) -> tuple[Application, str]:
+    """Return the application in Werkzeug's debugger, and a line about it.
+
+    Where Werkzeug is not installed, return the application itself.
+    """
+    try:
+        from werkzeug.debug import DebuggedApplication
+    except ModuleNotFoundError:
+        return app, 'No debugger: Werkzeug is not installed'
+    debugged = DebuggedApplication(app, evalex=True)
+    return debugged, f"Werkzeug's debugger has the PIN {debugged.pin}"
