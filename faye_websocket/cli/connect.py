@@ -13,7 +13,9 @@ import argparse
 import math
 import signal
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO
 
 import gevent
 import gevent.event
@@ -21,8 +23,19 @@ import gevent.event
 from ..client import Client
 from ..driver.codes import CloseCode
 from . import UsageError
-from .console import CYAN, GREEN, RED, hex_dump, is_terminal, printable, read_lines, write_line
+from .console import (
+    CYAN,
+    GREEN,
+    RED,
+    hex_dump,
+    is_terminal,
+    printable,
+    read_lines,
+    write_data,
+    write_line,
+)
 from .editor import PROMPT, Editor, make_editor
+from .trace import TracedClient
 
 __all__ = ['add_arguments', 'connect']
 
@@ -49,9 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--protocol', action='append', default=[], metavar='NAME', help='offer a subprotocol'
     )
-    parser.add_argument('--origin', help='send this Origin header')
+    parser.add_argument('--origin', help='send this Origin header (default: none)')
     parser.add_argument(
-        '--ping', type=_parse_seconds, metavar='SECONDS', help='send a ping every SECONDS'
+        '--ping',
+        type=_parse_seconds,
+        metavar='SECONDS',
+        help='send a ping every SECONDS (default: none)',
     )
     parser.add_argument(
         '--insecure', action='store_true', help="do not verify the server's certificate"
@@ -62,14 +78,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--proxy',
         metavar='URL',
-        help='connect through a proxy: http://user:password@host:port, or "env" to use the environment variables',
+        help='connect through a proxy: http://user:password@host:port, or "env" to use the'
+        ' environment variables (default: none)',
     )
     parser.add_argument(
         '--timeout',
         type=_parse_seconds,
         default=30,
         metavar='SECONDS',
-        help='give up connecting after SECONDS; default %(default)s',
+        help='give up connecting after SECONDS (default: %(default)s)',
     )
     parser.add_argument(
         '--execute',
@@ -88,7 +105,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_parse_seconds,
         default=1,
         metavar='SECONDS',
-        help='after the end of a piped stdin, close after SECONDS; default %(default)s',
+        help='after the end of a piped stdin, close after SECONDS (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--output',
+        metavar='FILE',
+        help='write the messages received to FILE, and not to standard output: a text with a'
+        ' line feed behind it, the bytes of a binary message as they are',
+    )
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='show the handshake and the frames on standard error',
     )
 
 
@@ -112,18 +140,40 @@ def connect(options: argparse.Namespace) -> int:
     otherwise, also if writing to stdout failed. Raise UsageError if an argument is not
     valid.
     """
+    with _open_output(options.output) as output:
+        try:
+            client = make_client(options)
+        except (OSError, TypeError, ValueError) as error:
+            raise UsageError(f'cannot connect to {options.url}: {error}') from error
+        return Terminal(client, options, output).run()
+
+
+@contextmanager
+def _open_output(path: str | None) -> Iterator[BinaryIO | None]:
+    """Yield the file for messages, or None.
+
+    Raise UsageError if it cannot be written.
+    """
+    if path is None:
+        yield None
+        return
     try:
-        client = make_client(options)
-    except (OSError, TypeError, ValueError) as error:
-        raise UsageError(f'cannot connect to {options.url}: {error}') from error
-    return Terminal(client, options).run()
+        output = open(path, 'wb')
+    except OSError as error:
+        raise UsageError(f'cannot write to {path}: {error}') from error
+    try:
+        yield output
+    finally:
+        # What could not be written was reported, and would raise again.
+        with suppress(OSError):
+            output.close()
 
 
 def make_client(options: argparse.Namespace) -> Client:
     """Return the client with these options."""
     tls = {'verify_peer': not options.insecure, 'root_cert_file': options.ca}
     has_own_proxy = options.proxy not in (None, 'env')
-    return Client(
+    return (TracedClient if options.verbose else Client)(
         options.url,
         options.protocol,
         headers=parse_headers(options),
@@ -150,22 +200,29 @@ def parse_headers(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 
 class Terminal:
-    """A client that exchanges messages with stdin and stdout."""
+    """A client that exchanges messages with stdin and stdout, or ``output``."""
 
-    def __init__(self, client: Client, options: argparse.Namespace) -> None:
+    def __init__(
+        self, client: Client, options: argparse.Namespace, output: BinaryIO | None = None
+    ) -> None:
         self.client = client
         self.options = options
+        self.output = output
         self.is_interactive = not options.listen_only and is_terminal(sys.stdin)
         self.has_prompt = self.is_interactive and is_terminal(sys.stderr)
         self.status = 1
         self.has_failed = False
+        # The error that was told, which its close event need not repeat.
+        self.error = ''
         self.ended = gevent.event.Event()
         self.reader: Any = None
         self.editor: Editor | None = None
         client.onopen = self._opened
         client.onmessage = self._received
-        client.onerror = lambda event: self._tell(f'error: {event.message}', RED)
+        client.onerror = self._failed
         client.onclose = self._closed
+        if isinstance(client, TracedClient):
+            client.tell = self._tell
 
     def run(self) -> int:
         """Wait until the connection has ended, and return the exit status."""
@@ -204,20 +261,32 @@ class Terminal:
         self.client.close()
 
     def _received(self, event: Any) -> None:
-        data = event.data
         self._clear_prompt()
-        error = write_line(
-            sys.stdout, printable(data) if isinstance(data, str) else hex_dump(data), CYAN
-        )
+        error = self._write(event.data)
         if error is not None:
             self._output_failed(error)
         self._prompt()
 
+    def _write(self, data: str | bytes) -> OSError | None:
+        """Write a message, and return the error if that fails."""
+        if self.output is not None:
+            return write_data(self.output, f'{data}\n'.encode() if isinstance(data, str) else data)
+        text = printable(data) if isinstance(data, str) else hex_dump(data)
+        return write_line(sys.stdout, text, CYAN)
+
     def _output_failed(self, error: OSError) -> None:
         """Close: the reader of stdout is gone, or the disk is full."""
-        self._tell(f'error: writing to stdout failed: {error}', RED)
+        name = 'stdout' if self.output is None else self.options.output
+        self._tell(f'error: writing to {name} failed: {error}', RED)
         self.has_failed = True
         self.client.close()
+
+    def _failed(self, event: Any) -> None:
+        """Print the error, and the beginning of the body of a refusal."""
+        self.error = event.message
+        self._tell(f'error: {event.message}', RED)
+        for line in self.client.body.decode(errors='replace').splitlines():
+            self._tell(line)
 
     def _closed(self, event: Any) -> None:
         is_clean = event.was_clean and event.code in _CLEAN
@@ -226,8 +295,9 @@ class Terminal:
         self.has_prompt, had_prompt = False, self.has_prompt
         if had_prompt:
             write_line(sys.stderr, '')
-        reason = f' {event.reason}' if event.reason else ''
-        self._tell(f'closed: {event.code}{reason}', GREEN if is_clean else RED)
+        reason = event.reason if event.reason not in self.error else ''
+        if not self.error or event.code != CloseCode.ABNORMAL_CLOSURE:
+            self._tell(f'closed: {event.code} {reason}'.rstrip(), GREEN if is_clean else RED)
         self.ended.set()
 
     def _interrupted(self) -> None:
@@ -237,7 +307,7 @@ class Terminal:
         self.status = _INTERRUPTED
         self.client.close()
 
-    def _tell(self, text: str, colour: int) -> None:
+    def _tell(self, text: str, colour: int = 0) -> None:
         """Print a line that is not a message."""
         self._clear_prompt()
         write_line(sys.stderr, printable(text), colour)

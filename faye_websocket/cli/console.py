@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from typing import IO, TextIO
+from typing import IO, BinaryIO, TextIO
 
 from gevent import socket
 
@@ -22,6 +22,7 @@ __all__ = [
     'is_terminal',
     'printable',
     'read_lines',
+    'write_data',
     'write_line',
 ]
 
@@ -106,5 +107,15 @@ def write_line(
         # Otherwise the rest of the buffer would raise again when the process exits.
         with open(os.devnull, 'wb') as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())
+        return error
+    return None
+
+
+def write_data(stream: BinaryIO, data: bytes) -> OSError | None:
+    """Write bytes at once, and return the error if that fails."""
+    try:
+        stream.write(data)
+        stream.flush()
+    except OSError as error:
         return error
     return None

@@ -241,7 +241,7 @@ class TestOptions:
         lines = re.findall(rf'faye-websocket {command} (.*)', ''.join(path.read_text() for path in TEXTS))
         if command == 'connect':
             lines.append(part('client').partition('From the terminal')[2])
-        named = set(re.findall(r'--[a-z-]+', ''.join(lines)))
+        named = set(re.findall(r'--[a-z-]+', ' '.join(lines)))
         assert named
         assert named <= known
 

@@ -537,6 +537,79 @@ class TestEnd:
             wait_until(lambda: command.err[-1] == 'closed: 1000')
 
 
+    @pytest.mark.parametrize('body', [b'You may not,\nreally.\n\x1b[2J', b''])
+    def test_a_refusal_is_shown_once_with_its_status_and_body(self, command: Command, body: bytes) -> None:
+        with gevent.socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            listener.listen()
+            command.start(f'ws://127.0.0.1:{listener.getsockname()[1]}/')
+            with listener.accept()[0] as sock:
+                sock.recv(1000)
+                sock.sendall(b'HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%b' % (len(body), body))
+                assert command.wait() == 1
+        shown = ['You may not,', 'really.', '\\x1b[2J'] if body else []
+        assert command.err == ['error: handshake failed: expected status 101, got 403 Forbidden', *shown]
+
+    def test_a_failure_is_told_once(self, command: Command) -> None:
+        assert command.run('ws://127.0.0.1:1/') == 1
+        assert len(command.err) == 1
+
+    def test_a_reason_that_was_told_is_not_repeated(self, command: Command) -> None:
+        with serve() as server:
+            command.start(url_of(server))
+            command.wait_until_connected()
+            stream_of(server.ws).write(b'\x85\x00')
+            assert command.wait() == 1
+        assert command.err[1:] == ['error: unknown opcode 5', 'closed: 1002']
+
+
+class TestOutput:
+    """The option ``--output``."""
+
+    def test_has_the_messages_as_they_are(self, command: Command, tmp_path: Path) -> None:
+        path = tmp_path / 'messages'
+        with serve(lambda ws: ws.on('open', lambda event: (
+                ws.send('gr\xfc\xdf\x1b'), ws.send(b'\x00\xff'), ws.send('end'), ws.close(1000)))) as server:
+            assert command.run(url_of(server), '--listen-only', '--output', str(path)) == 0
+        assert command.out == []
+        assert path.read_bytes() == 'gr\xfc\xdf\x1b\n'.encode() + b'\x00\xffend\n'
+
+    def test_that_cannot_be_written_closes_the_connection(self, command: Command) -> None:
+        with serve(echo) as server:
+            command.start(url_of(server), '--output', '/dev/full')
+            command.input.type('hello\n')
+            assert command.wait() == 1
+        assert command.err[1] == 'error: writing to /dev/full failed: [Errno 28] No space left on device'
+
+
+class TestVerbose:
+    """The option ``--verbose``."""
+
+    def test_shows_the_handshake_and_the_frames(self, command: Command) -> None:
+        with serve(echo) as server:
+            assert command.run(url_of(server), '--verbose', '--wait', '.1', '--header', 'X-One: 1', text='hello\n') == 0
+        assert command.out == ['hello']
+        err = command.err
+        assert err[:2] == ['> GET / HTTP/1.1', f'> Host: {url_of(server)[5:-1]}']
+        assert '> X-One: 1' in err
+        assert '< HTTP/1.1 101 Switching Protocols' in err
+        assert err[err.index(f'connected to {url_of(server)}') + 1:] == [
+            '> TEXT of 5 bytes: hello', '< TEXT of 5 bytes: hello', '> CLOSE 1000', '< CLOSE 1000', 'closed: 1000']
+
+    def test_shows_many_messages_in_their_order(self, command: Command) -> None:
+        with serve(echo) as server:
+            texts = [f'{number:03}' + 'x' * 20000 for number in range(50)]
+            assert command.run(url_of(server), '--verbose', '--wait', '.5', *(f'--execute={text}' for text in texts)) == 0
+        for mark in '><':
+            shown = [line for line in command.err if line.startswith(f'{mark} TEXT')]
+            assert shown == [f'{mark} TEXT of 20003 bytes: {text[:64]} ...' for text in texts]
+
+    def test_shows_tls_in_clear(self, command: Command) -> None:
+        with serve(echo, tls=True) as server:
+            assert command.run(url_of(server), '--verbose', '--insecure', '--wait', '.1', text='hello\n') == 0
+        assert '< TEXT of 5 bytes: hello' in command.err
+
+
 class TestUsageError:
     """Invalid arguments end the command with status 2 and a reason."""
 
@@ -544,6 +617,8 @@ class TestUsageError:
         (('http://x/',), "cannot connect to http://x/: url: the scheme must be ws or wss, not 'http'"),
         (('ws://x/', '--header', 'x'), 'cannot connect to ws://x/: --header \'x\' is not of the form "NAME: VALUE"'),
         (('ws://x/', '--ca', '/nowhere/at/all'), 'cannot connect to ws://x/: [Errno 2] No such file or directory'),
+        (('ws://x/', '--output', '/nowhere/at/all'),
+         "cannot write to /nowhere/at/all: [Errno 2] No such file or directory: '/nowhere/at/all'"),
     ])
     def test_is_reported(self, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
         with pytest.raises(SystemExit) as caught:
