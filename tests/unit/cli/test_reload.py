@@ -187,3 +187,16 @@ class TestSuccessor:
                 assert taken.getsockname() == listener.getsockname()
                 assert not taken.get_inheritable()
         assert take_listener() is None
+
+
+def test_the_folders_are_watched_anew_only_if_they_change(tmp_path: Path) -> None:
+    watched: list[tuple[str, ...]] = []
+
+    def watch(*folders: str, **options: object) -> Iterator[None]:
+        watched.append(folders)
+        yield from [None] * 9
+
+    pause = reload._Notifications(watch)
+    for folders in ({str(tmp_path)}, {str(tmp_path)}, {str(tmp_path), '/nowhere/at/all'}):
+        pause(folders)
+    assert watched == [(str(tmp_path),), (str(tmp_path),)]

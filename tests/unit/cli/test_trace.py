@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from faye_websocket.cli.trace import Trace
+from faye_websocket.cli.trace import Trace, _TracedTransport
 from faye_websocket.driver.codec import RSV1, serialize_frame
 from faye_websocket.driver.codes import Opcode
 
@@ -55,3 +57,16 @@ def test_a_frame_is_a_line(frame: bytes, line: str) -> None:
 
 def test_nothing_is_shown_behind_what_is_no_frame() -> None:
     assert lines_of(ACCEPTED + b'\x83\x00' + serialize_frame(Opcode.PING, b''), size=1)[2:] == ['< unknown opcode 3']
+
+
+def test_a_transport_shows_what_the_kernel_has_taken() -> None:
+    shown: list[bytes] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        transport = _TracedTransport(ours, shown.append)
+        assert transport.send(memoryview(b'one')) == 3
+        assert transport.sendmsg([b'two', memoryview(b'three')]) == 8
+        assert theirs.recv(100) == b'onetwothree' == b''.join(shown)
+        theirs.sendall(b'four')
+        assert transport.recv(100) == b'four'
+        assert transport.fileno() == ours.fileno()
