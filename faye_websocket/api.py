@@ -186,7 +186,7 @@ class API(EventTarget):
         if error is None:
             self._connection.close(CloseCode.NORMAL_CLOSURE, '')
         elif self._is_server and not isinstance(error, NOT_CONTAINED):
-            self._connection.application_failed(error)
+            self._application_failed(error)
         else:
             self._connection.failed()
         self._connection.wait_over()
@@ -198,6 +198,10 @@ class API(EventTarget):
     def _interrupt(self) -> None:
         """End a socket that was interrupted while it was opening."""
         self._connection.failed()
+
+    def _application_failed(self, error: BaseException) -> None:
+        """Close after a fault of the code around the socket, such as a view."""
+        self._connection.application_failed(error)
 
     def _handler_added(self, type: str) -> None:
         self._connection.handler_added(type)

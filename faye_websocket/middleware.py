@@ -110,7 +110,7 @@ class HandledSocket(WebSocket):
             raise
         except BaseException as error:
             log_fault(self, 'handler', error)
-            self._connection.application_failed(error)
+            self._application_failed(error)
 
 
 def _make_route(path: Path, handled: Handled, shared: dict[str, Any]) -> _Route:

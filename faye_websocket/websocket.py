@@ -16,7 +16,7 @@ from .driver.base import MAX_FRAGMENTS, MAX_LENGTH, Driver, Request, refusal_hea
 from .driver.client import check_protocols
 from .driver.wsgi import is_websocket, wsgi
 from .errors import HandshakeError, UnsupportedServer
-from .events import DeclaredHandlers
+from .events import NOT_CONTAINED, DeclaredHandlers, Event
 from .extensions import Extension
 from .http.head import HeaderList, Headers
 from .http.origin import AllowedOrigins, OriginCheck, make_origin_check
@@ -36,7 +36,11 @@ from .servers.hijack import has_adapter, lasting_environ
 from .servers.leftover import check_leftover
 from .servers.packed_environ import PackedEnviron
 
-__all__ = ['WebSocket']
+__all__ = ['WATCHER', 'WebSocket']
+
+# The key in ``environ`` of an object that a test has put there. Its ``made`` is called
+# with each socket of the request, its ``raised`` with what the application raises.
+WATCHER = 'faye_websocket.watcher'
 
 StartResponse = Callable[..., Any]
 
@@ -130,6 +134,9 @@ class WebSocket(DeclaredHandlers, API):
         )
         self._connection.drive(driver)
         self._refusal = self._find_refusal(driver, make_origin_check(allowed_origins))
+        watcher = environ.get(WATCHER)
+        if watcher is not None:
+            watcher.made(self)
 
     @staticmethod
     def load_adapter(name: str) -> None:
@@ -263,7 +270,21 @@ class WebSocket(DeclaredHandlers, API):
                 '', f'the view gave another response once the handshake was made: {status}'
             )
         SERVER.error('view of %s failed: %r', name_url(self.url), error)
-        self._connection.application_failed(error)
+        self._application_failed(error)
+
+    def _handler_raised(self, event: Event, error: BaseException) -> None:
+        self._report(error)
+        super()._handler_raised(event, error)
+
+    def _application_failed(self, error: BaseException) -> None:
+        self._report(error)
+        super()._application_failed(error)
+
+    def _report(self, error: BaseException) -> None:
+        """Report a fault of the application to the watcher of a test."""
+        watcher = self.environ.get(WATCHER)
+        if watcher is not None and not isinstance(error, NOT_CONTAINED):
+            watcher.raised(error)
 
     def _refused_early(
         self, refusal: HandshakeError, transport: Transport, received: bytes, headers: HeaderList

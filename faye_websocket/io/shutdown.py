@@ -135,6 +135,10 @@ class Registry:
         if self._greenlets.pop(greenlet, None) is not None:
             self._changed()
 
+    def find_greenlets(self, socket: Closable) -> list[gevent.Greenlet]:
+        """Return the greenlets in which ``socket`` is used."""
+        return [each for each, used in self._greenlets.items() if used is socket]
+
     def reopen(self) -> None:
         """Accept sockets in a forked child, even if its parent is closing its own."""
         self._waits = []

@@ -168,4 +168,4 @@ def test_the_example_of_a_test_passes_by_its_command(tmp_path: Path) -> None:
         give_up('the Python module webtest is missing: pip install faye-websocket[test]')
     process = Process(command_of('testing/test_echo.py', 'pywsgi'), own_directory(tmp_path, 'pytest'))
     assert process.wait(60) == 0, process.output()
-    assert '5 passed' in process.output()
+    assert '8 passed' in process.output()

@@ -45,7 +45,7 @@ TEXTS = [README, ROOT / 'CHANGES.rst', *PAGES]
 
 #: Names of files that belong to the reader, and of modules that only a compiler
 #: creates.
-NOT_OURS = frozenset({'hello.py'})
+NOT_OURS = frozenset({'conftest.py', 'hello.py'})
 
 #: The content of the Ruby library's first README; ASK_RUBY lists the rest.
 SEED = (

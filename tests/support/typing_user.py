@@ -30,6 +30,7 @@ from faye_websocket import (
     is_websocket,
     register_adapter,
 )
+from faye_websocket.pytest import Connect
 from faye_websocket.testing import connect
 
 StartResponse = Callable[..., Any]
@@ -139,7 +140,13 @@ def take(environ: Any) -> tuple[Any, bytes] | None:
 register_adapter('own', take)
 wrapped = SocketMiddleware(app, {'/chat': handler}, protocols=['chat'], ping=30)
 around: Callable[[dict[str, Any], StartResponse], Iterable[bytes]] = wrapped
-with connect(wrapped, '/chat', headers={'Cookie': 'a=1'}) as joined:
+with connect(wrapped, '/chat', headers={'Cookie': 'a=1'}, cookies={'b': '2'}) as joined:
     answers: str | bytes | None = joined.receive(1)
+
+
+def test_chat(websocket_connect: Connect) -> None:
+    assert websocket_connect(wrapped, '/chat', refused=True).status == 101
+
+
 took: int = broadcast([options({})], 'news') + broadcast((), b'news') + broadcast([], [1])
 close_all(1001, 'restart', timeout=5)

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 from django.http import HttpResponse
-from django.test import RequestFactory, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 from gevent.pywsgi import WSGIServer
 
@@ -151,6 +151,17 @@ class TestAccepted:
                 assert set(cookies) == {'sessionid', 'of'}
                 names = [name for name, _ in ws.headers.pairs()]
                 assert {'X-Kept', 'X-Of-The-View', 'X-Frame-Options', 'X-Content-Type-Options'} <= set(names)
+
+    @pytest.mark.proves('F3')
+    def test_is_for_the_user_of_the_test_client(self, app: WSGIHandler) -> None:
+        browser = Client(SERVER_NAME='localhost')
+        browser.session.save()
+        browser.cookies['of'] = 'a b'
+        with connect(app, '/count/me', cookies=browser) as ws:
+            assert ws.receive(timeout=1) == 'me 1'
+            browser.cookies.load(next(value for value in ws.headers.pairs() if 'sessionid' in value[1])[1])
+        with connect(app, '/count/me', cookies=browser) as ws:
+            assert ws.receive(timeout=1) == 'me 2'
 
     def test_is_an_ordinary_response_to_middleware(self, app: WSGIHandler) -> None:
         def take(ws: WebSocket, start_response: Callable[..., Any]) -> list[bytes]:

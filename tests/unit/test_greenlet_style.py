@@ -580,7 +580,8 @@ class TestView:
             with gevent.Timeout(SHORT), ws:
                 ws.receive()
 
-        with connect(SocketMiddleware(lambda environ, start_response: [], {'/': handler})) as client:
+        app = SocketMiddleware(lambda environ, start_response: [], {'/': handler})
+        with pytest.raises(gevent.Timeout), connect(app) as client:
             assert client.receive(timeout=5) is None
             with pytest.raises(ConnectionClosed, match='1011'):
                 client.receive()

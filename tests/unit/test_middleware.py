@@ -271,13 +271,19 @@ class TestHandler:
         assert called == []
 
 
+def raises_fault() -> Any:
+    """Expect the fault of a handler, which ``connect`` raises at the end of its block.
+    """
+    return pytest.raises(RuntimeError, match='^a fault$')
+
+
 class TestFaultOfAHandler:
     @pytest.mark.proves('C2')
     def test_is_logged_once_and_closes_with_1011(self, log: pytest.LogCaptureFixture) -> None:
         def handler(ws: WebSocket) -> None:
             raise RuntimeError('a fault')
 
-        with connect(SocketMiddleware(app, {'/a': handler}), '/a') as ws:
+        with raises_fault(), connect(SocketMiddleware(app, {'/a': handler}), '/a') as ws:
             closed: AsyncResult = AsyncResult()
             ws.onclose = closed.set
             assert (closed.get(timeout=1).code, closed.get().reason) == (1011, 'internal error')
@@ -294,7 +300,7 @@ class TestFaultOfAHandler:
                 ws.on(type, events.append)
             raise RuntimeError('a fault')
 
-        with connect(SocketMiddleware(app, {'/': handler})):
+        with raises_fault(), connect(SocketMiddleware(app, {'/': handler})):
             wait_until(lambda: len(events) == 3)
         assert [event.type for event in events] == ['open', 'error', 'close']
         assert (events[1].message, repr(events[1].error)) == ('a fault', "RuntimeError('a fault')")
@@ -307,7 +313,7 @@ class TestFaultOfAHandler:
                 ws.send(message)
 
         middleware = SocketMiddleware(app, {'/': handler})
-        with connect(middleware) as ws, connect(middleware) as other:
+        with raises_fault(), connect(middleware) as ws, connect(middleware) as other:
             ws.send('raise')
             assert ws.receive(timeout=1) is None
             other.send('hello')
@@ -324,7 +330,7 @@ class TestFaultOfAHandler:
                 pass
             raise RuntimeError('a fault')
 
-        with connect(SocketMiddleware(app, {'/': handler})):
+        with raises_fault(), connect(SocketMiddleware(app, {'/': handler})):
             pass
         wait_until(lambda: log.records)
         settle()

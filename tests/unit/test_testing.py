@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gevent
+import gevent.event
 import pytest
-from flask import Flask
+from flask import Flask, request, session
 
-from faye_websocket import Client, HandshakeError, WebSocket
+from faye_websocket import Client, HandshakeError, SocketMiddleware, WebSocket
 from faye_websocket.io.shutdown import open_sockets
 from faye_websocket.testing import connect
 from tests.support.local import settle, wait_until
@@ -104,13 +106,6 @@ class TestTheClient:
         app = Flask('nothing')
         assert connect(app, '/nowhere', refused=True).status == 404
 
-    def test_shows_an_exception_of_the_application(self, capsys: pytest.CaptureFixture[str]) -> None:
-        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            raise RuntimeError('a fault')
-
-        assert connect(app, refused=True).status == 500
-        assert 'RuntimeError: a fault' in capsys.readouterr().err
-
     def test_is_not_returned_for_a_refusal(self) -> None:
         app = socket_app(echo, allowed_origins=['https://good.example'])
         with pytest.raises(HandshakeError, match='^the application refused the handshake: 403 this origin is not allowed$'):
@@ -135,6 +130,207 @@ class TestTheClient:
         with connect(app) as ws:
             ws.send('hello')
             assert ws.receive(timeout=1) == '5 characters'
+
+
+class TestAFault:
+    """An exception of the application is raised in the test."""
+
+    @pytest.mark.proves('F3')
+    @pytest.mark.parametrize('refused', [False, True])
+    def test_before_the_handshake_is_raised_by_connect(self, refused: bool, capsys: pytest.CaptureFixture[str]) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            raise RuntimeError('a fault')
+
+        with pytest.raises(RuntimeError, match='^a fault$') as raised:
+            connect(app, refused=refused)
+        assert raised.traceback[-1].name == 'app'
+        assert 'RuntimeError: a fault' in capsys.readouterr().err
+
+    def test_of_a_generator_is_raised_by_connect(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            start_response('200 OK', [])
+            raise RuntimeError('a fault')
+            yield b''
+
+        with pytest.raises(RuntimeError, match='^a fault$'):
+            connect(app)
+
+    def test_of_flask_is_raised_where_it_is_testing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        app = Flask('faulty')
+        app.get('/', websocket=True)(lambda: str(1 // 0))
+        assert connect(app, refused=True).status == 500
+        app.testing = True
+        with pytest.raises(ZeroDivisionError):
+            connect(app)
+
+    @pytest.mark.proves('F3')
+    @pytest.mark.parametrize('type', ['open', 'message', 'close'])
+    def test_of_a_handler_is_raised_at_the_end_of_the_block(self, type: str) -> None:
+        client = connect(socket_app(lambda ws: ws.on(type, lambda event: 1 // 0)))
+        with pytest.raises(ZeroDivisionError) as raised, client as ws:
+            ws.send('hello')
+            if type != 'close':
+                assert ws.receive(timeout=1) is None
+        assert raised.traceback[-1].name == '<lambda>'
+        with client:
+            # Raised once.
+            pass
+
+    def test_explains_an_assertion_that_fails(self) -> None:
+        with (
+            pytest.raises(ZeroDivisionError) as raised,
+            connect(socket_app(lambda ws: ws.on('message', lambda event: 1 // 0))) as ws,
+        ):
+            ws.send('hello')
+            assert ws.receive(timeout=1) == 'hello'
+        assert isinstance(raised.value.__context__, AssertionError)
+
+    def test_gives_way_to_the_end_of_the_process(self) -> None:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            connect(socket_app(lambda ws: ws.on('open', lambda event: 1 // 0))) as ws,
+        ):
+            assert ws.receive(timeout=1) is None
+            raise KeyboardInterrupt
+
+    @pytest.mark.parametrize('seconds', [0, 0.05])
+    @pytest.mark.parametrize('is_in_middleware', [False, True])
+    def test_in_greenlet_style_is_raised_even_after_the_close(
+        self, is_in_middleware: bool, seconds: float, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def handle(ws: WebSocket) -> None:
+            assert list(ws) == ['hello']
+            gevent.sleep(seconds)
+            raise RuntimeError('a fault')
+
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            handle(WebSocket(environ))
+            raise AssertionError
+
+        with (
+            pytest.raises(RuntimeError, match='^a fault$'),
+            connect(SocketMiddleware(app, {'/': handle}) if is_in_middleware else app) as ws,
+        ):
+            ws.send('hello')
+
+    def test_that_both_the_socket_and_the_server_report_is_raised_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            with WebSocket(environ) as ws:
+                ws.receive()
+                raise RuntimeError('a fault')
+
+        client = connect(app)
+        with pytest.raises(RuntimeError, match='^a fault$'), client as ws:
+            ws.send('hello')
+            assert ws.wait_closed(timeout=1)
+        with client:
+            pass
+
+    def test_is_none_where_a_greenlet_is_killed(self) -> None:
+        def handle(ws: WebSocket) -> None:
+            raise gevent.GreenletExit
+
+        with connect(SocketMiddleware(socket_app(echo), {'/': handle})) as ws:
+            assert ws.wait_closed(timeout=1)
+
+    def test_is_not_waited_for_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr('faye_websocket.testing._PATIENCE', 0.01)
+        stop = gevent.event.Event()
+
+        def handle(ws: WebSocket) -> None:
+            stop.wait()
+
+        with connect(SocketMiddleware(socket_app(echo), {'/': handle})):
+            pass
+        stop.set()
+
+    def test_is_none_of_a_socket_that_is_never_used(self) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            sockets.append(WebSocket(environ))
+            start_response('200 OK', [])
+            return iter(())
+
+        sockets: list[WebSocket] = []
+        with connect(app, refused=True) as ws:
+            assert ws.status == 200
+
+    def test_leaves_the_response_to_be_closed(self) -> None:
+        class Body:
+            def __iter__(self) -> Iterator[bytes]:
+                return iter([b'hello'])
+
+            def close(self) -> None:
+                closed.append(self)
+
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            start_response('200 OK', [])
+            return Body()
+
+        closed: list[Body] = []
+        assert connect(app, refused=True).body == b'5\r\nhello\r\n0\r\n\r\n'
+        wait_until(lambda: closed)
+
+
+class TestTheCookies:
+    """Of a test client that has logged in. That of Django is in test_django.py."""
+
+    @pytest.fixture
+    def app(self) -> Flask:
+        app = Flask('login')
+        app.secret_key = 'x'
+
+        @app.get('/login/<user>')
+        def login(user: str) -> str:
+            session['user'] = user
+            return 'hello'
+
+        @app.get('/', websocket=True)
+        @app.get('/deep/er', websocket=True)
+        def socket() -> Any:
+            ws = WebSocket(request.environ)
+            ws.send(session.get('user', 'nobody'))
+            return ws
+
+        return app
+
+    def seen(self, app: Any, path: str = '/', **options: Any) -> Any:
+        with connect(app, path, **options) as ws:
+            return ws.receive(timeout=1)
+
+    @pytest.mark.proves('F3')
+    def test_of_flask_log_the_socket_in(self, app: Flask) -> None:
+        browser = app.test_client()
+        assert self.seen(app, cookies=browser) == 'nobody'
+        browser.get('/login/me')
+        assert self.seen(app, cookies=browser) == self.seen(app, '/deep/er', cookies=browser) == 'me'
+        assert self.seen(app) == 'nobody'
+
+    def test_of_flask_stay_with_their_host(self, app: Flask) -> None:
+        browser = app.test_client()
+        browser.get('/login/me', base_url='http://shop.example')
+        assert self.seen(app, cookies=browser) == 'nobody'
+        assert self.seen(app, 'ws://shop.example:8080/?x', cookies=browser) == 'me'
+        assert self.seen(app, cookies=app.test_client(use_cookies=False)) == 'nobody'
+
+    @pytest.mark.proves('F3')
+    @pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning")
+    def test_of_webtest_log_the_socket_in(self, app: Flask) -> None:
+        from webtest import TestApp
+
+        browser = TestApp(app)
+        browser.get('/login/me')
+        assert self.seen(app, cookies=browser) == 'me'
+
+    def test_may_be_a_mapping_beside_other_headers(self, app: Flask) -> None:
+        def tell(ws: WebSocket) -> None:
+            ws.send(ws.environ.get('HTTP_COOKIE', '') + ws.environ.get('HTTP_X', ''))
+
+        assert self.seen(socket_app(tell), cookies={'a': 1, 'b': '2'}, headers={'X': '!'}) == 'a=1; b=2!'
+        assert self.seen(socket_app(tell), cookies={}, headers=[('Cookie', 'c=3')]) == 'c=3'
+
+    def test_are_nothing_else(self) -> None:
+        with pytest.raises(TypeError, match='^cookies: expected a test client or a mapping, got 1$'):
+            connect(socket_app(echo), cookies=1)
 
 
 class TestTheEnd:

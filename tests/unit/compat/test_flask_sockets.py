@@ -76,7 +76,7 @@ class TestRoutes:
             raise ValueError('a fault')
 
         ends: list[Any] = []
-        with hub_errors() as errors, connect(app, '/fail') as client:
+        with hub_errors() as errors, pytest.raises(ValueError, match='^a fault$'), connect(app, '/fail') as client:
             client.onclose = ends.append
             wait_until(lambda: ends)
         assert (ends[0].code, 'a fault' in errors.getvalue()) == (1011, True)

@@ -12,7 +12,7 @@ import pytest
 from flask import Blueprint, Flask, abort, request
 from gevent.pywsgi import WSGIServer
 
-from faye_websocket import WebSocket, WebSocketError
+from faye_websocket import HandshakeError, WebSocket, WebSocketError
 from faye_websocket.compat import flask_sock, simple_websocket
 from faye_websocket.compat.flask_sock import Sock
 from faye_websocket.compat.simple_websocket import Client, ConnectionClosed, ConnectionError, Server
@@ -253,7 +253,7 @@ class TestServer:
             return [b'']
 
         ends: list[Any] = []
-        with connect(app) as client:
+        with pytest.raises(HandshakeError, match='500 Internal'), connect(app) as client:
             client.onclose = ends.append
             wait_until(lambda: ends)
         assert ends[0].code == 1011
@@ -424,7 +424,7 @@ class TestSock:
             raise ValueError('a fault')
 
         ends: list[Any] = []
-        with connect(flask_app) as client:
+        with pytest.raises(HandshakeError, match='500 INTERNAL'), connect(flask_app) as client:
             client.onclose = ends.append
             wait_until(lambda: ends)
         assert ends[0].code == 1011
