@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from socket import SocketType
@@ -136,7 +137,7 @@ class Journal:
             name: getattr(self, name)
             for name in ('messages_received', 'bytes_received', 'messages_sent', 'bytes_sent')
         }
-        seconds = time.monotonic() - self._began
+        seconds = round(time.monotonic() - self._began, 6)
         fields: dict[str, Any] = {
             'code': code,
             'reason': reason,
@@ -168,8 +169,13 @@ class Journal:
     def _write(self, level: int, event: str, message: str, *arguments: Any, **fields: Any) -> None:
         peer = _name_address(self.address, self.port)
         where = (self.path, 'at' if self._log is CLIENT else 'from', peer)
-        fields |= {'event': event, 'path': self.path, 'peer': peer}
-        self._log.log(level, message, event, *where, *arguments, extra=fields)
+        fields |= {'socket_event': event, 'path': self.path, 'peer': peer}
+        try:
+            self._log.log(level, message, event, *where, *arguments, extra=fields)
+        except Exception:
+            # A filter of the application's raised, or a handler would block the hub. As
+            # in logging, whose handlers print their own faults, nothing else suffers.
+            traceback.print_exc()
 
 
 # ---- names
@@ -310,12 +316,12 @@ class _Watched(Connection):
 
     def notify(self, type: str, *arguments: Any) -> None:
         journal = self._journal
+        super().notify(type, *arguments)
         if type == 'open':
             journal.opened(self.version)
         elif type == 'error':
             journal.failed(arguments[0])
-        super().notify(type, *arguments)
-        if type == 'close':
+        elif type == 'close':
             # By now the last frame is on its way.
             if self.was_clean:
                 # A close that was queued before the handshake, which has succeeded.

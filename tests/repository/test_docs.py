@@ -43,9 +43,9 @@ README = ROOT / 'README.rst'
 PAGES = sorted((ROOT / 'docs').glob('*.rst'))
 TEXTS = [README, ROOT / 'CHANGES.rst', *PAGES]
 
-#: Names of files that belong to the reader, and of modules that only a compiler
-#: creates.
-NOT_OURS = frozenset({'conftest.py', 'hello.py'})
+#: Names of files that belong to the reader, of modules that only a compiler creates,
+#: and of a logger.
+NOT_OURS = frozenset({'conftest.py', 'hello.py', 'faye_websocket.server'})
 
 #: The content of the Ruby library's first README; ASK_RUBY lists the rest.
 SEED = (

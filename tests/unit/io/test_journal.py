@@ -74,7 +74,7 @@ def frames(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]
 
 
 def frames_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    return [record for record in caplog.records if getattr(record, 'event', '') == 'frame']
+    return [record for record in caplog.records if getattr(record, 'socket_event', '') == 'frame']
 
 
 def shorten(record: logging.LogRecord) -> str:
@@ -287,6 +287,22 @@ class TestServer:
             metrics.disable()
         assert lines()[-1].endswith('received 1 messages (36 bytes), sent 1 messages (137 bytes)')
         assert counters.server.messages_received == before + 1
+
+    def test_goes_on_where_a_filter_raises(self, lines: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+        def is_broken(record: logging.LogRecord) -> bool:
+            raise LookupError('a fault of the filter')
+
+        logger = logging.getLogger('faye_websocket.server')
+        logger.addFilter(is_broken)
+        try:
+            with serve(echo) as server:
+                client = server.open('/x')
+                client.send_frame(TEXT, b'hi')
+                assert client.receive_frame().payload == b'hi'
+        finally:
+            logger.removeFilter(is_broken)
+        assert 'LookupError: a fault of the filter' in capsys.readouterr().err
+        assert lines() == []
 
     @pytest.mark.parametrize('level', [logging.WARNING, logging.CRITICAL])
     def test_costs_nothing_where_the_level_is_off(self, level: int, caplog: pytest.LogCaptureFixture) -> None:
