@@ -139,6 +139,8 @@ class Connection(Receiver):
         transport that can be given back to its server is.
         """
         error = error or HandshakeError('', 'the application gave another response')
+        if head:
+            head = replace_headers(head, {'connection'}, [('Connection', 'close')])
         give_back = getattr(transport, 'give_back', None)
         if give_back is not None:
             self._relay_body(error, b'')
@@ -146,9 +148,7 @@ class Connection(Receiver):
             return send
         self.open_stream(transport)
         if head:
-            assert self._stream is not None
-            close = [('Connection', 'close')]
-            self._stream.write(replace_headers(head, {'connection'}, close))
+            self._relay_body(error, head)
         return partial(self._relay_body, error)
 
     def _relay_body(self, error: Exception, piece: bytes) -> None:

@@ -33,6 +33,9 @@ def _find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] 
     if handler is None:
         return None
     is_alone = not isinstance(handler.server, socketserver.ThreadingMixIn)
+    # No request follows, be it that the handshake is refused. Other servers are told so
+    # by a header, which Django takes from no application.
+    handler.close_connection = True
     # With the stub in the socket's place the file ends where its buffer does.
     return lend(handler.connection, is_alone=is_alone), handler.rfile.read1
 

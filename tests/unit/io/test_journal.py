@@ -498,7 +498,7 @@ class TestFaults:
             ws.onmessage = lambda event: ws.send(request.path)
             return ws
 
-        with connect(app, '/?token=secret') as ws:
+        with pytest.raises(RuntimeError, match='outside of'), connect(app, '/?token=secret') as ws:
             ws.send('where?')
             ws.wait_closed(5)
         [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -515,8 +515,8 @@ class TestFaults:
                 raise RuntimeError('at once')
 
         app = SocketMiddleware(lambda environ, start_response: [], {'/': handle}, context=copy_context())
-        for query in ('now', 'later'):
-            with connect(app, f'/?{query}') as ws:
+        for query, error in (('now', RuntimeError), ('later', ZeroDivisionError)):
+            with pytest.raises(error), connect(app, f'/?{query}') as ws:
                 ws.send('x')
                 ws.wait_closed(5)
         messages = [(record.name, record.getMessage()) for record in caplog.records]
