@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
 import gevent.event
+from gevent._hub_local import get_hub_if_exists
 from gevent.monkey import get_original
 
 from ..driver.base import CLOSED, CLOSING, CONNECTING, OPEN, Driver, SharedMessage
@@ -25,7 +27,7 @@ from . import interpreter
 from .limits import Limits
 from .overflow import Overflow
 from .owner import Owner
-from .reactor import Reactor
+from .reactor import Reactor, current_reactor
 from .scheduler import wait_forever
 from .stream import Stream
 
@@ -44,8 +46,10 @@ os.register_at_fork(after_in_child=_posted_lock._at_fork_reinit)
 # The least that a frame has beside its payload: counted, it shows that something was
 # posted, be it an empty message.
 _HEADER = 2
-# Seconds after which a greenlet that waits in another OS thread looks again.
-_LONG = 3600
+# Seconds after which a greenlet that waits in another OS thread looks again. What it
+# waits for may have come just before it waited; and without a timer a hub that has
+# nothing else to wait for would raise LoopExit.
+_LOOK_AGAIN = 0.5
 
 
 class Sender(Owner):
@@ -214,10 +218,15 @@ class Sender(Owner):
         """Do nothing. A connection that counts overrides this."""
 
     def wait_for_room(self, size: int) -> bool:
-        """Block the caller until there may be room; False on the hub."""
-        if not self._reactor.is_current:
+        """Block the caller until there may be room; False on a hub.
+
+        A thread with a hub runs it meanwhile. Otherwise two sockets of such threads
+        could wait for each other.
+        """
+        hub = get_hub_if_exists()
+        if hub is None:
             self._wait_in_thread(size)
-        elif gevent.getcurrent() is self._reactor.hub:
+        elif gevent.getcurrent() is hub:
             return False
         else:
             self._wait(None)
@@ -292,15 +301,12 @@ class Sender(Owner):
 
     def _wait(self, deadline: float | None) -> bool:
         """Block this greenlet until something may have changed; False if it is late."""
-        # Without a timer the hub of another OS thread, which has nothing else to wait
-        # for, would raise LoopExit.
-        end = (
-            deadline
-            if deadline is not None or self._reactor.is_current
-            else time.monotonic() + _LONG
-        )
         event = gevent.event.Event()
-        wake = event.set
+        end = deadline
+        wake: Callable[[], object] = event.set
+        if not self._reactor.is_current:
+            end = time.monotonic() + _LOOK_AGAIN if deadline is None else deadline
+            wake = partial(current_reactor().call_soon, event.set)
         self._add_waiter(wake)
         try:
             was_set = event.wait(None if end is None else max(0, end - time.monotonic()))

@@ -16,6 +16,7 @@ import pytest
 
 from faye_websocket import WebSocket
 from faye_websocket.io.connection import Connection
+from faye_websocket.io.reactor import run_out
 from tests.support.inside import connection_of
 from tests.support.local import (
     Client,
@@ -551,6 +552,37 @@ class TestOverflow:
             run_threads(lambda: results.extend(ws.send(b'%02d' % number * 5000) for number in range(50)))
             assert results == [True] * 50
             assert reader.get(timeout=5) == [b'%02d' % number * 5000 for number in range(50)]
+
+    @pytest.mark.proves('V1')
+    def test_block_lets_a_thread_run_its_hub(self) -> None:
+        with joined(buffer_size=4096, max_buffered=self.LIMIT, overflow='block') as pair:
+            ws, client = pair.open()
+            counts: list[int] = []
+            ticks: list[int] = []
+            results: list[bool] = []
+
+            def send() -> None:
+                # A callback of the hub does not block.
+                gevent.get_hub().loop.run_callback(lambda: counts.append(self.fill(ws)))
+                ticking = gevent.spawn(tick)
+                gevent.sleep(0.01)
+                results.extend(ws.send(b'%02d' % number * 5000) for number in range(50))
+                ticking.join()
+                run_out()
+
+            def tick() -> None:
+                while len(results) < 50:
+                    ticks.append(len(results))
+                    gevent.sleep(0.001)
+
+            def read() -> list[bytes]:
+                wait_until(lambda: len(ticks) > 20 and ticks[-1] == ticks[-10])
+                return client.receive_messages(counts[0] + 50)[-50:]
+
+            reading = gevent.spawn(read)
+            run_threads(send)
+            assert reading.get(timeout=5) == [b'%02d' % number * 5000 for number in range(50)]
+            assert results == [True] * 50
 
     @pytest.mark.parametrize('end', [lambda ws, client: client.close(), lambda ws, client: ws.close()],
                              ids=['EOF', 'close()'])
