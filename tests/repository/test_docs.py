@@ -45,7 +45,8 @@ TEXTS = [README, ROOT / 'CHANGES.rst', *PAGES]
 
 #: Names of files that belong to the reader, of modules that only a compiler creates,
 #: and of a logger.
-NOT_OURS = frozenset({'conftest.py', 'hello.py', 'faye_websocket.server'})
+NOT_OURS = frozenset({
+    'conftest.py', 'gunicorn.conf.py', 'hello.py', 'manage.py', 'faye_websocket.server'})
 
 #: The content of the Ruby library's first README; ASK_RUBY lists the rest.
 SEED = (
