@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -239,9 +240,56 @@ def test_the_page_of_the_example_shows_events(kind: str, browser: Chrome, tmp_pa
     with serving(kind, tmp_path, app='examples.app:app') as server:
         browser.get(f'{server.http_url}/events')
         wait_for_text(browser, '#status', 'open')
-        wait_for_text(browser, '#log', 'tick 2: Time: 2')
-        assert text_of(browser, '#log li:first-child') == 'message : Welcome!\n\nThis is an EventSource server.'
+        wait_for_text(browser, '#log', 'tick Time: 2 id 2')
+        assert text_of(browser, '#log li:first-child') == 'message Welcome!\n\nThis is an EventSource server.'
     wait_for_text(browser, '#status', 'connecting again')
+
+
+def test_the_tabs_of_the_example_talk_and_come_back(tmp_path: Path) -> None:
+    with chromium(tmp_path) as browser, socket.create_server(('127.0.0.1', 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        options = ('--bind', f'127.0.0.1:{port}')
+        tabs = [browser.current_window_handle]
+        with serve('pywsgi', 'examples.app:app', tmp_path=tmp_path, options=options) as server:
+            browser.get(f'{server.http_url}/')
+            wait_for_text(browser, '#here', 'only this tab is here')
+            browser.switch_to.new_window('tab')
+            browser.get(f'{server.http_url}/')
+            tabs.append(browser.current_window_handle)
+            say(browser, 'hello')
+            wait_for_text(browser, '.mine.back', 'hello\nyou, and back in ')
+            browser.switch_to.window(tabs[0])
+            wait_for_text(browser, '.theirs', 'hello\n')
+            wait_for_text(browser, '#here', '2 tabs are here')
+            assert browser.get_log('browser') == []
+            # A page that is left takes its socket with it.
+            browser.get(f'{server.http_url}/events')
+            wait_for_text(browser, '#status', 'open')
+            browser.switch_to.window(tabs[1])
+            wait_for_text(browser, '#here', 'only this tab is here')
+        wait_for_text(browser, '#status', 'next attempt in')
+        assert not browser.find_element('css selector', '#send').is_enabled()
+        browser.find_element('css selector', '#message').send_keys('lost\n')
+        with serve('pywsgi', 'examples.app:app', tmp_path=tmp_path, options=options):
+            wait_until(lambda: press(browser, '#again') or text_of(browser, '#status') == 'open', 'the way back')
+            browser.find_element('css selector', '#message').clear()
+            say(browser, 'again')
+            wait_for_text(browser, '.mine.back:last-child', 'again')
+        # The browser itself logs each attempt that was refused.
+        assert [entry for entry in browser.get_log('browser') if 'ERR_CONNECTION_REFUSED' not in entry['message']] == []
+
+
+def say(browser: Chrome, text: str) -> None:
+    """Type a message on the page of the example, once it can be sent, and send it."""
+    wait_for_text(browser, '#status', 'open')
+    browser.find_element('css selector', '#message').send_keys(text)
+    browser.find_element('css selector', '#send').click()
+
+
+def press(browser: Chrome, selector: str) -> None:
+    """Press a button, unless it is hidden."""
+    browser.execute_script('const button = document.querySelector(arguments[0]); button.hidden || button.click()', selector)
 
 
 @pytest.mark.proves('E5')

@@ -100,6 +100,8 @@ def test_the_server_example_serves_the_page_and_the_echo(tmp_path: Path, tls: bo
     with running(command_of('server.py', str(port), *files), port, tmp_path / 'run', certificate) as endpoint:
         head, page = http_get(endpoint)
         assert (head.status, b'<title>faye_websocket: echo</title>' in page) == (200, True)
+        for path in re.findall(rb' (?:href|src)="(/[^"]*)"', page):
+            assert http_get(endpoint, path.decode())[0].status == 200
         assert http_get(endpoint, '/other')[0].status == 404
         assert_echoes(endpoint)
 

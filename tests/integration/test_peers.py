@@ -102,7 +102,7 @@ def test_a_browser_shows_the_echo_on_the_page_of_the_example(kind: str, tls: boo
         for message in ('h\u00e9llo \u2603', 'a second one'):
             browser.find_element('css selector', '#message').send_keys(message)
             browser.find_element('css selector', '#send').click()
-            wait_for_text(browser, '#log li:last-child', message)
+            wait_for_text(browser, '#log li.back:last-child', message)
 
 
 def test_a_browser_echoes_binary_and_closes(server: Server, path: str, tmp_path: Path) -> None:
