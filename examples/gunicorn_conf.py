@@ -3,6 +3,12 @@
 Run it with: gunicorn -c examples/gunicorn_conf.py examples.app:app
 """
 
+from faye_websocket import metrics
+
+# This runs in the master, before it forks: the workers share their counters, for the
+# page of examples/metrics.py.
+metrics.share()
+
 bind = '127.0.0.1:9292'
 worker_class = 'gevent'
 accesslog = '-'

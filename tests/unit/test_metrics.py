@@ -5,9 +5,12 @@ counters.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -16,7 +19,10 @@ import pytest
 from faye_websocket import Client, EventSource, WebSocket, broadcast, metrics
 from faye_websocket.eventsource.response_carrier import ResponseCarrier
 from faye_websocket.io.connection import Connection
-from faye_websocket.metrics import Counters
+from faye_websocket.metrics import LIVES, Counters, SocketCounters
+from faye_websocket.metrics import counted as counted_module
+from faye_websocket.metrics import shared as shared_module
+from faye_websocket.testing import connect
 from tests.support.eventstream import ACCEPT
 from tests.support.inside import carrier_of, connection_of
 from tests.support.local import (
@@ -43,7 +49,7 @@ HIXIE_75 = (('Connection', 'Upgrade'), ('Upgrade', 'WebSocket'))
 @pytest.fixture
 def counters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counters]:
     """Counters at 0, for sockets that the test makes."""
-    monkeypatch.setattr(metrics, '_counters', Counters())
+    monkeypatch.setattr(counted_module, '_counters', Counters())
     yield metrics.enable()
     metrics.disable()
     settle()
@@ -51,7 +57,9 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counters]:
 
 def counted(counters: Counters, kind: str) -> dict[str, Any]:
     """Return the counters of one kind that are not 0, without the bytes."""
-    return {name: value for name, value in counters.snapshot()[kind].items() if value and not name.startswith('bytes')}
+    values = counters.snapshot()[kind]
+    assert sum(values.pop('lives')) == sum(values['closed'].values())
+    return {name: value for name, value in values.items() if value and not name.startswith(('bytes', 'lived'))}
 
 
 class TestDisabled:
@@ -87,6 +95,7 @@ class TestDisabled:
 class TestSnapshot:
     def test_has_every_counter_of_every_kind(self, counters: Counters) -> None:
         nothing = {'bytes_received': 0, 'bytes_sent': 0, 'closed': {}, 'dropped': 0, 'failed': 0, 'handler_errors': 0,
+                   'lived': 0.0, 'lives': [0] * len(LIVES),
                    'messages_received': 0, 'messages_sent': 0, 'open': 0, 'opened': 0, 'refused': {}}
         assert counters.snapshot() == dict.fromkeys(KINDS, nothing)
         assert json.loads(json.dumps(counters.snapshot())) == counters.snapshot()
@@ -113,6 +122,232 @@ print(counters.server.opened, counters is metrics.enable(), flush=True)
 """
         result = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, timeout=20)
         assert (result.stdout, result.stderr) == ('0 True\n2 True\n', '')
+
+
+class TestLives:
+    def test_are_counted_by_their_length(self, counters: Counters) -> None:
+        for seconds in (0.5, 1, 1.5, 59, 1e9):
+            counters.server.count_closed(1000, seconds)
+        assert list(counters.server.lives) == [2, 1, 0, 1, 0, 0, 0, 0, 0, 1]
+        assert counters.server.lived == 0.5 + 1 + 1.5 + 59 + 1e9
+
+    def test_are_the_time_between_open_and_close(
+        self, counters: Counters, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            began = time.monotonic()
+            monkeypatch.setattr('faye_websocket.metrics.counted.time.monotonic', lambda: began + 100)
+            Record(ws)
+            client.send_close(1000)
+            wait_until(lambda: counters.server.closed)
+        assert counters.server.lives[LIVES.index(300)] == 1
+        assert 99 < counters.server.lived < 101
+
+
+class TestPaths:
+    @pytest.fixture
+    def by_path(self, counters: Counters) -> Counters:
+        return metrics.enable(by_path=True)
+
+    def app(self, environ: dict[str, Any], start_response: Any) -> Any:
+        return WebSocket(environ)(environ, start_response)
+
+    def test_have_counters_of_their_own(self, by_path: Counters) -> None:
+        for path in ('/a?b', '/a', '/b%20c', '/'):
+            connect(self.app, path)
+        for kind in ('client', 'server'):
+            opened = {path: block.opened for each, path, block in by_path.blocks() if each == kind}
+            assert opened == {'/a': 2, '/b c': 1, '/': 1}
+        assert by_path.server.opened == by_path.total()['server']['opened'] == 4
+
+    def test_of_event_sources_too(self, by_path: Counters) -> None:
+        EventSource(make_environ(None, ACCEPT, PATH_INFO='/events'))
+        EventSource(make_environ(None, ACCEPT, SCRIPT_NAME='/app', PATH_INFO='/stream', SERVER_PROTOCOL='HTTP/2'))
+        assert [each[:2] for each in by_path.blocks()] == [('eventsource', '/events'), ('eventsource', '/app/stream')]
+
+    def test_have_the_labels_of_a_function(self, counters: Counters) -> None:
+        metrics.enable(by_path=lambda path: path.split('/')[1])
+        for path in ('/room/1', '/room/2'):
+            WebSocket(make_environ(PATH_INFO=path))
+        assert [each[:2] for each in counters.blocks()] == [('server', 'room')]
+
+    def test_are_no_more_than_64(self, by_path: Counters) -> None:
+        by_path.find('server')
+        blocks = [by_path.find('server', f'/{number}') for number in range(66)]
+        assert len({id(block) for block in blocks}) == 65
+        assert blocks[-1] is blocks[-2] is by_path.find('server', 'other')
+        assert by_path.find('server', '/1') is blocks[1]
+        assert by_path.find('client', '/new') is by_path.find('client', '/new')
+
+
+class TestShared:
+    """Counters of several processes, which are here played by forked children."""
+
+    @pytest.fixture
+    def shared(self, monkeypatch: pytest.MonkeyPatch) -> Counters:
+        counters = Counters()
+        monkeypatch.setattr(counted_module, '_counters', counters)
+        metrics.share()
+        assert counters.is_shared
+        return counters
+
+    def child(self, counters: Counters, work: Callable[[Counters], object]) -> None:
+        """Run a function in a process that then ends without a word."""
+        child = os.fork()
+        if not child:
+            try:
+                work(counters)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+    def test_may_be_shared_twice(self, shared: Counters) -> None:
+        shared.server.opened += 1
+        metrics.share()
+        assert shared.total()['server']['opened'] == 1
+
+    def test_count_as_others_do(self, shared: Counters) -> None:
+        server = shared.server
+        assert server.snapshot() == SocketCounters().snapshot()
+        server.opened += 2
+        server.bytes_sent += 2**40
+        server.count_closed(4321, 2.5)
+        server.count_closed(4321, 0.5)
+        server.count_refused(403)
+        assert (server.closed, server.refused, len(server.closed), server.open) == ({4321: 2}, {403: 1}, 1, 0)
+        assert server.snapshot() == shared.total()['server'] == shared.snapshot()['server']
+        assert (server.lived, server.lives[0], server.lives[1], server.bytes_sent) == (3, 1, 1, 2**40)
+        with pytest.raises(TypeError):
+            del server.closed[4321]
+
+    @pytest.mark.proves('V5')
+    def test_are_added_up_over_processes(self, shared: Counters) -> None:
+        def work(counters: Counters) -> None:
+            assert counters.server.opened == 0
+            counters.server.opened += 2
+            counters.server.count_closed(1000, 0)
+            assert counters.total()['server']['open'] == 2
+
+        shared.server.opened += 1
+        self.child(shared, work)
+        total = shared.total()['server']
+        assert (total['opened'], total['open'], total['closed']) == (3, 1, {1000: 1, 1006: 1})
+        assert (total['lives'][0], shared.server.opened) == (1, 1)
+
+    @pytest.mark.proves('V5')
+    def test_of_many_that_have_ended_take_no_more_room(self, shared: Counters) -> None:
+        def work(counters: Counters) -> None:
+            counters.find('server', '/a').messages_sent += 1
+            counters.find('client', '').messages_sent += 1
+
+        for _ in range(5):
+            self.child(shared, work)
+        memory = shared._shared._memory
+        # Each has taken the place of the one before.
+        assert [seat for seat, used in enumerate(memory.used) if used] == [0, 1]
+        assert shared.total()['client']['messages_sent'] == shared.total()['server']['messages_sent'] == 5
+        assert [seat for seat, used in enumerate(memory.used) if used] == [0]
+
+    @pytest.mark.proves('V5')
+    def test_of_a_process_that_lives_are_its_own(self, shared: Counters) -> None:
+        (answer, tell), (stay, leave) = os.pipe(), os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(leave)
+            shared.server.opened += 1
+            os.write(tell, b'x')
+            os.read(stay, 1)
+            os._exit(0)
+        assert os.read(answer, 1) == b'x'
+        shared.client.opened += 1
+        assert (shared.total()['server']['open'], shared.total()['client']['open']) == (1, 1)
+        for descriptor in (answer, tell, stay, leave):
+            os.close(descriptor)
+        os.waitpid(child, 0)
+        assert (shared.total()['server']['open'], shared.total()['client']['open']) == (0, 1)
+
+    def test_begin_at_0_after_a_fork(self, shared: Counters) -> None:
+        shared.server.opened += 1
+        shared._begin()
+        assert (shared.server.opened, shared.total()['server']['opened']) == (0, 1)
+
+    def test_keep_their_paths_up_to_64(self, shared: Counters) -> None:
+        def work(first: int) -> Callable[[Counters], None]:
+            def count(counters: Counters) -> None:
+                for number in range(first, first + 50):
+                    counters.find('server', f'/{number}').opened += 1
+            return count
+
+        for first in (0, 50, 100):
+            self.child(shared, work(first))
+        paths = {path: block.opened for _, path, block in shared.blocks()}
+        assert len(paths) == 66 and paths['/0'] == 1 and paths['other'] == 85
+
+    def test_have_rows_for_40_codes(self, shared: Counters) -> None:
+        for code in range(3000, 3100):
+            shared.server.count_closed(code, 0)
+        assert (len(shared.server.closed), shared.server.closed[0], shared.server.closed[3001]) == (40, 61, 1)
+        assert 'code="other"} 61\n' in metrics.exposition()
+
+    def test_of_a_process_without_a_seat_are_its_own(
+        self, shared: Counters, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(shared_module, '_SEATS', 1)
+        shared.server.opened += 1
+        assert isinstance(shared.server, SocketCounters)
+        assert shared.total()['server']['opened'] == 1
+        assert 'too many workers' in caplog.text
+
+    def test_lie_in_a_file_where_there_are_none_in_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, 'memfd_create', raising=False)
+        shared = shared_module.Shared()
+        block = shared.new('server', '')
+        assert block is not None
+        block.opened += 1
+        assert [each[2].opened for each in shared.blocks()] == [1]
+
+    def test_long_paths_are_cut(self, shared: Counters) -> None:
+        shared.find('server', 'é' * 200).opened += 1
+        [(_, path, _)] = shared.blocks()
+        assert path == 'é' * 99 + '�'
+
+
+class TestExposition:
+    def samples(self, text: str) -> dict[str, float]:
+        return {name: float(value) for line in text.splitlines() if line[0] != '#' for name, value in [line.rsplit(' ', 1)]}
+
+    def test_is_a_page(self, counters: Counters) -> None:
+        response = Response()
+        body = b''.join(metrics.prometheus({}, response))
+        assert body.decode() == metrics.exposition()
+        assert response.status == '200 OK'
+        assert dict(response.headers)['Content-Type'].startswith('text/plain; version=0.0.4')
+
+    def test_has_every_counter_and_a_histogram(self, counters: Counters) -> None:
+        counters.server.opened += 2
+        counters.server.count_closed(1000, 2)
+        counters.client.count_refused(403)
+        samples = self.samples(metrics.exposition())
+        for name, value in {
+            'open{kind="server"}': 1, 'open{kind="eventsource"}': 0, 'opened_total{kind="server"}': 2,
+            'closed_total{kind="server",code="1000"}': 1, 'refused_total{kind="client",status="403"}': 1,
+            'life_seconds_bucket{kind="server",le="1"}': 0, 'life_seconds_bucket{kind="server",le="5"}': 1,
+            'life_seconds_bucket{kind="server",le="+Inf"}': 1, 'life_seconds_sum{kind="server"}': 2,
+            'life_seconds_count{kind="server"}': 1,
+        }.items():
+            assert samples[f'websocket_{name}'] == value
+
+    def test_is_what_prometheus_reads(self, counters: Counters) -> None:
+        parser = pytest.importorskip('prometheus_client.parser')
+        counters.find('server', '/a "b"\\\n').opened += 1
+        [family] = [each for each in parser.text_string_to_metric_families(metrics.exposition())
+                    if each.name == 'websocket_opened']
+        assert family.type == 'counter'
+        assert {each.labels.get('path'): each.value for each in family.samples if each.labels['kind'] == 'server'} == {
+            None: 0, '/a "b"\\\n': 1}
 
 
 class TestHandshake:
@@ -420,8 +655,8 @@ def test_sockets_of_a_user_s_own_class_count_too(counters: Counters) -> None:
     class MySource(EventSource):
         pass
 
-    assert isinstance(connection_of(Mine(make_environ())), metrics._ServerConnection)
+    assert isinstance(connection_of(Mine(make_environ())), counted_module._ServerConnection)
     es = MySource(make_environ(None, ACCEPT))
     respond(es)
     es.wsgi_response(Response())
-    assert isinstance(carrier_of(es), metrics._CountedResponseCarrier)
+    assert isinstance(carrier_of(es), counted_module._CountedResponseCarrier)
