@@ -227,7 +227,7 @@ class _Frames:
     def __init__(self, journal: Journal, direction: str, *, masked: bool) -> None:
         self._journal = journal
         self._direction = direction
-        self._parser: FrameParser | None = FrameParser(masked=masked)
+        self._parser = FrameParser(masked=masked)
         self._parser.reserve(_RESERVED)
         self._head: bytes | None = None
 
@@ -252,17 +252,13 @@ class _Frames:
             self._journal.piece(self._direction, data)
 
     def _feed_frames(self, data: bytes) -> None:
-        parser = self._parser
-        if parser is None:
-            return
-        parser.feed(data)
+        self._parser.feed(data)
         try:
-            while (frame := parser.next_frame()) is not None:
+            while (frame := self._parser.next_frame()) is not None:
                 if frame.is_first:
                     self._write(frame)
         except ProtocolError as error:
-            # The driver finds the same, and ends the connection.
-            self._parser = None
+            # The driver finds it, too, and ends the connection.
             self._journal.frame(self._direction, f'no frame: {error}')
 
     def _write(self, frame: Any) -> None:

@@ -95,6 +95,7 @@ class TestRefusal:
     def test_is_given_to_receive_as_the_end(self) -> None:
         with joined([]) as pair:
             assert pair.ws.receive() is None
+        assert WebSocket(make_environ(headers=())).receive() is None
 
     @pytest.mark.proves('S3')
     @pytest.mark.parametrize('others', [
