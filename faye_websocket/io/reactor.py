@@ -130,7 +130,7 @@ class Reactor(Scheduler):
         """
         worker, self._parked = self._parked, None
         if worker is not None:
-            self.loop.run_callback(_switch, worker)
+            self.loop.run_callback(worker.throw)
 
     def destroy(self) -> None:
         """Destroy the hub, unless that was done. What is posted from now on is dropped.
@@ -274,8 +274,7 @@ class Reactor(Scheduler):
         variables, tree_locals = worker.__dict__, worker.spawn_tree_locals
         has_links = worker.has_links
         count, references = len(variables), interpreter.count_references(worker)
-        # A worker that is woken without a job ends.
-        while self._jobs:
+        while True:
             while self._jobs:
                 # No call, so in pure Python a signal comes before both or after both.
                 self._running = worker.job = job = self._jobs[-1]

@@ -17,7 +17,7 @@ import logging
 import os
 import weakref
 from functools import partial
-from socket import SHUT_RDWR, SocketType
+from socket import SHUT_RD, SHUT_RDWR, SocketType
 from typing import Any
 
 import gevent
@@ -125,7 +125,7 @@ class _Borrowed(SocketType):
     def give_back(self, head: bytes) -> Sink:
         """Let the server go on with its socket, which has written ``head``.
 
-        Returns what sends the body.
+        The server finds no other request there. Returns what sends the body.
         """
         lender, family, kind, proto = self._lender, self.family, self.type, self.proto
         number = self.detach()
@@ -133,6 +133,7 @@ class _Borrowed(SocketType):
         if SocketType.fileno(lender) < 0:
             SocketType.__init__(lender, family, kind, proto, number)
         SocketType.settimeout(lender, self._timeout)
+        _end(lender, SHUT_RD)
         self.is_over.set()
         send: Sink = lender.sendall
         send(head)
@@ -159,22 +160,23 @@ def _respond(
     if get_ident() != thread:
         # gunicorn closes, in its main thread, the socket of a view that has raised an
         # OSError. The thread's hub will see the end when it runs again.
-        _end(connection)
+        _end(connection, SHUT_RDWR)
         return None
     sink = None if on_head is None else on_head(head)
     open_sockets.discard_greenlet(gevent.getcurrent())
-    while not connection.is_over.wait(_LONG):
-        pass
+    is_over = False
+    while not is_over:
+        is_over = connection.is_over.wait(_LONG)
     hub = gevent.get_hub()
     # The main thread's hub may be others', too.
     hub.join(_GRACE) if hub.loop.default else run_out()
     return sink
 
 
-def _end(connection: _Borrowed) -> None:
-    """End a connection, and keep its descriptor."""
+def _end(sock: Any, how: int) -> None:
+    """End a connection, or its reading half, and keep its descriptor."""
     try:
-        connection.shutdown(SHUT_RDWR)
+        SocketType.shutdown(sock, how)
     except OSError:
         # It has ended already.
         pass

@@ -8,7 +8,6 @@ import gevent
 import gevent.event
 import pytest
 
-from faye_websocket.io.reactor import current_reactor
 from tests.support.local import Record, joined, settle, wait_until
 from tests.support.wire import PONG, TEXT, Frame, serialize_frame
 
@@ -127,21 +126,3 @@ class TestEarlyEvents:
             ws.onmessage = messages.append
             settle()
             assert messages == []
-
-
-class TestParkedWorker:
-    def test_ends_when_it_is_dismissed(self) -> None:
-        with joined() as pair:
-            workers: list[Any] = []
-            pair.ws.onmessage = lambda event: workers.append(gevent.getcurrent())
-            _, client = pair.open()
-            client.send(serialize_frame(TEXT, b'hello'))
-            wait_until(lambda: workers)
-            settle()
-            current_reactor().dismiss()
-            settle()
-            assert workers[0].dead
-            # There is none now.
-            current_reactor().dismiss()
-            client.send(serialize_frame(TEXT, b'hello'))
-            wait_until(lambda: len(workers) == 2)

@@ -53,6 +53,25 @@ def parked_workers() -> list[Any]:
             and isinstance(thing, greenlet) and not thing.dead]
 
 
+class TestParkedWorker:
+    @reuses
+    def test_ends_when_it_is_dismissed(self) -> None:
+        with joined() as pair:
+            workers: list[Any] = []
+            pair.ws.onmessage = lambda event: workers.append(gevent.getcurrent())
+            _, client = pair.open()
+            client.send(MESSAGE)
+            wait_until(lambda: workers)
+            settle()
+            current_reactor().dismiss()
+            settle()
+            assert workers[0].dead
+            # There is none now.
+            current_reactor().dismiss()
+            client.send(MESSAGE)
+            wait_until(lambda: len(workers) == 2)
+
+
 class TestWorker:
     """A worker, which passes no state from one connection's handler to another's."""
 
