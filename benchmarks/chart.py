@@ -19,7 +19,7 @@ from tables import BASELINES, Result
 __all__ = ['draw']
 
 # The scenarios that readers of the README want to compare.
-SCENARIOS = ('64x1x125', '64x16x125', '64x1x64K:binary', '4x1x1M:binary', '64x1x1K:deflate', 'handshakes:64')
+SCENARIOS = ('handshakes:64', '64x1x125', '64x16x125', '64x1x64K:binary', '4x1x1M:binary', '64x1x1K:deflate')
 THEIRS = '#8fa9c4'
 COLOURS = {'faye': '#1f6f4a', 'faye-pure': '#1f6f4a', 'raw': '#b9b9b9'}
 COLUMNS = 2

@@ -1,9 +1,9 @@
 """Find dead links between pages built by Sphinx: ``python docs/check_links.py
-DIRECTORY``.
+DIRECTORY [--external]``.
 
 A link is dead if its file does not exist, or if no element of the file has the name
-after its ``#``. Links to other sites are not checked. The exit status is 1 if there is
-a dead link.
+after its ``#``. Links to other sites are not checked; ``--external`` lists them. The
+exit status is 1 if there is a dead link.
 """
 
 from __future__ import annotations
@@ -57,13 +57,21 @@ def dead_links(directory: Path) -> Iterator[str]:
                 yield f'{path.relative_to(directory)}: nothing is called {link}'
 
 
-def main(directory: str) -> int:
+def external_links(directory: Path) -> list[str]:
+    """Return the addresses of other sites, each once."""
+    pages = [read(path) for path in directory.rglob('*.html')]
+    return sorted({link for page in pages for link in page.links if urlsplit(link).netloc})
+
+
+def main(directory: str, *options: str) -> int:
     """Print the dead links, and return the exit status."""
     dead = list(dead_links(Path(directory)))
+    if '--external' in options:
+        print('\n'.join(external_links(Path(directory))))
     pages = len(list(Path(directory).rglob('*.html')))
     print('\n'.join([*dead, f'{pages} pages, {len(dead)} dead links']))
     return 1 if dead or not pages else 0
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -7,7 +7,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / 'docs')]
 
 from faye_websocket import __version__  # noqa: E402
 
@@ -16,7 +16,7 @@ author = 'the authors of faye_websocket'
 version = release = __version__
 language = 'en'
 
-extensions = ['sphinx.ext.autodoc']
+extensions = ['sphinx.ext.autodoc', 'sphinx_copybutton', 'name_links']
 exclude_patterns = ['_build']
 # Code is shown as it is written.
 highlight_language = 'none'
@@ -34,6 +34,7 @@ nitpick_ignore = [
     ('py:class', 'faye_websocket.api.Self'),
     ('py:class', 'faye_websocket.django.Function'),
     ('py:class', 'faye_websocket.metrics.counters.Counting'),
+    ('py:class', 'faye_websocket.django.Function'),
     ('py:class', 'faye_websocket.driver.base.ServerIO'),
     ('py:class', 'faye_websocket.driver.base.SharedMessage'),
     ('py:class', 'faye_websocket.driver.writer.IO'),
@@ -43,6 +44,8 @@ nitpick_ignore = [
 ]
 
 html_theme = 'furo'
+html_static_path = ['_static']
+html_css_files = ['manual.css']
 # The address of the public repository has one place, setup.cfg, and is empty until
 # there is one. With it each page has links to its source.
 _settings = ConfigParser()

@@ -6,16 +6,21 @@ Every path, name, option and command in the manual exists, and its programs work
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
+import json
 import pkgutil
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from configparser import ConfigParser
 from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -24,6 +29,7 @@ from gevent.pywsgi import WSGIServer
 import faye_websocket
 from faye_websocket import (
     Client,
+    ConnectionClosed,
     EventSource,
     PermessageDeflate,
     SocketMiddleware,
@@ -40,13 +46,15 @@ from tests.support.processes import ROOT
 from tests.support.programs import give_up, require_program
 
 README = ROOT / 'README.rst'
-PAGES = sorted((ROOT / 'docs').glob('*.rst'))
+DOCS = ROOT / 'docs'
+PAGES = sorted(DOCS.glob('*.rst'))
 TEXTS = [README, ROOT / 'CHANGES.rst', *PAGES]
 
 #: Names of files that belong to the reader, of modules that only a compiler creates,
-#: and of a logger.
+#: and of loggers.
 NOT_OURS = frozenset({
-    'conftest.py', 'gunicorn.conf.py', 'hello.py', 'manage.py', 'faye_websocket.server'})
+    'conftest.py', 'gunicorn.conf.py', 'hello.py', 'manage.py', 'test_hello.py', 'faye_websocket.server',
+    'faye_websocket.eventsource'})
 
 #: The content of the Ruby library's first README; ASK_RUBY lists the rest.
 SEED = (
@@ -69,25 +77,33 @@ puts names.map(&:to_s).uniq
 """
 
 
+#: The mark of a block that is not a whole program. The paragraph before it must name
+#: what it lacks.
+FRAGMENT = '.. fragment'
+
+#: The address of the echo that the programs of the manual connect to.
+ECHO = 'ws://127.0.0.1:9292/'
+
+
 class Block(NamedTuple):
-    """A block of Python in a text."""
+    """A block of code in a text."""
 
     path: Path
     line: int
     source: str
+    #: The text before the block, without the mark of a fragment.
+    before: str
+    is_fragment: bool
 
     def __str__(self) -> str:
         return f'{self.path.name}:{self.line}'
 
 
-FRAMEWORKS = ROOT / 'docs' / 'frameworks.rst'
-
-
-def blocks_of(path: Path) -> Iterator[Block]:
-    """Yield the Python blocks of a text."""
+def blocks_of(path: Path, language: str = 'python') -> Iterator[Block]:
+    """Yield the blocks of a text in this language."""
     lines = path.read_text().splitlines()
     for number, line in enumerate(lines):
-        if line.strip() != '.. code-block:: python':
+        if line.strip() != f'.. code-block:: {language}':
             continue
         indent = len(line) - len(line.lstrip()) + 4
         body = []
@@ -95,24 +111,56 @@ def blocks_of(path: Path) -> Iterator[Block]:
             if text.strip() and not text.startswith(' ' * indent):
                 break
             body.append(text[indent:])
-        yield Block(path, number + 1, '\n'.join(body))
+        before = '\n'.join(each.strip() for each in lines[:number]).rstrip()
+        is_fragment = before.endswith(FRAGMENT)
+        before = before.removesuffix(FRAGMENT).rstrip()
+        yield Block(path, number + 1, '\n'.join(body), before, is_fragment)
 
 
-BLOCKS = [block for path in TEXTS for block in blocks_of(path)]
+def blocks_in(language: str) -> list[Block]:
+    """Return the blocks of all texts in this language."""
+    return [block for path in TEXTS for block in blocks_of(path, language)]
 
 
-def part(name: str) -> str:
-    """Return a part of the README, which a page includes."""
-    _, _, rest = README.read_text().partition(f'.. begin: {name}\n')
-    text, end, _ = rest.partition(f'.. end: {name}\n')
-    assert end, name
-    return text
+BLOCKS = blocks_in('python')
 
 
-def block(text: str, path: Path = README) -> str:
-    """Return the only Python block of a file that contains this text."""
+def page(name: str) -> str:
+    """Return the text of a page of the manual."""
+    return (DOCS / f'{name}.rst').read_text()
+
+
+def section(name: str, title: str) -> str:
+    """Return a section of a page, up to the next title."""
+    [rest] = re.split(rf'\n{re.escape(title)}\n-+\n', page(name))[1:]
+    return re.split(r'\n.+\n---', rest)[0]
+
+
+def block(text: str, name: str) -> str:
+    """Return the only Python block of a page that contains this text."""
+    path = README if name == 'README' else DOCS / f'{name}.rst'
     [found] = [each.source for each in blocks_of(path) if text in each.source]
     return found
+
+
+def lacking(source: str) -> set[str]:
+    """Return the names and modules that a program uses without having them."""
+    used: set[str] = set()
+    bound = set(dir(builtins))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            bound.update((each.asname or each.name).partition('.')[0] for each in node.names)
+            modules = [node.module or ''] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
+            used.update(name for name in modules if find_spec(name.partition('.')[0]) is None)
+    return used - bound
 
 
 def run(source: str, **names: Any) -> dict[str, Any]:
@@ -147,16 +195,36 @@ def without_left_columns(text: str) -> str:
     return '\n'.join(lines)
 
 
-class TestParts:
-    def test_of_the_readme_begin_end_and_are_on_one_page(self) -> None:
-        text = README.read_text()
-        begun = re.findall(r'^\.\. begin: (\w+)$', text, re.MULTILINE)
-        included = re.findall(r':start-after: \.\. begin: (\w+)\n +:end-before: \.\. end: \1\n', ''.join(
-            path.read_text() for path in PAGES))
-        assert sorted(begun) == sorted(re.findall(r'^\.\. end: (\w+)$', text, re.MULTILINE)) == sorted(included)
+class TestTexts:
+    def test_the_readme_is_short(self) -> None:
+        assert README.stat().st_size <= 8192
+
+    def test_the_readme_has_absolute_links_once_there_is_an_address(self) -> None:
+        # A package index shows the README, and has no other file.
+        settings = ConfigParser()
+        settings.read(ROOT / 'setup.cfg')
+        url = settings['metadata']['url']
+        targets = re.findall(r'^\.\. (?:_.+:|image::)\s+(\S+)$', README.read_text(), re.MULTILINE)
+        assert len(targets) > 10
+        assert [target for target in targets if url and not target.startswith('https://')] == []
+        files = [target for target in targets if '://' not in target and not target.endswith('.md')]
+        assert [name for name in files if not (ROOT / name).exists()] == []
+
+    @pytest.mark.parametrize('path', [path for path in PAGES if path.stem != 'index'], ids=lambda path: path.name)
+    def test_a_page_ends_with_where_to_go_next(self, path: Path) -> None:
+        _, found, end = path.read_text().rpartition('\nWhere to go next\n----------------\n\n')
+        assert found
+        assert re.fullmatch(r'(- .*:(doc|ref):`[^`]+`(.|\n  .)*\n)+', end)
+
+    def test_each_page_is_listed(self) -> None:
+        listed = re.findall(r'^   ([\w-]+)$', page('index'), re.MULTILINE)
+        assert sorted(listed) == [path.stem for path in PAGES if path.stem != 'index']
 
     def test_say_nothing_twice(self) -> None:
-        paragraphs = [' '.join(each.split()) for path in TEXTS for each in path.read_text().split('\n\n')]
+        # Programs may have lines in common: a page of the tutorial goes on with the one
+        # before.
+        paragraphs = [
+            ' '.join(each.split()) for path in TEXTS for each in path.read_text().split('\n\n') if each[:4].strip()]
         long = [each for each in paragraphs if len(each) > 120]
         assert [each for each in set(long) if long.count(each) > 1] == []
 
@@ -188,7 +256,7 @@ class TestNames:
 
     @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
     def test_of_members_are_of_members_that_are_there(self, path: Path) -> None:
-        text = path.read_text().replace(part('ruby'), without_left_columns(part('ruby')))
+        text = path.read_text()
         members = {'ws': {*dir(WebSocket), *dir(Client)}, 'es': {*dir(EventSource)}}
         if path.name.startswith('porting'):
             text = without_left_columns(text)
@@ -199,8 +267,7 @@ class TestNames:
 
     @pytest.mark.parametrize('name', faye_websocket.__all__)
     def test_that_are_public_are_in_the_reference(self, name: str) -> None:
-        reference = (ROOT / 'docs' / 'api.rst').read_text()
-        assert re.search(rf'^\.\. (auto\w+|data):: faye_websocket\.{name}$', reference, re.MULTILINE)
+        assert re.search(rf'^\.\. (auto\w+|data):: faye_websocket\.{name}$', page('api'), re.MULTILINE)
 
 
 class TestOptions:
@@ -213,22 +280,22 @@ class TestOptions:
             assert default == keywords[name], name
 
     def test_of_a_socket(self) -> None:
-        self.check(options_in(part('options')), keywords_of(WebSocket))
+        self.check(options_in(section('options', '``WebSocket``')), keywords_of(WebSocket))
 
     def test_of_a_client(self) -> None:
-        common = options_in(part('options'))
+        common = options_in(section('options', '``WebSocket``'))
         del common['allowed_origins'], common['context']
-        self.check({**common, **options_in(part('client'))}, keywords_of(Client))
+        self.check({**common, **options_in(section('options', '``Client``'))}, keywords_of(Client))
 
     def test_of_an_event_source(self) -> None:
-        self.check(options_in(part('eventsource')), keywords_of(EventSource))
+        self.check(options_in(section('options', '``EventSource``')), keywords_of(EventSource))
 
     def test_of_compression(self) -> None:
-        self.check(options_in(part('compression')), keywords_of(PermessageDeflate))
+        self.check(options_in(section('compression', 'The options')), keywords_of(PermessageDeflate))
 
     def test_of_gunicorn(self) -> None:
         known = import_module('gunicorn.config').KNOWN_SETTINGS
-        _, _, table = part('deployment').partition('setting  ')
+        _, _, table = section('servers', "gunicorn's settings").partition('setting  ')
         table, _, _ = table.partition('\n\n')
         names = [name for line in table.splitlines() for name in re.findall(r'``(\w+)', line[:26])]
         assert len(names) > 8
@@ -241,15 +308,30 @@ class TestOptions:
         known = set(re.findall(r'--[a-z-]+', capsys.readouterr().out))
         lines = re.findall(rf'faye-websocket {command} (.*)', ''.join(path.read_text() for path in TEXTS))
         if command == 'connect':
-            lines.append(part('client').partition('From the terminal')[2])
+            lines.append(section('commands', '``faye-websocket connect``'))
         named = set(re.findall(r'--[a-z-]+', ' '.join(lines)))
         assert named
         assert named <= known
 
-
     def test_of_metrics_are_the_counters(self) -> None:
-        named = re.findall(r'^``(\w+)``  ', part('metrics'), re.MULTILINE)
+        named = re.findall(r'^``(?!websocket_)(\w+)``  ', page('metrics'), re.MULTILINE)
         assert sorted(named) == sorted(metrics.SocketCounters().snapshot())
+
+
+@pytest.fixture
+def echo() -> Iterator[str]:
+    """The URL of an echo server."""
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        ws = WebSocket(environ)
+        ws.onmessage = lambda event: ws.send(event.data)
+        return ws(environ, start_response)
+
+    server = WSGIServer(('127.0.0.1', 0), app, log=None)
+    server.start()
+    try:
+        yield f'ws://127.0.0.1:{server.server_port}/'
+    finally:
+        server.stop(timeout=1)
 
 
 class TestPrograms:
@@ -265,22 +347,140 @@ class TestPrograms:
                 keywords = {each.arg: None for each in node.keywords if each.arg}
                 inspect.signature(getattr(faye_websocket, node.func.id)).bind_partial(*arguments, **keywords)
 
+    @pytest.mark.parametrize('block', [block for block in BLOCKS if not block.is_fragment], ids=str)
+    def test_run(self, block: Block, echo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert lacking(block.source) == set(), f'a fragment is marked by "{FRAGMENT}" in the line before it'
+        if any(word in block.source for word in ('monkey.', 'logging.', 'metrics.')):
+            # It would change the process of the other tests.
+            subprocess.run([sys.executable, '-c', block.source], cwd=ROOT, check=True, timeout=60)
+            return
+        monkeypatch.setattr(hijack, 'ADAPTERS', hijack.ADAPTERS.copy())
+        run(block.source.replace(ECHO, echo), __name__='program')
+
+    @pytest.mark.parametrize('block', [block for block in BLOCKS if block.is_fragment], ids=str)
+    def test_that_are_fragments_are_told_by_what_they_lack(self, block: Block) -> None:
+        missing, paragraph = lacking(block.source), block.before.split('\n\n')[-1]
+        assert missing, 'this is no fragment'
+        named = ' '.join(re.findall('``(.+?)``', paragraph))
+        assert [name for name in missing if not re.search(rf'\b{name}\b', named)] == []
+
+    def test_the_readme_has_no_fragment(self) -> None:
+        assert [each for each in BLOCKS if each.path == README and each.is_fragment] == []
+
+    @pytest.mark.parametrize('block', blocks_in('javascript'), ids=str)
+    def test_in_javascript_are_read_by_node(self, block: Block, tmp_path: Path) -> None:
+        node = require_program('node', 'install Node.js 20, https://nodejs.org/')
+        (tmp_path / 'block.js').write_text(block.source)
+        subprocess.run([node, '--check', str(tmp_path / 'block.js')], check=True, timeout=60)
+
+    @pytest.mark.parametrize('block', blocks_in('sh'), ids=str)
+    def test_in_shell_are_read_by_bash(self, block: Block) -> None:
+        subprocess.run(['bash', '-n'], input=block.source, text=True, check=True, timeout=60)
+
+    @pytest.mark.parametrize('block', blocks_in('sh'), ids=str)
+    def test_in_shell_have_options_of_gunicorn(self, block: Block) -> None:
+        parser = import_module('gunicorn.config').Config().parser()
+        for line in re.findall(r'gunicorn (-[^#&\n]*)', block.source):
+            [app] = parser.parse_args(line.split()).args
+            assert app.endswith(':app')
+
+    @pytest.mark.parametrize('name', ['README', 'index'])
+    def test_of_the_first_page_echoes(self, name: str) -> None:
+        app = run(block('def echo():', name), __name__='hello')['app']
+        with connect(app, '/echo', headers={'Origin': 'http://localhost'}) as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=5) == 'hello'
+
+    def test_the_readme_without_a_framework(self) -> None:
+        with connect(run(block('def app(', 'README'))['app']) as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=5) == 'you said hello'
+
+    def test_the_tutorial_begins_with_an_echo_and_its_page(self) -> None:
+        app = run(block('def echo():', 'start-echo'), __name__='hello')['app']
+        assert 'new WebSocket' in app.test_client().get('/').text
+        with connect(app, '/echo') as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=5) == 'hello'
+
+    def test_the_tutorials_room_passes_its_test(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = run(block('def room():', 'start-presence'), __name__='hello')
+        monkeypatch.setitem(sys.modules, 'hello', SimpleNamespace(**names))
+        run(block('def test_the_room():', 'start-presence'))['test_the_room']()
+        assert names['names'] == {}
+
+    def test_the_tutorial_ends_with_a_room_over_workers(self) -> None:
+        source = block('def room():', 'start-deploy').replace('redis://localhost', 'memory://')
+        app = run(source, __name__='hello')['app']
+        with connect(app, '/room?name=ada') as ada:
+            assert json.loads(ada.receive(timeout=5) or '') == {'here': ['ada']}
+            ada.send('hello')
+            assert json.loads(ada.receive(timeout=5) or '') == {'name': 'ada', 'text': 'hello'}
+
+    def test_the_room_sends_what_was_missed(self) -> None:
+        source = block('since=request.args', 'channels').replace('redis://localhost', 'memory://')
+        names = run(source, __name__='app')
+        first = names['channels'].publish('room/7', 'one')
+        names['channels'].publish('room/7', 'two')
+        with connect(names['app'], f'/room?since={first}') as ws:
+            assert json.loads(ws.receive(timeout=5) or '')['data'] == 'two'
+
+    def test_the_page_that_comes_back_gets_what_it_missed(self) -> None:
+        names = run(block('parse_qs', 'reconnecting'))
+        first = names['channels'].publish('news', 'one')
+        names['channels'].publish('news', 'two')
+        with connect(names['app'], f'/?since={first}') as ws:
+            assert json.loads(ws.receive(timeout=5) or '')['data'] == 'two'
+
+    def test_the_session_lets_in(self) -> None:
+        app = run(block("session.get('user')", 'authentication'), __name__='app')['app']
+        assert connect(app, '/inbox', refused=True).status == 401
+        browser = app.test_client()
+        with browser.session_transaction() as session:
+            session['user'] = 'ada'
+        cookie = f'session={browser.get_cookie("session").value}'
+        with connect(app, '/inbox', headers={'Cookie': cookie}) as ws:
+            assert ws.receive(timeout=5) == 'hello ada'
+
+    def test_the_first_message_lets_in(self) -> None:
+        names = run(block('ws.close(3000', 'authentication'), __name__='app')
+        with connect(names['app'], '/inbox') as ws:
+            ws.send(names['tokens'].dumps('ada'))
+            assert ws.receive(timeout=5) == 'hello ada'
+        with connect(names['app'], '/inbox') as ws:
+            ws.send('a token of mine')
+            assert ws.receive(timeout=5) is None
+            with pytest.raises(ConnectionClosed, match='3000'):
+                ws.receive()
+
+    def test_the_subprotocol_lets_in(self) -> None:
+        names = run(block("startswith('token.')", 'authentication'), __name__='app')
+        token = names['tokens'].dumps('ada')
+        with connect(names['app'], '/inbox', protocols=['chat', f'token.{token}']) as ws:
+            assert (ws.protocol, ws.receive(timeout=5)) == ('chat', 'hello ada')
+        assert connect(names['app'], '/inbox', protocols=['chat'], refused=True).status == 401
+
+    def test_the_producer_waits_for_its_reader(self) -> None:
+        with connect(run(block("overflow='block'", 'backpressure'))['app']) as ws:
+            lines = list(ws)
+        assert lines == [f'line {number}\n' * 100 for number in range(1000)]
+
     def test_the_server_echoes(self, capsys: pytest.CaptureFixture[str]) -> None:
-        app = run(block("WebSocket(environ, ['chat'], ping=30)"))['app']
+        app = run(block("WebSocket(environ, ['chat'], ping=30)", 'handlers'))['app']
         with connect(app, protocols=['chat']) as ws:
             ws.send('hello')
             assert (ws.protocol, ws.receive(timeout=5)) == ('chat', 'hello')
         assert capsys.readouterr().out == 'close 1000 \n'
 
     def test_the_server_in_greenlet_style_echoes(self) -> None:
-        app = run(block('with WebSocket(environ) as ws:'))['app']
+        app = run(block('with WebSocket(environ) as ws:', 'handlers'))['app']
         with connect(app) as ws:
             ws.send('you')
             ws.send('again')
             assert [ws.receive(timeout=5), ws.receive(timeout=5)] == ['hello, you', 'again']
 
     def test_the_event_source_sends_its_events(self) -> None:
-        app = run(block('if EventSource.is_eventsource(environ):'))['app']
+        app = run(block('if EventSource.is_eventsource(environ):', 'eventsource'))['app']
         environ = {'REQUEST_METHOD': 'GET', 'HTTP_HOST': 'localhost', 'HTTP_ACCEPT': 'text/event-stream'}
         heads: list[tuple[str, list[tuple[str, str]]]] = []
         body = app(environ, lambda *head: heads.append(head))
@@ -289,15 +489,12 @@ class TestPrograms:
             received += next(chunks)
         body.close()
         assert heads[0][0] == '200 OK'
-        assert ('Access-Control-Allow-Origin', '*') in heads[0][1]
         lines = received.decode().splitlines()
         assert lines[0] == 'retry: 10000'
         assert [line for line in lines[1:] if line] == ['data: Hello', 'event: notification', 'id: 99', 'data: Breaking News!']
 
     def test_the_compressing_server_compresses(self) -> None:
-        # The last line is a client of another server.
-        source, _, _ = block('extensions=[deflate]').partition("ws = Client('wss:")
-        app = run(source)['app']
+        app = run(block('extensions=[deflate]', 'compression'))['app']
         with connect(app, extensions=[PermessageDeflate()]) as ws:
             ws.send('hello ' * 100)
             assert ws.receive(timeout=5) == 'hello ' * 100
@@ -307,7 +504,7 @@ class TestPrograms:
         flask = import_module('flask')
         app = flask.Flask('shop')
         app.secret_key = 'secret'
-        run(block("@app.route('/rooms/<name>', websocket=True)"), app=app, login_required=lambda view: view,
+        run(block('@login_required', 'frameworks'), app=app, login_required=lambda view: view,
             session=flask.session, request=flask.request, WebSocket=WebSocket)
         with connect(app, '/rooms/red') as ws:
             ws.send('hello')
@@ -319,8 +516,7 @@ class TestPrograms:
         if not settings.configured:
             settings.configure(LOGGING_CONFIG=None, SECRET_KEY='secret' * 9, STATIC_URL='/static/')
         request_of = import_module('django.core.handlers.wsgi').WSGIRequest
-        SocketResponse = import_module('faye_websocket.django').SocketResponse  # noqa: N806
-        enter = run(block('def enter(request, name):'), WebSocket=WebSocket, SocketResponse=SocketResponse)['enter']
+        enter = run(block('def enter(request, name):', 'frameworks'))['enter']
 
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
             response = enter(request_of(environ), 'red')
@@ -331,7 +527,7 @@ class TestPrograms:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'red: hello'
 
-        events = run(block('def events(request):', FRAMEWORKS), SocketResponse=SocketResponse)['events']
+        events = run(block('def events(request):', 'frameworks'))['events']
         response = events(request_of({'REQUEST_METHOD': 'GET', 'HTTP_HOST': 'localhost', 'wsgi.input': BytesIO()}))
         assert response['Content-Type'] == 'text/event-stream'
         assert next(iter(response)).startswith(b'retry: 5000')
@@ -344,19 +540,19 @@ class TestPrograms:
         logins = import_module('flask_login').LoginManager(app)
         user = type('User', (import_module('flask_login').UserMixin,), {'id': 'ada'})
         logins.request_loader(lambda request: user())
-        run(block('context=copy_context()', FRAMEWORKS), app=app)
+        run(block('context=copy_context()', 'frameworks'), app=app)
         with connect(app, '/rooms/red') as ws:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'ada in /rooms/red: hello'
 
     def test_the_middleware_and_the_test_of_it_agree(self) -> None:
-        names = run(block('app = SocketMiddleware('), app=lambda environ, start_response: [])
+        names = run(block('site = Bottle()', 'frameworks'))
         assert isinstance(names['app'], SocketMiddleware)
-        run(block('def test_echo'), app=names['app'])['test_echo']()
+        run(block('def test_echo():', 'testing'), app=names['app'])['test_echo']()
 
     @pytest.mark.proves('M2')
     def test_the_paths_have_arguments_and_options(self) -> None:
-        app = run(block("'/rooms/<int:number>': room", FRAMEWORKS))['app']
+        app = run(block("'/rooms/<int:number>': room", 'frameworks'))['app']
         for path in ('/rooms/7', '/floors/first/rooms/7'):
             with connect(app, path) as ws:
                 assert ws.receive(timeout=5) == 'room 7'
@@ -366,18 +562,18 @@ class TestPrograms:
 
     def test_the_adapter_is_registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(hijack, 'ADAPTERS', hijack.ADAPTERS.copy())
-        take = run(block('register_adapter(', ROOT / 'docs' / 'deployment.rst'))['take']
+        take = run(block('register_adapter(', 'servers'))['take']
         assert hijack.ADAPTERS['example'].find_socket is take
         assert take({}) is None
         assert take({'example.socket': 1, 'example.unread': b''}) == (1, b'')
 
     def test_two_drivers_meet_in_memory(self, capsys: pytest.CaptureFixture[str]) -> None:
-        run(block('driver.client(here), driver.server(there)', ROOT / 'docs' / 'driver.rst'))
+        run(block('driver.client(here), driver.server(there)', 'driver'))
         assert capsys.readouterr().out == 'HELLO\n'
 
     def test_the_extension_reverses_binary_messages_on_the_wire(self) -> None:
-        reverse = run(block('class Reversed:', ROOT / 'docs' / 'extensions.rst'))['Reversed']
-        IO = run(block('driver.client(here)', ROOT / 'docs' / 'driver.rst'))['IO']  # noqa: N806 - a class
+        reverse = run(block('class Reversed:', 'extensions'))['Reversed']
+        IO = run(block('driver.client(here)', 'driver'))['IO']  # noqa: N806 - a class
         here, there = IO(), IO()
         client, server = driver.client(here, extensions=[reverse()]), driver.server(there, extensions=[reverse()])
         received: list[str | bytes] = []
@@ -394,7 +590,7 @@ class TestPrograms:
 class TestPorting:
     @staticmethod
     def text() -> str:
-        return part('ruby') + (ROOT / 'docs' / 'porting-from-ruby.rst').read_text()
+        return page('porting-from-ruby')
 
     @pytest.mark.parametrize('name', SEED)
     def test_names_what_the_first_readme_shows(self, name: str) -> None:
@@ -474,7 +670,7 @@ class TestDiffs:
 
     @pytest.mark.proves('M2')
     def test_the_rooms_have_their_names(self) -> None:
-        app = run(block('re.compile(', ROOT / 'docs' / 'porting-from-python.rst'))['app']
+        app = run(block('re.compile(', 'porting-from-python'))['app']
         for path in ('/rooms/red', '/old-rooms/red'):
             with connect(app, path) as ws:
                 ws.send('hello')
@@ -490,9 +686,9 @@ class TestDiffs:
 class TestLinkChecker:
     CHECKER = ROOT / 'docs' / 'check_links.py'
 
-    def check(self, directory: Path) -> tuple[int, list[str]]:
+    def check(self, directory: Path, *options: str) -> tuple[int, list[str]]:
         """Return the exit status of the program, and the lines that it prints."""
-        command = [sys.executable, str(self.CHECKER), str(directory)]
+        command = [sys.executable, str(self.CHECKER), str(directory), *options]
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert run.stderr == ''
         return run.returncode, run.stdout.splitlines()
@@ -512,5 +708,31 @@ class TestLinkChecker:
             'index.html: there is no gone.html', 'index.html: nothing is called #nowhere', 'index.html: there is no gone.svg',
             '1 pages, 3 dead links'])
 
+    def test_lists_the_links_to_other_sites(self, tmp_path: Path) -> None:
+        (tmp_path / 'index.html').write_text('<a href="https://b.example/">1</a><a href="//a.example">2</a><a href="#">3</a>')
+        assert self.check(tmp_path, '--external') == (0, ['//a.example', 'https://b.example/', '1 pages, 0 dead links'])
+
     def test_takes_no_page_for_a_fault(self, tmp_path: Path) -> None:
         assert self.check(tmp_path) == (1, ['0 pages, 0 dead links'])
+
+
+class TestNameLinks:
+    NAMES = (
+        'faye_websocket.WebSocket', 'faye_websocket.WebSocket.send', 'faye_websocket.Client.body',
+        'faye_websocket.EventSource.url', 'faye_websocket.broadcast', 'faye_websocket.metrics.enable',
+        'faye_websocket.CloseCode.GOING_AWAY')
+
+    @pytest.mark.parametrize(('text', 'name'), [
+        ('WebSocket', 'faye_websocket.WebSocket'),
+        ('WebSocket(environ, protocols=None, ...)', 'faye_websocket.WebSocket'),
+        ('ws.send(message)', 'faye_websocket.WebSocket.send'),
+        ('ws.body', 'faye_websocket.Client.body'),
+        ('es.send(data)', 'faye_websocket.WebSocket.send'),
+        ('es.url', 'faye_websocket.EventSource.url'),
+        ('broadcast(sockets, message)', 'faye_websocket.broadcast'),
+        ('metrics.enable()', 'faye_websocket.metrics.enable'),
+        ('CloseCode.GOING_AWAY', 'faye_websocket.CloseCode.GOING_AWAY'),
+        ('send', None), ('ws.unknown', None), ('https://example.com/', None), ('', None)])
+    def test_a_text_means_a_name_of_the_reference(self, text: str, name: str | None) -> None:
+        path = DOCS / 'name_links.py'
+        assert run(path.read_text(), __file__=str(path))['full_name'](text, self.NAMES) == name

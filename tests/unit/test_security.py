@@ -1,4 +1,4 @@
-"""Known attacks: each CVE in the README's table, and floods that have no number.
+"""Known attacks, the table of docs/security.rst, and floods without a number.
 
 These tests use whole drivers and servers with their default options. The tests of a
 single function show its behaviour with hostile bytes.
