@@ -32,7 +32,6 @@ nitpick_ignore_regex = [('py:(class|data|obj|exc)', r'(?!faye_websocket).*')]
 nitpick_ignore = [
     ('py:class', 'faye_websocket.api.API'),
     ('py:class', 'faye_websocket.api.Self'),
-    ('py:class', 'faye_websocket.django.Function'),
     ('py:class', 'faye_websocket.metrics.counters.Counting'),
     ('py:class', 'faye_websocket.django.Function'),
     ('py:class', 'faye_websocket.driver.base.ServerIO'),
