@@ -15,6 +15,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket
+from gevent.event import AsyncResult
 
 from faye_websocket.__main__ import main
 from faye_websocket.cli.version import describe_versions
@@ -180,6 +181,19 @@ class TestServe:
     def test_sets_the_level_of_the_log(self, command: Command, options: tuple[str, ...], level: int) -> None:
         command.start(APP, '--bind', '127.0.0.1:0', *options)
         assert logging.getLogger('faye_websocket').level == level
+
+    def test_looks_for_a_signal_again_and_again(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        looks: list[None] = []
+
+        class Result(AsyncResult):
+            def wait(self, timeout: float | None = None) -> Any:
+                looks.append(None)
+                return super().wait(0.01 if timeout == 0.5 else None)
+
+        monkeypatch.setattr('faye_websocket.cli.serve.AsyncResult', Result)
+        command.start(APP, '--bind', '127.0.0.1:0')
+        wait_until(lambda: looks[2:])
+        assert command.stop() == 0
 
     def test_a_second_signal_ends_the_process_at_once(
             self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
