@@ -157,12 +157,13 @@ def test_ends_where_the_parent_gives_it_no_time(kind: str, patched: bool, tmp_pa
 def test_closes_with_1001_and_goes_on_when_a_file_changes(kind: str, patched: bool, tmp_path: Path) -> None:
     with develop(kind, tmp_path, patched=patched) as server, opened(server, '/echo') as client:
         echo(client)
+        pid = http_get(server, '/pid')[1]
         server.change()
         client.deadline = 30
         assert client.receive_frame().code == 1001
         client.send_close(1001)
         assert client.read_to_eof() == b''
-        wait_for_reload(server)
+        wait_for_reload(server, pid)
         with opened(server, '/echo') as another:
             echo(another)
         assert not TRACEBACK.search(server.log()), server.log()

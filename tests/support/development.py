@@ -98,15 +98,16 @@ def develop(kind: str, tmp_path: Path, *, patched: bool = False, options: Sequen
             process.stop()
 
 
-def is_serving(server: DevelopmentServer) -> bool:
-    """Return whether the server has a page."""
+def is_serving(server: DevelopmentServer, other_than: bytes = b'') -> bool:
+    """Return whether the server has a page, in another process than this one."""
     server.find_port()
     try:
-        return http_get(server)[0].status == 200
+        head, pid = http_get(server, '/pid')
+        return head.status == 200 and pid != other_than
     except (OSError, EOFError):
         return False
 
 
-def wait_for_reload(server: DevelopmentServer) -> None:
-    """Wait until the server has started again, and serves."""
-    wait_until(lambda: is_serving(server), 'serving again', 3 * DEADLINE)
+def wait_for_reload(server: DevelopmentServer, pid: bytes) -> None:
+    """Wait until another process than this one serves; it goes on while it ends."""
+    wait_until(lambda: is_serving(server, pid), 'serving again', 3 * DEADLINE)

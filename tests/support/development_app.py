@@ -32,7 +32,7 @@ if directory := os.environ.get('FAYE_TEST_WATCHED'):
     import_module('watched')
 
 SOCKETS: set[WebSocket] = set()
-PAGES = ('/', '/descriptors', '/broadcast', '/close-all')
+PAGES = ('/', '/pid', '/descriptors', '/broadcast', '/close-all')
 Answer = str | WebSocket | EventSource
 
 
@@ -40,6 +40,8 @@ def page(path: str) -> str:
     """Return the text of a page."""
     if path == '/descriptors':
         return str(len(os.listdir('/proc/self/fd')))
+    if path == '/pid':
+        return str(os.getpid())
     if path == '/broadcast':
         return str(broadcast(SOCKETS, 'news'))
     if path == '/close-all':
