@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from socket import SocketType
 from typing import Any
 from urllib.parse import quote
 
@@ -28,7 +27,7 @@ from ..errors import HandshakeError, ProtocolError
 from .connection import Connection
 from .counted import CountedTransport
 from .faults import PATH, name_url
-from .transport import Transport
+from .transport import PlainSocket, Transport
 
 __all__ = [
     'APPLICATION',
@@ -204,7 +203,7 @@ def _name_address(address: str, port: str) -> str:
 
 def _find_peer(transport: Transport) -> tuple[str, str]:
     """Return the address and the port at the other end of a connection."""
-    sock = SocketType(fileno=transport.fileno())
+    sock = PlainSocket(fileno=transport.fileno())
     try:
         peer = sock.getpeername()
     except OSError:

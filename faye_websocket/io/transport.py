@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from gevent.monkey import get_original
 
-__all__ = ['Transport', 'find_descriptor', 'hang_up', 'is_silent']
+__all__ = ['PlainSocket', 'Transport', 'find_descriptor', 'hang_up', 'is_silent']
 
 
 class Transport(Protocol):
@@ -46,8 +46,9 @@ class Transport(Protocol):
         """Close the descriptor."""
 
 
-# In a monkey-patched program ``socket.SocketType`` is gevent's class.
-_PlainSocket: Any = get_original('socket', 'SocketType')
+#: The interpreter's own class of sockets, which has no buffers. In a monkey-patched
+#: program ``socket.SocketType`` is gevent's.
+PlainSocket: Any = get_original('socket', 'SocketType')
 
 
 def find_descriptor(transport: Transport) -> int:
@@ -57,9 +58,9 @@ def find_descriptor(transport: Transport) -> int:
     """
     kind: Any = type(transport)
     is_plain = (
-        isinstance(transport, _PlainSocket)
-        and kind.recv is _PlainSocket.recv
-        and kind.send is _PlainSocket.send
+        isinstance(transport, PlainSocket)
+        and kind.recv is PlainSocket.recv
+        and kind.send is PlainSocket.send
     )
     return transport.fileno() if is_plain else -1
 

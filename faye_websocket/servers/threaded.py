@@ -17,7 +17,7 @@ import logging
 import os
 import weakref
 from functools import partial
-from socket import SHUT_RD, SHUT_RDWR, SocketType
+from socket import SHUT_RD, SHUT_RDWR
 from typing import Any
 
 import gevent
@@ -30,7 +30,7 @@ from ..io.reactor import run_out
 from ..io.shutdown import open_sockets
 from ..io.takeover import TAKEN, OnHead, Sink, Stub
 from ..io.tls import TLSTransport
-from ..io.transport import Transport
+from ..io.transport import PlainSocket, Transport
 
 __all__ = ['ThreadSocket', 'ended_descriptor', 'holds_thread', 'is_native', 'lend']
 
@@ -94,7 +94,7 @@ class ThreadSocket:
         return _BorrowedTLS(sock._sslobj, connection) if is_tls else connection
 
 
-class _Borrowed(SocketType):
+class _Borrowed(PlainSocket):  # type: ignore[misc]
     """A connection, which is closed or given back to the server's socket.
 
     OpenSSL's object looks into the server's socket, where the descriptor stays with
@@ -108,17 +108,17 @@ class _Borrowed(SocketType):
         self._lender = lender
         self._original = type(lender)
         self._timeout = lender.gettimeout()
-        family, kind, number = lender.family, lender.type, SocketType.fileno(lender)
+        family, kind, number = lender.family, lender.type, PlainSocket.fileno(lender)
         if is_tls:
-            SocketType.setblocking(lender, False)
+            PlainSocket.setblocking(lender, False)
         else:
-            SocketType.detach(lender)
+            PlainSocket.detach(lender)
         super().__init__(family, kind, lender.proto, number)
         self.setblocking(False)
 
     def close(self) -> None:
         """Close the descriptor, and let the request end."""
-        SocketType.detach(self._lender)
+        PlainSocket.detach(self._lender)
         super().close()
         self.is_over.set()
 
@@ -130,9 +130,9 @@ class _Borrowed(SocketType):
         lender, family, kind, proto = self._lender, self.family, self.type, self.proto
         number = self.detach()
         lender.__class__ = self._original
-        if SocketType.fileno(lender) < 0:
-            SocketType.__init__(lender, family, kind, proto, number)
-        SocketType.settimeout(lender, self._timeout)
+        if PlainSocket.fileno(lender) < 0:
+            PlainSocket.__init__(lender, family, kind, proto, number)
+        PlainSocket.settimeout(lender, self._timeout)
         _end(lender, SHUT_RD)
         self.is_over.set()
         send: Sink = lender.sendall
@@ -176,7 +176,7 @@ def _respond(
 def _end(sock: Any, how: int) -> None:
     """End a connection, or its reading half, and keep its descriptor."""
     try:
-        SocketType.shutdown(sock, how)
+        PlainSocket.shutdown(sock, how)
     except OSError:
         # It has ended already.
         pass
@@ -222,7 +222,7 @@ class _Stubbed:
     def close(self) -> None:
         """End the response: the server is done."""
         _stubs[self].close()
-        if SocketType.fileno(self) < 0:  # type: ignore[arg-type]
+        if PlainSocket.fileno(self) < 0:
             _Socket.close(self)
 
 
