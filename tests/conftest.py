@@ -6,6 +6,7 @@ import faulthandler
 import gc
 import os
 import random
+import signal
 from collections.abc import Callable
 from time import process_time
 from types import ModuleType
@@ -36,6 +37,11 @@ Cost = Callable[[Callable[[], object]], float]
 AssertLinear = Callable[[Callable[[int], object], int], None]
 
 _stderr = pytest.StashKey[int]()
+
+
+# A shell starts what runs in its background with this signal ignored, and so would be
+# the servers of the tests, which end at it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

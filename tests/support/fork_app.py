@@ -3,7 +3,7 @@
 Like OpenTelemetry's BatchSpanProcessor, it has an at-fork handler that lets other
 greenlets run. A WebSocket echoes with the pid of the process; an event source counts
 with the pid. ``/run`` runs 150 programs, and ``/fork`` forks 150 times in the view,
-both with gevent active in the child. ``/hold`` makes a child that sleeps for a minute,
+both with gevent active in the child. ``/hold`` makes a child that sleeps for minutes,
 with a copy of all descriptors. ``?ping=0.1`` is an option of WebSocket. ``/-/census``
 reports the objects that the process holds. Importing this module patches the process.
 """
@@ -88,7 +88,7 @@ def hold() -> int:
     """
     pid = monkey.get_original('os', 'fork')()
     if not pid:
-        monkey.get_original('time', 'sleep')(60)
+        monkey.get_original('time', 'sleep')(600)
         os._exit(1)
     return int(pid)
 

@@ -8,7 +8,6 @@ prints its port, and ``ready`` at the beginning and after each KeyboardInterrupt
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterable
 
 import gevent
@@ -20,8 +19,6 @@ from tests.support.apps import Environ, StartResponse
 
 def main() -> None:
     """Serve for ever."""
-    # A shell starts what runs in its background with this signal ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     server = WSGIServer(('127.0.0.1', 0), app, log=None)
     server.start()
     print(f'port {server.server_port}', flush=True)
