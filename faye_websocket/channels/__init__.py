@@ -1,4 +1,4 @@
-"""Channels: rooms and feeds over all workers, on Redis or in memory."""
+"""Channels: rooms and feeds across all workers, on Redis or in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backend: what the channels of one process ask of memory or of Redis."""
+"""Backend: the interface between the channels of one process and memory or Redis."""
 
 from __future__ import annotations
 
@@ -14,41 +14,44 @@ __all__ = ['Backend']
 
 
 class Backend(Protocol):
-    """The keeper of the messages, and brings them to desks. Channels and names were
-    checked.
+    """The store of the messages, which delivers them to desks.
+
+    The caller has checked the names of channels and members.
     """
 
     def publish(self, channel: str, entry: Entry, key: str | None, timeout: float) -> str:
-        """Keep a message, whose id is yet to be made, and return its id."""
+        """Store a message, assign its id, and return the id."""
 
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel at a desk, from the id on that ``begin`` is
-        called with.
+        """Deliver the messages of a channel to a desk.
+
+        Call ``begin`` with the id after which the deliveries begin.
         """
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """Deliver them no more; never blocks."""
+        """Stop delivering the messages of a channel to a desk, without blocking."""
 
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
-        """Return a part of what is kept.
+        """Return a part of the stored history.
 
-        It is what is ``'after'`` an id, of the so many most ``'recent'`` messages, or
-        of ``'all'``, for whoever has lost his place.
+        ``mode`` is ``'after'`` for the messages after the id ``value``, ``'recent'``
+        for the ``value`` most recent messages, or ``'all'`` for a client whose last id
+        is unknown.
         """
 
     def enter(self, channel: str, name: str, timeout: float) -> None:
-        """Add a member of this process."""
+        """Add a member that belongs to this process."""
 
     def leave(self, channel: str, name: str) -> None:
-        """Take a member of this process off, soon; never blocks."""
+        """Remove a member of this process soon, without blocking."""
 
     def members(self, channel: str, timeout: float) -> list[str]:
         """Return the members of all processes."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
 
     def abandon(self) -> None:
-        """Leave everything to the parent of this process."""
+        """Leave all resources to the parent of this process."""

@@ -1,4 +1,4 @@
-"""Carriers: what brings messages to a socket, and the hub on which it does."""
+"""Carriers: the objects that send messages to sockets, and the hubs they run on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ __all__ = ['find_carrier', 'find_reactor']
 
 
 def find_carrier(socket: Any) -> Connection | Carrier:
-    """Return the carrier of a socket's messages. Raises TypeError for no socket."""
+    """Return the carrier of a socket.
+
+    Raise TypeError for an object that is not a socket.
+    """
     carrier = getattr(socket, '_carrier', None) or getattr(socket, '_connection', None)
     if carrier is None or not hasattr(socket, 'add_event_listener'):
         raise TypeError(f'socket: expected a WebSocket or an EventSource, got {socket!r:.80}')
@@ -20,5 +23,5 @@ def find_carrier(socket: Any) -> Connection | Carrier:
 
 
 def find_reactor(carrier: Any) -> Reactor | None:
-    """Return the reactor of a socket's hub; None where a server pulls the events."""
+    """Return the reactor of a carrier's hub, or None if a server pulls the events."""
     return carrier.reactor if isinstance(carrier, Connection) else None

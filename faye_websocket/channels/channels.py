@@ -1,9 +1,9 @@
-"""Channels: rooms and feeds over all workers, for WebSockets, event sources and other
+"""Channels: rooms and feeds across all workers, for WebSockets, event sources and other
 code.
 
-This is what a program uses. The messages come from a backend, in memory or on Redis,
-which gives each channel one order and a history; ``room`` and ``follower`` bring them
-to the sockets.
+This is the interface for programs. The messages come from a backend, in memory or on
+Redis, which gives each channel one order and a history. The modules ``room`` and
+``follower`` deliver them to the sockets.
 """
 
 from __future__ import annotations
@@ -38,21 +38,22 @@ logger = logging.getLogger('faye_websocket.channels')
 
 
 class Channels:
-    """Rooms and feeds; make one for each process. It connects at first use, and
-    survives ``fork``.
+    """Rooms and feeds, one instance per process.
+
+    An instance connects at its first use, and survives ``fork``.
 
     - ``url``: ``'memory://'`` for one process, or ``'redis://localhost'``
       (``rediss://``, ``unix://``) for many.
-    - ``history``: how many messages of each channel are kept.
-    - ``max_age``: seconds after which a message is given to nobody any more.
-    - ``prefix``: what the keys in Redis begin with.
-    - ``encode``: makes what a WebSocket gets of ``(id, channel, message)``;
-      ``envelope`` is a ready one.
-    - ``timeout``: seconds that a call waits while the backend is away.
+    - ``history``: the number of messages that are kept for each channel.
+    - ``max_age``: the age in seconds at which messages expire.
+    - ``prefix``: the prefix of all keys in Redis.
+    - ``encode``: a function that is called with ``(id, channel, message)`` and returns
+      the message for WebSockets, such as ``envelope``.
+    - ``timeout``: the seconds that a call waits while the backend is unavailable.
 
-    ``onlost(socket, channel)`` is called when messages that a socket should have got
-    are gone, and ``onmembers(channel, names)`` when the members of a channel with a
-    socket here change.
+    ``onlost(socket, channel)`` is called when messages for a socket have been lost, and
+    ``onmembers(channel, names)`` when the members change in a channel that has a socket
+    in this process.
     """
 
     onlost: Callable[[Any, str], object] | None = None
@@ -85,11 +86,11 @@ class Channels:
         if not self._is_memory:
             from .store import Store
 
-            # It raises for a URL that cannot be, and where redis-py is missing.
+            # Raises for an invalid URL, and if redis-py is not installed.
             Store(self.url, Runner())
         _instances.add(self)
 
-    # ---- what a program asks for
+    # ---- the interface for programs
 
     def join(
         self,
@@ -100,14 +101,14 @@ class Channels:
         recent: int = 0,
         name: str | None = None,
     ) -> None:
-        """Make a socket receive every message from now on, behind what it missed since
-        an id.
+        """Deliver the messages of a channel to a socket, first those that it missed.
 
-        ``since`` is the id of the last message that it has, an event source's is its
-        ``last_event_id`` by itself; without it, it gets the ``recent`` last ones.
-        ``name`` is a member's. The socket leaves by itself when it closes. Does nothing
-        for one that has joined or is closed. Raises TimeoutError while the backend is
-        away.
+        ``since`` is the id of the last message that the socket has received; for an
+        event source it defaults to ``last_event_id``. Without it, the socket first
+        receives the ``recent`` latest messages. With a ``name``, the socket counts as
+        a member. It leaves automatically when it closes. Do nothing for a socket that
+        has joined already or is closed. Raise TimeoutError if the backend stays
+        unavailable.
         """
         carrier = find_carrier(socket)
         channel = check_name('channel', channel)
@@ -122,8 +123,9 @@ class Channels:
                 visit.join(socket, since, recent, name)
 
     def leave(self, socket: Any, channel: str) -> None:
-        """Make a socket receive no more of a channel. Does nothing where it had not
-        joined.
+        """Stop delivering the messages of a channel to a socket.
+
+        Do nothing if the socket has not joined the channel.
         """
         with self.lock:
             rooms = [desk.rooms.get(channel) for desk in self._all_desks()]
@@ -140,12 +142,13 @@ class Channels:
         key: str | None = None,
         timeout: float | None = None,
     ) -> str:
-        """Publish a message, and return its id once the backend has it.
+        """Publish a message, and return its id once the backend has stored it.
 
-        ``event`` is its type for event sources. One message with this ``key`` is
-        published in 24 hours, whose id is returned. Raises TypeError and ValueError for
-        what no socket could get, and TimeoutError after ``timeout`` seconds while the
-        backend is away: then the message may be there or not.
+        ``event`` is the event type for event sources. Only one message with a given
+        ``key`` is published in 24 hours; further calls return its id. Raise TypeError
+        or ValueError for a message that no socket could receive, and TimeoutError if
+        the backend is unavailable for ``timeout`` seconds, in which case the message
+        may or may not have been published.
         """
         channel = check_name('channel', channel)
         entry = Entry('', '', check_event(event), clean_data(message))
@@ -160,10 +163,11 @@ class Channels:
         since: Any = None,
         recent: int = 0,
     ) -> Subscription:
-        """Call ``callback(id, channel, message)`` for each message, as ``join`` has it.
+        """Call ``callback(id, channel, message)`` for each message of a channel.
 
-        The calls are made one after the other, in a greenlet of their own. Returns an
-        object whose ``close()`` ends it.
+        ``since`` and ``recent`` mean the same as in ``join``. The calls are made one
+        after another, in a greenlet of their own. Return a subscription, which ends
+        with its ``close()``.
         """
         channel = check_name('channel', channel)
         check_count('recent', recent)
@@ -173,14 +177,13 @@ class Channels:
             return visit.subscribe(callback, since, recent)
 
     def members(self, channel: str) -> list[str]:
-        """Return the names of all that are here, over all workers, sorted and each
-        once.
-        """
+        """Return the sorted names of the members in all workers, without repetition."""
         return self.backend.members(check_name('channel', channel), self.timeout)
 
     def close(self) -> None:
-        """Let go of the backend, and of all sockets; the process does so by itself at
-        its end.
+        """Release the backend, and remove all sockets from their channels.
+
+        This happens automatically when the process ends.
         """
         with self.lock:
             rooms = [room for desk in self._all_desks() for room in tuple(desk.rooms.values())]
@@ -190,29 +193,29 @@ class Channels:
             self._backend.close()
         self._is_begun = False
 
-    # ---- what the parts ask for
+    # ---- the interface for other modules
 
     @property
     def runner(self) -> Runner:
-        """Return what runs this process's work."""
+        """The runner of this process's blocking work."""
         self._begin()
         assert self._runner is not None
         return self._runner
 
     @property
     def desk_count(self) -> int:
-        """Return how many hubs have sockets in channels."""
+        """The number of hubs that have sockets in channels."""
         return len(self._all_desks())
 
     @property
     def backend(self) -> Backend:
-        """Return what keeps the messages."""
+        """The backend that stores the messages."""
         self._begin()
         assert self._backend is not None
         return self._backend
 
     def desk(self, reactor: Reactor | None) -> Desk:
-        """Return the desk of a hub. The lock is held."""
+        """Return the desk of a hub. The caller holds the lock."""
         self._begin()
         desk = self._desks.get(reactor)
         if desk is None:
@@ -220,17 +223,17 @@ class Channels:
         return desk
 
     def drop_desk(self, desk: Desk) -> None:
-        """Forget a desk without rooms. The lock is held."""
+        """Remove a desk that has no rooms. The caller holds the lock."""
         if self._desks.get(desk.reactor) is desk:
             del self._desks[desk.reactor]
 
     def find_message(self, channel: str, entry: Entry) -> Message:
-        """Return the message of an entry, which all sockets of this process share."""
+        """Return the message of an entry, shared by all sockets of this process."""
         with self.lock:
             return self._cache.find(channel, entry)
 
     def encode_message(self, message: Message) -> SharedMessage | None:
-        """Return what a WebSocket gets; None if it cannot be made."""
+        """Return the message for WebSockets, or None if ``encode`` raises."""
         if self._encode is None:
             return SharedMessage(message.data)
         try:
@@ -240,11 +243,11 @@ class Channels:
             return None
 
     def tell_lost(self, target: Any, channel: str) -> None:
-        """Say that messages for a target are gone."""
+        """Call ``onlost`` for a target that has lost messages."""
         self._tell(self.onlost, 'onlost', target, channel)
 
     def changed_members(self, channel: str, names: list[str]) -> None:
-        """Say that the members of a channel have changed, if a socket is in it here."""
+        """Report changed members, if a socket of this process is in the channel."""
         if self.onmembers is None:
             return
         with self.lock:
@@ -258,7 +261,7 @@ class Channels:
         desks[0].start(self._tell_members)
 
     def _tell_members(self) -> None:
-        """Tell all changes, one after the other."""
+        """Call ``onmembers`` for all queued changes, one after another."""
         while True:
             with self.lock:
                 if not self._members:
@@ -281,20 +284,20 @@ class Channels:
         return self.url.startswith('memory:')
 
     def _find_home(self) -> Reactor | None:
-        """Return the reactor on which a patched process works: the main thread's."""
+        """Return the main thread's reactor in a monkey-patched process, or None."""
         if self._is_memory or not is_module_patched('socket'):
             return None
         reactor = current_reactor()
         return reactor if reactor.hub.main_hub else None
 
     def _begin(self) -> None:
-        """Make the parts that this process needs, once."""
+        """Create the parts that this process needs, once."""
         with self.lock:
             if self._is_begun:
                 return
             self._desks: dict[Reactor | None, Desk] = {}
             self._cache = Cache()
-            # Changes that are to be told, and whether somebody does.
+            # Changes of members to be reported, and whether a report is in progress.
             self._members: deque[tuple[str, list[str]]] = deque()
             self._is_telling = False
             self._runner = Runner.find(self._home)
@@ -316,7 +319,7 @@ class Channels:
         return self.timeout if timeout is None else check_seconds('timeout', timeout)
 
     def forked(self) -> None:
-        """Leave all that there is to the parent of this process."""
+        """Leave all resources to the parent of this process."""
         self.lock = make_lock()
         if self._is_begun and self._backend is not None:
             self._backend.abandon()
@@ -326,7 +329,7 @@ class Channels:
         return f'<Channels {urlsplit(self.url).scheme}>'
 
 
-# All that there are, which a fork copies.
+# All instances, which a fork copies.
 _instances: weakref.WeakSet[Channels] = weakref.WeakSet()
 
 

@@ -1,4 +1,4 @@
-"""Checks of what a program, or a client, gives to channels. None of them trusts it."""
+"""Validation of values from programs and clients, none of which are trusted."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ __all__ = [
 
 _SCHEMES = ('memory', 'redis', 'rediss', 'unix')
 _ID = re.compile(r'(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})')
-# What the numbers of an id are below; the largest of all can have none behind it.
+# The numbers of an id are less than this, because no id could follow the largest one.
 _TOO_LARGE = 2**64 - 1
 _LONGEST_NAME = 255
 
 
 def check_since(since: Any) -> str | None:
-    """Return an id that may be ours; None for one that is not, and raise nothing.
+    """Return an id that may be one of ours, or None for any other value.
 
-    It comes from a client, perhaps a hostile one, in JSON of any shape.
+    Never raise: the value comes from a client, perhaps a hostile one, as JSON of any
+    shape.
     """
     if not isinstance(since, str):
         return None
@@ -42,9 +43,9 @@ def check_since(since: Any) -> str | None:
 
 
 def check_name(what: str, name: Any) -> str:
-    """Return a name of 1 to 255 characters, of which none is a control character.
+    """Return a name of 1 to 255 characters without control characters.
 
-    Raises TypeError and ValueError that say ``what`` is wrong.
+    Raise TypeError or ValueError for any other value, which the error calls ``what``.
     """
     if not isinstance(name, str):
         raise TypeError(f'{what}: expected a str, got {name!r:.80}')
@@ -59,27 +60,28 @@ def check_name(what: str, name: Any) -> str:
 
 
 def check_event(event: Any) -> str | None:
-    """Return the type of an event. Raises TypeError and ValueError for what cannot be
-    one.
+    """Return the type of an event.
+
+    Raise TypeError or ValueError for a value that cannot be one.
     """
     if event is None:
         return None
-    # The event source knows what it could not send.
+    # Raises for a type that an event source could not send.
     to_event('', event)
     return encode_text(str(event)).decode()
 
 
 def clean_data(message: Any) -> str | bytes:
-    """Return what is published, with U+FFFD in the place of each lone surrogate.
+    """Return the data of a message, with U+FFFD in place of each lone surrogate.
 
-    Raises TypeError for what no socket could get.
+    Raise TypeError for a message that no socket could receive.
     """
     data = to_data(message)
     return encode_text(data).decode() if isinstance(data, str) else data
 
 
 def check_url(url: Any) -> str:
-    """Return the URL of a backend. Raises TypeError and ValueError for what is none."""
+    """Return the URL of a backend. Raise TypeError or ValueError if it is invalid."""
     if not isinstance(url, str):
         raise TypeError(f'url: expected a str, got {url!r:.80}')
     scheme = url.partition(':')[0]
@@ -89,7 +91,7 @@ def check_url(url: Any) -> str:
 
 
 def check_count(what: str, number: Any) -> int:
-    """Return a number of messages. Raises TypeError and ValueError for what is none."""
+    """Return a number of messages. Raise TypeError or ValueError if it is invalid."""
     if not isinstance(number, int) or isinstance(number, bool):
         raise TypeError(f'{what}: expected an int, got {number!r:.80}')
     if number < 0:

@@ -1,9 +1,9 @@
 """Followers: each brings one socket, or one callback, up to date in a channel.
 
-A follower sends what it was given, reads what it has missed out of the history, and
-then what came meanwhile, each message once and in order, as fast as its target takes
-them. A socket that has caught up needs none any more; a callback has one for as long as
-it is subscribed.
+A follower sends the messages that it begins with, then those that its target missed,
+which it reads from the history, and then those that have arrived in the meantime. It
+sends each message once and in order, as fast as its target accepts them. A socket that
+has caught up no longer needs a follower; a callback has one while it is subscribed.
 """
 
 from __future__ import annotations
@@ -27,17 +27,20 @@ __all__ = ['CallbackFollower', 'Follower', 'SocketFollower']
 
 logger = logging.getLogger('faye_websocket.channels')
 
-# How many bytes of new messages wait for a target that is behind before they are read
-# again from the history; and where there is no history, before they are lost.
+# The most bytes of new messages that are queued for a target that is behind. More are
+# dropped and read again from the history; or lost, if there is no history.
 _MOST_WAITING, _MOST_WITHOUT_HISTORY = 2**20, 2**24
-# What a message counts beside its data.
+# Bytes that each message counts in addition to its data.
 _OVERHEAD = 200
-# Seconds that one try to read the history may take while the backend is away.
+# Seconds that one attempt to read the history may take if the backend is unavailable.
 _PATIENCE = 5.0
 
 
 class Follower:
-    """One target on its way; ``cursor`` is the id of the last message it has."""
+    """The delivery of a channel's messages to one target.
+
+    ``cursor`` is the id of the last message that the target has received.
+    """
 
     __slots__ = (
         '__weakref__',
@@ -60,7 +63,7 @@ class Follower:
         self._move(cursor)
         self._queue: deque[Message | _Loss] = deque(queue)
         self._size = sum(map(_size, self._queue))
-        # Whether there may be more in the history than in the queue.
+        # Whether the history may have messages that are not in the queue.
         self._is_behind = False
         self._is_running = False
         self._is_stopped = False
@@ -71,14 +74,13 @@ class Follower:
 
     @property
     def target(self) -> Any:
-        """Return what the messages are for; None when it is gone."""
+        """The socket or subscription that gets the messages; None when it is gone."""
         raise NotImplementedError
 
     def start_at(self, chunk: Chunk, messages: list[Message], cursor: str | None) -> None:
-        """Begin with a part of the history, which was read behind ``cursor`` if that
-        was given.
+        """Begin with a part of the history, read after the id ``cursor`` if it is given.
 
-        The lock is held.
+        The caller holds the lock.
         """
         if messages:
             cursor = messages[0].previous
@@ -91,9 +93,9 @@ class Follower:
         self._is_behind = not chunk.is_end or self.room.position > end
 
     def add(self, message: Message) -> None:
-        """Take note of a new message."""
+        """Queue a new message, unless it will be read from the history."""
         with self.room.desk.lock:
-            # What comes while the history is read is in the history, too.
+            # Messages that arrive before the history is read are also in the history.
             if self._is_behind:
                 return
             self._append(message)
@@ -110,7 +112,7 @@ class Follower:
         return _MOST_WAITING if self.room.desk.channels.history else _MOST_WITHOUT_HISTORY
 
     def _drop_queue(self, message: Message) -> None:
-        """Read later what waits now, if there is a history."""
+        """Drop the queue, and read its messages again later if there is a history."""
         self._queue.clear()
         self._size = 0
         if self.room.desk.channels.history:
@@ -119,21 +121,22 @@ class Follower:
             self._append(_Loss(message.id))
 
     def lose(self, last: str) -> None:
-        """Messages behind those that were delivered here are gone; those behind
-        ``last`` follow.
+        """Note that messages after the last delivered one are lost.
+
+        The next message follows the id ``last``.
         """
         with self.room.desk.lock:
-            # Whoever reads the history sees it there.
+            # A follower that reads the history finds the loss there.
             if not self._is_behind:
                 self._append(_Loss(last))
         self.go()
 
     def stop(self) -> None:
-        """Send nothing any more."""
+        """Stop sending messages."""
         self._is_stopped = True
 
     def go(self) -> None:
-        """Work until there is nothing to do."""
+        """Start working until there is nothing left to do."""
         with self.room.desk.lock:
             if self._is_running or not self._may_run():
                 return
@@ -144,20 +147,20 @@ class Follower:
         return not self._is_stopped
 
     def _run(self) -> None:
-        # Kept for as long as this runs.
+        # Keeps the target alive while this function runs.
         target = self.target
         try:
             while self._has_work(target) and self._work():
                 pass
         except Exception:
-            logger.exception('bringing %r up to date in %r failed', self.target, self.room.name)
+            logger.exception('failed to bring %r up to date in channel %r', self.target, self.room.name)
             self._fail()
 
     def _has_work(self, target: Any) -> bool:
         return not (target is None or self._is_stopped or self.room.desk.is_inherited)
 
     def _work(self) -> bool:
-        """Do one thing; False when there is nothing to do any more."""
+        """Do one step; return False when there is nothing left to do."""
         with self.room.desk.lock:
             message = self._queue.popleft() if self._queue else None
             self._size -= _size(message)
@@ -166,7 +169,7 @@ class Follower:
         return self._read_on() if self._is_behind else self._rest()
 
     def _take(self, message: Message | _Loss) -> bool:
-        """Send the next message, unless it was sent before."""
+        """Send the next message, unless it has already been sent."""
         if isinstance(message, _Loss):
             self._lost(message.id)
         elif message.position > self._position:
@@ -176,7 +179,7 @@ class Follower:
         return True
 
     def _read_on(self) -> bool:
-        """Read a part of the history."""
+        """Read and send a part of the history."""
         channels, room = self.room.desk.channels, self.room
         try:
             chunk = channels.backend.read(room.name, 'after', self._cursor, _PATIENCE)
@@ -193,18 +196,19 @@ class Follower:
         return True
 
     def _lost(self, last: str) -> None:
-        """Some is gone; what is behind ``last`` follows."""
+        """Report a loss; the next message follows the id ``last``."""
         self._move(last)
         self.room.desk.channels.tell_lost(self.target, self.room.name)
 
     def _send(self, message: Message) -> bool:
-        """Send a message, and block for as long as the target needs; False when it is
-        gone.
+        """Send a message, and block for as long as the target needs.
+
+        Return False if the target is gone.
         """
         raise NotImplementedError
 
     def _rest(self) -> bool:
-        """Return whether there is something to do after all; the queue was empty."""
+        """Return whether there is more work after all, when the queue was empty."""
         raise NotImplementedError
 
     def _is_wanted(self) -> bool:
@@ -212,7 +216,7 @@ class Follower:
         return not self._is_stopped
 
     def _fail(self) -> None:
-        """Let the target see that it gets nothing any more."""
+        """End the delivery after an exception."""
         self.room.discard(self)
 
 
@@ -232,11 +236,11 @@ class SocketFollower(Follower):
         return self._socket()
 
     def _forgotten(self, reference: object) -> None:
-        """Note that the socket was never opened, and nobody has it any more."""
+        """Remove the follower of a socket that was freed without being opened."""
         self.room.desk.defer(self.room.discard, self)
 
     def begin(self) -> None:
-        """Work as soon as the socket is open. Called on the hub."""
+        """Start working as soon as the socket is open. Called on the hub."""
         socket = self.target
         if socket is None or self._is_stopped:
             return
@@ -270,17 +274,17 @@ class SocketFollower(Follower):
             if isinstance(socket, EventSource)
             else message.for_websocket(self.room.desk.channels.encode_message)
         )
-        # With so little before it a message is taken whatever its length.
+        # With so little data queued, a message of any length is accepted.
         carrier = find_carrier(socket)
         if form is not None and carrier.wait_until_caught_up() and not self._is_stopped:
-            # The oldest protocols have nothing binary: it is passed over.
+            # The oldest protocols have no binary messages, which are skipped.
             carrier.send_shared(form)
         return bool(socket.ready_state == OPEN and not self._is_stopped)
 
     def _rest(self) -> bool:
         with self.room.desk.lock:
             is_busy = self._is_running = bool(self._queue or self._is_behind)
-            # Otherwise the history was ahead of what comes here, which comes now.
+            # Otherwise the history is ahead of the room, which has yet to catch up.
             if not is_busy and self.room.position >= self._position:
                 self.room.settle(self, self.target)
             return is_busy
@@ -290,14 +294,14 @@ class SocketFollower(Follower):
         return super()._is_wanted() and socket is not None and socket.ready_state == OPEN
 
     def _fail(self) -> None:
-        # It comes back with the last id that it has.
+        # The client reconnects with the id of the last message that it received.
         socket = self.target
         carrier = find_carrier(socket)
         carrier.close(CloseCode.INTERNAL_ERROR, 'internal error')
 
 
 class CallbackFollower(Follower):
-    """A follower for a function, which is called for as long as it is subscribed."""
+    """A follower for a callback, which is called for as long as it is subscribed."""
 
     __slots__ = ('_callback', '_subscription')
 
@@ -324,7 +328,7 @@ class CallbackFollower(Follower):
 
 
 class _Loss:
-    """In a queue of messages: some are missing here; the next one follows this id."""
+    """A gap in a queue of messages; the next message follows ``id``."""
 
     __slots__ = ('id',)
 
@@ -333,5 +337,5 @@ class _Loss:
 
 
 def _size(message: Message | _Loss | None) -> int:
-    """Return what a message counts while it waits."""
+    """Return the bytes that a message counts while it is queued."""
     return message.size + _OVERHEAD if isinstance(message, Message) else 0

@@ -1,7 +1,7 @@
-"""Listener: the one connection to Redis on which a process hears of messages.
+"""Listener: the one connection to Redis on which a process receives messages.
 
-It is there as long as the process is in a channel, and comes back whatever fails. What
-it missed is read in the streams: each channel is read on from where it was.
+It exists while the process is in a channel, and reconnects after any failure. Messages
+that it missed are read from the streams: each channel continues after its last message.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ __all__ = ['Listener']
 
 logger = logging.getLogger('faye_websocket.channels')
 
-# Seconds without a word after which the connection is given up.
+# Seconds without data from Redis after which the connection is dropped.
 _SILENCE = 6.0
-# Seconds between two tries to connect: twice as long each time.
+# Seconds between two attempts to connect, doubled after each attempt.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class _Feed:
-    """A channel that this process listens to: how far it has come, and where its
-    messages go.
+    """A channel that this process listens to.
+
+    It has the id of the last message, and the desks that receive the messages.
     """
 
     __slots__ = ('desks', 'last', 'ready')
@@ -46,7 +47,7 @@ class _Feed:
 
 
 class Listener:
-    """The messages that a process hears of, and where it goes."""
+    """The subscriptions of a process, and the desks that receive their messages."""
 
     def __init__(self, backend: RedisBackend) -> None:
         self._backend = backend
@@ -59,7 +60,7 @@ class Listener:
         self._channels_of_bus: dict[bytes, str] = {}
         self._connection: Any = None
         self._is_listening = False
-        # What is to be said, and who says it.
+        # Commands to be sent, and the mutex that their sender holds.
         self._outgoing: deque[tuple[str, ...]] = deque()
         self._writing = self._runner.make_mutex()
         self._heard = time.monotonic()
@@ -67,7 +68,7 @@ class Listener:
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel at a desk."""
+        """Deliver the messages of a channel to a desk."""
         with self._lock:
             feed = self._feeds.get(channel)
             if feed is None:
@@ -79,10 +80,10 @@ class Listener:
                 if feed.last is not None:
                     begin(feed.last)
         if not feed.ready.wait(timeout):
-            raise TimeoutError(f'join: Redis is away: not within {timeout:g} seconds')
+            raise TimeoutError(f'join: Redis is unavailable: timed out after {timeout:g} seconds')
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """Deliver them no more."""
+        """Stop delivering the messages of a channel to a desk."""
         with self._lock:
             feed = self._feeds.get(channel)
             if feed is None or feed.desks.pop(desk, None) is None or feed.desks:
@@ -92,10 +93,10 @@ class Listener:
             self._presence.end(channel)
             self._tell_redis('UNSUBSCRIBE', channel)
 
-    # ---- what is said
+    # ---- the connection
 
     def _tell_redis(self, command: str, channel: str) -> None:
-        """Make the listener's connection say something, soon. The lock is held."""
+        """Send a command on the listener's connection soon. The caller holds the lock."""
         if not self._is_listening:
             self._is_listening = True
             self._runner.start(self._listen)
@@ -111,18 +112,18 @@ class Listener:
                 while outgoing:
                     connection.send_command(*outgoing.popleft())
             except Exception:
-                # The listener sees it, too, and subscribes again.
+                # The listener notices the failure, too, and subscribes again.
                 pass
 
     def _listen(self) -> None:
-        """Listen for as long as there are channels, whatever fails."""
+        """Listen for as long as there are channels, and reconnect after any failure."""
         pause, lost = _FIRST_PAUSE, 0.0
         while not self._is_over():
             connection = None
             try:
                 connection = self._store.connect()
                 if lost:
-                    logger.warning('Redis is back after %.1f s', time.monotonic() - lost)
+                    logger.warning('Redis is available again after %.1f s', time.monotonic() - lost)
                     self._presence.away(time.monotonic() - lost)
                 pause, lost = _FIRST_PAUSE, 0.0
                 self._serve(connection)
@@ -150,15 +151,15 @@ class Listener:
 
     def _log(self, error: Exception) -> None:
         if isinstance(error, FAULTS):
-            logger.warning('Redis is away, and tried again until it is back: %s', error)
+            logger.warning('Redis is unavailable, retrying until it is back: %s', error)
         else:
             logger.exception('listening to Redis failed')
 
     def _serve(self, connection: Any) -> None:
-        """Subscribe, and take what comes."""
+        """Subscribe, and handle what Redis sends."""
         with self._lock:
             self._connection = connection
-            # A new one: what still writes the last connection's takes none of these.
+            # A new queue, so that a sender for the last connection takes none of these.
             self._outgoing = deque(
                 ('SUBSCRIBE', self._backend.key(name, 'bus')) for name in self._feeds
             )
@@ -175,13 +176,13 @@ class Listener:
                 self._beat()
 
     def _beat(self) -> None:
-        """Ask for a sign of life, and give one."""
+        """Send a ping, and the heartbeat of this process."""
         if time.monotonic() - self._heard > _SILENCE:
-            raise OSError(f'not a word for {_SILENCE:g} seconds')
+            raise OSError(f'no data for {_SILENCE:g} seconds')
         with self._lock:
             self._outgoing.append(('PING',))
         self._flush()
-        # The listener's own connection tells when Redis is away.
+        # The listener's own connection shows whether Redis is unavailable.
         with suppress(*FAULTS):
             self._presence.beat()
 
@@ -200,7 +201,7 @@ class Listener:
             self._told(channel, feed, _told_entry(answer[2]))
 
     def _subscribed(self, channel: str, feed: _Feed) -> None:
-        """Begin where the channel is, or go on from where it was."""
+        """Begin at the channel's last message, or continue after the last delivered one."""
         if feed.last is not None:
             self._read_on(channel, feed)
             if self._channels.onmembers is not None:
@@ -210,7 +211,7 @@ class Listener:
         chunk = self._backend.read_now(channel, 'recent', 0)
         with self._lock:
             if self._feeds.get(channel) is not feed:
-                # All have left meanwhile.
+                # All sockets have left in the meantime.
                 self._presence.end(channel)
             feed.last = chunk.last
             for begin in feed.desks.values():
@@ -218,12 +219,12 @@ class Listener:
         feed.ready.set()
 
     def _told(self, channel: str, feed: _Feed, entry: Entry) -> None:
-        """Take a message that was published."""
+        """Handle a message that was published."""
         last = feed.last or ''
         if entry.previous == last:
             self._deliver(channel, feed, entry)
         elif entry.previous and position_of(entry.id) <= position_of(last):
-            # It was read before.
+            # The message has already been read from the stream.
             return
         elif self._channels.history:
             self._read_on(channel, feed)
@@ -247,11 +248,11 @@ class Listener:
             desk.lose(channel, last)
 
     def _read_on(self, channel: str, feed: _Feed) -> None:
-        """Deliver what is in the stream behind the last that was delivered."""
+        """Deliver the messages that follow the last delivered one in the stream."""
         seen = position_of(feed.last or '')
         while True:
             chunk = self._backend.read_now(channel, 'after', feed.last or '')
-            # What is kept may begin before what was delivered, if only the end is lost.
+            # The stream may have messages that were delivered, if only its end is lost.
             new = [entry for entry in chunk.entries if position_of(entry.id) > seen]
             if chunk.is_lost:
                 self._lose(channel, feed, _before(new, chunk))
@@ -267,7 +268,7 @@ def _told_entry(told: bytes) -> Entry:
 
 
 def _before(new: list[Entry], chunk: Chunk) -> str:
-    """Return the id that what is new in a part of the history follows."""
+    """Return the id that the new messages in a part of the history follow."""
     if new:
         return new[0].previous
     return chunk.last if chunk.is_end else chunk.entries[-1].id

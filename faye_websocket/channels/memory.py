@@ -1,8 +1,8 @@
 """MemoryBackend: channels within one process.
 
-What it means is what Redis means, but that nothing outlives the process: an id from
-before counts as lost. A forked child has a copy of the messages, and goes on with ids
-of its own.
+It behaves like the backend on Redis, except that nothing outlives the process: an id
+from an earlier process counts as lost. A forked child has a copy of the messages, and
+continues with ids of its own.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 __all__ = ['MemoryBackend']
 
-# How long a key is known, in seconds, and how many messages are read at once.
+# Seconds for which a key is remembered; and the number of messages in one read.
 _KNOWN, _PART = 24 * 3600, 100
-# Seconds for which the keys of a channel may lie about before they are looked through.
+# Seconds between two removals of the expired keys of a channel.
 _SWEEP = 60
 
 
 class MemoryBackend:
-    """The channels of one process; ``old`` is that of its parent."""
+    """The channels of one process; ``old`` is the backend of its parent."""
 
     def __init__(self, channels: Channels, old: Backend | None = None) -> None:
         self._channels = channels
         self._lock = make_lock()
         self._logs: dict[str, _Log] = {}
-        # No process has the ids of another one: two that were started in one
-        # millisecond differ by what is random.
+        # Processes do not share ids: two that were started in one millisecond differ
+        # in the random part.
         epoch = time.time_ns() // 1_000_000 * 1000
         if isinstance(old, MemoryBackend):
             epoch = max(epoch, old._epoch + 1)
         self._epoch: int = epoch + secrets.randbelow(1000)
         self._count = 0
-        # What is yet to be delivered, in the order of the ids.
+        # Messages that are yet to be delivered, in the order of their ids.
         self._outbox: deque[tuple[str, Entry]] = deque()
         self._is_delivering = False
         if isinstance(old, MemoryBackend):
@@ -52,7 +52,7 @@ class MemoryBackend:
                 self._logs[channel] = log.copy()
 
     def publish(self, channel: str, entry: Entry, key: str | None, timeout: float) -> str:
-        """Keep a message, deliver it, and return its id."""
+        """Store a message, deliver it, and return its id."""
         with self._lock:
             log = self._log(channel)
             known = log.find_key(key)
@@ -66,7 +66,7 @@ class MemoryBackend:
         return entry.id
 
     def _deliver(self) -> None:
-        """Hand over what is published, in its order, whoever published it."""
+        """Deliver the published messages in order, regardless of their publishers."""
         with self._lock:
             if self._is_delivering:
                 return
@@ -87,7 +87,7 @@ class MemoryBackend:
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel at a desk."""
+        """Deliver the messages of a channel to a desk."""
         with self._lock:
             log = self._log(channel)
             if desk not in log.desks:
@@ -96,7 +96,7 @@ class MemoryBackend:
                 log.desks[desk] = None
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """Deliver them no more."""
+        """Stop delivering the messages of a channel to a desk."""
         with self._lock:
             log = self._logs.get(channel)
             if log is not None:
@@ -108,7 +108,7 @@ class MemoryBackend:
             del self._logs[channel]
 
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
-        """Return a part of what is kept."""
+        """Return a part of the stored history."""
         with self._lock:
             log = self._log(channel)
             chunk = log.read(mode, value)
@@ -120,7 +120,7 @@ class MemoryBackend:
         self._count_member(channel, name, 1)
 
     def leave(self, channel: str, name: str) -> None:
-        """Take a member off."""
+        """Remove a member."""
         self._count_member(channel, name, -1)
 
     def _count_member(self, channel: str, name: str, change: int) -> None:
@@ -141,10 +141,10 @@ class MemoryBackend:
             return sorted(self._logs[channel].members) if channel in self._logs else []
 
     def close(self) -> None:
-        """Do nothing: there is nothing that is open."""
+        """Do nothing, because no resource is open."""
 
     def abandon(self) -> None:
-        """Do nothing, as above."""
+        """Do nothing, because no resource is open."""
 
     def _log(self, channel: str) -> _Log:
         log = self._logs.get(channel)
@@ -155,16 +155,16 @@ class MemoryBackend:
 
 
 class _Log:
-    """One channel."""
+    """The messages, the desks and the members of one channel."""
 
     __slots__ = ('_entries', '_history', '_keys', '_max_age', '_swept', 'desks', 'last', 'members')
 
     def __init__(self, history: int, max_age: float | None) -> None:
         self._history = history
         self._max_age = max_age
-        # Each with the time of its publication.
+        # Each entry with the time of its publication.
         self._entries: deque[tuple[float, Entry]] = deque(maxlen=history)
-        # By key the id, and the time until which it is known.
+        # The id for each key, and the time until which it is remembered.
         self._keys: dict[str, tuple[str, float]] = {}
         self._swept = time.monotonic()
         self.last = ''
@@ -172,7 +172,7 @@ class _Log:
         self.members: Counter[str] = Counter()
 
     def copy(self) -> _Log:
-        """Return the same messages for another process."""
+        """Return a copy of the messages for another process."""
         log = _Log(self._history, self._max_age)
         log._entries.extend(tuple(self._entries))
         log._keys.update(self._keys)
@@ -180,7 +180,7 @@ class _Log:
         return log
 
     def find_key(self, key: str | None) -> str | None:
-        """Return the id of the message with this key, if there was one."""
+        """Return the id of the message with this key, or None."""
         now = time.monotonic()
         if now - self._swept > _SWEEP:
             self._swept = now
@@ -189,7 +189,7 @@ class _Log:
         return id if end > now else None
 
     def append(self, entry: Entry, key: str | None) -> None:
-        """Keep a message."""
+        """Store a message."""
         now = time.monotonic()
         self._entries.append((now, entry))
         self.last = entry.id
@@ -203,7 +203,7 @@ class _Log:
                 self._entries.popleft()
 
     def read(self, mode: str, value: str | int) -> Chunk:
-        """Return a part of what is kept."""
+        """Return a part of the stored history."""
         self._drop_old(time.monotonic())
         entries = [entry for _, entry in self._entries]
         is_lost, start = False, 0

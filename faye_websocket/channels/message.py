@@ -1,8 +1,8 @@
 """Messages of channels, and their ids.
 
-An id is two numbers, as in ``1732797000000-0``. Within one channel the ids grow, and
-each message knows the id of the one before it, so that whoever has an id can tell
-whether anything is missing behind it. Whoever has seen nothing yet is at the id ``''``.
+An id consists of two numbers, as in ``1732797000000-0``. Within one channel the ids
+increase, and each message holds the id of the previous one, so that a receiver can
+detect missing messages. A receiver that has no message yet is at the id ``''``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Position = tuple[int, int]
 
 
 class Entry(NamedTuple):
-    """A message as a backend keeps it."""
+    """A message as a backend stores it."""
 
     id: str
     previous: str
@@ -44,9 +44,9 @@ class Entry(NamedTuple):
 class Chunk(NamedTuple):
     """A part of a channel's history.
 
-    ``is_lost`` says that messages are missing before it; ``last`` is the id of the
-    channel's last message; and ``is_end`` that nothing was behind this part when it was
-    read.
+    ``is_lost`` is True if messages are missing before it, ``last`` is the id of the
+    channel's last message, and ``is_end`` is True if no message followed this part when
+    it was read.
     """
 
     is_lost: bool
@@ -56,7 +56,7 @@ class Chunk(NamedTuple):
 
 
 class Message:
-    """A message on its way to the sockets of this process, framed once for all."""
+    """A message for the sockets of this process, framed once for all of them."""
 
     __slots__ = ('_event', '_forms', 'channel', 'data', 'id', 'position', 'previous', 'size')
 
@@ -65,19 +65,19 @@ class Message:
         self.id, self.previous, self._event, self.data = entry
         self.position = position_of(entry.id)
         self.size = len(entry.data)
-        # For a WebSocket and for an event source; None where they get nothing.
+        # The forms for WebSockets and event sources; None if they skip the message.
         self._forms: dict[str, SharedMessage | None] = {}
 
     def for_websocket(
         self, encode: Callable[[Message], SharedMessage | None]
     ) -> SharedMessage | None:
-        """Return the form for WebSockets, made once; None for nothing."""
+        """Return the form for WebSockets, encoded once, or None to skip the message."""
         if 'websocket' not in self._forms:
             self._forms['websocket'] = encode(self)
         return self._forms['websocket']
 
     def for_eventsource(self) -> SharedMessage | None:
-        """Return what an event source gets; None for bytes, which it passes over."""
+        """Return the form for event sources, or None for bytes, which they skip."""
         if 'eventsource' not in self._forms:
             self._forms['eventsource'] = (
                 SharedMessage(to_event(self.data, self._event, self.id))
@@ -88,9 +88,9 @@ class Message:
 
 
 class Cache:
-    """The messages that were sent last, so that each is framed and encoded once."""
+    """A cache of the latest messages, so that each is framed and encoded once."""
 
-    # As many messages, and bytes of them, are kept at most.
+    # The largest number of messages, and of bytes, that are kept.
     MOST, MOST_BYTES = 1000, 2**20
 
     def __init__(self) -> None:
@@ -98,9 +98,7 @@ class Cache:
         self._size = 0
 
     def find(self, channel: str, entry: Entry) -> Message:
-        """Return the message of an entry, the one that others have got if it is still
-        here.
-        """
+        """Return the message of an entry, from the cache if it is still there."""
         key = (channel, entry.id)
         message = self._messages.get(key)
         if message is None:
@@ -117,7 +115,7 @@ class Cache:
 
 
 def entry_of(id: bytes, previous: bytes, kind: bytes, event: bytes, data: bytes) -> Entry:
-    """Return a message of which Redis has these fields."""
+    """Return the entry for the fields that Redis has of a message."""
     return Entry(
         id.decode(),
         previous.decode(),
@@ -127,17 +125,16 @@ def entry_of(id: bytes, previous: bytes, kind: bytes, event: bytes, data: bytes)
 
 
 def position_of(id: str) -> Position:
-    """Return the numbers of an id of ours; those of ``''`` are less than all others."""
+    """Return the numbers of one of our ids; those of ``''`` come before all others."""
     milliseconds, _, number = id.partition('-')
     return (int(milliseconds), int(number)) if id else (-1, 0)
 
 
 def envelope(id: str, channel: str, message: str | bytes) -> str:
-    """Return a JSON object with ``id``, ``channel`` and ``data``, or ``base64`` for
-    bytes.
+    """Return a message as a JSON object, which includes its id.
 
-    For ``Channels(encode=envelope)``: a WebSocket that is to come back with ``since``
-    needs the ids.
+    It has ``id``, ``channel``, and ``data`` for text or ``base64`` for bytes. Pass it as ``Channels(encode=envelope)``: a WebSocket client needs the ids to rejoin
+    with ``since``.
     """
     if isinstance(message, str):
         return json.dumps({'id': id, 'channel': channel, 'data': message})
