@@ -1,10 +1,10 @@
-"""Measure channels: one message to all sockets of two processes.
+"""Measure channels: deliver each message to all sockets of two processes.
 
-It is published in a third process, and timed where it arrives. The load generator
-opens the sockets, half of them at each of two servers, with Redis between them. First
-messages follow each other as fast as they arrive, a few under way at once; then some
-are published in each second, and the time of each arrival is taken. All peers are
-measured in turn, in each round. The others are installed by:
+A third process publishes the messages, and the load generator times their arrival. It
+opens the sockets, half of them at each of two servers that share one Redis. First,
+messages are published as fast as they arrive, with a few in flight at once. Then they
+are published at a fixed rate, and the latency of each arrival is measured. Each round
+measures all libraries in turn. To install the other libraries, run:
 
     pip install 'Flask-SocketIO>=5' gevent-websocket 'channels>=4' 'channels-redis>=4'
     pip install 'uvicorn[standard]' sse-starlette
@@ -33,8 +33,8 @@ HERE = Path(__file__).resolve().parent
 STAMP = re.compile(rb'<(\d+):([\d.]+):')
 WEBSOCKET, EVENTSOURCE, SOCKETIO = range(3)
 
-#: What publishes a text, in a process that reads lines: the URL of Redis is in the
-#: environment.
+#: Code that publishes a text, for each library. It runs in the publisher process, whose
+#: environment has the URL of Redis.
 FAYE = """
 from faye_websocket.channels import Channels
 channels = Channels(os.environ['BENCHMARK_REDIS'])
@@ -70,7 +70,7 @@ UVICORN = ['-m', 'uvicorn', '--host', '127.0.0.1', '--log-level', 'error', '--po
 
 @dataclass(frozen=True)
 class Peer:
-    """A library with its server, and what publishes."""
+    """A library, with its server and the code that publishes."""
 
     title: str
     module: str
@@ -91,13 +91,13 @@ PEERS = {
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port that is not in use."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def connect(port: int, kind: int) -> socket.socket:
-    """Open a socket at a server, and read the head of its response."""
+    """Connect to a server, and read the header of its response."""
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -116,7 +116,7 @@ def connect(port: int, kind: int) -> socket.socket:
     while b'\r\n\r\n' not in data:
         data += sock.recv(65536)
     if kind == SOCKETIO:
-        # The packet "connect", masked with zeros; the answer has the session's id.
+        # The packet "connect", masked with zeros; the reply has the session's id.
         sock.sendall(b'\x81\x82\0\0\0\x0040')
         while b'40{' not in data:
             data += sock.recv(65536)
@@ -125,19 +125,19 @@ def connect(port: int, kind: int) -> socket.socket:
 
 
 class Load:
-    """Sockets that count what comes."""
+    """Client sockets that count the messages that arrive."""
 
     def __init__(self, ports: list[int], kind: int, count: int) -> None:
         self.selector = selectors.DefaultSelector()
         self.socks = [connect(ports[number % len(ports)], kind) for number in range(count)]
         for sock in self.socks:
-            # What is left of a message, and the state of each socket.
+            # The data of each socket is the incomplete end of what it received.
             self.selector.register(sock, selectors.EVENT_READ, [b''])
         self.arrived: dict[int, int] = {}
         self.latencies: list[float] = []
 
     def take(self, timeout: float) -> None:
-        """Take what has come."""
+        """Read and count the messages that have arrived."""
         for key, _ in self.selector.select(timeout):
             data = key.data[0] + key.fileobj.recv(262144)  # type: ignore[union-attr]
             now = time.time()
@@ -151,17 +151,17 @@ class Load:
             key.data[0] = data[start:] if start >= 0 else b''
 
     def has_all(self, number: int) -> bool:
-        """Return whether a message has come to every socket."""
+        """Return whether a message has arrived at every socket."""
         return self.arrived.get(number, 0) >= len(self.socks)
 
     def close(self) -> None:
-        """Close them."""
+        """Close all sockets."""
         for sock in self.socks:
             sock.close()
 
 
 def measure(peer: Peer, url: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Run the servers and the publisher, and measure."""
+    """Run the servers and the publisher of a library, and measure them."""
     ports = [free_port(), free_port()]
     env = {**os.environ, 'BENCHMARK_REDIS': url, 'PYTHONPATH': os.pathsep.join([str(HERE.parent), str(HERE / 'servers')])}
     start = lambda command, **options: subprocess.Popen(  # noqa: E731
@@ -181,23 +181,23 @@ def measure(peer: Peer, url: str, arguments: argparse.Namespace) -> dict[str, fl
 
 
 def publish(publisher: subprocess.Popen[str], number: int, size: int) -> None:
-    """Make a message published."""
+    """Ask the publisher process to publish a message."""
     assert publisher.stdin is not None
     publisher.stdin.write(f'{number} {size}\n')
     publisher.stdin.flush()
 
 
 def wait_for(load: Load, number: int) -> None:
-    """Wait until a message has come to all."""
+    """Wait until a message has arrived at every socket."""
     deadline = time.monotonic() + 60
     while not load.has_all(number):
         if time.monotonic() > deadline:
-            raise RuntimeError(f'message {number} came to {load.arrived.get(number, 0)} only')
+            raise RuntimeError(f'message {number} arrived at {load.arrived.get(number, 0)} sockets only')
         load.take(1)
 
 
 def run_throughput(load: Load, publisher: subprocess.Popen[str], arguments: argparse.Namespace) -> dict[str, float]:
-    """Publish as fast as the messages arrive, so many under way at once."""
+    """Publish as fast as the messages arrive, with a fixed number in flight."""
     publish(publisher, 0, arguments.size)
     wait_for(load, 0)
     began = time.monotonic()
@@ -212,7 +212,7 @@ def run_throughput(load: Load, publisher: subprocess.Popen[str], arguments: argp
 
 
 def run_latency(load: Load, publisher: subprocess.Popen[str], arguments: argparse.Namespace) -> dict[str, float]:
-    """Publish at a fixed rate, and take the time of each arrival."""
+    """Publish at a fixed rate, and measure the latency of each arrival."""
     load.latencies.clear()
     first = 1_000_000
     began = time.monotonic()
@@ -227,15 +227,15 @@ def run_latency(load: Load, publisher: subprocess.Popen[str], arguments: argpars
 
 
 def main() -> int:
-    """Measure all that are installed, and print the table."""
+    """Measure all installed libraries, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--peers', default=','.join(PEERS), help='names separated by commas')
-    parser.add_argument('--sockets', type=int, default=1000, help='in both servers together')
-    parser.add_argument('--size', type=int, default=125, help='bytes of a message')
-    parser.add_argument('--window', type=int, default=8, help='messages under way at once')
-    parser.add_argument('--rate', type=float, default=10, help='messages a second, for the latency')
-    parser.add_argument('--seconds', type=float, default=5, help='measured time of each')
-    parser.add_argument('--rounds', type=int, default=3, help='measurements of each')
+    parser.add_argument('--sockets', type=int, default=1000, help='number of sockets, in both servers together')
+    parser.add_argument('--size', type=int, default=125, help='bytes per message')
+    parser.add_argument('--window', type=int, default=8, help='messages in flight at once')
+    parser.add_argument('--rate', type=float, default=10, help='messages per second, for the latency')
+    parser.add_argument('--seconds', type=float, default=5, help='duration of each measurement')
+    parser.add_argument('--rounds', type=int, default=3, help='measurements of each library')
     arguments = parser.parse_args()
     program = shutil.which('redis-server', path=os.pathsep.join([os.environ.get('PATH', ''), '/usr/sbin']))
     if program is None:

@@ -78,7 +78,7 @@ class Follower:
         raise NotImplementedError
 
     def start_at(self, chunk: Chunk, messages: list[Message], cursor: str | None) -> None:
-        """Begin with a part of the history, read after the id ``cursor`` if it is given.
+        """Begin with a part of the history, read after ``cursor`` if it is not None.
 
         The caller holds the lock.
         """
@@ -153,7 +153,7 @@ class Follower:
             while self._has_work(target) and self._work():
                 pass
         except Exception:
-            logger.exception('failed to bring %r up to date in channel %r', self.target, self.room.name)
+            logger.exception('failed to bring %r up to date in %r', self.target, self.room.name)
             self._fail()
 
     def _has_work(self, target: Any) -> bool:

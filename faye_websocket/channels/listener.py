@@ -96,7 +96,7 @@ class Listener:
     # ---- the connection
 
     def _tell_redis(self, command: str, channel: str) -> None:
-        """Send a command on the listener's connection soon. The caller holds the lock."""
+        """Send a command for the listener soon. The caller holds the lock."""
         if not self._is_listening:
             self._is_listening = True
             self._runner.start(self._listen)
@@ -201,7 +201,7 @@ class Listener:
             self._told(channel, feed, _told_entry(answer[2]))
 
     def _subscribed(self, channel: str, feed: _Feed) -> None:
-        """Begin at the channel's last message, or continue after the last delivered one."""
+        """Begin at the channel's end, or continue after the last delivered message."""
         if feed.last is not None:
             self._read_on(channel, feed)
             if self._channels.onmembers is not None:

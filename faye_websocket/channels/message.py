@@ -133,8 +133,9 @@ def position_of(id: str) -> Position:
 def envelope(id: str, channel: str, message: str | bytes) -> str:
     """Return a message as a JSON object, which includes its id.
 
-    It has ``id``, ``channel``, and ``data`` for text or ``base64`` for bytes. Pass it as ``Channels(encode=envelope)``: a WebSocket client needs the ids to rejoin
-    with ``since``.
+    It has ``id``, ``channel``, and ``data`` for text or ``base64`` for bytes. Pass it
+    as ``Channels(encode=envelope)``: a WebSocket client needs the ids to rejoin with
+    ``since``.
     """
     if isinstance(message, str):
         return json.dumps({'id': id, 'channel': channel, 'data': message})

@@ -1,8 +1,8 @@
-"""Presence: who is in the channels, over all processes.
+"""Presence: the members of the channels, across all processes.
 
-Each process has its members in a set of each channel, and gives signs of life for all
-of them at once. So it costs a process one command in two seconds, however many they
-are, and those of a process that gives none are not here any more.
+Each process adds its members to a set for each channel, and sends one heartbeat for all
+of them. So presence costs a process one command every two seconds, however many members
+it has, and the members of a process without heartbeats count as gone.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
 __all__ = ['BEAT_SECONDS', 'Presence']
 
-#: Seconds between two signs of life.
+#: Seconds between two heartbeats.
 BEAT_SECONDS = 2.0
-# Seconds without one after which a process is dead; after which its members are
-# removed; after which nobody remembers it; for which members are kept; and after which
-# they are written again.
+# Seconds without a heartbeat after which a process counts as dead, and after which its
+# members are removed; seconds for which a process is remembered, and for which members
+# are kept; and seconds after which members are written again.
 _DEAD, _GONE, _FORGOTTEN, _KEPT, _AGAIN = 6.0, 300.0, 3600, 86400, 3600.0
-# Seconds that what nobody waits for may take.
+# Seconds that a command may take if no caller waits for it.
 _PATIENCE = 5.0
 
 _enter, _beat = Script(ENTER), Script(BEAT)
 
 
 class Found(NamedTuple):
-    """The members of a channel; what was asked for later has a higher number."""
+    """The members found in a channel; a later query has a higher number."""
 
     number: int
     names: list[str]
 
 
 class Presence:
-    """The members of this process, and those that it sees."""
+    """The members of this process, and those that it finds in all processes."""
 
     def __init__(self, backend: RedisBackend, process: str) -> None:
         self._backend = backend
@@ -53,15 +53,15 @@ class Presence:
         self._lock = backend.lock
         self._mutex = self._runner.make_mutex()
         self._names: dict[str, Counter[str]] = {}
-        # Names whose presence Redis does not know yet.
+        # Names that were added or removed, which is not yet written to Redis.
         self._changed: dict[str, set[str]] = {}
         self._is_known = False
-        # When Redis had this process's last sign of life, in its own milliseconds.
+        # The time of this process's last heartbeat, in milliseconds on Redis's clock.
         self._sign = 0.0
         self._written = time.monotonic()
         self._alive: set[str] = set()
-        # What was found last in each channel that is watched; and which is being looked
-        # at, perhaps once more.
+        # The latest result for each channel that is watched; and the channels that are
+        # being queried, with True if another query is to follow.
         self._seen: dict[str, Found] = {}
         self._numbers = itertools.count()
         self._looking: dict[str, bool] = {}
@@ -80,13 +80,14 @@ class Presence:
             raise
 
     def leave(self, channel: str, name: str) -> None:
-        """Take a member off, soon."""
+        """Remove a member soon."""
         if self._count(channel, name, -1):
             self._runner.start(self._sync_quietly, channel)
 
     def _count(self, channel: str, name: str, change: int) -> bool:
-        """Count a name; return whether this process has it now, or not any more, by
-        that.
+        """Change the count of a name.
+
+        Return whether this process thereby gains or loses the member.
         """
         with self._lock:
             names = self._names.setdefault(channel, Counter())
@@ -101,9 +102,9 @@ class Presence:
             return is_change
 
     def _sync(self, channel: str, deadline: float) -> None:
-        """Make Redis know the members of this process."""
+        """Write the changed members of this process to Redis."""
         if not self._mutex.acquire(True, max(0.001, remaining(deadline))):
-            raise TimeoutError('join: Redis is away')
+            raise TimeoutError('join: Redis is unavailable')
         try:
             if not self._is_known:
                 self._give_sign(deadline)
@@ -139,24 +140,24 @@ class Presence:
             raise
 
     def _sync_quietly(self, channel: str) -> None:
-        # If it fails, the next sign of life comes with it.
+        # If this fails, the next heartbeat repeats it.
         with suppress(Exception):
             self._sync(channel, time.monotonic() + _PATIENCE)
 
     def _entry(self, name: str) -> str:
         return f'{self._process} {name}'
 
-    # ---- signs of life
+    # ---- heartbeats
 
     def away(self, seconds: float) -> None:
-        """Redis is back after so long, in which nobody could give a sign of life."""
+        """Note that Redis is back, after so many seconds without any heartbeats."""
         self._ended = time.monotonic()
         self._began = self._ended - seconds
-        # It may be another one, or have lost the last second.
+        # It may be another server, or have lost the writes of the last second.
         self._write_all_again()
 
     def beat(self) -> None:
-        """Give a sign of life, and see whose are missing."""
+        """Send a heartbeat, and look for processes whose heartbeats are missing."""
         if not (self._names or self._changed or self._backend.channels.onmembers):
             return
         deadline = time.monotonic() + _PATIENCE
@@ -173,8 +174,8 @@ class Presence:
         )
         if process:
             if float(last) != self._sign:
-                # Redis has forgotten what it knew. Or a reply to this was lost, which
-                # may have said so.
+                # Redis has lost its data. Or the reply to an earlier heartbeat, which
+                # may have shown that, was lost.
                 self._write_all_again()
             self._sign = float(now)
         self._is_known = bool(process)
@@ -193,29 +194,27 @@ class Presence:
     def _find_alive(self, now: bytes, beats: list[Any]) -> set[str]:
         seconds = _DEAD
         if time.monotonic() - self._ended < _DEAD:
-            # Some have not given a sign yet since Redis is back.
+            # Some processes have not sent a heartbeat yet since Redis came back.
             seconds += time.monotonic() - self._began
         return self._find_beating(now, beats, seconds)
 
     def _find_beating(self, now: bytes, beats: list[Any], seconds: float) -> set[str]:
-        """Return the processes that have given a sign of life in the last so many
-        seconds.
-        """
+        """Return the processes that sent a heartbeat in the last so many seconds."""
         oldest = float(now) - 1000 * seconds
         pairs = zip(beats[::2], beats[1::2], strict=True)
         return {process.decode() for process, beat in pairs if float(beat) >= oldest}
 
     def go(self) -> None:
-        """Say that this process ends."""
+        """Announce that this process ends."""
         if self._is_known:
             self._is_known = False
             deadline = time.monotonic() + 0.5
             self._store.run(deadline, 'members', 'ZREM', self._processes, self._process)
 
-    # ---- those of all
+    # ---- the members of all processes
 
     def find(self, channel: str, deadline: float) -> Found:
-        """Find all that are here, and report a change."""
+        """Return the members of all processes, and report a change."""
         with self._lock:
             number = next(self._numbers)
         found = Found(number, self._ask(channel, deadline))
@@ -228,13 +227,15 @@ class Presence:
         return found
 
     def newest(self, channel: str, found: Found) -> list[str]:
-        """Return the names that were found, or newer ones that ``onmembers`` has had
-        before the caller of ``find`` could go on.
+        """Return the names that were found, or newer ones.
+
+        ``onmembers`` may have been called with newer names before the caller of
+        ``find`` could continue.
         """
         return list(max(found, self._seen.get(channel, found)).names)
 
     def _ask(self, channel: str, deadline: float) -> list[str]:
-        """Return the names that Redis has, and remove those of processes long dead."""
+        """Query the names, and remove those of processes that died long ago."""
         key = self._backend.key(channel, 'here')
         entries = self._store.run(deadline, 'members', 'SMEMBERS', key)
         if not entries:
@@ -251,18 +252,18 @@ class Presence:
         return sorted({name for process, _, name in pairs if process in alive})
 
     def begin(self, channel: str) -> None:
-        """See who is here, before anybody is told of a change."""
+        """Query the members, before any change of them is reported."""
         if self._backend.channels.onmembers is not None:
             number = next(self._numbers)
             names = self._ask(channel, time.monotonic() + _PATIENCE)
             self._seen[channel] = Found(number, names)
 
     def end(self, channel: str) -> None:
-        """Look no more."""
+        """Stop watching a channel."""
         self._seen.pop(channel, None)
 
     def look(self, channel: str) -> None:
-        """See who is here now, in a while, and tell a change."""
+        """Query the members soon, and report a change."""
         with self._lock:
             is_looking = channel in self._looking
             self._looking[channel] = is_looking
@@ -277,7 +278,7 @@ class Presence:
             try:
                 self.find(channel, time.monotonic() + _PATIENCE)
             except Exception:
-                # It is looked at again when Redis is back.
+                # Makes a heartbeat query the members again when Redis is back.
                 self._alive = set()
             with self._lock:
                 is_again = self._looking[channel]

@@ -1,13 +1,13 @@
-"""RedisBackend: channels over all processes that use the same Redis.
+"""RedisBackend: channels across all processes that use the same Redis.
 
-A stream of each channel is its order and its history. A message is told to the
-subscribers with the id of the one before it: whoever has that one needs nothing else,
-and whoever has not reads on in the stream. That is one command for each message,
-however many channels a process is in, where a blocking read of all their streams names
-each of them again for every message.
+A stream for each channel gives it its order and its history. Each message is published
+to the subscribers with the id of the previous one: a subscriber that has received that
+one needs nothing else, and any other continues from the stream. That is one command for
+each message, however many channels a process is in, whereas a blocking read of all
+their streams would name each of them again for every message.
 
-One connection listens, for all channels of this process, as long as there are any; a
-few others do the commands.
+One connection listens for all channels of this process, while there are any; a few
+other connections execute the commands.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 
 __all__ = ['RedisBackend']
 
-# Seconds for which a channel is kept that has no ``max_age``; and how much longer than
-# its oldest message one that has: its last id tells whether anything is lost.
+# Seconds for which a channel without ``max_age`` is kept; and the seconds for which any
+# other outlives its messages, so that its last id shows whether messages are lost.
 _KEPT, _LONGER = 30 * 86400, 86400
-# Seconds for which a key is known; and how much longer than its publication may last a
-# message without one, of which a repetition may be under way.
+# Seconds for which a key is remembered; and the seconds beyond the timeout for which a
+# message without a key is, because a repetition of it may still be in progress.
 _KNOWN, _KNOWN_LONGER = 86400, 60
 # The largest part of a history that is read at once, in messages and in bytes.
 _PART, _PART_BYTES = 100, 2**19
-# Seconds that the listener gives a read.
+# Seconds that a read by the listener may take.
 _PATIENCE = 10.0
 
 _publish, _read = Script(PUBLISH), Script(READ)
 
 
 class RedisBackend:
-    """Redis, for one process."""
+    """The channels of one process on Redis."""
 
     def __init__(self, channels: Channels, runner: Runner) -> None:
         self.channels = channels
@@ -66,15 +66,15 @@ class RedisBackend:
         _open.add(self)
 
     def key(self, channel: str, what: str) -> str:
-        """Return a key; those of one channel are in one slot of a cluster."""
-        # An empty tag, or one that ends early, would be none.
+        """Return a key; all keys of one channel are in one slot of a cluster."""
+        # Redis Cluster would ignore an empty tag, and end one at its first brace.
         tag = channel.replace('%', '%25').replace('}', '%7D')
         return f'{self.prefix}{{{tag}}}:{what}'
 
-    # ---- what is asked for
+    # ---- the interface of a backend
 
     def publish(self, channel: str, entry: Entry, key: str | None, timeout: float) -> str:
-        """Make Redis keep a message and tell it, once however often that is tried."""
+        """Store and publish a message, only once however often that is attempted."""
         known = _KNOWN if key is not None else int(min(timeout, _KNOWN)) + _KNOWN_LONGER
         token = f'key:{key}' if key is not None else f'try:{uuid.uuid4().hex}'
         is_text = isinstance(entry.data, str)
@@ -97,7 +97,7 @@ class RedisBackend:
         return str(id.decode())
 
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
-        """Return a part of what is kept."""
+        """Return a part of the stored history."""
         return _chunk(
             self._call(timeout, 'join', _read, self._read_arguments(channel, mode, value))
         )
@@ -112,11 +112,11 @@ class RedisBackend:
         return self.runner.call(function, timeout, what)
 
     def enter(self, channel: str, name: str, timeout: float) -> None:
-        """Add a member of this process."""
+        """Add a member that belongs to this process."""
         self.presence.enter(channel, name, timeout)
 
     def leave(self, channel: str, name: str) -> None:
-        """Take a member of this process off, soon."""
+        """Remove a member of this process soon."""
         self.presence.leave(channel, name)
 
     def members(self, channel: str, timeout: float) -> list[str]:
@@ -128,37 +128,37 @@ class RedisBackend:
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
     ) -> None:
-        """Deliver the messages of a channel at a desk."""
+        """Deliver the messages of a channel to a desk."""
         self._listener.attach(channel, desk, begin, timeout)
 
     def detach(self, channel: str, desk: Desk) -> None:
-        """Deliver them no more."""
+        """Stop delivering the messages of a channel to a desk."""
         self._listener.detach(channel, desk)
 
     def close(self) -> None:
-        """Say that this process goes, and close the connections."""
+        """Announce that this process ends, and close the connections."""
         if self.is_closed or self.runner.is_inherited:
             return
         self.is_closed = True
-        # Without that it is seen a little later.
+        # If this fails, other processes notice the end a little later.
         with suppress(Exception):
             self.runner.call(self.presence.go, 0.5, 'close')
         self.store.close()
 
     def abandon(self) -> None:
-        """Leave everything to the parent of this process."""
+        """Leave all resources to the parent of this process."""
         self.is_closed = True
         self.store.abandon()
 
     def read_now(self, channel: str, mode: str, value: str | int) -> Chunk:
-        """Return a part of what is kept, where it may be waited for."""
+        """Return a part of the stored history, to a caller that may block."""
         deadline = time.monotonic() + _PATIENCE
         arguments = self._read_arguments(channel, mode, value)
         return _chunk(self.store.run_script(deadline, 'join', _read, *arguments))
 
 
 def _chunk(answer: Any) -> Chunk:
-    """Return what a read has found."""
+    """Return the part of a history in the reply to a read."""
     is_lost, last, raw = answer
     entries = [_entry(id, fields) for id, fields in raw]
     is_end = not entries or entries[-1].id == last.decode()
@@ -169,7 +169,7 @@ def _entry(id: bytes, fields: list[bytes]) -> Entry:
     return entry_of(id, fields[1], fields[3], fields[5], fields[7])
 
 
-# Those whose processes say that they go when they end.
+# The backends that are closed when this process ends.
 _open: weakref.WeakSet[RedisBackend] = weakref.WeakSet()
 
 

@@ -1,9 +1,9 @@
-"""Rooms: the sockets of one hub that have joined a channel, and their place in it.
+"""Rooms: the sockets of one hub that have joined a channel, and their position in it.
 
-A socket is either up to date, and gets each message as it comes, or there is a
-``Follower`` that brings it there: at its own pace, and out of the history if need be.
-Sockets of other hubs are in rooms of other desks. What changes here does so under the
-desk's lock, which nobody holds while he waits; what is sent is sent on the hub.
+A socket that is up to date gets each message as it arrives. Any other socket has a
+``Follower`` that brings it up to date at the socket's own pace, from the history if
+necessary. Sockets of other hubs are in rooms of other desks. State changes only under
+the desk's lock, which is never held during a wait; messages are sent on the hub.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = ['Desk', 'Room']
 
 
 def _is_too_old(socket: Any, form: SharedMessage) -> bool:
-    """Return whether this is binary, which the oldest protocols have not."""
+    """Return whether a message is binary, and the protocol too old to support that."""
     return isinstance(form.data, bytes) and getattr(socket, 'version', '').startswith('hixie')
 
 
 class Desk:
-    """The rooms of one hub, or of all event sources that have none."""
+    """The rooms of one hub, or of all event sources without a hub."""
 
     def __init__(self, channels: Channels, reactor: Reactor | None) -> None:
         self.channels = channels
@@ -45,19 +45,19 @@ class Desk:
         self.rooms: dict[str, Room] = {}
         self.reactor = reactor
         self._pid = os.getpid()
-        # What is to be run here, in its order, from whatever thread it came.
+        # Functions to be run here in order, whichever thread they come from.
         self._work: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._is_working = False
-        # On a hub no other thread runs them.
+        # On a hub, no other thread runs them.
         self._turn: Any = make_lock() if reactor is None else nullcontext()
 
     @property
     def is_inherited(self) -> bool:
-        """Return whether a parent of this process made it."""
+        """Whether a parent of this process created the desk."""
         return self._pid != os.getpid()
 
     def run(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Run a function, which never blocks, where the sockets are sent to."""
+        """Run a function, which must not block, where messages are sent to sockets."""
         self._work.append((function, arguments))
         if self.reactor is None or self.reactor.is_current:
             self._run_all()
@@ -67,7 +67,7 @@ class Desk:
     def _run_all(self) -> None:
         with self._turn:
             if self._is_working:
-                # What is at work goes on with this.
+                # The call that is already running runs this function, too.
                 return
             self._is_working = True
             try:
@@ -78,28 +78,29 @@ class Desk:
                 self._is_working = False
 
     def defer(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Run a function soon, and never within this call."""
+        """Run a function soon, but never within this call."""
         if self.reactor is not None:
             self.reactor.call_soon(function, *arguments)
         else:
             self.channels.runner.start(function, *arguments)
 
     def start(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Run a function that may block in a greenlet of this hub, or in a thread."""
+        """Run a function that may block, in a greenlet of this hub or in a thread."""
         if self.reactor is not None:
             self.reactor.call_soon(gevent.spawn, function, *arguments)
         else:
             self.channels.runner.start(function, *arguments)
 
-    # ---- what a backend calls, in the order of the channel
+    # ---- called by a backend, in the order of the channel's messages
 
     def deliver(self, message: Message) -> None:
-        """Give a message to those that have joined its channel."""
+        """Deliver a message to all that have joined its channel."""
         self.run(self._deliver, message)
 
     def lose(self, channel: str, last: str) -> None:
-        """Messages behind those that were delivered are gone; the channel is at
-        ``last`` now.
+        """Note that messages after the last delivered one are lost.
+
+        The next message follows the id ``last``.
         """
         self.run(self._lose, channel, last)
 
@@ -133,23 +134,23 @@ class Room:
     def __init__(self, desk: Desk, name: str) -> None:
         self.desk = desk
         self.name = name
-        # How far the messages have come here.
+        # The position of the last message that was delivered here.
         self.begin_at('')
-        # Those that are up to date; and by their identity those that are not.
+        # Sockets that are up to date; followers by the identity of their targets.
         self.live: dict[Any, Connection | Carrier] = {}
         self.followers: dict[int, Follower] = {}
-        # Of those that are members, by their identity.
+        # The names of members, by the identity of their targets.
         self.names: dict[int, str] = {}
-        # Of how many calls this room must not go.
+        # The number of calls in progress that need this room.
         self.pins = 0
-        # Those for which messages were dropped, and none has passed since. Empty, a set
-        # would take more than a room's sockets.
+        # Sockets for which messages were dropped, and none was sent since; or None,
+        # because an empty set would take more memory than the room's sockets.
         self._gaps: set[Any] | None = None
-        # One for all sockets, which keep a reference each.
+        # One bound method for all sockets, each of which keeps a reference.
         self._left = self._closed
 
     def begin_at(self, last: str) -> None:
-        """Expect the messages behind this id."""
+        """Expect the messages that follow this id."""
         self.last = last
         self.position: Position = position_of(last)
 
@@ -157,9 +158,9 @@ class Room:
         return id(socket) in self.followers or socket in self.live
 
     def add(self, follower: Follower, name: str | None = None) -> bool:
-        """Make a follower hear of what comes from now on; False if its target was here.
+        """Add a follower, or return False if its target is already here.
 
-        The lock is held.
+        The caller holds the lock.
         """
         if follower.target in self:
             return False
@@ -169,21 +170,21 @@ class Room:
         return True
 
     def discard(self, follower: Follower) -> None:
-        """Forget a follower; it may be another one that has its place."""
+        """Remove a follower, unless another one has taken its place."""
         with self.desk.lock:
             if self.followers.get(follower.key) is follower:
                 del self.followers[follower.key]
                 self._forget(follower.key)
 
     def _forget(self, key: int) -> None:
-        """Let go of what there was for a target. The lock is held."""
+        """Remove the state kept for a target. The caller holds the lock."""
         name = self.names.pop(key, None)
         if name is not None:
             self.desk.channels.backend.leave(self.name, name)
         self.drop_if_empty()
 
     def clear(self) -> None:
-        """Let all go."""
+        """Remove all sockets and followers."""
         for socket in tuple(self.live):
             self.remove(socket)
         for follower in tuple(self.followers.values()):
@@ -191,25 +192,25 @@ class Room:
             self.discard(follower)
 
     def settle(self, follower: SocketFollower, socket: Any) -> bool:
-        """Make a socket that is up to date get its messages as they come."""
+        """Send further messages directly to a socket that is up to date."""
         with self.desk.lock:
             if self.followers.get(follower.key) is not follower or socket.ready_state > OPEN:
                 return False
             del self.followers[follower.key]
-            # An empty one keeps its room.
+            # A dict that has become empty keeps its memory; a new one takes none.
             self.followers = self.followers or {}
             self.live[socket] = find_carrier(socket)
             return True
 
     def watch(self, socket: Any) -> None:
-        """Make a socket leave when it closes."""
+        """Remove a socket when it closes."""
         socket.add_event_listener('close', self._left)
 
     def _closed(self, event: Any) -> None:
         self.desk.channels.leave(event.target, self.name)
 
     def remove(self, socket: Any) -> bool:
-        """Let a socket go; False if it was not here."""
+        """Remove a socket, or return False if it was not here."""
         with self.desk.lock:
             was_live = self.live.pop(socket, None) is not None
             follower = self.followers.pop(id(socket), None)
@@ -223,7 +224,7 @@ class Room:
         return True
 
     def drop_if_empty(self) -> None:
-        """Let the room go with the last that is in it. The lock is held."""
+        """Remove the room if nothing is left in it. The caller holds the lock."""
         desk = self.desk
         if not (self.live or self.followers or self.pins) and desk.rooms.get(self.name) is self:
             del desk.rooms[self.name]
@@ -234,7 +235,7 @@ class Room:
     # ---- on the hub
 
     def deliver(self, message: Message) -> None:
-        """Send a message to those that are up to date, and announce it to others."""
+        """Send a message to sockets that are up to date, and queue it for others."""
         with self.desk.lock:
             self.last, self.position = message.id, message.position
             live = tuple(self.live.items())
@@ -265,18 +266,18 @@ class Room:
             and socket not in (self._gaps or ())
             and not _is_too_old(socket, form)
         ):
-            # What ``overflow='drop'`` drops.
+            # Dropped because of ``overflow='drop'``.
             self._gaps = {*(self._gaps or ()), socket}
             self.desk.start(self.desk.channels.tell_lost, socket, self.name)
 
     def _end_gap(self, socket: Any) -> None:
-        """Note that a message has passed, or that none will."""
+        """Note that a message was sent after a gap, or that none will be."""
         if self._gaps is not None:
             self._gaps.discard(socket)
             self._gaps = self._gaps or None
 
     def _fall_behind(self, socket: Any, message: Message) -> None:
-        """Let a socket that would block, or lost messages, go on at its own pace."""
+        """Let a socket that would block, or lost messages, continue at its own pace."""
         follower = SocketFollower(self, socket, message.previous, [message])
         with self.desk.lock:
             if self.live.pop(socket, None) is None:
@@ -285,7 +286,7 @@ class Room:
         follower.go()
 
     def lose(self, last: str) -> None:
-        """Tell all that messages are gone, before they get others."""
+        """Report lost messages to all targets, before they get further ones."""
         with self.desk.lock:
             self.begin_at(last)
             for socket in tuple(self.live):

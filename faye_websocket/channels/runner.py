@@ -1,10 +1,10 @@
-"""Runner: where work that blocks is done, monkey-patched or not.
+"""Runner: the execution of blocking work, in processes monkey-patched or not.
 
-A process that is monkey-patched does it in greenlets on one hub, which is the main
-thread's; any other does it in native threads, which never touch gevent. So redis-py is
-used as it is in both, no hub is blocked, and no OS thread gets a hub: that would make a
-later fork hang, in gevent's ``reinit``. Whoever waits for the work waits in its own
-way, a greenlet without blocking its hub.
+A monkey-patched process does the work in greenlets on one hub, the main thread's. Any
+other process does it in native threads, which never touch gevent. So redis-py is used
+unchanged in both, no hub is blocked, and no OS thread gets a hub, which would make a
+later fork hang in gevent's ``reinit``. A caller that waits for the work does so in its
+own way: a greenlet without blocking its hub.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ T = TypeVar('T')
 _start_new_thread = get_original('_thread', 'start_new_thread')
 _allocate_lock = get_original('_thread', 'allocate_lock')
 _sleep = get_original('time', 'sleep')
-# The longest that a native lock waits: what threads.TIMEOUT_MAX is at least.
+# Seconds that a native lock can wait on any system: threading.TIMEOUT_MAX is longer.
 _LONGEST_LOCK = 4_000_000.0
 
 make_lock = get_original('threading', 'RLock')
 
 
 class Signal:
-    """An event that any thread may set, and any thread or greenlet wait for."""
+    """An event that any thread can set, and any thread or greenlet can wait for."""
 
     def __init__(self) -> None:
         self._lock = _allocate_lock()
@@ -45,7 +45,7 @@ class Signal:
         self._waiters: list[Callable[[], object]] = []
 
     def set(self) -> None:
-        """Let all go on that wait, now and later."""
+        """Wake all waiters, now and in the future."""
         with self._lock:
             self._is_set = True
             waiters, self._waiters = self._waiters, []
@@ -53,13 +53,13 @@ class Signal:
             wake()
 
     def wait(self, timeout: float) -> bool:
-        """Block until it is set; False if ``timeout`` seconds pass before."""
+        """Block until the event is set, or return False after ``timeout`` seconds."""
         if self._is_set:
             return True
         if get_hub_if_exists() is not None:
             reactor, event = current_reactor(), gevent.event.Event()
             self._add(lambda: reactor.call_soon(event.set))
-            # Without a timer a hub that has nothing else to do would raise LoopExit.
+            # Without a timer, a hub that has nothing else to do would raise LoopExit.
             event.wait(min(timeout, LONGEST))
         else:
             lock = _allocate_lock()
@@ -77,7 +77,7 @@ class Signal:
 
 
 class Runner:
-    """Runs functions elsewhere, in one process."""
+    """The executor of blocking functions in one process."""
 
     def __init__(self, reactor: Reactor | None = None) -> None:
         self.pid = os.getpid()
@@ -85,8 +85,9 @@ class Runner:
 
     @classmethod
     def find(cls, reactor: Reactor | None) -> Runner:
-        """Return the one for this process; ``reactor`` is the main thread's, if that is
-        known.
+        """Return the runner for this process.
+
+        ``reactor`` is the main thread's, if it is known.
         """
         if not is_module_patched('socket'):
             return cls()
@@ -96,7 +97,7 @@ class Runner:
 
     @property
     def is_inherited(self) -> bool:
-        """Return whether a parent of this process made it."""
+        """Whether a parent of this process created the runner."""
         return self.pid != os.getpid()
 
     def start(self, function: Callable[..., object], *arguments: Any) -> None:
@@ -110,15 +111,16 @@ class Runner:
         try:
             _start_new_thread(function, arguments)
         except RuntimeError as error:
-            # From Python 3.12 on, no thread begins once the interpreter ends.
+            # Since Python 3.12, no thread can start while the interpreter shuts down.
             if 'shutdown' not in str(error):
                 raise
             function(*arguments)
 
     def call(self, function: Callable[[], T], timeout: float, what: str) -> T:
-        """Run a function elsewhere, and return or raise what it does.
+        """Run a function elsewhere, and return its value or raise its exception.
 
-        Raises TimeoutError after ``timeout`` seconds; the function knows the time, too.
+        Raise TimeoutError after ``timeout`` seconds; the function must have its own
+        timeout, too.
         """
         done, outcome = Signal(), _Outcome()
 
@@ -131,18 +133,18 @@ class Runner:
 
         self.start(run)
         if not done.wait(timeout):
-            raise TimeoutError(f'{what}: not within {timeout:g} seconds')
+            raise TimeoutError(f'{what}: timed out after {timeout:g} seconds')
         if outcome.error is not None:
             try:
                 raise outcome.error
             finally:
-                # No circle: the error has the frame, and the frame the outcome.
+                # Avoid a cycle: the error has the frame, and the frame the outcome.
                 del outcome
         value: T = outcome.value
         return value
 
     def sleep(self, seconds: float) -> None:
-        """Block what ``start`` or ``call`` runs."""
+        """Sleep in a function that ``start`` or ``call`` runs."""
         _sleep(seconds) if self._reactor is None else gevent.sleep(seconds)
 
     def make_mutex(self) -> Any:
@@ -162,5 +164,5 @@ class _Outcome:
 
 
 def remaining(deadline: float) -> float:
-    """Return the seconds until a time of ``time.monotonic``."""
+    """Return the seconds that remain until a time of ``time.monotonic``."""
     return max(0.0, bound_time(deadline - time.monotonic()))

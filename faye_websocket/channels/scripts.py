@@ -1,20 +1,21 @@
-"""The scripts that run in Redis, each as a whole or not at all.
+"""Lua scripts that run in Redis, each of them atomically.
 
-The keys of one channel are a stream of its messages, the id of the last one, and one
-for each message that is known by a key. A message has in its entry the id of the one
-before it, and goes out to the subscribers with it, so that each can tell whether
-something is missing.
+A channel has these keys: a stream of its messages, the id of the last message, and one
+key for each message that must not be published twice. The entry of each message
+includes the id of the previous one, which is published along with the message, so that
+subscribers can detect missing messages.
 """
 
 from __future__ import annotations
 
 __all__ = ['BEAT', 'ENTER', 'PUBLISH', 'READ']
 
-# Keys: the stream, the last id, the message's key. Arguments: 1 how many are kept, 2
-# for how many seconds, 3 the oldest in milliseconds or '', 4 how many seconds its key
-# is known, 5 its kind, 6 the event or '', 7 the data, 8 where it is told, 9 the first
-# number of an id in a millisecond, by which the ids of two channels differ. XTRIM with
-# a hundred at a time costs each message less than one at a time.
+# Keys: the stream, the last id, the message's key. Arguments: 1 the number of messages
+# that are kept, 2 the seconds for which the channel is kept, 3 the maximum age in
+# milliseconds or '', 4 the seconds for which the message's key is kept, 5 its kind, 6
+# the event or '', 7 the data, 8 the Pub/Sub channel, 9 the first number of an id in a
+# millisecond, which makes the ids of two channels differ. It costs less per message to
+# trim a hundred messages at a time than to trim each one.
 PUBLISH = """
 local known = redis.call('GET', KEYS[3])
 if known then
@@ -46,8 +47,8 @@ return id
 """
 
 # Keys: the stream, the last id. Arguments: 1 'after', 'recent' or 'all', 2 the id or
-# the number, 3 the oldest in milliseconds or '', 4 how many messages at most, 5 how
-# many bytes of them. Returns whether some are lost, the last id, and the entries.
+# the number, 3 the maximum age in milliseconds or '', 4 the maximum number of messages,
+# 5 of bytes. Returns whether messages are lost, the last id, and the entries.
 READ = """
 local last = redis.call('GET', KEYS[2]) or ''
 local oldest, start, lost = 0, '-', 0
@@ -93,8 +94,8 @@ end
 return {lost, last, part}
 """
 
-# Keys: the members of a channel. Arguments: 1 for how many seconds they are kept, 2
-# where it is told, 3 how many are added, then these, then those that are removed.
+# Keys: the members of a channel. Arguments: 1 the seconds for which they are kept, 2
+# the Pub/Sub channel, 3 the number of members to add, then these, then those to remove.
 ENTER = """
 local added = tonumber(ARGV[3])
 for index = 4, #ARGV do
@@ -104,9 +105,9 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 redis.call('PUBLISH', ARGV[2], 'h')
 """
 
-# Keys: the processes. Arguments: 1 this process, or '' for none; 2 for how many seconds
-# they are kept. Returns the last time of this one before now, or 0, the time in
-# milliseconds, and each with its last time.
+# Keys: the processes. Arguments: 1 this process, or '' for none; 2 the seconds for
+# which processes are kept. Returns the time of this process's previous heartbeat or 0,
+# the time now in milliseconds, and each process with the time of its last heartbeat.
 BEAT = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

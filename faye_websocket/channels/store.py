@@ -1,6 +1,4 @@
-"""Store: commands to Redis, each tried again until there is an answer or the time is
-over.
-"""
+"""Store: commands to Redis, each retried until there is a reply or its time is over."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ __all__ = ['FAULTS', 'Script', 'Store', 'is_refusal']
 
 logger = logging.getLogger('faye_websocket.channels')
 
-#: What is raised while Redis is away, starts, or hands over to another.
+#: Exceptions while Redis is unavailable, is starting, or fails over to a replica.
 FAULTS = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -35,19 +33,19 @@ FAULTS = (
     redis.exceptions.TryAgainError,
     OSError,
 )
-# How many connections do commands, beside the one that listens.
+# The number of connections for commands, in addition to the one that listens.
 _CONNECTIONS = 4
-# Seconds that connecting, and one answer, may take.
+# Seconds that connecting, and one reply, may take.
 _CONNECT_TIMEOUT, _ANSWER_TIMEOUT = 3.0, 5.0
-# Seconds between two tries: twice as long each time.
+# Seconds between two attempts, doubled after each attempt.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
-# What is not sent yet on a connection that is given up shall never be: an old command
-# would come to Redis after its repetition.
+# Unsent data of a connection that is dropped must never be sent: an old command would
+# reach Redis after its repetition.
 _NO_LINGER = struct.pack('ii', 1, 0)
 
 
 class Script:
-    """A script of Redis's, known by its hash."""
+    """A script for Redis, which is identified by its hash."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -55,7 +53,7 @@ class Script:
 
 
 class Store:
-    """Redis at a URL, for one process."""
+    """The connections of one process to the Redis at a URL."""
 
     def __init__(self, url: str, runner: Runner) -> None:
         self._runner = runner
@@ -70,12 +68,12 @@ class Store:
         )
         self._lock = make_lock()
         self._slots = runner.make_semaphore(_CONNECTIONS)
-        # Those that nobody uses; and all.
+        # The connections that are not in use; and all connections.
         self._idle: list[Any] = []
         self._all: set[Any] = set()
 
     def connect(self) -> Any:
-        """Return a new connection, for the caller alone."""
+        """Return a new connection for the exclusive use of the caller."""
         connection = self._pool.connection_class(**self._pool.connection_kwargs)
         with self._lock:
             self._all.add(connection)
@@ -87,7 +85,7 @@ class Store:
         return connection
 
     def drop(self, connection: Any) -> None:
-        """Give a connection up."""
+        """Close a connection, and discard its unsent data."""
         with self._lock:
             self._all.discard(connection)
         sock = getattr(connection, '_sock', None)
@@ -97,19 +95,19 @@ class Store:
         connection.disconnect()
 
     def close(self) -> None:
-        """Close all connections; in a forked child its copies only."""
+        """Close all connections; in a forked child, only its copies of them."""
         with self._lock:
             connections, self._all, self._idle = self._all, set(), []
         for connection in connections:
             connection.disconnect()
 
     def abandon(self) -> None:
-        """Close the child's copies after a fork, in which the lock may be held."""
+        """Close a forked child's copies, whose lock may have been held at the fork."""
         self._lock = make_lock()
         self.close()
 
     def run(self, deadline: float, what: str, *command: Any) -> Any:
-        """Return Redis's reply to a command. Raises TimeoutError after the deadline."""
+        """Return Redis's reply to a command. Raise TimeoutError after the deadline."""
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -118,13 +116,14 @@ class Store:
                 if is_refusal(error) or self._runner.is_inherited:
                     raise
                 if not remaining(deadline):
-                    raise TimeoutError(f'{what}: Redis is away: {error}') from error
+                    raise TimeoutError(f'{what}: Redis is unavailable: {error}') from error
             self._runner.sleep(min(pause, remaining(deadline)))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def run_script(self, deadline: float, what: str, script: Script, *arguments: Any) -> Any:
-        """Return what a script does; ``arguments`` are the number of keys, these, and
-        the rest.
+        """Return the result of a script.
+
+        ``arguments`` are the number of keys, the keys, and the script's arguments.
         """
         try:
             return self.run(deadline, what, 'EVALSHA', script.sha, *arguments)
@@ -133,14 +132,14 @@ class Store:
 
     def _try(self, deadline: float, command: tuple[Any, ...]) -> Any:
         if not self._slots.acquire(timeout=remaining(deadline)):
-            raise redis.TimeoutError('others wait for it, too')
+            raise redis.TimeoutError('all connections are in use')
         try:
             return self._ask(command)
         finally:
             self._slots.release()
 
     def _ask(self, command: tuple[Any, ...]) -> Any:
-        """Ask once, on a connection that is there or on a new one."""
+        """Send a command once, on an idle connection or a new one."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         was_idle = connection is not None
@@ -155,7 +154,7 @@ class Store:
         except BaseException as error:
             self.drop(connection)
             if was_idle and isinstance(error, redis.ConnectionError):
-                # Redis was started again since it was used last, as all that are idle.
+                # Redis has restarted since the idle connections were last used.
                 self._drop_idle()
             raise
         self._put_back(connection)
@@ -174,5 +173,5 @@ class Store:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Return whether Redis refuses the password, which no repetition changes."""
+    """Return whether Redis refuses the password, which no retry can change."""
     return isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError))

@@ -1,6 +1,4 @@
-"""Visit: one call of ``join`` or ``subscribe``, from its first question to the backend
-to the end.
-"""
+"""Visit: one call of ``join`` or ``subscribe``, from its first query to its end."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ __all__ = ['Subscription', 'Visit']
 
 
 class Subscription:
-    """A callback's subscription, which ``close`` ends."""
+    """The subscription of a callback, which ends with ``close()``."""
 
     __slots__ = ('__weakref__', '_follower', 'channel')
 
@@ -32,11 +30,11 @@ class Subscription:
         self._follower: Follower | None = None
 
     def follow(self, follower: Follower) -> None:
-        """Make this follower."""
+        """Set the follower that calls the callback."""
         self._follower = follower
 
     def close(self) -> None:
-        """Make no more calls begin; does nothing when called again."""
+        """Begin no further calls of the callback; do nothing when called again."""
         follower, self._follower = self._follower, None
         if follower is not None:
             follower.stop()
@@ -47,7 +45,7 @@ class Subscription:
 
 
 class Visit:
-    """One call's stay in the room of a channel, which gets its messages meanwhile."""
+    """The scope of one call, during which the room of its channel gets messages."""
 
     def __init__(self, channels: Channels, reactor: Reactor | None, channel: str) -> None:
         self._channels = channels
@@ -81,7 +79,7 @@ class Visit:
         return remaining(self._deadline)
 
     def join(self, socket: Any, since: Any, recent: int, name: str | None) -> None:
-        """Make a socket join."""
+        """Add a socket to the room."""
         chunk, cursor = self._read(since, recent)
         if chunk.is_lost:
             self._channels.tell_lost(socket, self._channel)
@@ -96,7 +94,7 @@ class Visit:
     def subscribe(
         self, callback: Callable[[str, str, Any], object], since: Any, recent: int
     ) -> Subscription:
-        """Make a callback join."""
+        """Add a callback to the room, and return its subscription."""
         chunk, cursor = self._read(since, recent)
         subscription = Subscription(self._channel)
         if chunk.is_lost:
@@ -108,8 +106,9 @@ class Visit:
         return subscription
 
     def _read(self, since: Any, recent: int) -> tuple[Chunk, str | None]:
-        """Return the first part of what was missed, and the id that it is behind, if
-        one was given.
+        """Return the first part of the missed messages, and the id that they follow.
+
+        The id is None unless a valid one was given.
         """
         if since is None or since == '':
             return self._backend.read(self._channel, 'recent', recent, self._left), None
@@ -120,8 +119,9 @@ class Visit:
     def _add(
         self, follower: Follower, chunk: Chunk, cursor: str | None, name: str | None = None
     ) -> bool:
-        """Make a follower begin with a part of the history; False if there is another
-        one.
+        """Add a follower that begins with a part of the history.
+
+        Return False if its target already has one.
         """
         find = self._channels.find_message
         messages = [find(self._channel, entry) for entry in chunk.entries]

@@ -1,5 +1,5 @@
-"""Channels in tests: a private Redis, a connection that can be cut, and sockets with
-peers.
+"""Helpers for tests of channels: a Redis server, a proxy that can cut connections, and
+sockets with clients.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.wire import RFC_6455
 
 
 class RedisServer:
-    """A redis-server on its own port, which stores everything."""
+    """A redis-server on its own port, which stores its data on disk."""
 
     def __init__(self, directory: Path) -> None:
         self._program = require_program('redis-server', 'apt-get install redis-server')
@@ -44,11 +44,11 @@ class RedisServer:
 
     @property
     def path(self) -> str:
-        """The path of its Unix socket."""
+        """The path of the server's Unix socket."""
         return str(self.directory / 'redis.sock')
 
     def start(self) -> None:
-        """Start it, with the data that it has stored."""
+        """Start the server with the data that it has stored."""
         command = [self._program, '--port', str(self.port), '--bind', '127.0.0.1', '--unixsocket', self.path,
                    '--dir', str(self.directory), '--save', '', '--appendonly', 'yes', '--loglevel', 'warning']
         with (self.directory / 'log').open('ab') as log:
@@ -56,36 +56,36 @@ class RedisServer:
         wait_until(self.is_ready, 'redis-server', 30)
 
     def is_ready(self) -> bool:
-        """Return whether it responds."""
+        """Return whether the server responds."""
         try:
             return bool(self.command('PING'))
         except Exception:
             return False
 
     def command(self, *command: Any) -> Any:
-        """Return its response to a command."""
+        """Return the reply of the server to a command."""
         from redis import Redis
 
         with Redis(port=self.port, decode_responses=True) as client:
             return client.execute_command(*command)
 
     def end(self, how: int = signal.SIGTERM) -> None:
-        """End it by a signal."""
+        """End the server with a signal."""
         os.kill(self.process.pid, how)
         self.process.wait(10)
 
     def pause(self) -> None:
-        """Stop it from responding, as if the network to it were cut."""
+        """Stop the server from responding, as if its network were cut."""
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it respond again."""
+        """Let the server respond again."""
         os.kill(self.process.pid, signal.SIGCONT)
 
 
 @contextmanager
 def running_redis() -> Iterator[RedisServer]:
-    """Run a redis-server for this block."""
+    """Run a redis-server for the duration of a block."""
     directory = Path(tempfile.mkdtemp(prefix='redis-'))
     server = RedisServer(directory)
     try:
@@ -101,7 +101,7 @@ def running_redis() -> Iterator[RedisServer]:
 class Wire:
     """A TCP proxy in front of a port.
 
-    When it is cut, it forwards nothing, and closes no connection.
+    When it is cut, it forwards no data and closes no connection.
     """
 
     def __init__(self, port: int) -> None:
@@ -116,7 +116,7 @@ class Wire:
 
     @property
     def url(self) -> str:
-        """The URL of the Redis behind it."""
+        """The URL at which the proxy serves Redis."""
         return f'redis://127.0.0.1:{self.listen_port}'
 
     def begin(self) -> None:
@@ -126,19 +126,19 @@ class Wire:
         self.listen_port = self._server.server_port
 
     def end(self) -> None:
-        """End all connections, and accept none."""
+        """Close all connections, and accept no more."""
         self._server.stop()
         for sock in tuple(self._socks):
             sock.close()
 
     def heal(self) -> None:
-        """Forward new connections; those that were cut remain so."""
+        """Forward new connections; old ones remain cut."""
         self.is_cut = False
         for sock in tuple(self._socks):
             sock.was_cut = True
 
     def close(self) -> None:
-        """Stop it."""
+        """Stop the proxy."""
         self.end()
 
     def _serve(self, sock: Any, address: Any) -> None:
@@ -169,7 +169,7 @@ class Wire:
 
 
 class _End:
-    """One side of a connection."""
+    """One side of a proxied connection."""
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -181,7 +181,7 @@ class _End:
 
 
 class Visitor:
-    """The socket of a server, and the data that its client has received."""
+    """A socket on the server, and the data that its client has received."""
 
     def __init__(
             self, since: str = '', *, source: bool = False, buffer_size: int = 0, reads: bool = True,
@@ -199,7 +199,7 @@ class Visitor:
             self.read()
 
     def read(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._reader = gevent.spawn(self._read)
 
     def _read(self) -> None:
@@ -210,7 +210,7 @@ class Visitor:
             pass
 
     def open(self) -> Visitor:
-        """Return the socket from a view."""
+        """Open the socket, as a server does for a view that returns it."""
         response = Response()
         assert list(self.socket(self.environ, response)) == []
         lines = [f'{name}: {value}' for name, value in response.headers]
@@ -220,12 +220,12 @@ class Visitor:
 
     @property
     def events(self) -> list[Any]:
-        """The events that an event source has sent."""
+        """The events that the client of an event source has received."""
         return EventParser().parse(self.received.partition(b'\r\n\r\n')[2]).events
 
     @property
     def messages(self) -> list[Any]:
-        """The messages received, from a socket of either kind."""
+        """The messages that the client has received, for a socket of either kind."""
         if self.is_source:
             return [event.data for event in self.events]
         frames, _ = read_frames(self.received.partition(b'\r\n\r\n')[2])
@@ -233,7 +233,7 @@ class Visitor:
                 for frame in frames if frame.opcode in (1, 2)]
 
     def wait(self, *messages: Any) -> None:
-        """Wait for exactly these messages."""
+        """Wait until exactly these messages have been received."""
         wait_until(lambda: len(self.messages) >= len(messages), f'{messages!r:.200}')
         settle()
         got = self.messages
