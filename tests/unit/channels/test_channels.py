@@ -27,7 +27,7 @@ class TestJoin:
 
     @pytest.mark.proves('R1')
     @pytest.mark.parametrize('source', [False, True])
-    def test_receives_what_is_published_after_it_has_joined(self, channels: Channels, visit: Visit, source: bool) -> None:
+    def test_receives_messages_published_after_it_has_joined(self, channels: Channels, visit: Visit, source: bool) -> None:
         channels.publish('room', 'before')
         visitor = visit(source=source).open()
         channels.join(visitor.socket, 'room')
@@ -47,7 +47,7 @@ class TestJoin:
         visitor.wait('early', 'late')
 
     @pytest.mark.proves('R2')
-    def test_receives_what_it_missed_since_an_id(self, channels: Channels, visit: Visit) -> None:
+    def test_receives_messages_missed_since_an_id(self, channels: Channels, visit: Visit) -> None:
         ids = [channels.publish('room', str(number)) for number in range(250)]
         visitor = visit().open()
         channels.join(visitor.socket, 'room', since=ids[4])
@@ -55,7 +55,7 @@ class TestJoin:
         visitor.wait(*map(str, range(5, 250)), 'new')
 
     @pytest.mark.proves('R2')
-    def test_receives_nothing_old_with_the_last_id(self, channels: Channels, visit: Visit) -> None:
+    def test_receives_no_old_messages_with_the_latest_id(self, channels: Channels, visit: Visit) -> None:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
         id = channels.publish('room', 'old')
@@ -66,7 +66,7 @@ class TestJoin:
         assert lost == []
 
     @pytest.mark.proves('R2')
-    def test_receives_the_most_recent(self, channels: Channels, visit: Visit) -> None:
+    def test_receives_the_most_recent_messages(self, channels: Channels, visit: Visit) -> None:
         for number in range(150):
             channels.publish('room', str(number))
         few, many, all_of_them = visit().open(), visit().open(), visit()
@@ -79,7 +79,7 @@ class TestJoin:
         all_of_them.wait(*map(str, range(150)))
 
     @pytest.mark.proves('R2')
-    def test_since_goes_before_recent(self, channels: Channels, visit: Visit) -> None:
+    def test_since_takes_precedence_over_recent(self, channels: Channels, visit: Visit) -> None:
         ids = [channels.publish('room', str(number)) for number in range(3)]
         visitor = visit().open()
         channels.join(visitor.socket, 'room', since=ids[1], recent=3)
@@ -87,7 +87,7 @@ class TestJoin:
 
     @pytest.mark.proves('R2')
     @pytest.mark.parametrize('since', [None, ''])
-    def test_has_no_since_when_it_is_empty(self, channels: Channels, visit: Visit, since: Any) -> None:
+    def test_an_empty_since_counts_as_none(self, channels: Channels, visit: Visit, since: Any) -> None:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
         for number in range(3):
@@ -98,7 +98,7 @@ class TestJoin:
         assert lost == []
 
     @pytest.mark.proves('R2')
-    def test_an_event_source_has_its_last_event_id(self, channels: Channels, visit: Visit) -> None:
+    def test_since_defaults_to_the_last_event_id_of_an_event_source(self, channels: Channels, visit: Visit) -> None:
         ids = [channels.publish('room', str(number)) for number in range(3)]
         visitor = visit(ids[0], source=True).open()
         channels.join(visitor.socket, 'room')
@@ -109,7 +109,7 @@ class TestJoin:
         other.wait('2')
 
     @pytest.mark.proves('R1')
-    def test_twice_is_once(self, channels: Channels, visit: Visit) -> None:
+    def test_joining_twice_has_no_further_effect(self, channels: Channels, visit: Visit) -> None:
         visitor, early = visit().open(), visit()
         for socket in (visitor.socket, early.socket):
             channels.join(socket, 'room')
@@ -120,7 +120,7 @@ class TestJoin:
         early.wait('once')
 
     @pytest.mark.proves('R1')
-    def test_does_nothing_for_what_is_closed(self, channels: Channels, visit: Visit) -> None:
+    def test_does_nothing_for_a_closed_socket(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         visitor.socket.close()
         visitor.leave()
@@ -139,7 +139,7 @@ class TestJoin:
         assert channels.desk_count == 0
 
     @pytest.mark.proves('R1')
-    def test_leaves_when_it_was_never_opened(self, channels: Channels) -> None:
+    def test_leaves_when_it_is_freed_without_being_opened(self, channels: Channels) -> None:
         visitor = Visitor(reads=False)
         channels.join(visitor.socket, 'room', name='anna')
         visitor.client.close()
@@ -160,18 +160,18 @@ class TestJoin:
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize('socket', [None, 5, 'socket', object()])
-    def test_takes_sockets_only(self, channels: Channels, socket: Any) -> None:
+    def test_accepts_only_sockets(self, channels: Channels, socket: Any) -> None:
         with pytest.raises(TypeError, match='socket: expected a WebSocket or an EventSource'):
             channels.join(socket, 'room')
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize(('recent', 'error'), [(-1, ValueError), (1.5, TypeError), ('1', TypeError), (True, TypeError)])
-    def test_recent_is_a_number(self, channels: Channels, visit: Visit, recent: Any, error: Any) -> None:
+    def test_recent_must_be_a_non_negative_integer(self, channels: Channels, visit: Visit, recent: Any, error: Any) -> None:
         with pytest.raises(error, match='recent'):
             channels.join(visit().socket, 'room', recent=recent)
 
     @pytest.mark.proves('R1')
-    def test_all_have_one_order(self, make: Make, visit: Visit) -> None:
+    def test_all_sockets_receive_messages_in_the_same_order(self, make: Make, visit: Visit) -> None:
         mine, others = make(), make()
         if mine.url.startswith('memory'):
             others = mine
@@ -191,7 +191,7 @@ class TestLeave:
     """A socket that leaves a channel."""
 
     @pytest.mark.proves('R1')
-    def test_receives_no_more(self, channels: Channels, visit: Visit) -> None:
+    def test_receives_no_further_messages(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room', name='anna')
         channels.join(visitor.socket, 'other')
@@ -217,13 +217,13 @@ class TestLeave:
 
     @pytest.mark.proves('R1')
     @pytest.mark.parametrize('channel', ['room', '', None, 5, [], 'x' * 256, '\0'])
-    def test_never_fails(self, channels: Channels, visit: Visit, channel: Any) -> None:
+    def test_never_raises(self, channels: Channels, visit: Visit, channel: Any) -> None:
         channels.leave(visit().socket, channel)
         channels.leave(None, channel)
         channels.leave([], channel)
 
     @pytest.mark.proves('R1')
-    def test_before_it_is_open(self, channels: Channels, visit: Visit) -> None:
+    def test_may_leave_before_it_is_open(self, channels: Channels, visit: Visit) -> None:
         visitor = visit()
         channels.join(visitor.socket, 'room')
         channels.leave(visitor.socket, 'room')
@@ -244,7 +244,7 @@ class TestOnlost:
         channels.onlost = lambda socket, channel: lost.append((socket, channel))
 
     @pytest.mark.proves('R3')
-    def test_is_called_once_before_all_that_is_kept(self, make: Make, visit: Visit, lost: list[Any]) -> None:
+    def test_is_called_once_before_the_kept_messages_are_sent(self, make: Make, visit: Visit, lost: list[Any]) -> None:
         channels = make(history=5)
         channels.onlost = lambda socket, channel: lost.append((socket, channel)) or socket.send('lost')
         ids = [channels.publish('room', str(number)) for number in range(12)]
@@ -254,7 +254,7 @@ class TestOnlost:
         visitor.wait('lost', '7', '8', '9', '10', '11')
 
     @pytest.mark.proves('R3')
-    def test_loses_nothing_at_the_last_that_was_trimmed(self, make: Make, visit: Visit, lost: list[Any]) -> None:
+    def test_is_not_called_for_the_id_of_the_last_trimmed_message(self, make: Make, visit: Visit, lost: list[Any]) -> None:
         channels = make(history=5)
         self.prepare(channels, lost)
         ids = [channels.publish('room', str(number)) for number in range(12)]
@@ -268,7 +268,7 @@ class TestOnlost:
         '0-0', '1-1', '99999999999999-0', '18446744073709551615-18446744073709551615', '99999999999999999999-1',
         '$', '+', '-', '*', '(1-1', 'x', ' ', '0', '-1', '1-', '1-1-1', '1-1\r\nFLUSHALL', '\0', '\ud800', '１-１',
         'x' * 10_000, '1--1', '00-0', b'1-1', 5, 0, False, [], {}, ['1-1'], {'$gt': ''}, math.nan])
-    def test_an_id_that_is_not_ours_counts_as_lost(
+    def test_is_called_for_an_id_that_is_not_ours(
             self, channels: Channels, visit: Visit, lost: list[Any], since: Any) -> None:
         self.prepare(channels, lost)
         channels.publish('room', 'kept')
@@ -280,7 +280,7 @@ class TestOnlost:
 
     @pytest.mark.proves('R3')
     @pytest.mark.parametrize('since', ['0-0', '1-1', 'x'])
-    def test_and_so_it_does_where_nothing_was_published(
+    def test_is_called_for_an_unknown_id_in_an_empty_channel(
             self, channels: Channels, visit: Visit, lost: list[Any], since: str) -> None:
         self.prepare(channels, lost)
         visitor = visit(since, source=True).open()
@@ -290,7 +290,7 @@ class TestOnlost:
         visitor.wait('new')
 
     @pytest.mark.proves('R3')
-    def test_ids_of_another_channel_are_not_its_own(self, channels: Channels, visit: Visit, lost: list[Any]) -> None:
+    def test_is_called_for_an_id_of_another_channel(self, channels: Channels, visit: Visit, lost: list[Any]) -> None:
         self.prepare(channels, lost)
         other = channels.publish('other', 'x')
         channels.publish('room', '1')
@@ -298,7 +298,7 @@ class TestOnlost:
         assert len(lost) == 1
 
     @pytest.mark.proves('R3')
-    def test_an_exception_in_it_is_logged(
+    def test_an_exception_in_onlost_is_logged(
             self, channels: Channels, visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
         def fail(socket: Any, channel: str) -> None:
             raise RuntimeError('here')
@@ -322,7 +322,7 @@ class TestOnlost:
         subscription.close()
 
     @pytest.mark.proves('R3')
-    def test_what_is_too_old_is_given_to_nobody(self, make: Make, visit: Visit, lost: list[Any]) -> None:
+    def test_expired_messages_are_never_sent(self, make: Make, visit: Visit, lost: list[Any]) -> None:
         channels = make(max_age=0.5)
         self.prepare(channels, lost)
         ids = [channels.publish('room', text) for text in ('a', 'b')]
@@ -337,7 +337,7 @@ class TestOnlost:
         assert [socket for socket, _ in lost] == [visitors[1].socket, visitors[3].socket]
 
     @pytest.mark.proves('R3')
-    def test_without_a_history_only_the_last_id_loses_nothing(self, make: Make, visit: Visit, lost: list[Any]) -> None:
+    def test_is_called_for_every_id_but_the_latest_without_a_history(self, make: Make, visit: Visit, lost: list[Any]) -> None:
         channels = make(history=0)
         self.prepare(channels, lost)
         ids = [channels.publish('room', str(number)) for number in range(3)]
@@ -357,7 +357,7 @@ class TestPublish:
     """Publications on a channel."""
 
     @pytest.mark.proves('R4')
-    def test_takes_what_a_socket_can_get(self, channels: Channels, visit: Visit) -> None:
+    def test_accepts_any_message_that_a_socket_can_receive(self, channels: Channels, visit: Visit) -> None:
         visitor, source = visit().open(), visit(source=True).open()
         channels.join(visitor.socket, 'room')
         channels.join(source.socket, 'room')
@@ -370,19 +370,19 @@ class TestPublish:
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize('message', [None, object(), {}, True, [256], ['a'], 1j])
-    def test_raises_for_what_no_socket_could_get(self, channels: Channels, message: Any) -> None:
+    def test_raises_for_a_message_that_no_socket_could_receive(self, channels: Channels, message: Any) -> None:
         with pytest.raises(TypeError, match='message: expected'):
             channels.publish('room', message)  # type: ignore[arg-type]
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize(('event', 'error'), [
         ('a\nb', ValueError), ('a\r', ValueError), ('\0', ValueError), (b'x', TypeError), ([], TypeError)])
-    def test_raises_for_what_is_no_event(self, channels: Channels, event: Any, error: Any) -> None:
+    def test_raises_for_an_invalid_event(self, channels: Channels, event: Any, error: Any) -> None:
         with pytest.raises(error, match='event: expected'):
             channels.publish('room', 'x', event=event)
 
     @pytest.mark.proves('R4')
-    def test_an_event_source_gets_the_event_and_the_id(self, channels: Channels, visit: Visit) -> None:
+    def test_an_event_source_receives_the_event_and_the_id(self, channels: Channels, visit: Visit) -> None:
         source = visit(source=True).open()
         channels.join(source.socket, 'room')
         id = channels.publish('room', 'x', event='news')
@@ -399,13 +399,13 @@ class TestPublish:
         assert source.events[0].type == 'news'
 
     @pytest.mark.proves('R4')
-    def test_ids_are_text_and_differ(self, channels: Channels) -> None:
+    def test_ids_are_distinct_strings(self, channels: Channels) -> None:
         ids = [channels.publish('room', 'x') for _ in range(100)]
         assert len(set(ids)) == 100
         assert all(type(id) is str for id in ids)
 
     @pytest.mark.proves('R4')
-    def test_one_key_is_one_message(self, channels: Channels, visit: Visit) -> None:
+    def test_messages_with_the_same_key_are_published_once(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
         ids = [channels.publish('room', text, key='k') for text in 'abc']
@@ -416,7 +416,7 @@ class TestPublish:
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize('name', ['', 'x' * 256, 'a\nb', '\0', '\x7f', '\x85', 'a\ud800', '\udc00\ud800'])
-    def test_names_are_short_and_have_no_control_characters(
+    def test_names_must_be_short_and_free_of_control_characters(
             self, channels: Channels, visit: Visit, name: str) -> None:
         socket = visit().socket
         for call in (
@@ -428,7 +428,7 @@ class TestPublish:
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize('name', [None, 5, b'x', []])
-    def test_names_are_text(self, channels: Channels, visit: Visit, name: Any) -> None:
+    def test_names_must_be_strings(self, channels: Channels, visit: Visit, name: Any) -> None:
         socket = visit().socket
         for call in (lambda: channels.publish(name, 'x'), lambda: channels.join(socket, name),
                      lambda: channels.members(name), lambda: channels.subscribe(name, print)):
@@ -439,7 +439,7 @@ class TestPublish:
     @pytest.mark.parametrize('name', [
         'x', 'x' * 255, '😀' * 255, ' ', '*', '{', '}', '{}', '%7D', 'a}b{c}', 'ünï/c:ö?dé', '\ufffd',
         '\ud83d\ude00', '\u2028'])
-    def test_any_other_name_will_do(self, channels: Channels, visit: Visit, name: str) -> None:
+    def test_any_other_name_is_accepted(self, channels: Channels, visit: Visit, name: str) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, name, name=name)
         assert channels.publish(name, 'x', key=name) == channels.publish(name, 'x', key=name)
@@ -448,12 +448,12 @@ class TestPublish:
 
     @pytest.mark.proves('R9')
     @pytest.mark.parametrize('timeout', ['1', [], -1, math.nan])
-    def test_the_timeout_is_a_time(self, channels: Channels, timeout: Any) -> None:
+    def test_the_timeout_must_be_a_valid_number_of_seconds(self, channels: Channels, timeout: Any) -> None:
         with pytest.raises((TypeError, ValueError), match='timeout: expected'):
             channels.publish('room', 'x', timeout=timeout)
 
     @pytest.mark.proves('R6')
-    def test_from_any_thread(self, channels: Channels, visit: Visit) -> None:
+    def test_may_be_called_from_any_thread(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
         publish = lambda who: [channels.publish('room', f'{who}.{number}') for number in range(30)]
@@ -463,7 +463,7 @@ class TestPublish:
             assert [text for text in visitor.messages if text.startswith(f'{who}.')] == [f'{who}.{n}' for n in range(30)]
 
     @pytest.mark.proves('R6')
-    def test_while_the_hub_is_blocked(self, channels: Channels, request: pytest.FixtureRequest) -> None:
+    def test_may_be_called_while_the_hub_is_blocked(self, channels: Channels, request: pytest.FixtureRequest) -> None:
         if request.node.callspec.params['url'] == 'patched':
             pytest.skip('there a thread that waits blocks no hub')
         ids: list[str] = []
@@ -473,7 +473,7 @@ class TestPublish:
         assert len(ids) == 1
 
     @pytest.mark.proves('R6')
-    def test_join_leave_and_members_from_any_thread(self, channels: Channels, visit: Visit) -> None:
+    def test_join_leave_and_members_may_be_called_from_any_thread(self, channels: Channels, visit: Visit) -> None:
         visitor, seen = visit().open(), []
         run_threads(lambda: channels.join(visitor.socket, 'room', name='anna'))
         channels.publish('room', 'x')
@@ -490,7 +490,7 @@ class TestSubscribe:
     """A callback that subscribes without a socket."""
 
     @pytest.mark.proves('R5')
-    def test_is_called_one_after_the_other(self, channels: Channels) -> None:
+    def test_the_callback_is_called_for_one_message_at_a_time(self, channels: Channels) -> None:
         got: list[Any] = []
         running: list[int] = []
 
@@ -514,7 +514,7 @@ class TestSubscribe:
         assert channels.desk_count == 0
 
     @pytest.mark.proves('R5')
-    def test_gets_what_it_missed(self, channels: Channels) -> None:
+    def test_the_callback_receives_missed_messages(self, channels: Channels) -> None:
         ids = [channels.publish('room', str(number)) for number in range(5)]
         since: list[Any] = []
         recent: list[Any] = []
@@ -526,7 +526,7 @@ class TestSubscribe:
         two.close()
 
     @pytest.mark.proves('R5')
-    def test_goes_on_after_an_exception(self, channels: Channels, caplog: pytest.LogCaptureFixture) -> None:
+    def test_continues_after_an_exception(self, channels: Channels, caplog: pytest.LogCaptureFixture) -> None:
         got: list[Any] = []
 
         def callback(id: str, channel: str, message: Any) -> None:
@@ -541,7 +541,7 @@ class TestSubscribe:
         subscription.close()
 
     @pytest.mark.proves('R5')
-    def test_a_slow_one_misses_nothing(self, channels: Channels, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_slow_callback_misses_nothing(self, channels: Channels, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.channels.follower._MOST_WAITING', 2000)
         gate = gevent.event.Event()
         got: list[Any] = []
@@ -559,7 +559,7 @@ class TestSubscribe:
         subscription.close()
 
     @pytest.mark.proves('R3')
-    def test_a_slow_one_without_a_history_loses(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_slow_callback_loses_messages_without_a_history(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.channels.follower._MOST_WITHOUT_HISTORY', 2000)
         channels = make(history=0)
         lost: list[Any] = []
@@ -588,7 +588,7 @@ class TestMembers:
     """The members of a channel."""
 
     @pytest.mark.proves('R7')
-    def test_are_sorted_and_each_once(self, make: Make, visit: Visit) -> None:
+    def test_are_sorted_and_not_repeated(self, make: Make, visit: Visit) -> None:
         mine, others = make(), make()
         if mine.url.startswith('memory'):
             others = mine
@@ -605,7 +605,7 @@ class TestMembers:
         wait_until(lambda: mine.members('room') == ['anna'])
 
     @pytest.mark.proves('R7')
-    def test_changes_are_told_where_a_socket_is(self, make: Make, visit: Visit) -> None:
+    def test_changes_are_reported_in_processes_with_a_socket_in_the_channel(self, make: Make, visit: Visit) -> None:
         mine, others = make(), make()
         if mine.url.startswith('memory'):
             others = mine
@@ -639,7 +639,7 @@ class TestMembers:
         wait_until(lambda: [record.message for record in caplog.records] == ['onmembers raised'])
 
     @pytest.mark.proves('R7')
-    def test_of_many_changes_the_last_is_told(self, channels: Channels, visit: Visit) -> None:
+    def test_the_last_of_many_changes_is_reported(self, channels: Channels, visit: Visit) -> None:
         told: list[Any] = []
         channels.onmembers = lambda channel, names: (gevent.sleep(0.01), told.append(names))
         visitors = [visit().open() for _ in range(10)]
@@ -667,7 +667,7 @@ class TestEncode:
 
     @pytest.mark.proves('R8')
     @pytest.mark.parametrize('bad', [None, 1 / 3, object()])
-    def test_an_exception_passes_the_message_over(
+    def test_a_message_that_cannot_be_encoded_is_skipped(
             self, make: Make, visit: Visit, caplog: pytest.LogCaptureFixture, bad: Any) -> None:
         def encode(id: str, channel: str, message: Any) -> Any:
             if message == 'b':
@@ -687,7 +687,7 @@ class TestEncode:
         assert len(caplog.records) == 1
 
     @pytest.mark.proves('R8')
-    def test_the_envelope_has_the_id(self, make: Make, visit: Visit) -> None:
+    def test_the_envelope_contains_the_id(self, make: Make, visit: Visit) -> None:
         channels = make(encode=envelope)
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
@@ -704,7 +704,8 @@ class TestSlowSockets:
 
     @pytest.mark.proves('R2')
     @pytest.mark.parametrize('source', [False, True])
-    def test_what_was_missed_is_never_too_much(self, channels: Channels, visit: Visit, source: bool) -> None:
+    def test_missed_messages_are_sent_as_slowly_as_the_socket_reads(
+            self, channels: Channels, visit: Visit, source: bool) -> None:
         ids = [channels.publish('room', f'{number:03}{self.BIG}') for number in range(300)]
         visitor = visit(source=source, buffer_size=4096, reads=False, max_buffered=50_000).open()
         channels.join(visitor.socket, 'room', since=ids[0])
@@ -716,7 +717,8 @@ class TestSlowSockets:
 
     @pytest.mark.proves('R2')
     @pytest.mark.parametrize('source', [False, True])
-    def test_close_ends_it_with_1013_and_it_comes_back(self, channels: Channels, visit: Visit, source: bool) -> None:
+    def test_overflow_close_closes_with_1013_and_the_client_can_rejoin(
+            self, channels: Channels, visit: Visit, source: bool) -> None:
         slow = visit(source=source, buffer_size=4096, reads=False, max_buffered=50_000).open()
         fast = visit().open()
         channels.join(slow.socket, 'room')
@@ -732,7 +734,7 @@ class TestSlowSockets:
 
     @pytest.mark.proves('R3')
     @pytest.mark.parametrize('source', [False, True])
-    def test_drop_calls_onlost_once_for_each_gap(self, channels: Channels, visit: Visit, source: bool) -> None:
+    def test_overflow_drop_calls_onlost_once_for_each_gap(self, channels: Channels, visit: Visit, source: bool) -> None:
         lost: list[Any] = []
         channels.onlost = lambda socket, channel: lost.append((socket, channel))
         slow = visit(source=source, buffer_size=4096, reads=False, max_buffered=50_000, overflow='drop').open()
@@ -752,7 +754,8 @@ class TestSlowSockets:
     @pytest.mark.proves('R2')
     @pytest.mark.parametrize('source', [False, True])
     @pytest.mark.parametrize('history', [1000, 0])
-    def test_block_delays_no_other_and_loses_nothing(self, make: Make, visit: Visit, source: bool, history: int) -> None:
+    def test_overflow_block_delays_no_other_socket_and_loses_nothing(
+            self, make: Make, visit: Visit, source: bool, history: int) -> None:
         channels = make(history=history)
         lost: list[Any] = []
         channels.onlost = lambda socket, channel: lost.append((socket, channel))
@@ -782,7 +785,7 @@ class TestOptions:
         ({'prefix': 5}, TypeError), ({'prefix': 'a\n'}, ValueError), ({'encode': 5}, TypeError),
         ({'timeout': -1}, ValueError), ({'timeout': None}, TypeError), ({'url': 5}, TypeError),
         ({'url': 'http://localhost'}, ValueError), ({'url': ''}, ValueError)])
-    def test_raise_when_they_cannot_be(self, options: Any, error: Any) -> None:
+    def test_invalid_options_raise(self, options: Any, error: Any) -> None:
         with pytest.raises(error, match=next(iter(options))):
             Channels(**options)
 
@@ -798,7 +801,7 @@ class TestFork:
     """Channels in a forked process."""
 
     @pytest.mark.proves('R6')
-    def test_has_its_own(self, channels: Channels, visit: Visit) -> None:
+    def test_channels_work_in_the_child_and_in_the_parent(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room', name='anna')
         channels.publish('room', 'before')

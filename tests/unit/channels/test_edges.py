@@ -69,7 +69,7 @@ class TestWithoutHub:
     @pytest.mark.proves('R1', 'E7')
     @pytest.mark.threads
     @pytest.mark.parametrize('overflow', ['close', 'block'])
-    def test_get_what_they_missed_and_what_comes(self, make: Make, overflow: str) -> None:
+    def test_receive_missed_and_new_messages(self, make: Make, overflow: str) -> None:
         channels = make()
         ids = [channels.publish('room', f'{number:03}{BIG}') for number in range(150)]
         pulled = Pulled(overflow=overflow, max_buffered=100_000)
@@ -85,7 +85,7 @@ class TestWithoutHub:
 
     @pytest.mark.proves('R2', 'E7')
     @pytest.mark.threads
-    def test_one_that_would_block_delays_no_other(self, make: Make, visit: Visit) -> None:
+    def test_a_blocking_event_source_delays_no_other_socket(self, make: Make, visit: Visit) -> None:
         channels = make()
         pulled = Pulled(overflow='block', max_buffered=100_000).start()
         wait_until(lambda: pulled.es.ready_state == 1)
@@ -100,14 +100,14 @@ class TestWithoutHub:
         pulled.end()
 
     @pytest.mark.proves('R1')
-    def test_what_was_never_begun_is_forgotten(self, channels: Channels) -> None:
+    def test_an_event_source_without_a_response_is_removed(self, channels: Channels) -> None:
         es = EventSource(make_environ(None, ACCEPT))
         channels.join(es, 'room')
         del es
         wait_until(lambda: gc.collect() is None or channels.desk_count == 0)
 
     @pytest.mark.proves('R1')
-    def test_what_was_never_pulled_is_forgotten(self, channels: Channels) -> None:
+    def test_an_event_source_whose_response_is_never_read_is_removed(self, channels: Channels) -> None:
         pulled = Pulled()
         channels.join(pulled.es, 'room')
         pulled.response.close()
@@ -118,7 +118,7 @@ class TestForked:
     """A simulated child, without a fork, so that coverage can measure it."""
 
     @pytest.mark.proves('R6')
-    def test_begins_anew(self, channels: Channels, visit: Visit) -> None:
+    def test_a_forked_child_has_a_new_backend(self, channels: Channels, visit: Visit) -> None:
         before = visit().open()
         channels.join(before.socket, 'room', name='anna')
         ids = [channels.publish('room', 'before', key='k')]
@@ -139,7 +139,7 @@ class TestOldProtocols:
     """WebSockets that have no binary messages."""
 
     @pytest.mark.proves('R4')
-    def test_pass_binary_over(self, channels: Channels, visit: Visit) -> None:
+    def test_binary_messages_are_skipped(self, channels: Channels, visit: Visit) -> None:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
         visitor = visit(wire=[('Upgrade', 'WebSocket'), ('Connection', 'Upgrade'), ('Origin', 'http://example.com')]).open()
@@ -155,7 +155,7 @@ class TestOldProtocols:
 class TestParts:
     """Parts of the implementation, alone."""
 
-    def test_a_follower_is_of_a_kind(self, channels: Channels) -> None:
+    def test_follower_is_abstract(self, channels: Channels) -> None:
         with channels.lock:
             room = Room(channels.desk(None), 'room')
         follower = Follower(room, 0)
@@ -163,7 +163,7 @@ class TestParts:
             with pytest.raises(NotImplementedError):
                 call()
 
-    def test_what_comes_for_nobody_goes_nowhere(self, channels: Channels, visit: Visit) -> None:
+    def test_calls_for_removed_rooms_and_followers_are_ignored(self, channels: Channels, visit: Visit) -> None:
         with channels.lock:
             desk = channels.desk(None)
         message = Message('room', Entry('1-1', '', None, 'x'))
@@ -181,14 +181,14 @@ class TestParts:
         assert channels.desk_count == 1
         channels.drop_desk(desk)
 
-    def test_a_signal_that_was_set_keeps_nobody(self) -> None:
+    def test_a_signal_that_is_set_wakes_later_waiters_at_once(self) -> None:
         signal, woken = Signal(), []
         signal.set()
         signal._add(lambda: woken.append(1))
         assert signal.wait(0)
         assert woken == [1]
 
-    def test_a_loss_while_the_history_is_read_is_seen_there(self, channels: Channels) -> None:
+    def test_a_loss_is_not_queued_while_the_history_is_read(self, channels: Channels) -> None:
         got: list[Any] = []
         subscription = channels.subscribe('room', lambda *arguments: got.append(arguments[2]))
         follower: Any = subscription._follower
@@ -197,7 +197,7 @@ class TestParts:
         assert not follower._queue
         settle()
 
-    def test_closing_lets_go_of_sockets_and_subscriptions(self, channels: Channels, visit: Visit) -> None:
+    def test_close_removes_sockets_and_subscriptions(self, channels: Channels, visit: Visit) -> None:
         visitor, got = visit().open(), []
         channels.join(visitor.socket, 'room')
         channels.subscribe('room', lambda *arguments: got.append(arguments))
@@ -212,7 +212,7 @@ class TestHistory:
     """A history that is lost while it is read."""
 
     @pytest.mark.proves('R3')
-    def test_that_is_trimmed_meanwhile_is_told(self, make: Make, visit: Visit) -> None:
+    def test_messages_trimmed_while_it_is_read_are_reported_as_lost(self, make: Make, visit: Visit) -> None:
         channels = make(history=200)
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
@@ -229,7 +229,7 @@ class TestHistory:
         assert numbers[-200:] == list(range(300, 500))
 
     @pytest.mark.proves('R12')
-    def test_away_for_a_while_is_read_later(
+    def test_a_read_that_times_out_is_repeated(
             self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         ids = [channels.publish('room', f'{number}') for number in range(250)]
         read, failures = channels.backend.read, [TimeoutError(), TimeoutError()]
@@ -247,7 +247,7 @@ class TestHistory:
 
     @pytest.mark.proves('R12')
     @pytest.mark.parametrize('source', [False, True])
-    def test_that_cannot_be_read_ends_the_socket(
+    def test_a_read_that_fails_closes_the_socket(
             self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch,
             caplog: pytest.LogCaptureFixture, source: bool) -> None:
         ids = [channels.publish('room', f'{number}') for number in range(250)]
@@ -262,7 +262,7 @@ class TestHistory:
         assert 'up to date' in caplog.text
 
     @pytest.mark.proves('R5')
-    def test_that_cannot_be_read_ends_a_subscription(
+    def test_a_read_that_fails_ends_a_subscription(
             self, channels: Channels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
         ids = [channels.publish('room', f'{number}') for number in range(250)]
         read = channels.backend.read
@@ -274,7 +274,7 @@ class TestHistory:
         assert repr(subscription) == "<Subscription 'room'>"
 
     @pytest.mark.proves('R1')
-    def test_a_large_message_passes(self, channels: Channels, visit: Visit) -> None:
+    def test_a_large_message_is_delivered(self, channels: Channels, visit: Visit) -> None:
         visitors = [visit().open() for _ in range(2)]
         for visitor in visitors:
             channels.join(visitor.socket, 'room')
@@ -282,7 +282,7 @@ class TestHistory:
         wait_until(lambda: all(len(visitor.received) > 2**21 for visitor in visitors))
 
     @pytest.mark.proves('R1')
-    def test_a_socket_that_goes_while_it_is_brought_up_to_date(self, channels: Channels, visit: Visit) -> None:
+    def test_a_socket_may_leave_while_it_is_brought_up_to_date(self, channels: Channels, visit: Visit) -> None:
         ids = [channels.publish('room', f'{number:03}{BIG}') for number in range(200)]
         visitor = visit(buffer_size=4096, reads=False, max_buffered=50_000).open()
         channels.join(visitor.socket, 'room', since=ids[0])
@@ -300,7 +300,7 @@ class TestRaces:
     """Concurrent calls."""
 
     @pytest.mark.proves('R1')
-    def test_two_joins_of_one_socket_are_one(self, channels: Channels, visit: Visit) -> None:
+    def test_concurrent_joins_of_one_socket_have_the_effect_of_one(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         gevent.joinall([
             gevent.spawn(channels.join, visitor.socket, 'room', name=name) for name in ('anna', 'bob')], raise_error=True)
@@ -309,14 +309,14 @@ class TestRaces:
         visitor.wait('x')
 
     @pytest.mark.proves('R1')
-    def test_two_joins_without_a_name_are_one(self, channels: Channels, visit: Visit) -> None:
+    def test_concurrent_joins_without_a_name_have_the_effect_of_one(self, channels: Channels, visit: Visit) -> None:
         visitor = visit().open()
         gevent.joinall([gevent.spawn(channels.join, visitor.socket, 'room') for _ in range(2)], raise_error=True)
         channels.publish('room', 'x')
         visitor.wait('x')
 
     @pytest.mark.proves('R6')
-    def test_what_is_published_while_others_deliver_is_delivered_by_them(self, visit: Visit) -> None:
+    def test_a_message_published_during_a_delivery_is_queued(self, visit: Visit) -> None:
         channels = Channels()
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
@@ -328,7 +328,7 @@ class TestRaces:
         visitor.wait('one', 'two')
 
     @pytest.mark.proves('R1')
-    def test_a_socket_that_closes_while_it_joins(
+    def test_a_socket_that_closes_while_it_joins_is_removed(
             self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         visitor = visit().open()
         read = channels.backend.read
@@ -343,7 +343,7 @@ class TestRaces:
         wait_until(lambda: channels.members('room') == [])
 
     @pytest.mark.proves('R4')
-    def test_keys_that_are_old_are_swept(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_removing_expired_keys_keeps_current_ones(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr('faye_websocket.channels.memory._SWEEP', -1)
         channels = make()
         assert channels.publish('room', 'a', key='k') == channels.publish('room', 'b', key='k')
@@ -360,7 +360,7 @@ class TestRedis:
         return server
 
     @pytest.mark.proves('R3')
-    def test_an_end_that_is_lost_is_told_and_repeats_nothing(
+    def test_a_lost_end_of_the_history_is_reported_and_nothing_is_repeated(
             self, channels: Channels, server: RedisServer, visit: Visit) -> None:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
@@ -377,7 +377,7 @@ class TestRedis:
 
     @pytest.mark.proves('R3')
     @pytest.mark.parametrize('history', [0, 3])
-    def test_what_is_not_kept_while_the_listener_is_away_is_told(
+    def test_messages_trimmed_while_the_listener_is_disconnected_are_reported_as_lost(
             self, server: RedisServer, visit: Visit, history: int) -> None:
         wire = Wire(server.port)
         channels, others = Channels(wire.url, history=history), Channels(server.url, history=history)
@@ -402,7 +402,7 @@ class TestRedis:
         wire.close()
 
     @pytest.mark.proves('R12')
-    def test_a_member_is_none_when_redis_is_away(self, visit: Visit) -> None:
+    def test_a_join_that_times_out_adds_no_member(self, visit: Visit) -> None:
         with running_redis() as own:
             channels = Channels(own.url, timeout=1)
             first, second = visit().open(), visit().open()
@@ -418,7 +418,7 @@ class TestRedis:
             channels.close()
 
     @pytest.mark.proves('R7')
-    def test_members_are_looked_at_again_when_redis_is_back(self, visit: Visit) -> None:
+    def test_members_are_queried_again_when_redis_is_back(self, visit: Visit) -> None:
         with running_redis() as own:
             channels, others = Channels(own.url, timeout=30), Channels(own.url, timeout=30)
             told: list[Any] = []
@@ -433,7 +433,7 @@ class TestRedis:
             for each in (channels, others):
                 each.close()
 
-    def test_a_listener_that_fails_goes_on(
+    def test_a_listener_continues_after_an_exception(
             self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
@@ -452,7 +452,7 @@ class TestRedis:
         assert 'listening to Redis failed' in caplog.text
 
     @pytest.mark.proves('R7')
-    def test_the_end_of_the_process_is_told(self, channels: Channels, server: RedisServer, visit: Visit) -> None:
+    def test_the_end_of_the_process_is_announced(self, channels: Channels, server: RedisServer, visit: Visit) -> None:
         from faye_websocket.channels.redis import _exit
 
         others = server.command('ZCARD', 'faye:workers')
@@ -461,7 +461,7 @@ class TestRedis:
         _exit()
         assert server.command('ZCARD', 'faye:workers') == others
 
-    def test_work_at_the_end_of_the_interpreter_is_done_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_work_during_interpreter_shutdown_is_done_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         errors = [RuntimeError("can't create new thread at interpreter shutdown"), RuntimeError("can't start new thread")]
 
         def fail(*arguments: Any) -> None:
@@ -475,7 +475,7 @@ class TestRedis:
             Runner().start(done.append, 2)
 
     @pytest.mark.proves('R12')
-    def test_a_member_whose_name_does_not_come_to_redis_is_none(
+    def test_a_join_whose_name_cannot_be_written_adds_no_member(
             self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         backend: Any = channels.backend
         run_script, faults = backend.store.run_script, [TimeoutError('here'), TimeoutError('here')]
@@ -495,7 +495,7 @@ class TestRedis:
         assert channels.members('room') == ['anna']
 
     @pytest.mark.proves('R12')
-    def test_a_name_waits_for_others_no_longer_than_its_time(self, make: Make, visit: Visit) -> None:
+    def test_a_join_waits_for_other_joins_no_longer_than_its_timeout(self, make: Make, visit: Visit) -> None:
         channels = make(timeout=0.5)
         backend: Any = channels.backend
         with backend.presence._mutex, pytest.raises(TimeoutError):
@@ -506,7 +506,7 @@ class TestRedis:
         assert None not in backend.store._idle
 
     @pytest.mark.proves('R7')
-    def test_members_are_written_again_now_and_then(
+    def test_members_are_rewritten_periodically(
             self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
         monkeypatch.setattr('faye_websocket.channels.presence._AGAIN', -1.0)
@@ -514,7 +514,7 @@ class TestRedis:
         wait_until(lambda: server.command('SCARD', 'faye:{room}:here') == 1)
 
     @pytest.mark.proves('R7')
-    def test_members_returns_nothing_older_than_onmembers_has_had(
+    def test_members_returns_no_older_names_than_onmembers_received(
             self, make: Make, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         channels, others = make(), make()
         told: list[Any] = []
@@ -540,7 +540,7 @@ class TestRedis:
         assert members.get() == told[-1] == ['anna', 'bob']
 
     @pytest.mark.proves('R7')
-    def test_a_channel_that_all_left_while_it_began_is_watched_no_more(
+    def test_a_channel_abandoned_while_subscribing_is_not_watched(
             self, make: Make, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         channels = make(timeout=0.3)
         channels.onmembers = lambda channel, names: None
@@ -561,16 +561,16 @@ class TestRedis:
         assert 'room' in began[0]
 
     @pytest.mark.proves('R7')
-    def test_members_are_written_again_if_redis_has_lost_the_last_second(
+    def test_members_are_rewritten_after_redis_loses_the_last_second(
             self, channels: Channels, server: RedisServer, visit: Visit) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
-        # As after a kill: the sign of life was on the disk, and the name was not yet.
+        # As after a kill: the heartbeat was on the disk, and the name was not yet.
         server.command('DEL', 'faye:{room}:here')
         server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
         wait_until(lambda: channels.members('room') == ['anna'])
 
     @pytest.mark.proves('R7')
-    def test_members_are_written_again_if_the_reply_to_a_sign_was_lost(
+    def test_members_are_rewritten_after_the_reply_to_a_heartbeat_is_lost(
             self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
         presence: Any = channels.backend.presence  # type: ignore[attr-defined]
@@ -590,7 +590,7 @@ class TestRedis:
         assert channels.members('room') == ['anna']
 
     @pytest.mark.proves('R12')
-    def test_what_still_writes_to_a_lost_connection_takes_nothing_of_the_next(
+    def test_a_sender_of_a_lost_connection_takes_no_commands_of_the_next_one(
             self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         listener: Any = channels.backend._listener  # type: ignore[attr-defined]
         monkeypatch.setattr(listener, '_beat', lambda: None)
@@ -600,7 +600,7 @@ class TestRedis:
         class Lost:
             @property
             def send_command(self) -> Any:
-                # The listener connects again while this is about to write.
+                # The listener reconnects while this is about to write.
                 server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
                 wait_until(lambda: listener._connection not in (self, connection, None))
                 return lambda *command: sent.append(command)
@@ -613,7 +613,7 @@ class TestRedis:
         wait_until(lambda: server.command('PUBSUB', 'NUMSUB', 'faye:{room}:bus')[1] == 1)
 
     @pytest.mark.proves('R7')
-    def test_a_look_that_fails_is_made_again(
+    def test_a_failed_query_of_members_is_repeated(
             self, channels: Channels, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         told: list[Any] = []
         channels.onmembers = lambda channel, names: told.append(names)
@@ -625,7 +625,7 @@ class TestRedis:
         wait_until(lambda: told == [['anna']])
 
     @pytest.mark.proves('R3')
-    def test_a_gap_without_a_history_is_told(self, make: Make, visit: Visit) -> None:
+    def test_a_gap_without_a_history_is_reported(self, make: Make, visit: Visit) -> None:
         channels = make(history=0)
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
@@ -641,7 +641,7 @@ class TestRedis:
         assert lost == [(visitor.socket, 'room')]
 
     @pytest.mark.proves('R12')
-    def test_much_that_was_missed_is_read_in_parts(self, server: RedisServer, visit: Visit) -> None:
+    def test_many_missed_messages_are_read_in_parts(self, server: RedisServer, visit: Visit) -> None:
         wire = Wire(server.port)
         channels, others = Channels(wire.url), Channels(server.url)
         visitor = visit().open()
@@ -656,7 +656,7 @@ class TestRedis:
         wire.close()
 
     @pytest.mark.proves('R12')
-    def test_who_waits_too_long_for_others_is_told(self, channels: Channels) -> None:
+    def test_a_call_times_out_while_all_connections_are_in_use(self, channels: Channels) -> None:
         backend: Any = channels.backend
         for _ in range(4):
             backend.store._slots.acquire()
@@ -667,7 +667,7 @@ class TestRedis:
         assert channels.publish('room', 'x')
 
     @pytest.mark.proves('R12')
-    def test_connections_that_nobody_uses_go_with_a_redis_that_ends(self) -> None:
+    def test_idle_connections_are_dropped_when_redis_restarts(self) -> None:
         with running_redis() as own:
             channels = Channels(own.url, timeout=20)
             gevent.joinall([gevent.spawn(channels.publish, 'room', str(number)) for number in range(8)], raise_error=True)
@@ -679,7 +679,7 @@ class TestRedis:
     def test_a_runner_finds_the_hub_of_a_patched_process(self, url: str) -> None:
         assert Runner.find(None).pid
 
-    def test_redis_py_missing_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_redis_py_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from faye_websocket.channels import store
 
         monkeypatch.setitem(sys.modules, 'redis', None)
@@ -687,14 +687,14 @@ class TestRedis:
             importlib.reload(store)
 
     @pytest.mark.proves('R11')
-    def test_more_callers_than_connections(self, channels: Channels) -> None:
+    def test_there_may_be_more_callers_than_connections(self, channels: Channels) -> None:
         greenlets = [gevent.spawn(channels.publish, 'room', str(number)) for number in range(50)]
         gevent.joinall(greenlets, raise_error=True)
         assert len({greenlet.value for greenlet in greenlets}) == 50
 
 
 @pytest.mark.proves('R12')
-def test_the_time_of_a_call_is_one_for_all_of_it() -> None:
+def test_the_timeout_applies_to_the_whole_call() -> None:
     channels = Channels('redis://127.0.0.1:1', timeout=0.2)
     began = time.monotonic()
     with pytest.raises(TimeoutError):

@@ -48,7 +48,7 @@ def make_room(position: Position = (-1, 0)) -> Any:
 
 
 @pytest.mark.proves('R1')
-def test_a_message_that_came_by_both_ways_is_sent_once() -> None:
+def test_a_message_both_queued_and_read_is_sent_once() -> None:
     follower = Recorder(make_room())
     message = Message('room', ENTRIES[0])
     assert follower._take(message)
@@ -57,7 +57,7 @@ def test_a_message_that_came_by_both_ways_is_sent_once() -> None:
 
 
 @pytest.mark.proves('R1')
-def test_a_follower_that_is_stopped_sends_no_more_of_the_history() -> None:
+def test_a_stopped_follower_sends_no_more_of_the_history() -> None:
     follower = Recorder(make_room(), stop_after=2)
     assert not follower._read_on()
     assert follower.sent == ['1-0', '2-0']
@@ -65,7 +65,7 @@ def test_a_follower_that_is_stopped_sends_no_more_of_the_history() -> None:
 
 @pytest.mark.proves('R2')
 @pytest.mark.parametrize(('position', 'is_settled'), [((2, 0), False), ((3, 0), True)])
-def test_a_socket_that_is_ahead_of_its_room_waits_for_it(position: Position, is_settled: bool) -> None:
+def test_a_socket_ahead_of_its_room_waits_for_the_room(position: Position, is_settled: bool) -> None:
     class Socket:
         """A socket."""
 

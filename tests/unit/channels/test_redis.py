@@ -66,7 +66,7 @@ class TestKeys:
         assert 86_000 < redis_server.command('TTL', 'faye:{room}:key:k') <= 86_400
 
     @pytest.mark.proves('R10')
-    def test_begin_with_the_prefix(self, make: Make, redis_server: RedisServer, visit: Visit) -> None:
+    def test_every_key_begins_with_the_prefix(self, make: Make, redis_server: RedisServer, visit: Visit) -> None:
         mine, others = make(prefix='a:'), make(prefix='')
         visitor = visit().open()
         others.join(visitor.socket, 'room', name='x')
@@ -85,7 +85,8 @@ class TestKeys:
         assert history <= redis_server.command('XLEN', 'faye:{room}:log') <= most
 
     @pytest.mark.proves('R9')
-    def test_a_client_s_id_is_no_command(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
+    def test_an_id_from_a_client_is_not_executed_as_a_command(
+            self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         channels.publish('room', 'kept')
         for since in ['1-1\r\nFLUSHALL\r\n', "1'] redis.call('FLUSHALL') --", '0-0 COUNT 1']:
             channels.join(visit().open().socket, 'room', since=since)
@@ -99,7 +100,7 @@ class TestConnections:
         return len(server.command('CLIENT', 'LIST', 'TYPE', kind).splitlines())
 
     @pytest.mark.proves('X1', 'R11')
-    def test_one_listens_until_the_last_socket_goes(
+    def test_one_connection_listens_until_the_last_socket_leaves(
             self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         before = self.clients(redis_server, 'pubsub')
         visitors = [visit().open() for _ in range(20)]
@@ -113,7 +114,7 @@ class TestConnections:
         wait_until(lambda: self.clients(redis_server, 'pubsub') == before)
 
     @pytest.mark.proves('R11')
-    def test_each_message_comes_once_to_a_process(self, redis_server: RedisServer, visit: Visit) -> None:
+    def test_each_message_is_sent_to_a_process_once(self, redis_server: RedisServer, visit: Visit) -> None:
         wire = Wire(redis_server.port)
         channels = Channels(wire.url)
         visitors = [visit().open() for _ in range(50)]
@@ -126,7 +127,7 @@ class TestConnections:
         channels.close()
         wire.close()
 
-    def test_a_unix_socket(self, redis_server: RedisServer, visit: Visit) -> None:
+    def test_connects_to_a_unix_socket(self, redis_server: RedisServer, visit: Visit) -> None:
         channels = Channels(f'unix://{redis_server.path}')
         visitor = visit().open()
         channels.join(visitor.socket, 'unix')
@@ -144,11 +145,11 @@ class TestConnections:
         assert time.monotonic() - began < 5
 
 
-class TestAway:
+class TestOutages:
     """Channels while Redis is not reachable."""
 
     @pytest.mark.proves('R12')
-    def test_calls_wait_for_their_time(self, visit: Visit) -> None:
+    def test_calls_raise_after_their_timeout(self, visit: Visit) -> None:
         channels = Channels('redis://127.0.0.1:1', timeout=0.3)
         socket = visit().open().socket
         for call in (lambda: channels.publish('room', 'x'), lambda: channels.members('room'),
@@ -164,7 +165,7 @@ class TestAway:
 
     @pytest.mark.proves('X1', 'R12')
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL])
-    def test_nothing_is_lost_when_it_comes_back(
+    def test_no_message_is_lost_when_redis_restarts(
             self, own: Channels, own_server: RedisServer, visit: Visit, how: int) -> None:
         lost: list[Any] = []
         own.onlost = lambda *arguments: lost.append(arguments)
@@ -186,7 +187,7 @@ class TestAway:
         assert lost == []
 
     @pytest.mark.proves('R12')
-    def test_what_others_publish_meanwhile_comes_later(self, own_server: RedisServer, visit: Visit) -> None:
+    def test_messages_published_during_an_outage_are_delivered_after_it(self, own_server: RedisServer, visit: Visit) -> None:
         wire = Wire(own_server.port)
         channels, others = Channels(wire.url, timeout=20), Channels(own_server.url)
         visitor = visit().open()
@@ -205,7 +206,7 @@ class TestAway:
         wire.close()
 
     @pytest.mark.proves('R12')
-    def test_a_cut_network_is_noticed(self, own_server: RedisServer, visit: Visit) -> None:
+    def test_a_cut_network_connection_is_detected(self, own_server: RedisServer, visit: Visit) -> None:
         wire = Wire(own_server.port)
         channels, others = Channels(wire.url, timeout=1), Channels(own_server.url)
         visitor = visit().open()
@@ -227,7 +228,7 @@ class TestAway:
         wire.close()
 
     @pytest.mark.proves('R4')
-    def test_an_answer_that_is_lost_is_no_second_message(self, own_server: RedisServer, visit: Visit) -> None:
+    def test_a_lost_reply_does_not_publish_the_message_twice(self, own_server: RedisServer, visit: Visit) -> None:
         wire = Wire(own_server.port)
         channels, others = Channels(wire.url, timeout=20), Channels(own_server.url)
         visitor = visit().open()
@@ -247,7 +248,7 @@ class TestAway:
         wire.close()
 
     @pytest.mark.proves('R3')
-    def test_data_that_is_lost_is_told_once(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
+    def test_lost_data_is_reported_once(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         lost: list[Any] = []
         channels.onlost = lambda target, channel: lost.append(target)
         live, source = visit().open(), visit(source=True).open()
@@ -271,13 +272,14 @@ class TestAway:
         subscription.close()
 
     @pytest.mark.proves('R7')
-    def test_members_are_there_again(self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
+    def test_members_are_restored_after_a_loss_of_data(
+            self, channels: Channels, redis_server: RedisServer, visit: Visit) -> None:
         channels.join(visit().open().socket, 'room', name='anna')
         redis_server.command('FLUSHALL')
         wait_until(lambda: channels.members('room') == ['anna'])
 
     @pytest.mark.proves('R12')
-    def test_leave_never_waits(self, own: Channels, own_server: RedisServer, visit: Visit) -> None:
+    def test_leave_never_blocks(self, own: Channels, own_server: RedisServer, visit: Visit) -> None:
         visitor = visit().open()
         own.join(visitor.socket, 'room', name='anna')
         own_server.pause()
@@ -310,7 +312,7 @@ channels = Channels(sys.argv[1])
 
     @pytest.mark.proves('R6')
     @pytest.mark.parametrize('patch', ['', 'from gevent import monkey; monkey.patch_all()'])
-    def test_a_program_without_sockets(self, channels: Channels, visit: Visit, patch: str) -> None:
+    def test_a_program_without_sockets_can_publish(self, channels: Channels, visit: Visit, patch: str) -> None:
         visitor = visit().open()
         channels.join(visitor.socket, 'room')
         self.run(channels.url, "print(channels.publish('room', 'from afar'), channels.members('room'))", patch)
@@ -318,7 +320,7 @@ channels = Channels(sys.argv[1])
 
     @pytest.mark.proves('R6')
     @pytest.mark.parametrize('patch', ['', 'from gevent import monkey; monkey.patch_all()'])
-    def test_no_thread_gets_a_hub_and_a_fork_afterwards_works(self, channels: Channels, patch: str) -> None:
+    def test_no_thread_gets_a_hub_and_a_later_fork_works(self, channels: Channels, patch: str) -> None:
         body = """
 import gc, os, threading
 import gevent
@@ -353,7 +355,7 @@ print(got)
 """
         assert self.run(channels.url, body, patch) == "['from the pool', 'from a thread', 'from a child']\n"
 
-    def test_redis_py_missing_is_said(self) -> None:
+    def test_a_missing_redis_py_is_reported(self) -> None:
         body = """
 sys.modules['redis'] = None
 try:
@@ -364,7 +366,7 @@ except ImportError as error:
         assert self.run('memory://', body) == 'channels on Redis need redis-py: pip install "faye-websocket[redis]"\n'
 
     @pytest.mark.proves('R7')
-    def test_members_of_a_killed_process_go_within_ten_seconds(self, channels: Channels, visit: Visit) -> None:
+    def test_members_of_a_killed_process_disappear_within_ten_seconds(self, channels: Channels, visit: Visit) -> None:
         told: list[Any] = []
         channels.onmembers = lambda channel, names: told.append(names)
         channels.join(visit().open().socket, 'room', name='anna')
@@ -388,7 +390,7 @@ gevent.sleep(60)
         assert channels.members('room') == ['anna']
 
     @pytest.mark.proves('R7')
-    def test_members_of_a_process_that_ends_go_at_once(self, channels: Channels) -> None:
+    def test_members_of_a_process_that_exits_disappear_at_once(self, channels: Channels) -> None:
         def measure() -> float:
             self.run(channels.url, """
 from tests.support.channels import Visitor
@@ -409,7 +411,7 @@ class TestThreads:
     """Concurrent calls from threads."""
 
     @pytest.mark.proves('R6')
-    def test_join_and_leave_at_once(self, channels: Channels, visit: Visit) -> None:
+    def test_threads_may_join_and_leave_concurrently(self, channels: Channels, visit: Visit) -> None:
         visitors = [visit().open() for _ in range(8)]
 
         def come_and_go(visitor: Visitor) -> None:
