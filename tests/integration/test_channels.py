@@ -197,7 +197,7 @@ class TestFaults:
 
     @pytest.mark.proves('R13')
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL], ids=['restarted', 'killed'])
-    def test_redis_ends_and_comes_back(self, place: Place, how: int) -> None:
+    def test_no_message_is_lost_when_redis_restarts(self, place: Place, how: int) -> None:
         publisher = place.publish_meanwhile()
         wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
         place.redis.end(how)
@@ -207,7 +207,7 @@ class TestFaults:
         assert all(listener.connections == 1 for listener in place.listeners)
 
     @pytest.mark.proves('R13')
-    def test_a_worker_is_killed(self, place: Place) -> None:
+    def test_no_message_is_lost_when_a_worker_is_killed(self, place: Place) -> None:
         publisher = place.publish_meanwhile()
         wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
         os.kill(int(BOOTING.findall(place.server.output())[0]), signal.SIGKILL)
@@ -216,7 +216,7 @@ class TestFaults:
 
     @pytest.mark.proves('R13')
     @pytest.mark.parametrize('late', [True, False], ids=['what-was-under-way-comes-late', 'never-comes'])
-    def test_the_network_is_cut(self, place: Place, late: bool) -> None:
+    def test_no_message_is_lost_when_the_network_is_cut(self, place: Place, late: bool) -> None:
         publisher = place.publish_meanwhile()
         wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
         place.wire.is_cut = True
@@ -227,7 +227,7 @@ class TestFaults:
         place.finish(publisher)
 
     @pytest.mark.proves('R13')
-    def test_a_slow_client_is_dropped_and_comes_back(self, place: Place) -> None:
+    def test_no_message_is_lost_when_a_slow_client_is_closed_and_reconnects(self, place: Place) -> None:
         slow = place.listeners[0]
         assert isinstance(slow, SocketListener)
         slow.gate = gevent.event.Event()

@@ -125,7 +125,7 @@ class TestLosses:
 
     @pytest.mark.proves('X1')
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL], ids=['restarted', 'killed'])
-    def test_redis_may_go_and_come_back(self, chat: Chat, crowd: list[Chatter], how: int) -> None:
+    def test_redis_may_restart(self, chat: Chat, crowd: list[Chatter], how: int) -> None:
         topic = f'redis-{how}'
         talk(crowd, topic, range(1))
         redis = chat.pid('redis-server')
@@ -182,7 +182,7 @@ class TestSubscriptions:
     """One subscription to Redis for each worker that has sockets."""
 
     @pytest.mark.proves('X1')
-    def test_there_is_one_for_each_worker_until_its_last_socket_goes(self, chat: Chat, crowd: list[Chatter]) -> None:
+    def test_there_is_one_for_each_worker_until_its_last_socket_leaves(self, chat: Chat, crowd: list[Chatter]) -> None:
         wait_until(lambda: chat.subscriptions() == WORKERS)
         assert chat.subscribers() == WORKERS
         worker = crowd[0].worker
@@ -201,12 +201,12 @@ class TestRequests:
     """Requests that are refused."""
 
     @pytest.mark.parametrize('query', ['', 'name=', f'name={"x" * 41}', 'name=a%0Ab'])
-    def test_a_name_is_needed(self, chat: Chat, query: str) -> None:
+    def test_a_name_is_required(self, chat: Chat, query: str) -> None:
         with pytest.raises(HandshakeError, match='expected status 101, got 400'), Client(f'{chat.url}/chat?{query}'):
             pytest.fail('there is no connection')
 
     @pytest.mark.parametrize('message', ['', 'no JSON', '[]', '{}', b'\xff', '{"key": "1"}'])
-    def test_a_message_must_have_its_form(self, chat: Chat, message: str | bytes) -> None:
+    def test_a_malformed_message_closes_with_1003(self, chat: Chat, message: str | bytes) -> None:
         codes = []
         with Client(f'{chat.url}/chat?name=anna') as ws:
             ws.onclose = lambda event: codes.append(event.code)

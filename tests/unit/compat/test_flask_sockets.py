@@ -58,7 +58,7 @@ class TestRoutes:
         assert ended == [None]
 
     @pytest.mark.proves('M1')
-    def test_has_the_session(self, app: Flask, sockets: Sockets) -> None:
+    def test_has_access_to_the_session(self, app: Flask, sockets: Sockets) -> None:
         page = app.test_client().get('/room/1')
         assert page.text == 'a page'
         cookie = page.headers['Set-Cookie'].partition(';')[0]
@@ -70,7 +70,7 @@ class TestRoutes:
         assert connect(app, '/unknown', refused=True).status == 404
 
     @pytest.mark.proves('M1')
-    def test_an_error_is_the_programs(self, app: Flask, sockets: Sockets) -> None:
+    def test_an_exception_of_the_program_is_raised_and_closes_with_1011(self, app: Flask, sockets: Sockets) -> None:
         @sockets.route('/fail')
         def fail(ws: WebSocket) -> None:
             raise ValueError('a fault')
@@ -82,7 +82,7 @@ class TestRoutes:
         assert (ends[0].code, 'a fault' in errors.getvalue()) == (1011, True)
 
     @pytest.mark.proves('M1')
-    def test_an_outbox_learns_of_the_end(self, app: Flask, sockets: Sockets) -> None:
+    def test_a_send_only_handler_detects_the_close(self, app: Flask, sockets: Sockets) -> None:
         seen: list[Any] = []
 
         @sockets.route('/outbox')
@@ -101,7 +101,7 @@ class TestRoutes:
 
 
     @pytest.mark.proves('M1')
-    def test_may_be_had_with_the_application(self, app: Flask) -> None:
+    def test_the_constructor_accepts_the_application(self, app: Flask) -> None:
         Sockets(app).route('/echo')(lambda ws: ws.send(ws.receive()))
         with connect(app, '/echo') as client:
             client.send('x')
@@ -125,7 +125,7 @@ class TestBlueprints:
                 assert list(client) == ['xb']
 
     @pytest.mark.proves('M1')
-    def test_two_of_one_name_are_a_fault(self, sockets: Sockets) -> None:
+    def test_two_blueprints_with_one_name_are_an_error(self, sockets: Sockets) -> None:
         sockets.register_blueprint(Blueprint('bp', __name__))
         with pytest.raises(ValueError, match="there is another named 'bp'"):
             sockets.register_blueprint(Blueprint('bp', __name__))
@@ -144,19 +144,19 @@ def url(app: Flask, sockets: Sockets) -> Iterator[str]:
 
 class TestHandler:
     @pytest.mark.proves('M1')
-    def test_takes_the_socket_of_the_handler(self, url: str) -> None:
+    def test_uses_the_socket_of_the_handler(self, url: str) -> None:
         with Client(f'{url}/room/2') as client:
             assert list(client) == ['2 /room/2 None {}']
 
     @pytest.mark.proves('M1')
-    def test_an_unknown_path_is_open_until_the_page_is_there(self, url: str) -> None:
+    def test_an_unknown_path_closes_the_socket_with_the_page(self, url: str) -> None:
         with Client(f'{url}/unknown') as client:
             assert list(client) == []
 
 
 class TestNames:
     @pytest.mark.proves('M1')
-    def test_has_the_worker_where_it_is_looked_for(self) -> None:
+    def test_exports_the_worker_like_the_original(self) -> None:
         assert flask_sockets.worker is flask_sockets.Worker is GeventWebSocketWorker
         with pytest.raises(AttributeError, match='has no attribute'):
             flask_sockets.Unknown  # noqa: B018

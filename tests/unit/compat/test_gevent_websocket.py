@@ -87,7 +87,7 @@ def run(serve: Serve, *messages: str | bytes, **options: Any) -> list[str | byte
 
 class TestErrors:
     @pytest.mark.proves('M1')
-    def test_is_an_error_of_sockets_and_of_this_library(self) -> None:
+    def test_are_os_errors_and_errors_of_this_library(self) -> None:
         for kind in (WebSocketError, ProtocolError, FrameTooLargeException):
             assert issubclass(kind, OSError)
             assert issubclass(kind, Base)
@@ -107,7 +107,7 @@ class TestSocket:
         assert run(lambda ws: ws.send(repr(ws.receive())), b'a') == ["bytearray(b'a')"]
 
     @pytest.mark.proves('M1')
-    def test_ends_with_none_and_then_raises(self) -> None:
+    def test_receive_returns_none_at_the_end_and_then_raises(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: WebSocket) -> None:
@@ -127,7 +127,7 @@ class TestSocket:
 
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('way', ['by the client', 'by the program'])
-    def test_a_loop_that_catches_everything_lets_others_run(self, way: str) -> None:
+    def test_a_loop_that_catches_all_exceptions_lets_other_greenlets_run(self, way: str) -> None:
         over: list[bool] = []
 
         def serve(ws: WebSocket) -> None:
@@ -146,7 +146,7 @@ class TestSocket:
             over.append(True)
 
     @pytest.mark.proves('M1')
-    def test_is_not_closed_while_messages_wait(self) -> None:
+    def test_is_not_closed_while_messages_are_queued(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: WebSocket) -> None:
@@ -164,7 +164,7 @@ class TestSocket:
         assert seen == ['a', 'b', 'c', 'end']
 
     @pytest.mark.proves('M1')
-    def test_only_the_first_answer_to_the_last_message_is_lost_without_a_word(self) -> None:
+    def test_only_the_first_reply_to_the_last_message_is_lost_silently(self) -> None:
         errors: list[BaseException] = []
 
         def serve(ws: WebSocket) -> None:
@@ -183,7 +183,7 @@ class TestSocket:
         assert str(errors[0]) == 'Socket is dead'
 
     @pytest.mark.proves('M1')
-    def test_sends_by_type_or_as_it_is_told(self) -> None:
+    def test_sends_by_type_unless_binary_is_given(self) -> None:
         def serve(ws: WebSocket) -> None:
             ws.send(bytearray(b'a'))
             ws.send([98])
@@ -230,7 +230,7 @@ class TestSocket:
             ((1000, '\xe9' * 100), 1000, '\xe9' * 61),
         ],
     )
-    def test_closes(self, arguments: tuple[Any, ...], code: int, reason: str) -> None:
+    def test_close_sends_its_code_and_reason(self, arguments: tuple[Any, ...], code: int, reason: str) -> None:
         ends: list[Any] = []
         with running(of_socket(lambda ws: ws.close(*arguments))) as server, server.connect() as client:
             client.onclose = ends.append
@@ -246,7 +246,7 @@ class TestSocket:
         assert ends[0].code == 1000
 
     @pytest.mark.proves('M1')
-    def test_is_closed_by_another_greenlet(self) -> None:
+    def test_may_be_closed_by_another_greenlet(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: WebSocket) -> None:
@@ -257,7 +257,7 @@ class TestSocket:
         assert wait_until(lambda: seen) == [None]
 
     @pytest.mark.proves('M1')
-    def test_knows_its_request(self) -> None:
+    def test_has_the_attributes_of_its_request(self) -> None:
         def serve(ws: WebSocket) -> None:
             assert isinstance(ws.handler, WebSocketHandler)
             assert ws.environ['wsgi.websocket_version'] == '13'
@@ -270,7 +270,7 @@ class TestSocket:
         assert text == f'/p http://a None 13 {name}'
 
     @pytest.mark.proves('M1')
-    def test_takes_a_long_message(self) -> None:
+    def test_accepts_a_long_message(self) -> None:
         assert run(lambda ws: ws.send(str(len(ws.receive() or ''))), 'x' * (2**26 + 1)) == [str(2**26 + 1)]
 
 
@@ -319,7 +319,7 @@ class TestHandler:
 
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('result', [None, [], [b'page'], 'generator'])
-    def test_nothing_of_the_response_reaches_the_client(self, result: Any) -> None:
+    def test_no_part_of_the_response_reaches_the_client(self, result: Any) -> None:
         closed: list[str] = []
 
         class Result:
@@ -352,7 +352,7 @@ class TestHandler:
 
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('way', ['raises', 'shows an error page'])
-    def test_a_fault_closes_with_1011(self, way: str) -> None:
+    def test_an_error_closes_with_1011(self, way: str) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             if way == 'raises':
                 raise ValueError('a fault of the program')
@@ -367,7 +367,7 @@ class TestHandler:
         assert ends[0].code == 1011
 
     @pytest.mark.proves('M1')
-    def test_that_the_client_has_gone_is_no_fault(self) -> None:
+    def test_a_client_that_has_gone_is_not_an_error(self) -> None:
         ended: list[str] = []
 
         def app(environ: dict[str, Any], start_response: Any) -> None:
@@ -384,7 +384,7 @@ class TestHandler:
             wait_until(lambda: ended)
 
     @pytest.mark.proves('M1')
-    def test_an_error_about_another_socket_is_a_fault(self) -> None:
+    def test_an_error_about_another_socket_closes_with_1011(self) -> None:
         def serve(ws: WebSocket) -> None:
             raise WebSocketError('of another socket')
 
@@ -395,7 +395,7 @@ class TestHandler:
         assert ends[0].code == 1011
 
     @pytest.mark.proves('M1')
-    def test_knows_its_clients(self) -> None:
+    def test_lists_its_clients(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: WebSocket) -> None:
@@ -416,7 +416,7 @@ class TestHandler:
             seen.clear()
 
     @pytest.mark.proves('M1')
-    def test_clients_of_one_address_are_kept_apart(self) -> None:
+    def test_clients_with_the_same_address_are_distinguished(self) -> None:
         seen: list[int] = []
 
         class Application(WebSocketApplication):
@@ -433,14 +433,14 @@ class TestHandler:
         assert seen == [2, 2]
 
     @pytest.mark.proves('M1')
-    def test_the_logger_is_the_handlers_own_where_the_server_has_none(self) -> None:
+    def test_the_logger_is_the_handlers_own_if_the_server_has_none(self) -> None:
         serve = lambda ws: ws.send(ws.logger.name)
         with running(of_socket(serve), WSGIServer, handler_class=WebSocketHandler) as server:
             client = server.connect()
             assert client.receive() == 'faye_websocket.compat.gevent_websocket.handler'
 
     @pytest.mark.proves('M1')
-    def test_a_subclass_runs_the_socket(self) -> None:
+    def test_a_subclass_may_override_run_websocket(self) -> None:
         seen: list[str] = []
 
         class Handler(WebSocketHandler):
@@ -462,7 +462,7 @@ class TestHandler:
         assert '101' in seen[1]
 
     @pytest.mark.proves('M1')
-    def test_the_application_may_be_left_out(self) -> None:
+    def test_a_subclass_may_prevent_the_call_of_the_application(self) -> None:
         sockets: list[Any] = []
 
         class Handler(WebSocketHandler):
@@ -477,7 +477,7 @@ class TestHandler:
             assert client.receive() == 'hello'
 
     @pytest.mark.proves('M1')
-    def test_a_hook_may_decline(self) -> None:
+    def test_a_hook_may_reject_the_handshake(self) -> None:
         seen: list[Any] = []
 
         def hook(handler: WebSocketHandler) -> bool:
@@ -532,7 +532,7 @@ def forget() -> None:
 
 class TestResource:
     @pytest.mark.proves('M1')
-    def test_calls_an_application_with_all_that_happens(self) -> None:
+    def test_calls_an_application_for_every_event(self) -> None:
         with running(Resource({'/': Recorder})) as server:
             with server.connect() as client:
                 client.send('a')
@@ -540,7 +540,7 @@ class TestResource:
         assert Recorder.seen == ['open', 'a', None, ('close', None)]
 
     @pytest.mark.proves('M1')
-    def test_one_that_closes_itself_gets_no_none(self) -> None:
+    def test_an_application_that_closes_itself_receives_no_none(self) -> None:
         with running(Resource({'/': Recorder})) as server:
             with server.connect() as client:
                 client.send('close')
@@ -549,7 +549,7 @@ class TestResource:
         assert Recorder.seen == ['open', 'close', ('close', None)]
 
     @pytest.mark.proves('M1')
-    def test_echoes_by_default_and_hears_of_the_end(self) -> None:
+    def test_an_application_echoes_by_default_and_is_notified_of_the_close(self) -> None:
         class Echo(WebSocketApplication):
             def on_close(self, reason: Any) -> None:
                 super().on_close(reason)
@@ -562,7 +562,7 @@ class TestResource:
             wait_until(lambda: Recorder.seen)
 
     @pytest.mark.proves('M1')
-    def test_an_application_that_only_sends_hears_of_the_end(self) -> None:
+    def test_an_application_that_only_sends_is_notified_of_the_close(self) -> None:
         class Ticker(Recorder):
             def on_open(self) -> None:
                 while True:
@@ -576,7 +576,7 @@ class TestResource:
         assert Recorder.seen == [('close', None)]
 
     @pytest.mark.proves('M1')
-    def test_an_error_of_another_socket_passes(self) -> None:
+    def test_an_error_of_another_socket_is_raised(self) -> None:
         class Failing(WebSocketApplication):
             def on_message(self, message: Any) -> None:
                 raise WebSocketError('of another socket')
@@ -588,7 +588,7 @@ class TestResource:
 
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('kind', [dict, OrderedDict, list])
-    def test_keeps_pages_and_sockets_apart(self, kind: Any) -> None:
+    def test_distinguishes_pages_and_sockets(self, kind: Any) -> None:
         def page(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             start_response('200 OK', [])
             return [b'page']
@@ -622,7 +622,7 @@ class TestResource:
             Resource()(make_environ(headers=()), Response())
 
     @pytest.mark.proves('M1')
-    def test_speaks_the_subprotocol_of_its_application(self) -> None:
+    def test_negotiates_the_subprotocol_of_its_application(self) -> None:
         class Protocol(BaseProtocol):
             PROTOCOL_NAME = 'b'
 
@@ -640,14 +640,14 @@ class TestResource:
         assert Resource({'/': Application}).app_protocol('x') == ''
 
     @pytest.mark.proves('M1')
-    def test_a_protocol_knows_no_handler_before_it_has_a_socket(self) -> None:
+    def test_a_protocol_without_a_socket_has_no_handler(self) -> None:
         protocol = BaseProtocol(object())
         assert (protocol.handler, protocol.server) == (None, None)
 
 
 class TestOtherServers:
     @pytest.mark.proves('M1')
-    def test_a_resource_makes_the_handshake(self) -> None:
+    def test_a_resource_performs_the_handshake(self) -> None:
         with connect(Resource({'/a': Recorder}), '/a') as client:
             client.send('close')
             assert list(client) == []
@@ -666,7 +666,7 @@ class TestOtherServers:
             assert seen == [(server.server, True)]
 
     @pytest.mark.proves('M1')
-    def test_a_middleware_gives_any_application_its_socket(self) -> None:
+    def test_a_middleware_passes_its_socket_to_any_application(self) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             if 'wsgi.websocket' in environ:
                 environ['wsgi.websocket'].send('hello')
@@ -680,7 +680,7 @@ class TestOtherServers:
             assert b'page' in server.fetch()
 
     @pytest.mark.proves('M1')
-    def test_another_librarys_socket_is_named(self) -> None:
+    def test_the_error_for_another_librarys_socket_says_so(self) -> None:
         class Theirs:
             pass
 
@@ -695,7 +695,7 @@ class TestNames:
         assert gevent_websocket.get_version() == '0.10.1'
 
     @pytest.mark.proves('M1')
-    def test_has_the_worker_where_it_is_looked_for(self) -> None:
+    def test_exports_the_worker_like_the_original(self) -> None:
         assert gevent_websocket.GeventWebSocketWorker is GeventWebSocketWorker
         with pytest.raises(AttributeError, match='has no attribute'):
             gevent_websocket.Unknown  # noqa: B018

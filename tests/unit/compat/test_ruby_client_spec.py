@@ -154,7 +154,7 @@ class TestSocketClient:
 
 class TestNames:
     @pytest.mark.proves('Y2')
-    def test_rack_response_is_the_response(self) -> None:
+    def test_rack_response_returns_the_response(self) -> None:
         with joined() as pair:
             assert list(pair.ws.rack_response(pair.response)) == []
             assert pair.response.status.startswith('101 ')
@@ -163,13 +163,13 @@ class TestNames:
         assert response.status == '200 OK'
 
     @pytest.mark.proves('Y2')
-    def test_env_is_environ(self) -> None:
+    def test_env_is_an_alias_of_environ(self) -> None:
         environ = make_environ()
         ws = WebSocket(environ)
         assert ws.env is ws.environ
 
     @pytest.mark.proves('Y2')
-    def test_tls_has_rubys_names(self) -> None:
+    def test_tls_accepts_rubys_names(self) -> None:
         certificate = session_certificate()
         options = {
             'cert_chain_file': certificate.certfile,
@@ -183,6 +183,6 @@ class TestNames:
             Client('ws://127.0.0.1:1/', tls={'sni_hostname': 5})
 
     @pytest.mark.proves('Y2')
-    def test_a_proxy_of_none_is_none(self) -> None:
+    def test_a_proxy_whose_origin_is_none_is_not_used(self) -> None:
         with serve() as server, Client(f'ws://127.0.0.1:{server.wsgi.server_port}/', proxy={'origin': None}) as ws:
             assert ws.headers['upgrade'] == ws.headers['Upgrade'] == 'websocket'

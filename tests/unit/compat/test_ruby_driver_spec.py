@@ -599,5 +599,5 @@ class TestClientInTheConnectingState:
         assert (io.events, driver.ready_state, driver.protocol) == ([('open',)], OPEN, 'xmpp')
 
 
-def test_the_masks_here_are_those_of_the_wire() -> None:
+def test_the_masks_here_equal_those_of_the_support_module() -> None:
     assert masked(1, b'a')[-1:] == mask(b'a', b'\x11\xfe\x2c\x00')

@@ -54,7 +54,7 @@ class TestErrors:
             assert isinstance(error, WebSocketError)
 
     @pytest.mark.proves('M1')
-    def test_have_their_texts(self) -> None:
+    def test_have_the_texts_of_the_original(self) -> None:
         assert str(ConnectionClosed(1000, 'bye')) == 'Connection closed: 1000 bye'
         assert (ConnectionClosed().reason, ConnectionClosed().message) == (1005, None)
         assert (str(ConnectionError(403)), ConnectionError(403).status_code) == ('Connection error: 403', 403)
@@ -62,7 +62,7 @@ class TestErrors:
 
 class TestServer:
     @pytest.mark.proves('M1')
-    def test_sends_bytes_and_the_text_of_anything_else(self) -> None:
+    def test_sends_bytes_as_they_are_and_anything_else_as_text(self) -> None:
         def serve(ws: Server) -> None:
             for data in ('text', b'bytes', None, 5, {'a': 1}, bytearray(b'x')):
                 ws.send(data)
@@ -86,7 +86,7 @@ class TestServer:
             wait_until(lambda: sent)
 
     @pytest.mark.proves('M1')
-    def test_returns_all_that_came_before_it_raises(self) -> None:
+    def test_receive_returns_all_queued_messages_before_it_raises(self) -> None:
         seen: list[Any] = []
 
         def serve(ws: Server) -> None:
@@ -108,7 +108,7 @@ class TestServer:
 
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('way', ['by the client', 'by the program'])
-    def test_a_loop_that_catches_everything_lets_others_run(self, way: str) -> None:
+    def test_a_loop_that_catches_all_exceptions_lets_other_greenlets_run(self, way: str) -> None:
         over: list[bool] = []
 
         def serve(ws: Server) -> None:
@@ -126,21 +126,21 @@ class TestServer:
         over.append(True)
 
     @pytest.mark.proves('M1')
-    def test_a_waiting_receive_raises_at_the_end(self) -> None:
+    def test_a_waiting_receive_raises_when_the_connection_closes(self) -> None:
         app = Application(lambda ws: ws.receive(timeout=5))
         with connect(app) as client:
             client.close()
             assert app.error.reason == 1000
 
     @pytest.mark.proves('M1')
-    def test_a_lost_connection_has_1005(self) -> None:
+    def test_a_lost_connection_is_reported_as_1005(self) -> None:
         app = Application(lambda ws: ws.receive())
         client = connect(app)
         connection_of(client).abort('gone')
         assert (app.error.reason, app.error.message) == (1005, None)
 
     @pytest.mark.proves('M1')
-    def test_receive_returns_none_when_nothing_comes_in_time(self) -> None:
+    def test_receive_returns_none_after_its_timeout(self) -> None:
         def serve(ws: Server) -> None:
             ws.send([ws.receive(timeout=0), ws.receive(timeout=0.001)])
             while (message := ws.receive(timeout=0)) is None:
@@ -157,7 +157,7 @@ class TestServer:
         ('arguments', 'code', 'reason'),
         [((), 1000, ''), ((4000, 'enough'), 4000, 'enough'), ((1006, '\xe9' * 100), 1000, '\xe9' * 61)],
     )
-    def test_closes_and_raises_from_then_on(self, arguments: Any, code: int, reason: str) -> None:
+    def test_every_call_raises_after_close(self, arguments: Any, code: int, reason: str) -> None:
         def serve(ws: Server) -> None:
             ws.close(*arguments)
             for call in (ws.receive, lambda: ws.send('x'), ws.close):
@@ -175,14 +175,14 @@ class TestServer:
         ('known', 'chosen'),
         [(None, None), ('b', 'b'), (['c', 'b'], 'b'), (['b', 'a'], 'a'), (['c'], None)],
     )
-    def test_chooses_the_first_of_the_clients_subprotocols(self, known: Any, chosen: Any) -> None:
+    def test_chooses_the_clients_first_known_subprotocol(self, known: Any, chosen: Any) -> None:
         app = Application(lambda ws: ws.close(), subprotocols=known)
         with connect(app, protocols=['a', 'b']) as client:
             assert client.protocol == (chosen or '')
         assert app.sockets[0].subprotocol == chosen
 
     @pytest.mark.proves('M1')
-    def test_a_subclass_chooses_otherwise(self) -> None:
+    def test_a_subclass_may_choose_the_subprotocol(self) -> None:
         seen: list[Any] = []
 
         class Last(Server):
@@ -201,7 +201,7 @@ class TestServer:
         assert ('Upgrade', 'websocket') in seen[0].extra_headers
 
     @pytest.mark.proves('M1')
-    def test_takes_options_that_mean_nothing(self) -> None:
+    def test_accepts_options_without_an_effect(self) -> None:
         options = {'receive_bytes': 1, 'thread_class': int, 'event_class': int, 'selector_class': int}
         app = Application(lambda ws: ws.close(), ping_interval=25, max_message_size=10, **options)
         with connect(app):
@@ -223,7 +223,7 @@ class TestServer:
         assert app.error.status_code == 400
 
     @pytest.mark.proves('M1')
-    def test_a_handshake_that_breaks_off_is_one_too(self) -> None:
+    def test_an_incomplete_handshake_has_the_status_400(self) -> None:
         assert ws_module._status_code(ws_module.HandshakeError('', 'gone')) == 400  # type: ignore[attr-defined]
 
     @pytest.mark.proves('M1')
@@ -233,7 +233,8 @@ class TestServer:
 
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('status', ['200 OK', '204 No Content'])
-    def test_the_page_behind_a_socket_closes_it(self, status: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_successful_response_after_the_handshake_closes_the_socket(
+            self, status: str, caplog: pytest.LogCaptureFixture) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             Server(environ)
             start_response(status, [])
@@ -246,7 +247,7 @@ class TestServer:
         assert (ends[0].code, caplog.records) == (1000, [])
 
     @pytest.mark.proves('M1')
-    def test_another_response_is_a_fault(self) -> None:
+    def test_an_error_response_after_the_handshake_is_a_failure(self) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             Server(environ)
             start_response('500 Internal Server Error', [])
@@ -296,7 +297,7 @@ def url() -> Iterator[str]:
 class TestClient:
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('headers', [{'X-A': 'b'}, [('X-A', 'b')], None])
-    def test_talks_to_a_server(self, url: str, headers: Any) -> None:
+    def test_exchanges_messages_with_a_server(self, url: str, headers: Any) -> None:
         ws = Client.connect(url, headers=headers, receive_bytes=10, thread_class=int, event_class=int)
         assert ws.receive() == str('b' if headers else None)
         ws.send(b'x')
@@ -307,36 +308,36 @@ class TestClient:
             ws.send('x')
 
     @pytest.mark.proves('M1')
-    def test_takes_https_schemes(self, url: str) -> None:
+    def test_accepts_http_schemes(self, url: str) -> None:
         ws = Client(url.replace('ws:', 'http:'))
         assert ws.receive() == 'None'
 
     @pytest.mark.proves('M1')
     @pytest.mark.parametrize('subprotocols', ['a', ['a', 'b']])
-    def test_has_its_subprotocol(self, url: str, subprotocols: Any) -> None:
+    def test_has_the_negotiated_subprotocol(self, url: str, subprotocols: Any) -> None:
         ws = Client(url, subprotocols)
         assert (ws.subprotocol, Client(url).subprotocol) == ('a', None)
 
     @pytest.mark.proves('M1')
-    def test_a_refusal_is_a_connection_error(self, url: str) -> None:
+    def test_a_refused_handshake_is_a_connection_error(self, url: str) -> None:
         with pytest.raises(ConnectionError, match='Connection error: 403') as caught:
             Client(f'{url}/no')
         assert caught.value.status_code == 403
 
     @pytest.mark.proves('M1')
-    def test_a_refused_connection_is_the_systems_error(self) -> None:
+    def test_a_refused_connection_is_a_connection_refused_error(self) -> None:
         with socket.create_server(('127.0.0.1', 0)) as closed:
             port = closed.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
             Client(f'ws://127.0.0.1:{port}/')
 
     @pytest.mark.proves('M1')
-    def test_a_failure_without_one_is_an_os_error(self) -> None:
+    def test_a_connect_error_without_a_cause_is_an_os_error(self) -> None:
         error = ws_module._network_error(ws_module.ConnectError('connecting timed out'))  # type: ignore[attr-defined]
         assert (type(error), str(error)) == (OSError, 'connecting timed out')
 
     @pytest.mark.proves('M1')
-    def test_takes_an_ssl_context(self, url: str) -> None:
+    def test_accepts_an_ssl_context(self, url: str) -> None:
         with pytest.raises(OSError, match='(?i)wrong version|record layer'):
             Client(url.replace('ws:', 'wss:'), ssl_context=ssl.create_default_context())
 
@@ -367,7 +368,7 @@ class TestSock:
         assert room.__name__ == 'room'
 
     @pytest.mark.proves('M1')
-    def test_routes_may_come_before_the_application(self, flask_app: Flask) -> None:
+    def test_routes_may_be_added_before_the_application(self, flask_app: Flask) -> None:
         sock = Sock()
 
         @sock.route('/a')
@@ -400,7 +401,7 @@ class TestSock:
             assert list(client) == ['a']
 
     @pytest.mark.proves('M1')
-    def test_the_end_of_the_client_is_no_fault(self, flask_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_client_that_closes_is_not_an_error(self, flask_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
         ended: list[Any] = []
         flask_app.teardown_request(ended.append)
 
@@ -418,7 +419,7 @@ class TestSock:
         assert caplog.records == []
 
     @pytest.mark.proves('M1')
-    def test_a_fault_closes_with_1011(self, flask_app: Flask) -> None:
+    def test_an_exception_closes_with_1011(self, flask_app: Flask) -> None:
         @Sock(flask_app).route('/')
         def fail(ws: Server) -> None:
             raise ValueError('a fault')
@@ -430,13 +431,13 @@ class TestSock:
         assert ends[0].code == 1011
 
     @pytest.mark.proves('M1')
-    def test_may_be_refused_before(self, flask_app: Flask) -> None:
+    def test_before_request_may_refuse_the_handshake(self, flask_app: Flask) -> None:
         flask_app.before_request(lambda: abort(403))
         Sock(flask_app).route('/')(pytest.fail)
         assert connect(flask_app, refused=True).status == 403
 
     @pytest.mark.proves('M1')
-    def test_answers_a_bad_handshake(self, flask_app: Flask) -> None:
+    def test_rejects_a_bad_handshake_with_426(self, flask_app: Flask) -> None:
         Sock(flask_app).route('/')(pytest.fail)
         environ = make_environ(SERVER_NAME='a', SERVER_PORT='80', **{'wsgi.input': None, 'wsgi.errors': None})  # type: ignore[arg-type]
         environ['HTTP_SEC_WEBSOCKET_VERSION'] = '99'
@@ -445,7 +446,7 @@ class TestSock:
         assert response.status.startswith('426 ')
 
     @pytest.mark.proves('M1')
-    def test_has_the_names(self) -> None:
+    def test_has_the_names_of_the_original(self) -> None:
         assert flask_sock.ConnectionClosed is simple_websocket.ConnectionClosed
         assert ws_module.Server is Server
         assert issubclass(ws_module._ServerSocket, WebSocket)
