@@ -54,7 +54,7 @@ class TestScenarios:
         ('broadcast:10x1K', ['--mode=broadcast', '--connections=10', '--in-flight=1', '--size=1024', '--opcode=text']),
         ('broadcast:9x2K:deflate', ['--mode=broadcast', '--connections=9', '--in-flight=1', '--size=2048', '--deflate']),
     ])
-    def test_become_the_load_generators_options(self, name: str, options: list[str]) -> None:
+    def test_are_converted_to_options_of_the_load_generator(self, name: str, options: list[str]) -> None:
         assert load('scenarios').parse_scenario(name).options == options
 
     @pytest.mark.parametrize(('name', 'description'), [
@@ -69,16 +69,16 @@ class TestScenarios:
         assert load('scenarios').parse_scenario(name).description == description
 
     @pytest.mark.parametrize('name', ['', '64x16', '64x16x125G', '64x16x125:json', 'handshakes', 'broadcast:3', 'everything'])
-    def test_that_are_none_are_refused_with_what_there_is(self, name: str) -> None:
+    def test_an_unknown_name_is_rejected_with_the_valid_ones(self, name: str) -> None:
         with pytest.raises(ValueError, match='is neither a scenario like 64x16x125, .* nor one of the groups default, small, '):
             load('scenarios').parse_scenario(name)
 
-    def test_and_groups_are_listed_once_each(self) -> None:
+    def test_duplicates_in_groups_are_removed(self) -> None:
         scenarios = load('scenarios')
         names = [scenario.name for scenario in scenarios.parse_scenarios('64x16x125, default,handshakes')]
         assert names == ['64x16x125', '64x1x125', 'handshakes:64']
 
-    def test_of_every_group_can_be_read(self) -> None:
+    def test_every_group_can_be_parsed(self) -> None:
         scenarios = load('scenarios')
         for name in scenarios.GROUPS:
             assert scenarios.parse_scenarios(name)
@@ -104,7 +104,7 @@ class TestTables:
         assert baseline_of({'tornado': [{'failure': ''}], 'raw': [a_run(1)]}) == 'raw'
         assert baseline_of({'raw': []}) is None
 
-    def test_a_scenarios_table_has_the_fastest_first(self) -> None:
+    def test_a_scenarios_table_lists_the_fastest_first(self) -> None:
         tables, scenario = load('tables'), load('scenarios').parse_scenario('64x1x125')
         runs = {'faye': [a_run(1000, cpu_seconds=1.0)], 'picows': [a_run(2000)], 'ws': [{'failure': 'gone'}]}
         titles = {'faye': 'ours', 'picows': 'theirs', 'ws': 'another'}
@@ -144,12 +144,12 @@ class TestTables:
 
 
 class TestPeers:
-    def test_one_that_is_not_there_is_refused_with_what_there_is(self) -> None:
+    def test_an_unknown_peer_is_rejected_with_the_known_ones(self) -> None:
         peers = load('peers')
         with pytest.raises(peers.BenchmarkError, match="there is no peer 'nobody'; there are: faye, faye-pure, picows, "):
             peers.choose('nobody')
 
-    def test_one_that_is_not_installed_says_how_it_is(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_missing_peer_is_reported_with_its_installation(self, capsys: pytest.CaptureFixture[str]) -> None:
         peers = load('peers')
         missing = {'it': peers.Peer('it', 'faye.py', ('no-such-library',))}
         why = 'no-such-library not installed: pip install -r benchmarks/requirements.txt'
@@ -158,7 +158,7 @@ class TestPeers:
         with pytest.raises(peers.BenchmarkError, match=why):
             peers.choose('it', missing)
 
-    def test_every_one_has_its_program(self) -> None:
+    def test_every_peer_has_a_program(self) -> None:
         peers = load('peers')
         for peer in (*peers.PEERS.values(), *peers.CLIENTS.values()):
             assert peer.path.is_file()
@@ -182,7 +182,7 @@ class TestRunning:
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 
-    def test_servers(self, tmp_path: Path) -> None:
+    def test_servers_can_be_measured(self, tmp_path: Path) -> None:
         file = tmp_path / 'result.json'
         echoes = '2x2x125,1x1x64K:binary,2x1x1K:deflate,handshakes:2'
         timing = ('--rounds=1', '--seconds=0.1', '--warmup=0.05')
@@ -195,12 +195,12 @@ class TestRunning:
         assert 'faye_websocket: its broadcast()' in printed
         assert 'faye_websocket: a loop of sends' in printed
 
-    def test_clients(self) -> None:
+    def test_clients_can_be_measured(self) -> None:
         timing = ('--rounds=1', '--seconds=0.5', '--warmup=0.1')
         printed = self.run('clients.py', '--clients=faye,faye-receive', '--scenarios=2x2x125,1x1x64K:binary', *timing)
         assert printed.count('faye_websocket, callbacks') == printed.count('faye_websocket, receive()') == 2
 
-    def test_idle_cpu(self) -> None:
+    def test_idle_cpu_can_be_measured(self) -> None:
         printed = self.run('idle_cpu.py', '--peers=faye', '--connections=5', '--ping=1', '--seconds=1')
         assert 'faye_websocket' in printed
 
@@ -229,7 +229,7 @@ class TestRunning:
                 result = load('clients').measure(peers.CLIENTS[name], server, scenario, 0.1, 0.1)
                 assert 'a reply is not what was sent' in result['failure']
 
-    def test_chart(self, tmp_path: Path) -> None:
+    def test_a_chart_shows_the_ratios(self, tmp_path: Path) -> None:
         require_module('matplotlib', 'pip install -r benchmarks/requirements.txt')
         summaries = {'64x1x125': {'faye': {'ratio': 1.25}, 'picows': {'ratio': 1.0}, 'raw': {'ratio': 16.0}, 'ws': None}}
         titles = {'faye': 'ours', 'picows': 'theirs', 'raw': 'the limit', 'ws': 'another'}

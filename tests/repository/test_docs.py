@@ -199,7 +199,7 @@ class TestTexts:
     def test_the_readme_is_short(self) -> None:
         assert README.stat().st_size <= 8192
 
-    def test_the_readme_has_absolute_links_once_there_is_an_address(self) -> None:
+    def test_the_readme_has_absolute_links_once_the_project_has_a_url(self) -> None:
         # A package index shows the README, and has no other file.
         settings = ConfigParser()
         settings.read(ROOT / 'setup.cfg')
@@ -211,16 +211,16 @@ class TestTexts:
         assert [name for name in files if not (ROOT / name).exists()] == []
 
     @pytest.mark.parametrize('path', [path for path in PAGES if path.stem != 'index'], ids=lambda path: path.name)
-    def test_a_page_ends_with_where_to_go_next(self, path: Path) -> None:
+    def test_a_page_ends_with_the_section_where_to_go_next(self, path: Path) -> None:
         _, found, end = path.read_text().rpartition('\nWhere to go next\n----------------\n\n')
         assert found
         assert re.fullmatch(r'(- .*:(doc|ref):`[^`]+`(.|\n  .)*\n)+', end)
 
-    def test_each_page_is_listed(self) -> None:
+    def test_the_index_lists_every_page(self) -> None:
         listed = re.findall(r'^   ([\w-]+)$', page('index'), re.MULTILINE)
         assert sorted(listed) == [path.stem for path in PAGES if path.stem != 'index']
 
-    def test_say_nothing_twice(self) -> None:
+    def test_no_paragraph_is_repeated(self) -> None:
         # Programs may have lines in common: a page of the tutorial goes on with the one
         # before.
         paragraphs = [
@@ -237,7 +237,7 @@ class TestTexts:
 
 class TestNames:
     @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
-    def test_of_files_are_of_files_that_are_there(self, path: Path) -> None:
+    def test_files_that_are_named_exist(self, path: Path) -> None:
         text = path.read_text()
         named = set(re.findall(r'(?<![\w/.:])(?:benchmarks|docs|examples|faye_websocket|tests)/[\w/.-]*\w', text))
         assert [name for name in named if not (ROOT / name).exists()] == []
@@ -250,12 +250,12 @@ class TestNames:
         assert [name for name in bare if not any((folder / name).is_file() for folder in folders)] == []
 
     @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
-    def test_that_are_dotted_can_be_resolved(self, path: Path) -> None:
+    def test_dotted_names_can_be_resolved(self, path: Path) -> None:
         for name in set(re.findall(r'(?<![\w/])faye_websocket(?:\.\w+)+', path.read_text())) - NOT_OURS:
             assert pkgutil.resolve_name(name) is not None
 
     @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
-    def test_of_members_are_of_members_that_are_there(self, path: Path) -> None:
+    def test_members_that_are_named_exist(self, path: Path) -> None:
         text = path.read_text()
         members = {'ws': {*dir(WebSocket), *dir(Client)}, 'es': {*dir(EventSource)}}
         if path.name.startswith('porting'):
@@ -266,7 +266,7 @@ class TestNames:
         assert [f'{socket}.{name}' for socket, name in named if name not in members[socket]] == []
 
     @pytest.mark.parametrize('name', faye_websocket.__all__)
-    def test_that_are_public_are_in_the_reference(self, name: str) -> None:
+    def test_public_names_are_in_the_reference(self, name: str) -> None:
         assert re.search(rf'^\.\. (auto\w+|data):: faye_websocket\.{name}$', page('api'), re.MULTILINE)
 
 
@@ -279,21 +279,21 @@ class TestOptions:
             default = None if text in keywords else eval(text)
             assert default == keywords[name], name
 
-    def test_of_a_socket(self) -> None:
+    def test_options_of_a_socket_are_documented(self) -> None:
         self.check(options_in(section('options', '``WebSocket``')), keywords_of(WebSocket))
 
-    def test_of_a_client(self) -> None:
+    def test_options_of_a_client_are_documented(self) -> None:
         common = options_in(section('options', '``WebSocket``'))
         del common['allowed_origins'], common['context']
         self.check({**common, **options_in(section('options', '``Client``'))}, keywords_of(Client))
 
-    def test_of_an_event_source(self) -> None:
+    def test_options_of_an_event_source_are_documented(self) -> None:
         self.check(options_in(section('options', '``EventSource``')), keywords_of(EventSource))
 
-    def test_of_compression(self) -> None:
+    def test_options_of_compression_are_documented(self) -> None:
         self.check(options_in(section('compression', 'The options')), keywords_of(PermessageDeflate))
 
-    def test_of_gunicorn(self) -> None:
+    def test_documented_settings_of_gunicorn_exist(self) -> None:
         known = import_module('gunicorn.config').KNOWN_SETTINGS
         _, _, table = section('servers', "gunicorn's settings").partition('setting  ')
         table, _, _ = table.partition('\n\n')
@@ -302,7 +302,7 @@ class TestOptions:
         assert set(names) <= {setting.name for setting in known}
 
     @pytest.mark.parametrize('command', ['serve', 'connect'])
-    def test_of_commands(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_documented_options_of_commands_exist(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             main([command, '--help'])
         known = set(re.findall(r'--[a-z-]+', capsys.readouterr().out))
@@ -313,7 +313,7 @@ class TestOptions:
         assert named
         assert named <= known
 
-    def test_of_metrics_are_the_counters(self) -> None:
+    def test_documented_metrics_are_the_counters(self) -> None:
         named = re.findall(r'^``(?!websocket_)(\w+)``  ', page('metrics'), re.MULTILINE)
         assert sorted(named) == sorted(metrics.SocketCounters().snapshot())
 
@@ -336,7 +336,7 @@ def echo() -> Iterator[str]:
 
 class TestPrograms:
     @pytest.mark.parametrize('block', BLOCKS, ids=str)
-    def test_compile_and_use_what_there_is(self, block: Block) -> None:
+    def test_programs_compile_and_use_existing_names(self, block: Block) -> None:
         for node in ast.walk(ast.parse(block.source, str(block))):
             if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('faye_websocket'):
                 for alias in node.names:
@@ -348,7 +348,7 @@ class TestPrograms:
                 inspect.signature(getattr(faye_websocket, node.func.id)).bind_partial(*arguments, **keywords)
 
     @pytest.mark.parametrize('block', [block for block in BLOCKS if not block.is_fragment], ids=str)
-    def test_run(self, block: Block, echo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_programs_run(self, block: Block, echo: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert lacking(block.source) == set(), f'a fragment is marked by "{FRAGMENT}" in the line before it'
         if any(word in block.source for word in ('monkey.', 'logging.', 'metrics.')):
             # It would change the process of the other tests.
@@ -358,7 +358,7 @@ class TestPrograms:
         run(block.source.replace(ECHO, echo), __name__='program')
 
     @pytest.mark.parametrize('block', [block for block in BLOCKS if block.is_fragment], ids=str)
-    def test_that_are_fragments_are_told_by_what_they_lack(self, block: Block) -> None:
+    def test_the_text_before_a_fragment_names_what_it_lacks(self, block: Block) -> None:
         missing, paragraph = lacking(block.source), block.before.split('\n\n')[-1]
         assert missing, 'this is no fragment'
         named = ' '.join(re.findall('``(.+?)``', paragraph))
@@ -368,30 +368,30 @@ class TestPrograms:
         assert [each for each in BLOCKS if each.path == README and each.is_fragment] == []
 
     @pytest.mark.parametrize('block', blocks_in('javascript'), ids=str)
-    def test_in_javascript_are_read_by_node(self, block: Block, tmp_path: Path) -> None:
+    def test_javascript_has_valid_syntax(self, block: Block, tmp_path: Path) -> None:
         node = require_program('node', 'install Node.js 20, https://nodejs.org/')
         (tmp_path / 'block.js').write_text(block.source)
         subprocess.run([node, '--check', str(tmp_path / 'block.js')], check=True, timeout=60)
 
     @pytest.mark.parametrize('block', blocks_in('sh'), ids=str)
-    def test_in_shell_are_read_by_bash(self, block: Block) -> None:
+    def test_shell_commands_have_valid_syntax(self, block: Block) -> None:
         subprocess.run(['bash', '-n'], input=block.source, text=True, check=True, timeout=60)
 
     @pytest.mark.parametrize('block', blocks_in('sh'), ids=str)
-    def test_in_shell_have_options_of_gunicorn(self, block: Block) -> None:
+    def test_shell_commands_have_valid_options_of_gunicorn(self, block: Block) -> None:
         parser = import_module('gunicorn.config').Config().parser()
         for line in re.findall(r'gunicorn (-[^#&\n]*)', block.source):
             [app] = parser.parse_args(line.split()).args
             assert app.endswith(':app')
 
     @pytest.mark.parametrize('name', ['README', 'index'])
-    def test_of_the_first_page_echoes(self, name: str) -> None:
+    def test_the_program_on_the_first_page_echoes(self, name: str) -> None:
         app = run(block('def echo():', name), __name__='hello')['app']
         with connect(app, '/echo', headers={'Origin': 'http://localhost'}) as ws:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'hello'
 
-    def test_the_readme_without_a_framework(self) -> None:
+    def test_the_program_without_a_framework_replies(self) -> None:
         with connect(run(block('def app(', 'README'))['app']) as ws:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'you said hello'
@@ -409,7 +409,7 @@ class TestPrograms:
         run(block('def test_the_room():', 'start-presence'))['test_the_room']()
         assert names['names'] == {}
 
-    def test_the_tutorial_ends_with_a_room_over_workers(self) -> None:
+    def test_the_tutorial_ends_with_a_room_across_workers(self) -> None:
         source = block('def room():', 'start-deploy').replace('redis://localhost', 'memory://')
         app = run(source, __name__='hello')['app']
         with connect(app, '/room?name=ada') as ada:
@@ -417,7 +417,7 @@ class TestPrograms:
             ada.send('hello')
             assert json.loads(ada.receive(timeout=5) or '') == {'name': 'ada', 'text': 'hello'}
 
-    def test_the_room_sends_what_was_missed(self) -> None:
+    def test_the_room_sends_missed_messages(self) -> None:
         source = block('since=request.args', 'channels').replace('redis://localhost', 'memory://')
         names = run(source, __name__='app')
         first = names['channels'].publish('room/7', 'one')
@@ -425,14 +425,14 @@ class TestPrograms:
         with connect(names['app'], f'/room?since={first}') as ws:
             assert json.loads(ws.receive(timeout=5) or '')['data'] == 'two'
 
-    def test_the_page_that_comes_back_gets_what_it_missed(self) -> None:
+    def test_a_page_that_reconnects_receives_missed_messages(self) -> None:
         names = run(block('parse_qs', 'reconnecting'))
         first = names['channels'].publish('news', 'one')
         names['channels'].publish('news', 'two')
         with connect(names['app'], f'/?since={first}') as ws:
             assert json.loads(ws.receive(timeout=5) or '')['data'] == 'two'
 
-    def test_the_session_lets_in(self) -> None:
+    def test_a_session_authenticates_the_client(self) -> None:
         app = run(block("session.get('user')", 'authentication'), __name__='app')['app']
         assert connect(app, '/inbox', refused=True).status == 401
         browser = app.test_client()
@@ -442,7 +442,7 @@ class TestPrograms:
         with connect(app, '/inbox', headers={'Cookie': cookie}) as ws:
             assert ws.receive(timeout=5) == 'hello ada'
 
-    def test_the_first_message_lets_in(self) -> None:
+    def test_the_first_message_authenticates_the_client(self) -> None:
         names = run(block('ws.close(3000', 'authentication'), __name__='app')
         with connect(names['app'], '/inbox') as ws:
             ws.send(names['tokens'].dumps('ada'))
@@ -453,7 +453,7 @@ class TestPrograms:
             with pytest.raises(ConnectionClosed, match='3000'):
                 ws.receive()
 
-    def test_the_subprotocol_lets_in(self) -> None:
+    def test_the_subprotocol_authenticates_the_client(self) -> None:
         names = run(block("startswith('token.')", 'authentication'), __name__='app')
         token = names['tokens'].dumps('ada')
         with connect(names['app'], '/inbox', protocols=['chat', f'token.{token}']) as ws:
@@ -472,7 +472,7 @@ class TestPrograms:
             assert (ws.protocol, ws.receive(timeout=5)) == ('chat', 'hello')
         assert capsys.readouterr().out == 'close 1000 \n'
 
-    def test_the_server_in_greenlet_style_echoes(self) -> None:
+    def test_the_server_in_blocking_style_echoes(self) -> None:
         app = run(block('with WebSocket(environ) as ws:', 'handlers'))['app']
         with connect(app) as ws:
             ws.send('you')
@@ -533,7 +533,7 @@ class TestPrograms:
         assert next(iter(response)).startswith(b'retry: 5000')
         response.close()
 
-    def test_the_view_with_a_context_says_where_it_is(self) -> None:
+    def test_the_view_with_a_context_knows_its_user_and_path(self) -> None:
         flask = import_module('flask')
         app = flask.Flask('shop')
         app.secret_key = 'secret'
@@ -545,13 +545,13 @@ class TestPrograms:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'ada in /rooms/red: hello'
 
-    def test_the_middleware_and_the_test_of_it_agree(self) -> None:
+    def test_the_test_of_the_middleware_passes(self) -> None:
         names = run(block('site = Bottle()', 'frameworks'))
         assert isinstance(names['app'], SocketMiddleware)
         run(block('def test_echo():', 'testing'), app=names['app'])['test_echo']()
 
     @pytest.mark.proves('M2')
-    def test_the_paths_have_arguments_and_options(self) -> None:
+    def test_the_routes_pass_arguments_and_options(self) -> None:
         app = run(block("'/rooms/<int:number>': room", 'frameworks'))['app']
         for path in ('/rooms/7', '/floors/first/rooms/7'):
             with connect(app, path) as ws:
@@ -567,7 +567,7 @@ class TestPrograms:
         assert take({}) is None
         assert take({'example.socket': 1, 'example.unread': b''}) == (1, b'')
 
-    def test_two_drivers_meet_in_memory(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_two_drivers_exchange_a_message_in_memory(self, capsys: pytest.CaptureFixture[str]) -> None:
         run(block('driver.client(here), driver.server(there)', 'driver'))
         assert capsys.readouterr().out == 'HELLO\n'
 
@@ -593,10 +593,10 @@ class TestPorting:
         return page('porting-from-ruby')
 
     @pytest.mark.parametrize('name', SEED)
-    def test_names_what_the_first_readme_shows(self, name: str) -> None:
+    def test_mentions_every_name_in_the_first_readme(self, name: str) -> None:
         assert name in self.text()
 
-    def test_names_every_public_name_of_the_ruby_library(self) -> None:
+    def test_mentions_every_public_name_of_the_ruby_library(self) -> None:
         ruby = require_program('ruby', 'apt-get install ruby-faye-websocket')
         asked = subprocess.run([ruby, '-e', ASK_RUBY], capture_output=True, text=True, check=False, timeout=60)
         if asked.returncode != 0:
@@ -655,7 +655,7 @@ class TestDiffs:
             assert ws.receive(timeout=5) == 'this is red'
 
     @pytest.mark.proves('M1')
-    def test_the_client_prints(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_client_prints_the_message_and_the_close_code(self, capsys: pytest.CaptureFixture[str]) -> None:
         def echo_once(ws: WebSocket) -> None:
             ws.send(str(ws.receive()))
             ws.close(4000)
@@ -669,14 +669,14 @@ class TestDiffs:
         assert capsys.readouterr().out == 'hello\nclosed with 4000\n'
 
     @pytest.mark.proves('M2')
-    def test_the_rooms_have_their_names(self) -> None:
+    def test_the_rooms_receive_their_names(self) -> None:
         app = run(block('re.compile(', 'porting-from-python'))['app']
         for path in ('/rooms/red', '/old-rooms/red'):
             with connect(app, path) as ws:
                 ws.send('hello')
                 assert ws.receive(timeout=5) == 'red: hello'
 
-    def test_rubys_becomes_the_example(self) -> None:
+    def test_the_ported_ruby_program_is_the_example(self) -> None:
         [(_, after)] = diffs_of(ROOT / 'docs' / 'porting-from-ruby.rst')
         _, _, program = (ROOT / 'examples' / 'ported_from_ruby.py').read_text().partition('\n"""\n')
         lines = lambda source: [line for line in source.splitlines() if line]
@@ -702,7 +702,7 @@ class TestLinkChecker:
         (tmp_path / 'a.svg').write_text('<svg/>')
         assert self.check(tmp_path) == (0, ['2 pages, 0 dead links'])
 
-    def test_finds_what_is_dead(self, tmp_path: Path) -> None:
+    def test_finds_dead_links(self, tmp_path: Path) -> None:
         (tmp_path / 'index.html').write_text('<a href="gone.html">1</a><a href="#nowhere">2</a><img src="gone.svg">')
         assert self.check(tmp_path) == (1, [
             'index.html: there is no gone.html', 'index.html: nothing is called #nowhere', 'index.html: there is no gone.svg',
@@ -712,7 +712,7 @@ class TestLinkChecker:
         (tmp_path / 'index.html').write_text('<a href="https://b.example/">1</a><a href="//a.example">2</a><a href="#">3</a>')
         assert self.check(tmp_path, '--external') == (0, ['//a.example', 'https://b.example/', '1 pages, 0 dead links'])
 
-    def test_takes_no_page_for_a_fault(self, tmp_path: Path) -> None:
+    def test_fails_if_there_are_no_pages(self, tmp_path: Path) -> None:
         assert self.check(tmp_path) == (1, ['0 pages, 0 dead links'])
 
 
@@ -733,6 +733,6 @@ class TestNameLinks:
         ('metrics.enable()', 'faye_websocket.metrics.enable'),
         ('CloseCode.GOING_AWAY', 'faye_websocket.CloseCode.GOING_AWAY'),
         ('send', None), ('ws.unknown', None), ('https://example.com/', None), ('', None)])
-    def test_a_text_means_a_name_of_the_reference(self, text: str, name: str | None) -> None:
+    def test_a_text_links_to_a_name_in_the_reference(self, text: str, name: str | None) -> None:
         path = DOCS / 'name_links.py'
         assert run(path.read_text(), __file__=str(path))['full_name'](text, self.NAMES) == name

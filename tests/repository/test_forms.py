@@ -43,20 +43,20 @@ def look(value: str | None) -> str:
                           text=True).stdout.strip()
 
 
-def test_the_compiled_form_is_there() -> None:
+def test_the_compiled_form_exists() -> None:
     if os.environ.get('FAYE_WEBSOCKET_BUILD') == 'skip':
         pytest.skip('nothing was to be compiled')
     if find_codec('compiled') is None:
         give_up("the compiled modules are missing: apt-get install gcc, and pip install -e '.[test]'")
 
 
-def test_the_form_of_this_run_is_the_one_it_was_asked_for() -> None:
+def test_this_run_uses_the_requested_form() -> None:
     is_wanted = os.environ.get('FAYE_WEBSOCKET_PURE', '') in ('', '0')
     assert (is_wanted and find_codec('compiled') is not None) == compiled.IS_COMPILED
 
 
 @pytest.mark.parametrize('value', [None, '', '0'])
-def test_the_compiled_form_is_imported_where_it_is(value: str | None) -> None:
+def test_the_compiled_form_is_imported_if_it_exists(value: str | None) -> None:
     is_there = find_codec('compiled') is not None
     assert look(value) == f'{is_there} {{{not is_there}}}'
 
@@ -80,7 +80,7 @@ def test_the_pure_form_is_imported_on_request(value: str) -> None:
     assert look(value) == 'False {True}'
 
 
-def test_what_is_compiled_is_newer_than_its_source() -> None:
+def test_compiled_modules_are_newer_than_their_sources() -> None:
     stale = [path.name for path in PACKAGE.rglob('*.so')
              for source in (path.with_name(path.name.partition('.')[0] + suffix) for suffix in ('.py', '.pyx', '.pxd'))
              if source.exists() and source.stat().st_mtime > path.stat().st_mtime]

@@ -69,13 +69,13 @@ MODULES = sorted(path for path in PACKAGE.rglob('*') if path.suffix in ('.py', '
 
 
 @pytest.mark.parametrize('path', MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_stands_below_it(path: Path) -> None:
+def test_a_module_imports_only_lower_layers(path: Path) -> None:
     own = layer_of(path)
     wrong = [name for name in imports_of(path) if name != own and LEVELS[name] >= LEVELS[own]]
     assert wrong == []
 
 
-def test_an_import_that_goes_up_is_found(tmp_path: Path) -> None:
+def test_imports_are_resolved_to_their_layers(tmp_path: Path) -> None:
     path = PACKAGE / 'io' / 'x.py'
     text = 'from ..servers.hijack import hijack\nfrom .. import client, errors\nfrom . import owner\nimport os'
     nodes = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]

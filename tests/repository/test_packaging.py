@@ -149,7 +149,7 @@ def modules(wheel: Path) -> set[str]:
 
 
 class TestSdist:
-    def test_has_the_sources_and_nothing_made_of_them(self, sdist: Path) -> None:
+    def test_contains_the_sources_and_no_built_files(self, sdist: Path) -> None:
         with tarfile.open(sdist) as archive:
             names = {name.partition('/')[2] for name in archive.getnames()}
         sources = ('io/connection.pxd', 'io/connection.py', 'driver/_mask.pxd', 'driver/_mask.pyx', 'driver/codec.pxd')
@@ -159,14 +159,14 @@ class TestSdist:
 
 
 class TestWheel:
-    def test_has_the_compiled_modules_and_what_they_do_without_but_not_what_they_were_made_of(self, wheel: Path) -> None:
+    def test_contains_compiled_and_pure_modules_but_no_cython_sources(self, wheel: Path) -> None:
         assert not wheel.name.endswith('-none-any.whl')
         names = modules(wheel)
         assert {'codec.so', '_mask.so', 'hybi.so', 'codec.py', 'hybi.py', 'mask.py', 'accel.py'} <= names
         assert not [name for name in names if name.endswith(('.c', '.pyx', '.pxd'))]
         assert 'faye_websocket/py.typed' in zipfile.ZipFile(wheel).namelist()
 
-    def test_works_where_it_is_installed(self, builder: Environment, wheel: Path, tmp_path: Path) -> None:
+    def test_works_after_its_installation(self, builder: Environment, wheel: Path, tmp_path: Path) -> None:
         environment = Environment(tmp_path)
         assert environment.pip('install', wheel).returncode == 0
         assert environment.echo() == 'compiled'
@@ -175,12 +175,12 @@ class TestWheel:
 
 
 class TestBuild:
-    def test_skip_makes_a_wheel_for_every_machine(self, build_wheel: Build) -> None:
+    def test_skip_builds_a_wheel_for_every_platform(self, build_wheel: Build) -> None:
         _, _, [wheel] = build_wheel(FAYE_WEBSOCKET_BUILD='skip')
         assert wheel.name.endswith('-py3-none-any.whl')
         assert not [name for name in modules(wheel) if name.endswith('.so')]
 
-    def test_auto_installs_pure_modules_where_nothing_compiles(self, sdist: Path, tmp_path: Path) -> None:
+    def test_auto_installs_pure_modules_without_a_compiler(self, sdist: Path, tmp_path: Path) -> None:
         environment = Environment(tmp_path)
         done = environment.pip('install', '-v', '--no-cache-dir', sdist, CC='/bin/false')
         assert done.returncode == 0, done.stdout[-4000:]
@@ -191,7 +191,7 @@ class TestBuild:
         assert form == 'pure'
         assert environment.echo(FAYE_WEBSOCKET_PURE='1') == 'pure'
 
-    def test_auto_tags_a_wheel_without_code_as_pure(self, build_wheel: Build) -> None:
+    def test_auto_tags_a_wheel_without_compiled_modules_as_pure(self, build_wheel: Build) -> None:
         code, output, [wheel] = build_wheel(CC='/bin/false')
         assert code == 0, output[-4000:]
         assert wheel.name.endswith('-py3-none-any.whl')
@@ -199,18 +199,18 @@ class TestBuild:
         [description] = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith('.dist-info/WHEEL')]
         assert 'Root-Is-Purelib: true' in zipfile.ZipFile(wheel).read(description).decode()
 
-    def test_require_fails_where_nothing_compiles(self, build_wheel: Build) -> None:
+    def test_require_fails_without_a_compiler(self, build_wheel: Build) -> None:
         code, output, wheels = build_wheel(CC='/bin/false', FAYE_WEBSOCKET_BUILD='require')
         assert (code, wheels) == (1, [])
         # The rest of the sentence is setuptools' own, which has changed.
         assert re.search("ommand .*'/bin/false'.* (failed|returned non-zero)", output), output[-4000:]
 
-    def test_another_word_is_refused_with_those_there_are(self, build_wheel: Build) -> None:
+    def test_an_unknown_mode_is_rejected_with_the_known_ones(self, build_wheel: Build) -> None:
         code, output, wheels = build_wheel(FAYE_WEBSOCKET_BUILD='always')
         assert (code, wheels) == (1, [])
         assert "FAYE_WEBSOCKET_BUILD: 'always' is none of auto, require, skip" in output
 
-    def test_without_cython_auto_says_what_is_missing(self, sdist: Path, tmp_path: Path) -> None:
+    def test_auto_and_require_report_that_cython_is_missing(self, sdist: Path, tmp_path: Path) -> None:
         environment = Environment(tmp_path)
         assert environment.pip('install', 'setuptools>=77').returncode == 0
         for mode, code in (('auto', 0), ('require', 1)):

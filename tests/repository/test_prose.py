@@ -26,7 +26,7 @@ def test_every_clean_path_exists() -> None:
     assert [path for path in CLEAN if not (ROOT / path).exists()] == []
 
 
-def test_a_clean_folder_includes_what_lies_below_it(
+def test_a_clean_folder_includes_all_files_below_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(prose, 'CLEAN', ('a/b', 'c.py'))
@@ -61,7 +61,7 @@ class TestColumns:
             (f'class A:\n    x = 1\n    """Value {LONG}"""\n', 3),
         ],
     )
-    def test_looks_at_comments_and_docstrings(self, source: str, line: int) -> None:
+    def test_checks_comments_and_docstrings(self, source: str, line: int) -> None:
         assert found(source) == [line]
 
     @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ class TestColumns:
             f'# see https://example.com/{"x" * 80}\n',
         ],
     )
-    def test_passes_over_code_directives_and_links(self, source: str) -> None:
+    def test_ignores_code_directives_and_links(self, source: str) -> None:
         assert found(source) == []
 
-    def test_reads_cython(self) -> None:
+    def test_checks_cython(self) -> None:
         source = f'cdef int f(int a) noexcept nogil:\n    """{LONG}"""\n    # {LONG}\n'
         assert found(source, 'module.pyx') == [2, 3]
 
@@ -108,7 +108,7 @@ class TestBeginnings:
 
 
 class TestPages:
-    def test_looks_at_paragraphs_and_lists(self) -> None:
+    def test_checks_paragraphs_and_lists(self) -> None:
         assert found(f'{LONG}\n\n- {LONG}\n', 'page.rst') == [1, 3]
 
     @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ class TestPages:
             f'{LONG} `a link <https://example.com/>`_\n',
         ],
     )
-    def test_passes_over_literal_blocks_tables_and_links(self, page: str) -> None:
+    def test_ignores_literal_blocks_tables_and_links(self, page: str) -> None:
         assert found(page, 'page.rst') == []
 
-    def test_looks_again_after_a_literal_block_or_a_table(self) -> None:
+    def test_checks_the_text_after_a_literal_block_or_a_table(self) -> None:
         assert found(f'Code::\n\n    {LONG}\n\n{LONG}\n', 'page.rst') == [5]
         assert found(f'== ==\n{LONG}\n== ==\n\n{LONG}\n', 'page.rst') == [5]

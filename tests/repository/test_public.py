@@ -17,7 +17,7 @@ NAMES = ['Client', 'CloseCode', 'CloseEvent', 'ConnectError', 'ConnectionClosed'
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_is_there_and_documented(name: str) -> None:
+def test_a_public_name_exists_and_is_documented(name: str) -> None:
     assert name in faye_websocket.__all__
     assert getattr(faye_websocket, name).__doc__
 
@@ -42,7 +42,7 @@ assert gevent.hub._get_hub() is None
 
 
 @pytest.mark.proves('H11')
-def test_works_in_a_process_that_gevent_has_patched() -> None:
+def test_works_in_a_monkey_patched_process() -> None:
     program = """
 import gevent.monkey; gevent.monkey.patch_all()
 import threading

@@ -35,7 +35,7 @@ TestTwo = pytest.mark.proves('L3')(TestState)
 '''
 
 
-def test_finds_the_tests_that_name_them() -> None:
+def test_finds_the_tests_that_prove_requirements() -> None:
     assert list(proofs_in(SOURCE, 'tests/x.py')) == [
         ('B1', 'tests/x.py'), ('H1', 'tests/x.py::test_one'),
         ('H2', 'tests/x.py::test_two'), ('H3', 'tests/x.py::test_two'),
@@ -44,7 +44,7 @@ def test_finds_the_tests_that_name_them() -> None:
         ('L3', 'tests/x.py')]
 
 
-def test_looks_into_all_tests_and_names_a_place_once(tmp_path: Path) -> None:
+def test_collects_all_tests_and_lists_each_place_once(tmp_path: Path) -> None:
     for folder in ('tests/inner', 'benchmarks'):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / 'tests' / 'inner' / 'test_a.py').write_text(
@@ -54,7 +54,7 @@ def test_looks_into_all_tests_and_names_a_place_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('command', BENCHMARKS.values())
-def test_names_benchmarks_that_are_there_with_options_that_they_have(command: str) -> None:
+def test_lists_existing_benchmarks_with_valid_options(command: str) -> None:
     script, *arguments = command.split()
     source = (ROOT / 'benchmarks' / script).read_text()
     assert [name for name in arguments if name.startswith('--') and f"'{name}'" not in source] == []
@@ -66,7 +66,7 @@ def test_names_benchmarks_that_are_there_with_options_that_they_have(command: st
     ({'H1': ['tests/x.py::a'], 'P1': [], 'H99': ['tests/x.py::e']},
      ['P1: no test', 'H99: there is no such requirement: tests/x.py::e']),
 ])
-def test_tells_what_is_missing(proofs: requirements.Proofs, found: list[str]) -> None:
+def test_reports_missing_and_unknown_requirements(proofs: requirements.Proofs, found: list[str]) -> None:
     assert problems(proofs, ['H1', 'P1']) == found
 
 
@@ -76,7 +76,7 @@ def test_prints_each_requirement_with_its_tests() -> None:
     assert len(lines) == len(REQUIREMENTS) + 2
 
 
-def test_fails_when_something_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fails_if_a_requirement_has_no_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(requirements, 'collect', lambda: dict.fromkeys(REQUIREMENTS, ['tests/x.py::a']))
     assert requirements.main() == 0
     monkeypatch.setattr(requirements, 'collect', dict)
@@ -84,5 +84,5 @@ def test_fails_when_something_is_missing(monkeypatch: pytest.MonkeyPatch, capsys
     assert 'H1: no test\n' in capsys.readouterr().err
 
 
-def test_every_requirement_has_a_proof_and_no_test_names_another() -> None:
+def test_every_requirement_has_a_test_and_no_test_names_an_unknown_one() -> None:
     assert problems(collect()) == []

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
     (['Ruby has no faye-websocket: apt-get install ruby\nerror: none'],
      '1 skipped: 1 want apt-get install ruby'),
 ])
-def test_skips_are_told_by_the_command_that_would_have_them_run(
+def test_the_summary_groups_skipped_tests_by_the_command_that_enables_them(
         reasons: list[str], line: str) -> None:
     assert summarize(reasons) == line
 
@@ -68,12 +68,12 @@ def run_alone(source: str, folder: Path, *arguments: str, **environ: str) -> str
 @pytest.mark.parametrize(('arguments', 'environ', 'runs'), [
     (['-n', '1'], {}, False), (['-n', '1', '--all'], {}, True), ([], {REQUIRE_ALL: '1'}, True),
     (['-n', '1'], {REQUIRE_ALL: '1'}, True)])
-def test_what_takes_long_runs_when_it_is_asked_for(
+def test_slow_tests_run_on_request(
         arguments: list[str], environ: dict[str, str], runs: bool, tmp_path: Path) -> None:
     printed = run_alone(MARKED, tmp_path, *arguments, **environ)
     assert ('1 passed' in printed) is runs, printed
     assert ('1 skipped: 1 want python -m pytest --all' in printed) is not runs, printed
 
 
-def test_what_hangs_ends_the_run_with_its_traceback(tmp_path: Path) -> None:
+def test_a_test_that_hangs_ends_the_run_with_its_traceback(tmp_path: Path) -> None:
     assert 'gevent/hub.py' in run_alone(HANGING, tmp_path)
