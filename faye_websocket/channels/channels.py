@@ -101,7 +101,7 @@ class Channels:
         recent: int = 0,
         name: str | None = None,
     ) -> None:
-        """Deliver the messages of a channel to a socket, first those that it missed.
+        """Deliver the messages of a channel to a socket, missed messages first.
 
         ``since`` is the id of the last message that the socket has received; for an
         event source it defaults to ``last_event_id``. Without it, the socket first

@@ -136,7 +136,7 @@ class Follower:
         self._is_stopped = True
 
     def go(self) -> None:
-        """Start working until there is nothing left to do."""
+        """Start working, and continue until there is nothing left to do."""
         with self.room.desk.lock:
             if self._is_running or not self._may_run():
                 return

@@ -53,7 +53,7 @@ class Presence:
         self._lock = backend.lock
         self._mutex = self._runner.make_mutex()
         self._names: dict[str, Counter[str]] = {}
-        # Names that were added or removed, which is not yet written to Redis.
+        # Names whose addition or removal is not yet written to Redis.
         self._changed: dict[str, set[str]] = {}
         self._is_known = False
         # The time of this process's last heartbeat, in milliseconds on Redis's clock.
@@ -150,7 +150,7 @@ class Presence:
     # ---- heartbeats
 
     def away(self, seconds: float) -> None:
-        """Note that Redis is back, after so many seconds without any heartbeats."""
+        """Note that Redis is back, after ``seconds`` without any heartbeats."""
         self._ended = time.monotonic()
         self._began = self._ended - seconds
         # It may be another server, or have lost the writes of the last second.
@@ -199,7 +199,7 @@ class Presence:
         return self._find_beating(now, beats, seconds)
 
     def _find_beating(self, now: bytes, beats: list[Any], seconds: float) -> set[str]:
-        """Return the processes that sent a heartbeat in the last so many seconds."""
+        """Return the processes whose last heartbeat is at most ``seconds`` old."""
         oldest = float(now) - 1000 * seconds
         pairs = zip(beats[::2], beats[1::2], strict=True)
         return {process.decode() for process, beat in pairs if float(beat) >= oldest}

@@ -45,7 +45,7 @@ class Signal:
         self._waiters: list[Callable[[], object]] = []
 
     def set(self) -> None:
-        """Wake all waiters, now and in the future."""
+        """Wake all waiters, and let later ones continue at once."""
         with self._lock:
             self._is_set = True
             waiters, self._waiters = self._waiters, []
