@@ -84,6 +84,9 @@ def services(directory, port):
         '',
         '--appendonly',
         'yes',
+        # By default Redis may lose the last two seconds when it is killed.
+        '--appendfsync',
+        'always',
         '--loglevel',
         'warning',
     ]

@@ -165,9 +165,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
         wire = Wire(redis.port)
         process = Process(
             [sys.executable, '-m', 'gunicorn', 'tests.support.channels_app:app', '-k', 'gevent', '-w', str(WORKERS),
-             '--bind', '127.0.0.1:0', '--no-control-socket'], own_directory(tmp_path, 'g'), {'CHANNELS_URL': wire.url})
+             '--bind', '127.0.0.1:0', '--no-control-socket', '--graceful-timeout', '5'],
+            own_directory(tmp_path, 'g'), {'CHANNELS_URL': wire.url})
         try:
-            # Each worker imports all modules anew.
+            # Each worker imports all modules anew. One that still does so at the end is
+            # killed after gunicorn's timeout.
             process.wait_for_start(lambda: LISTENING.search(read_text(process.stderr)))
             listening = LISTENING.search(read_text(process.stderr))
             assert listening is not None
