@@ -53,17 +53,24 @@ class SocketResponse(HttpResponse):  # type: ignore[misc]
                 'a SocketResponse cannot come from an async view: write "def" instead of "async def"'
             )
         if isinstance(socket, EventSource):
-            body, options = _respond(socket)
-            return StreamingHttpResponse(body, **options)
+            body, options, cookies = _respond(socket)
+            return _with_cookies(StreamingHttpResponse(body, **options), cookies)
         return super().__new__(cls)
 
     def __init__(self, socket: WebSocket | EventSource) -> None:
-        body, options = _respond(socket)
+        body, options, cookies = _respond(socket)
         super().__init__(b''.join(body), **options)
+        _with_cookies(self, cookies)
 
 
-def _respond(socket: WebSocket | EventSource) -> tuple[Iterable[bytes], dict[str, Any]]:
-    """Return the body of the socket's response, and Django's options for the rest."""
+def _respond(
+    socket: WebSocket | EventSource,
+) -> tuple[Iterable[bytes], dict[str, Any], list[str]]:
+    """Return the body of the socket's response, Django's options, and the cookies.
+
+    Django has one value for each name of a header. RFC 9110 section 5.3 lets a list be
+    one, and cookies, which cannot be a list, have a place of their own.
+    """
     responses: list[tuple[str, list[tuple[str, str]]]] = []
     body = socket.wsgi_response(
         lambda status, headers, exc_info=None: responses.append((status, headers))
@@ -72,8 +79,21 @@ def _respond(socket: WebSocket | EventSource) -> tuple[Iterable[bytes], dict[str
     code, _, reason = status.partition(' ')
     # PEP 3333: applications must not set "hop-by-hop" headers. A refusal has its own
     # already.
-    others = {name: value for name, value in headers if name != 'Connection'}
-    return body, {'status': int(code), 'reason': reason, 'headers': others}
+    others: dict[str, str] = {}
+    cookies: list[str] = []
+    for name, value in headers:
+        if name.lower() == 'set-cookie':
+            cookies.append(value)
+        elif name != 'Connection':
+            others[name] = f'{others[name]}, {value}' if name in others else value
+    return body, {'status': int(code), 'reason': reason, 'headers': others}, cookies
+
+
+def _with_cookies(response: Any, cookies: list[str]) -> Any:
+    """Return the response, with these values of Set-Cookie."""
+    for cookie in cookies:
+        response.cookies.load(cookie)
+    return response
 
 
 def close_connections(handler: Function) -> Function:
@@ -82,7 +102,8 @@ def close_connections(handler: Function) -> Function:
     A decorator for handlers that use the ORM. Django has database connections for each
     greenlet, and closes them at the end of a request, which a handler is not part of.
     In greenlet style decorate the function that asks the database, not the loop around
-    it: connections are closed when it returns or raises.
+    it: connections are closed when it returns or raises. A connection that is within a
+    transaction stays open, because it belongs to the code around the call.
     """
 
     @wraps(handler)
@@ -90,6 +111,8 @@ def close_connections(handler: Function) -> Function:
         try:
             return handler(*arguments, **options)
         finally:
-            connections.close_all()
+            for connection in connections.all():
+                if not connection.in_atomic_block:
+                    connection.close()
 
     return closing  # type: ignore[return-value]

@@ -36,8 +36,11 @@ def make_listener(bind: str, backlog: int) -> Any:
 
 def _parse_bind(bind: str) -> tuple[int, Any]:
     """Return the family and the address to bind."""
+    bind = bind.strip()
     if bind.startswith('unix:'):
         path = bind.removeprefix('unix:')
+        if not path:
+            raise ValueError('expected a path behind unix:')
         _remove_left_behind(path)
         return socket.AF_UNIX, path
     if bind.isdecimal():
@@ -49,10 +52,12 @@ def _parse_bind(bind: str) -> tuple[int, Any]:
 def _remove_left_behind(path: str) -> None:
     """Remove the socket of a server that has ended.
 
-    Any other file stays, and bind() fails.
+    Any other file stays, and so does the socket of a server that runs; bind() fails.
     """
     if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
-        os.unlink(path)
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(path) != 0:
+                os.unlink(path)
 
 
 def describe_address(listener: Any, has_tls: bool) -> str:

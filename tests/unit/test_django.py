@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import django
@@ -225,6 +226,15 @@ class TestEventSource:
         assert headers['X-Frame-Options'] == 'DENY'
         assert 'ETag' not in headers
 
+    @pytest.mark.proves('E7')
+    def test_has_each_header_that_is_repeated(self) -> None:
+        headers = [('Set-Cookie', 'a=1; Path=/feed'), ('Set-Cookie', 'b=2'), ('Link', '<x>'), ('Link', '<y>')]
+        response = SocketResponse(EventSource(make_environ(None), headers=headers))
+        assert response['Link'] == '<x>, <y>'
+        assert [response.cookies[name].value for name in 'ab'] == ['1', '2']
+        assert response.cookies['a']['path'] == '/feed'
+        response.close()
+
     @pytest.mark.proves('F1', 'V4')
     def test_leaves_a_server_of_gevent_with_the_headers_of_middleware(self, app: WSGIHandler) -> None:
         ours, theirs = tcp_pair()
@@ -242,7 +252,8 @@ class TestEventSource:
 class TestCloseConnections:
     def test_closes_them_when_the_handler_returns_or_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[Any] = []
-        monkeypatch.setattr(connections, 'close_all', lambda: calls.append('closed'))
+        connection = SimpleNamespace(in_atomic_block=False, close=lambda: calls.append('closed'))
+        monkeypatch.setattr(connections, 'all', lambda: [connection])
 
         @close_connections
         def handle(event: Any, *, fails: bool = False) -> int:
@@ -255,6 +266,10 @@ class TestCloseConnections:
             handle('second', fails=True)
         assert calls == ['first', 'closed', 'second', 'closed']
         assert (handle.__name__, handle.__doc__) == ('handle', 'Ask the database.')
+        # A transaction around the call goes on.
+        connection.in_atomic_block = True
+        assert handle('third') == 1
+        assert calls[4:] == ['third']
 
 
 class TestInsteadOfTheSocket:

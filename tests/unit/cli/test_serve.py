@@ -363,7 +363,7 @@ class TestUsageError:
             assert lines[0].startswith(f'usage: faye-websocket {arguments[0]} [-h] ')
             assert lines[-1].startswith(f'faye-websocket {arguments[0]}: error: ')
 
-    @pytest.mark.parametrize('bind', ['127.0.0.1:99999999', 'localhost:x', 'unix:/nowhere/at/all'])
+    @pytest.mark.parametrize('bind', ['127.0.0.1:99999999', 'localhost:x', 'unix:/nowhere/at/all', 'unix:'])
     def test_of_an_address_is_reported(self, handlers: Any, capsys: pytest.CaptureFixture[str], bind: str) -> None:
         assert self.message(capsys, 'serve', APP, '--bind', bind).startswith(f'cannot serve on {bind}: ')
 
@@ -371,6 +371,16 @@ class TestUsageError:
         with std_socket.create_server(('127.0.0.1', 0)) as other:
             bind = f'127.0.0.1:{other.getsockname()[1]}'
             assert 'Address already in use' in self.message(capsys, 'serve', APP, '--bind', bind)
+
+    def test_of_a_path_in_use_is_reported(
+            self, handlers: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        path = str(tmp_path / 'socket')
+        with std_socket.socket(std_socket.AF_UNIX) as other:
+            other.bind(path)
+            other.listen()
+            assert 'Address already in use' in self.message(capsys, 'serve', APP, '--bind', f'unix:{path}')
+            with std_socket.socket(std_socket.AF_UNIX) as client:
+                client.connect(path)
 
     def test_of_a_missing_certificate_is_reported(
             self, handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str]) -> None:
