@@ -232,7 +232,9 @@ class TestEventSource:
         heard = listen(browser, server, '/gone?retry=0.05', 100)
         assert heard['state'] == 2
         assert [data for _, data, _ in heard['events']] == ['1', '2', '3']
-        assert [status for _, status in server.requests('/gone?retry=0.05')] == ['200', '204']
+        # The page knows before the line is in the log.
+        wait_until(
+            lambda: [status for _, status in server.requests('/gone?retry=0.05')] == ['200', '204'], 'the line of the log')
 
 
 @pytest.mark.parametrize('kind', SERVERS)

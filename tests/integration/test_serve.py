@@ -95,7 +95,14 @@ class Served:
 
     def wait_for_page(self, text: bytes) -> None:
         """Wait until the page has this text."""
-        wait_until(lambda: text in self.page(), f'{text!r}\n{self.log}', 30)
+        wait_until(lambda: self._has_page(text), f'{text!r}\n{self.log}', 30)
+
+    def _has_page(self, text: bytes) -> bool:
+        try:
+            return text in self.page()
+        except (ConnectionError, EOFError):
+            # A reload cuts a request that is being served.
+            return False
 
 
 @pytest.fixture
