@@ -11,7 +11,8 @@ __all__ = ['WSGIREF']
 
 
 def _is_wsgiref(environ: Mapping[str, Any]) -> bool:
-    return str(environ.get('SERVER_SOFTWARE', '')).startswith('WSGIServer/')
+    # From Python 3.15 on there is no version behind the name.
+    return str(environ.get('SERVER_SOFTWARE', '')).startswith('WSGIServer')
 
 
 # PEP 3333 forbids "hop-by-hop" headers, and wsgiref asserts it; it closes each

@@ -85,9 +85,10 @@ class TestRefusal:
         assert record.the_close().code == 1006
 
     @pytest.mark.proves('S2')
-    def test_has_nothing_that_wsgiref_would_not_take(self) -> None:
+    @pytest.mark.parametrize('software', ['WSGIServer/0.2', 'WSGIServer'], ids=['3.10', '3.15'])
+    def test_has_nothing_that_wsgiref_would_not_take(self, software: str) -> None:
         out, errors = io.BytesIO(), io.StringIO()
-        environ = make_environ(headers=[*RFC_6455, EVIL], SERVER_SOFTWARE='WSGIServer/0.2')
+        environ = make_environ(headers=[*RFC_6455, EVIL], SERVER_SOFTWARE=software)
         SimpleHandler(io.BytesIO(), out, errors, environ).run(WebSocket(environ, allowed_origins=[]))
         assert out.getvalue().startswith(b'HTTP/1.0 403 Forbidden\r\n')
         assert errors.getvalue() == ''
