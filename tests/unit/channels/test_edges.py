@@ -625,6 +625,25 @@ class TestRedis:
         wait_until(lambda: told == [['anna']])
 
     @pytest.mark.proves('R3')
+    def test_a_message_that_was_read_before_is_not_delivered_again(
+            self, channels: Channels, server: RedisServer, visit: Visit) -> None:
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        channels.publish('room', 'one')
+        visitor.wait('one')
+        listener: Any = channels.backend._listener  # type: ignore[attr-defined]
+        listener._told('room', listener._feeds['room'], Entry('1-1', '1-0', None, 'old'))
+        settle()
+        assert visitor.messages == ['one']
+
+    @pytest.mark.proves('R7')
+    def test_names_of_processes_that_died_long_ago_are_removed(self, channels: Channels, server: RedisServer) -> None:
+        server.command('SADD', 'faye:{room}:here', 'process bob')
+        presence: Any = channels.backend.presence  # type: ignore[attr-defined]
+        assert presence._ask('room', time.monotonic() + 5) == []
+        assert server.command('SCARD', 'faye:{room}:here') == 0
+
+    @pytest.mark.proves('R3')
     def test_a_gap_without_a_history_is_reported(self, make: Make, visit: Visit) -> None:
         channels = make(history=0)
         lost: list[Any] = []

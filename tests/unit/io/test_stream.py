@@ -393,6 +393,12 @@ class TestReading:
         wait_until(lambda: len(owner.events) > 1)
         assert owner.events == [b'hello', ('ended', '[Errno 110] Connection timed out')]
 
+    def test_ends_once_when_the_peers_end_is_read_behind_a_failed_send(
+            self, stream: Stream, owner: Recorder, peer: Any) -> None:
+        peer.close()
+        stream._read_out('broken', 1)
+        assert owner.events == [('ended', 'broken')]
+
     def test_continues_after_an_empty_read(self, stream: Stream, transport: Transport, owner: Recorder, peer: Any) -> None:
         receive, calls = transport.recv, []
 
