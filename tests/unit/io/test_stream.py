@@ -45,6 +45,10 @@ class Recorder(Owner):
         """Record the exception that interrupted the work."""
         self.events.append('interrupted')
 
+    def stopped(self) -> None:
+        """Record that what was received last waits for its turn."""
+        self.events.append('stopped')
+
     def drained(self) -> None:
         """Record that the backlog is small."""
         self.events.append('drained')
@@ -392,6 +396,13 @@ class TestReading:
         peer.send(b'hello')
         wait_until(lambda: len(owner.events) > 1)
         assert owner.events == [b'hello', ('ended', '[Errno 110] Connection timed out')]
+
+    def test_that_pauses_behind_a_failed_send_goes_on_with_its_owner(
+            self, stream: Stream, owner: Recorder, peer: Any) -> None:
+        owner.on_received = lambda chunk: stream.pause()
+        peer.sendall(b'the last')
+        stream._read_out('broken', 1)
+        assert owner.events == [b'the last', 'stopped']
 
     def test_ends_once_when_the_peers_end_is_read_behind_a_failed_send(
             self, stream: Stream, owner: Recorder, peer: Any) -> None:
