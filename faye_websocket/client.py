@@ -28,13 +28,14 @@ from .http.response_headers import ResponseHeaders
 from .http.url import parse_url
 from .io.connection import Connection
 from .io.dial import ProxyOption, dial, make_proxy
-from .io.journal import CLIENT, describe_client, watched
+from .io.journal import CLIENT, describe_client
 from .io.limits import bound_time, check_number, make_limits
 from .io.reactor import current_reactor
 from .io.shutdown import open_sockets
 from .io.takeover import detach
 from .io.tls import TLSOptions, make_context, wrap
 from .io.transport import Transport, hang_up
+from .io.watched import watched
 
 __all__ = ['Client']
 

@@ -24,12 +24,13 @@ from .http.url import determine_url
 from .io.connection import Connection
 from .io.context import in_context
 from .io.faults import name_url
-from .io.journal import SERVER, describe_request, watched
+from .io.journal import SERVER, describe_request
 from .io.limits import make_limits
 from .io.reactor import current_reactor
 from .io.shutdown import open_sockets
 from .io.takeover import Sink
 from .io.transport import Transport
+from .io.watched import watched
 from .servers.gevent_server import is_stopping, leave_pool, register
 from .servers.handover import Handover, refuse, respond_late
 from .servers.hijack import has_adapter, lasting_environ

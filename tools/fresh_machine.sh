@@ -21,7 +21,7 @@ home=$root/root
 [ "$who" = root ] || home=$root/home/$who
 mkdir "$home/checkout"
 git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C "$home/checkout"
-[ "$who" = root ] || chroot "$root" chown -R "$who:" "/home/$who"
+[ "$who" = root ] || chroot "$root" chown -R "$who:" "${home#"$root"}"
 
 mapfile -t commands < <(grep -E '^    python3 -m venv ' README.rst | sed 's/^ *//' | head -2)
 

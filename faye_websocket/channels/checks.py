@@ -100,6 +100,7 @@ def check_count(what: str, number: Any) -> int:
 
 
 def check_seconds(what: str, seconds: Any) -> float:
+    """Return a number of seconds. Raise TypeError or ValueError for anything else."""
     check_number(what, seconds)
     if not seconds >= 0:
         raise ValueError(f'{what}: expected at least 0 seconds, got {seconds!r}')

@@ -233,6 +233,7 @@ class SocketFollower(Follower):
 
     @property
     def target(self) -> Any:
+        """The socket, or None once it is gone."""
         return self._socket()
 
     def _forgotten(self, reference: object) -> None:
@@ -312,6 +313,7 @@ class CallbackFollower(Follower):
 
     @property
     def target(self) -> Any:
+        """The subscription."""
         return self._subscription
 
     def _send(self, message: Message) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..client import Client
-from ..driver.codec import RSV1, RSV2, RSV3, Frame, FrameParser
+from ..driver.codec import Frame
 from ..driver.codes import Opcode
+from ..driver.frame_tap import OPCODE_NAMES, FrameTap
 from ..errors import ProtocolError
 from ..io import syscalls
 from ..io.connection import Connection
@@ -23,61 +24,51 @@ Tell = Callable[[str], object]
 
 # How much of a payload is shown.
 _SHOWN = 64
-_NAMES = {value: name for name, value in vars(Opcode).items() if name.isupper()}
 
 
 class Trace:
     """One direction of a connection: its bytes go in, and its lines to ``tell``."""
 
-    __slots__ = ('_buffer', '_mark', '_parser', '_tell')
+    __slots__ = ('_head', '_is_refused', '_mark', '_tap', '_tell')
 
     def __init__(self, mark: str, tell: Tell, masked: bool) -> None:
         self._mark = mark
         self._tell = tell
         # The head, until it is complete.
-        self._buffer: bytes | None = b''
-        self._parser: FrameParser | None = FrameParser(masked=masked)
-        self._parser.reserve(RSV1 | RSV2 | RSV3)
+        self._head: bytes | None = b''
+        self._tap = FrameTap(masked=masked)
+        self._is_refused = False
 
     def feed(self, chunk: bytes) -> None:
         """Tell what these bytes complete."""
-        if self._buffer is not None:
-            self._buffer += chunk
-            head, end, chunk = self._buffer.partition(b'\r\n\r\n')
+        while self._head is not None:
+            head, end, chunk = (self._head + chunk).partition(b'\r\n\r\n')
             if not end:
+                self._head = head
                 return
-            self._buffer = None
             self._tell_head(head.decode('latin-1').split('\r\n'))
-        if self._parser is not None:
-            self._tell_frames(self._parser, chunk)
+        # The body of a refusal is no frame.
+        for found in () if self._is_refused else self._tap.feed(chunk):
+            line = str(found) if isinstance(found, ProtocolError) else describe_frame(found)
+            self._tell(f'{self._mark} {line}')
 
     def _tell_head(self, lines: list[str]) -> None:
         for line in lines:
             self._tell(f'{self._mark} {line}')
-        if lines[0].startswith('HTTP/') and lines[0].split()[1:2] != ['101']:
-            # The body of a refusal follows, and no frame.
-            self._parser = None
-
-    def _tell_frames(self, parser: FrameParser, chunk: bytes) -> None:
-        parser.feed(chunk)
-        try:
-            while (frame := parser.next_frame()) is not None:
-                # Of a long one the first part is shown, with the length of them all.
-                if frame.is_first:
-                    self._tell(f'{self._mark} {describe_frame(frame)}')
-        except ProtocolError as error:
-            self._tell(f'{self._mark} {error}')
-            self._parser = None
+        status = lines[0].split()[1:2] if lines[0].startswith('HTTP/') else ['101']
+        # An interim response is followed by another head.
+        self._is_refused = status != ['101']
+        self._head = b'' if self._is_refused and status and status[0].startswith('1') else None
 
 
 def describe_frame(frame: Frame) -> str:
     """Return the opcode, the length, and the beginning of the payload, in one line."""
     opcode, payload = frame.opcode, frame.payload
     more = '' if frame.fin else ', not the last of its message'
-    name = f'{_NAMES[opcode]} of {frame.length} bytes{more}'
+    name = f'{OPCODE_NAMES[opcode]} of {frame.length} bytes{more}'
     if opcode == Opcode.CLOSE and len(payload) > 1:
         code = int.from_bytes(payload[:2], 'big')
-        return f'{_NAMES[opcode]} {code} {payload[2:].decode(errors="replace")}'.rstrip()
+        return f'{OPCODE_NAMES[opcode]} {code} {payload[2:].decode(errors="replace")}'.rstrip()
     shown = payload[:_SHOWN]
     text = shown.hex(' ') if opcode == Opcode.BINARY else shown.decode(errors='replace')
     end = ' ...' if frame.length > len(shown) else ''

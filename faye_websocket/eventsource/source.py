@@ -27,8 +27,9 @@ from ..events import DeclaredHandlers, Event, EventTarget
 from ..http.head import Headers
 from ..http.url import determine_url
 from ..io.context import in_context
-from ..io.journal import EVENTSOURCE, describe_request, watched, watched_class
+from ..io.journal import EVENTSOURCE, describe_request
 from ..io.limits import bound_time, check_number, make_limits
+from ..io.watched import watched, watched_class
 from ..servers.hijack import find_adapter
 from .headers import response_headers
 from .response_carrier import ResponseCarrier

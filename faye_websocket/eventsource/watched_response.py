@@ -6,18 +6,18 @@ from functools import cache
 from typing import Any
 
 from ..driver.base import CLOSED
-from ..io.journal import APPLICATION, LIBRARY, PEER, Journal
+from ..io.journal import PEER, Journal
+from ..io.watched import NotesEnd
 from .response_carrier import ResponseCarrier
 
 __all__ = ['watched_response']
 
 
-class _Watched(ResponseCarrier):
+class _Watched(NotesEnd, ResponseCarrier):
     """A stream that has a journal. The slot is in its subclasses."""
 
     __slots__ = ()
 
-    _journal: Journal
     _has_frames = False
 
     def __init__(self, journal: Journal, *arguments: Any) -> None:
@@ -45,26 +45,6 @@ class _Watched(ResponseCarrier):
         if was_sent:
             self._journal.messages_sent += 1
         return was_sent
-
-    def close(self, code: int, reason: str) -> None:
-        self._journal.end(APPLICATION)
-        super().close(code, reason)
-
-    def stop(self) -> None:
-        self._journal.end(LIBRARY)
-        super().stop()
-
-    def failed(self) -> None:
-        self._journal.end(LIBRARY)
-        super().failed()
-
-    def abort(self, reason: str) -> None:
-        self._journal.end(LIBRARY)
-        super().abort(reason)
-
-    def give_up_slow_peer(self) -> None:
-        self._journal.end(LIBRARY)
-        super().give_up_slow_peer()
 
 
 @cache

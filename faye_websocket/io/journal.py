@@ -5,8 +5,7 @@ refused or failed, and at DEBUG one for each frame. Whatever comes from a peer i
 escaped, so that a line is one line, and its fields are where they belong. A record has
 the fields as attributes, too, for a filter or for JSON.
 
-The level is looked at when a socket is made. Where it is on, the socket gets a
-connection of another class, which counts and writes; others pay nothing.
+``watched`` has the connections that count for a journal and write into it.
 """
 
 from __future__ import annotations
@@ -14,18 +13,11 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ..driver.base import SharedMessage
-from ..driver.codec import FrameParser
-from ..driver.codes import Opcode
-from ..driver.writer import Writer
-from ..errors import HandshakeError, ProtocolError
-from .connection import Connection
-from .counted import CountedTransport
+from ..errors import HandshakeError
 from .faults import PATH, name_url
 from .transport import PlainSocket, Transport
 
@@ -39,9 +31,9 @@ __all__ = [
     'Journal',
     'Source',
     'describe_client',
+    'describe_payload',
     'describe_request',
-    'watched',
-    'watched_class',
+    'find_peer',
 ]
 
 SERVER = logging.getLogger('faye_websocket.server')
@@ -57,12 +49,6 @@ _ADDRESS = ':.%'
 _NOBODY = '-'
 # As much of a payload as a line shows, in bytes.
 _SHOWN = 64
-# Any reserved bits: the driver knows which of them an extension uses.
-_RESERVED = 0x70
-# The beginnings of what is written and no frame: heads.
-_HEADS = (b'HTTP/', b'GET ')
-_END_OF_HEAD = b'\r\n\r\n'
-_OPCODES = {value: name for name, value in vars(Opcode).items() if name.isupper()}
 
 # The lines, which begin with the event, the path and the peer.
 _OPEN = '%s %s %s %s: %s'
@@ -163,7 +149,7 @@ class Journal:
 
     def piece(self, direction: str, data: bytes) -> None:
         """Write that bytes were sent or received where there are no frames."""
-        self.frame(direction, f'{len(data)} bytes {data[:_SHOWN]!r}', length=len(data))
+        self.frame(direction, describe_payload(len(data), data), length=len(data))
 
     def _write(self, level: int, event: str, message: str, *arguments: Any, **fields: Any) -> None:
         peer = _name_address(self.address, self.port)
@@ -178,6 +164,11 @@ class Journal:
 
 
 # ---- names
+
+
+def describe_payload(length: int, data: bytes) -> str:
+    """Return the length of a payload and its beginning, as a line shows them."""
+    return f'{length} bytes {data[:_SHOWN]!r}'
 
 
 def describe_request(environ: Mapping[str, Any]) -> Source:
@@ -201,7 +192,7 @@ def _name_address(address: str, port: str) -> str:
     return f'{address}:{quote(port)}' if port else address
 
 
-def _find_peer(transport: Transport) -> tuple[str, str]:
+def find_peer(transport: Transport) -> tuple[str, str]:
     """Return the address and the port at the other end of a connection."""
     sock = PlainSocket(fileno=transport.fileno())
     try:
@@ -212,226 +203,3 @@ def _find_peer(transport: Transport) -> tuple[str, str]:
     finally:
         sock.detach()
     return (str(peer[0]), str(peer[1])) if isinstance(peer, tuple) else ('', '')
-
-
-# ---- frames
-
-
-class _Frames:
-    """One direction of a connection, as DEBUG shows it: frames, or pieces.
-
-    Versions before hybi-07 have other frames, and an event stream has none.
-    """
-
-    def __init__(self, journal: Journal, direction: str, *, masked: bool) -> None:
-        self._journal = journal
-        self._direction = direction
-        self._parser = FrameParser(masked=masked)
-        self._parser.reserve(_RESERVED)
-        self._head: bytes | None = None
-
-    def skip_head(self) -> None:
-        """Pass over the head of a response that comes before the frames."""
-        self._head = b''
-
-    def feed(self, data: bytes, version: str) -> None:
-        """Write the frames that begin in these bytes."""
-        if self._head is not None:
-            self._head += data
-            head, end, data = self._head.partition(_END_OF_HEAD)
-            if not end:
-                return
-            # An interim response is followed by another head.
-            self._head = None if b' 101 ' in head.partition(b'\r\n')[0] else b''
-        if not data or data.startswith(_HEADS):
-            return
-        if version.startswith('hybi'):
-            self._feed_frames(data)
-        else:
-            self._journal.piece(self._direction, data)
-
-    def _feed_frames(self, data: bytes) -> None:
-        self._parser.feed(data)
-        try:
-            while (frame := self._parser.next_frame()) is not None:
-                if frame.is_first:
-                    self._write(frame)
-        except ProtocolError as error:
-            # The driver finds it, too, and ends the connection.
-            self._journal.frame(self._direction, f'no frame: {error}')
-
-    def _write(self, frame: Any) -> None:
-        opcode, rsv = _OPCODES[frame.opcode], f'{frame.rsv >> 4:03b}'
-        fields = {'opcode': opcode, 'fin': frame.fin, 'rsv': rsv, 'length': frame.length}
-        shown = f'{frame.length} bytes {frame.payload[:_SHOWN]!r}'
-        text = f'{opcode} fin={frame.fin:d} rsv={rsv} {shown}'
-        self._journal.frame(self._direction, text, **fields)
-
-
-class _FrameWriter(Writer):
-    """The output of a driver, of which each piece is written to the log, too."""
-
-    def __init__(self, writer: Writer, feed: Callable[[bytes], None]) -> None:
-        self._writer = writer
-        self._feed = feed
-
-    def write(self, data: bytes) -> None:
-        self._feed(data)
-        self._writer.write(data)
-
-    def write_parts(self, head: bytes, payload: bytes) -> None:
-        self._feed(head + payload)
-        self._writer.write_parts(head, payload)
-
-    def write_urgent(self, data: bytes, tag: str) -> None:
-        self._feed(data)
-        self._writer.write_urgent(data, tag)
-
-    def write_last(self, data: bytes) -> None:
-        self._feed(data)
-        self._writer.write_last(data)
-
-
-# ---- connections
-
-
-class _Watched(Connection):
-    """A connection that has a journal.
-
-    The slot is in its subclasses, each of which has another base.
-    """
-
-    __slots__ = ()
-
-    _journal: Journal
-
-    def __init__(self, journal: Journal, *arguments: Any) -> None:
-        self._journal = journal  # type: ignore[misc]
-        super().__init__(*arguments)
-
-    def notify(self, type: str, *arguments: Any) -> None:
-        journal = self._journal
-        super().notify(type, *arguments)
-        if type == 'open':
-            journal.opened(self.version)
-        elif type == 'error':
-            journal.failed(arguments[0])
-        elif type == 'close':
-            # By now the last frame is on its way.
-            if self.was_clean:
-                # A close that was queued before the handshake, which has succeeded.
-                journal.opened(self.version)
-            code, reason = arguments
-            journal.closed(code, reason, self.was_clean)
-
-    def open_stream(self, transport: Transport) -> None:
-        journal = self._journal
-        if self._driver.is_client:
-            journal.path = describe_client(self._dispatcher.target.url)[0]
-            journal.address, journal.port = _find_peer(transport)
-        elif journal.address and not journal.port:
-            journal.port = _find_peer(transport)[1]
-        super().open_stream(CountedTransport(transport, journal))
-
-    def close(self, code: int, reason: str) -> None:
-        self._journal.end(APPLICATION)
-        super().close(code, reason)
-
-    def stop(self) -> None:
-        self._journal.end(LIBRARY)
-        super().stop()
-
-    def failed(self) -> None:
-        self._journal.end(LIBRARY)
-        super().failed()
-
-    def abort(self, reason: str) -> None:
-        self._journal.end(LIBRARY)
-        super().abort(reason)
-
-    def give_up_slow_peer(self) -> None:
-        self._journal.end(LIBRARY)
-        super().give_up_slow_peer()
-
-    def ended(self, reason: str) -> None:
-        self._journal.end(PEER)
-        super().ended(reason)
-
-
-class _FrameWatched(_Watched):
-    """A connection whose frames are in the log."""
-
-    __slots__ = ()
-
-    _received: _Frames
-
-    def __init__(self, journal: Journal, *arguments: Any) -> None:
-        super().__init__(journal, *arguments)
-        self._received = _Frames(journal, 'received', masked=True)  # type: ignore[misc]
-
-    def open_stream(self, transport: Transport) -> None:
-        super().open_stream(transport)
-        driver, stream = self._driver, self._stream
-        assert stream is not None
-        if driver.is_client:
-            self._received = _Frames(self._journal, 'received', masked=False)  # type: ignore[misc]
-            self._received.skip_head()
-        sent = _Frames(self._journal, 'sent', masked=driver.is_client)
-        driver.io = _FrameWriter(stream, lambda data: sent.feed(data, driver.version))
-
-    def received(self, chunk: bytes) -> bool:
-        self._received.feed(chunk, self.version)
-        return super().received(chunk)
-
-
-@cache
-def watched_class(kind: Any, *, has_frames: bool) -> Any:
-    """Return a class of connections, of this kind, that have journals."""
-    base: Any = _FrameWatched if has_frames else _Watched
-    # With super() in CPython 3.11, an echo would take 0.35 us more.
-    received = base.received if has_frames else kind.received
-    message, send, send_shared = kind.message, kind.send, kind.send_shared
-
-    class Watched(base, kind):  # type: ignore[misc]
-        __slots__ = ('_journal', '_received')
-
-        def message(self, data: str | bytes) -> None:
-            if not self.is_closing:
-                self._journal.messages_received += 1
-            message(self, data)
-
-        def received(self, chunk: bytes) -> bool:
-            self._journal.bytes_received += len(chunk)
-            return received(self, chunk)  # type: ignore[no-any-return]
-
-        def send(self, data: str | bytes) -> bool:
-            was_sent: bool = send(self, data)
-            if was_sent:
-                self._journal.messages_sent += 1
-            return was_sent
-
-        def send_shared(self, shared: SharedMessage) -> bool:
-            was_sent: bool = send_shared(self, shared)
-            if was_sent:
-                self._journal.messages_sent += 1
-            return was_sent
-
-    return Watched
-
-
-def watched(
-    kind: Any,
-    log: logging.Logger,
-    describe: Callable[[Any], Source],
-    request: Any,
-    watch: Callable[..., Any] = watched_class,
-) -> Callable[..., Any]:
-    """Return what makes a connection of this kind, with a journal where INFO is on.
-
-    ``watch`` returns the class of those that have one, and ``describe(request)`` what
-    the lines say of the request.
-    """
-    if not log.isEnabledFor(logging.INFO):
-        return kind  # type: ignore[no-any-return]
-    cls = watch(kind, has_frames=log.isEnabledFor(logging.DEBUG))
-    return partial(cls, Journal(log, *describe(request)))

@@ -31,6 +31,12 @@ def test_the_head_comes_before_the_frames(size: int) -> None:
         '< HTTP/1.1 101 Switching Protocols', '< X: 1', '< PING of 5 bytes: hello', '< PONG of 0 bytes']
 
 
+def test_an_interim_response_is_followed_by_another_head() -> None:
+    data = b'HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n' + ACCEPTED + serialize_frame(Opcode.PING, b'')
+    assert lines_of(data) == [
+        '< HTTP/1.1 103 Early Hints', '< Link: </x>', '< HTTP/1.1 101 Switching Protocols', '< X: 1', '< PING of 0 bytes']
+
+
 def test_a_request_is_followed_by_masked_frames() -> None:
     data = b'GET / HTTP/1.1\r\n\r\n' + serialize_frame(Opcode.TEXT, b'hello', masking_key=KEY)
     assert lines_of(data, masked=True) == ['> GET / HTTP/1.1', '> TEXT of 5 bytes: hello']
