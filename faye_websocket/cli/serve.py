@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import gevent
@@ -115,7 +114,7 @@ def serve(options: argparse.Namespace) -> int:
     argument is not valid.
     """
     began, successor = time.time(), Successor()
-    _handle_signals(partial(sys.exit, 0))
+    _handle_signals(_stop)
     inherited = take_listener()
     _prepare(options)
     app, error = _load(options.app)
@@ -132,7 +131,7 @@ def serve(options: argparse.Namespace) -> int:
         ending.wait(_LOOK)
     changed = ending.get()
     if changed is not None:
-        _handle_signals(partial(sys.exit, 0))
+        _handle_signals(_stop)
         _tell(f'{changed} has changed: restarting')
         server.stop_accepting()
         close_all(CloseCode.SERVICE_RESTART, timeout=_GRACE)
@@ -151,20 +150,31 @@ def _prepare(options: argparse.Namespace) -> None:
     sys.path.insert(0, os.getcwd())
 
 
-def _load(path: str) -> tuple[Application, Exception | None]:
+class _Stopped(SystemExit):
+    """A signal has arrived."""
+
+
+def _stop() -> None:
+    raise _Stopped(0)
+
+
+def _load(path: str) -> tuple[Application, BaseException | None]:
     """Return the application, or a substitute and the error why there is none."""
     try:
         return import_application(path), None
-    except Exception as error:
+    except _Stopped:
+        raise
+    except (Exception, SystemExit) as error:
         return make_substitute(error), error
 
 
-def _report(error: Exception, is_fatal: bool, is_start: bool) -> None:
+def _report(error: BaseException, is_fatal: bool, is_start: bool) -> None:
     """Print why there is no application, and end the process if that is fatal.
 
-    A name that is wrong from the start will not become right by a change of a file.
+    A name that is wrong from the start will not become right by a change of a file, and
+    an application that exits then means to.
     """
-    if isinstance(error, UsageError) and (is_fatal or is_start):
+    if isinstance(error, (UsageError, SystemExit)) and (is_fatal or is_start):
         raise error
     _tell(describe_fault(error))
     if is_fatal:

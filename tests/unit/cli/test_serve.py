@@ -271,6 +271,23 @@ class TestFault:
         assert ended.value.code == 1
         assert capsys.readouterr().err.endswith(f'{error}: mine\n')
 
+    @pytest.mark.parametrize('options', [[], ['--reload']], ids=['', 'reload'])
+    def test_by_an_exit_at_the_start_ends_the_command(
+            self, handlers: Any, module: Callable[[str], None], options: list[str]) -> None:
+        module('raise SystemExit("missing DATABASE_URL")\n')
+        with pytest.raises(SystemExit, match='missing DATABASE_URL'):
+            main(['serve', 'a_module', *options])
+
+    def test_by_an_exit_waits_for_a_change_in_a_successor(
+            self, command: Command, module: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+        module('raise SystemExit("missing DATABASE_URL")\n')
+        listener = std_socket.create_server(('127.0.0.1', 0))
+        monkeypatch.setenv('FAYE_WEBSOCKET_LISTENER', str(os.dup(listener.fileno())))
+        with listener:
+            url = command.start('a_module', '--reload')
+        assert 'SystemExit: missing DATABASE_URL\nThe application cannot be imported: waiting' in command.err
+        assert get(url).endswith('SystemExit: missing DATABASE_URL\n')
+
     def test_of_a_name_waits_in_a_successor(
             self, command: Command, module: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
         listener = std_socket.create_server(('127.0.0.1', 0))
