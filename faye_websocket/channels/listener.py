@@ -109,11 +109,19 @@ class Listener:
             with self._lock:
                 connection, outgoing = self._connection, self._outgoing
             try:
-                while outgoing:
+                while outgoing and connection is self._connection:
                     connection.send_command(*outgoing.popleft())
             except Exception:
-                # The listener notices the failure, too, and subscribes again.
-                pass
+                self._give_up(connection)
+
+    def _give_up(self, connection: Any) -> None:
+        """Let the listener leave a connection on which nothing can be written.
+
+        redis-py would connect it again by itself, without the subscriptions.
+        """
+        with self._lock:
+            if self._connection is connection:
+                self._connection = None
 
     def _listen(self) -> None:
         """Listen for as long as there are channels, and reconnect after any failure."""
@@ -167,6 +175,8 @@ class Listener:
         self._heard = time.monotonic()
         beat = self._heard
         while self._feeds and not self._backend.is_closed:
+            if self._connection is not connection:
+                raise OSError('the connection was lost while a command was sent')
             if connection.can_read(timeout=max(0.0, beat - time.monotonic())):
                 answer = connection.read_response()
                 self._heard = time.monotonic()

@@ -624,6 +624,32 @@ class TestRedis:
         channels.join(visit().open().socket, 'room', name='anna')
         wait_until(lambda: told == [['anna']])
 
+    @pytest.mark.proves('R3', 'R12')
+    def test_a_connection_that_is_lost_while_writing_is_replaced_with_its_subscriptions(
+            self, channels: Channels, server: RedisServer, visit: Visit) -> None:
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        listener: Any = channels.backend._listener  # type: ignore[attr-defined]
+        connection = listener._connection
+        failed: list[Any] = []
+
+        def fail(*command: str) -> None:
+            # What redis-py does; it would connect again when it reads.
+            del connection.send_command
+            connection.disconnect()
+            failed.append(command)
+            raise OSError('broken pipe')
+
+        connection.send_command = fail
+        wait_until(lambda: failed)
+        wait_until(lambda: listener._connection not in (connection, None))
+        # A sender that is late leaves the new one alone.
+        listener._give_up(connection)
+        assert listener._connection is not None
+        wait_until(lambda: server.command('PUBSUB', 'NUMSUB', 'faye:{room}:bus')[1] == 1)
+        channels.publish('room', 'one')
+        visitor.wait('one')
+
     @pytest.mark.proves('R3')
     def test_a_message_that_was_read_before_is_not_delivered_again(
             self, channels: Channels, server: RedisServer, visit: Visit) -> None:
