@@ -157,6 +157,7 @@ def judge(soak: Soak, before: dict[str, Any], after: dict[str, Any], stderr: str
         'nothing of any connection is left in the server': left == {},
         'the server logged nothing but the faults that were injected': after['unexpected'] == [] and stderr == '',
         'every fault of a handler was logged once': after['on_purpose'] == errors - count_errors(served),
+        'every slow consumer was logged once': after['slow'] == served['codes'].get('1013', 0),
         'every session went as it should': soak.failed == 0}
     return {
         'checks': checks, 'is_good': all(checks.values()),

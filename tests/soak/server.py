@@ -32,8 +32,9 @@ from tests.support.holdings import count_living, take_census
 #: The text of the exceptions that handlers raise, which may be in the log.
 ON_PURPOSE = 'on purpose'
 
-#: The log line for a socket whose messages are never received.
+#: The log lines for a socket whose messages are never received, and for a slow peer.
 DROPPED = 'its messages are dropped'
+SLOW = 'is a slow consumer'
 
 OPTIONS: dict[str, Any] = {
     'ping': 10, 'ping_timeout': 50, 'close_timeout': 5, 'max_buffered': 2**21, 'max_length': 2**22,
@@ -74,6 +75,7 @@ class Log(logging.Handler):
         super().__init__()
         self.on_purpose = 0
         self.dropped = 0
+        self.slow = 0
         self.unexpected: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -83,6 +85,8 @@ class Log(logging.Handler):
             self.on_purpose += 1
         elif record.levelno == logging.WARNING and DROPPED in record.getMessage():
             self.dropped += 1
+        elif record.levelno == logging.WARNING and SLOW in record.getMessage():
+            self.slow += 1
         elif len(self.unexpected) < 20:
             self.unexpected.append(f'{record.getMessage()}: {error!r}')
 
@@ -159,7 +163,7 @@ class Application:
         census = take_census() if environ['QUERY_STRING'] == 'census' else count_living()
         body = json.dumps({
             'census': census, 'blocks': sys.getallocatedblocks(), 'ledger': self.ledger.summary(),
-            'on_purpose': self.log.on_purpose, 'unexpected': self.log.unexpected}).encode()
+            'on_purpose': self.log.on_purpose, 'slow': self.log.slow, 'unexpected': self.log.unexpected}).encode()
         start_response('200 OK', [('Content-Type', 'application/json'), ('Content-Length', str(len(body)))])
         return [body]
 
