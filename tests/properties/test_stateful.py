@@ -146,6 +146,18 @@ class Wire:
             pass
 
 
+# These have names because hypothesis 6.100 parses the whole module once more for each
+# lambda that it looks at, which takes a minute in all.
+def is_to_be_accepted(machine: TwoEnds) -> bool:
+    """Return whether the server has not accepted its socket yet."""
+    return not machine.is_accepted
+
+
+def has_silent_ends(machine: TwoEnds) -> bool:
+    """Return whether an end has no handlers yet."""
+    return bool(machine.silent)
+
+
 class TwoEnds(RuleBasedStateMachine):
     """The state machine: rules are acts of users and networks, invariants are the
     promises.
@@ -196,7 +208,7 @@ class TwoEnds(RuleBasedStateMachine):
 
     # ---- acts of the users
 
-    @precondition(lambda self: not self.is_accepted)
+    @precondition(is_to_be_accepted)
     @rule()
     def accept(self) -> None:
         """Return the socket from the WSGI application."""
@@ -205,7 +217,7 @@ class TwoEnds(RuleBasedStateMachine):
         assert list(self.server.ws(self.environ, response)) == []
         self.server_end.sendall(f'HTTP/1.1 {response.status}\r\n\r\n'.encode())
 
-    @precondition(lambda self: self.silent)
+    @precondition(has_silent_ends)
     @rule(data=st.data())
     def set_handlers(self, data: st.DataObject) -> None:
         """Set the handlers of an end, perhaps late."""

@@ -594,7 +594,9 @@ class TestEventSource:
         response: Any = es.wsgi_response(Response())
         puller = gevent.spawn(lambda: pieces.extend(response))
         settle()
-        assert len(pieces) == 1
+        # And perhaps a ping, where the machine is busy.
+        before = len(pieces)
+        assert pieces[0] == b'retry: 5000\r\n'
 
         def use() -> Any:
             results = [es.ready_state, es.send('x'), es.ping(), es.close(), list(response), response.close()]
@@ -602,11 +604,11 @@ class TestEventSource:
             es.onopen = opened.append
             return live(*results, opened, len(pieces))
 
-        assert in_child(use) == [EventSource.CLOSED, False, False, None, [], None, [], 1]
+        assert in_child(use) == [EventSource.CLOSED, False, False, None, [], None, [], before]
         if in_child is in_forked_child:
             es.send('x')
             settle()
-            assert pieces[-1] == b'data: x\r\n\r\n'
+            assert b'data: x\r\n\r\n' in pieces
             es.close()
             puller.join(10)
         puller.kill()
