@@ -249,11 +249,11 @@ class WebSocket(DeclaredHandlers, API):
     def _accepted(self, transport: Transport, received: bytes, headers: HeaderList) -> None:
         """Open the connection, which has left its server."""
         self._handover = None
-        register(self._connection)
+        is_late = register(self._connection)
         self._connection.accept(transport, received, headers)
         self._environ = PackedEnviron(self.environ)
-        if is_stopping():
-            # It began while the server was at this response.
+        if is_late:
+            # The server began to stop while it was at this response.
             self._connection.stop()
 
     def _view_failed(self, head: bytes) -> None:

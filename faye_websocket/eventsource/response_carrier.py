@@ -37,7 +37,7 @@ from ..io.overflow import Overflow
 from ..io.owner import Owner
 from ..io.scheduler import Job, Scheduler, wait_forever
 from ..io.shutdown import open_sockets
-from ..servers.gevent_server import is_stopping, register
+from ..servers.gevent_server import register
 
 __all__ = ['ResponseCarrier', 'ResponseBody']
 
@@ -223,9 +223,9 @@ class ResponseCarrier(Owner):
             if self.ready_state != CONNECTING:
                 return
             self._state = OPEN
-        register(self)
+        is_late = register(self)
         self._dispatcher.push(Event('open'))
-        if is_stopping():
+        if is_late:
             self.stop()
 
     def _begin_close(self, event: CloseEvent, last: list[bytes] | None = None) -> None:

@@ -18,7 +18,7 @@ from ..io.reactor import current_reactor
 from ..io.takeover import Sink
 from ..io.transport import Transport
 from ..servers.adapter import TakeFound
-from ..servers.gevent_server import is_stopping, register
+from ..servers.gevent_server import register
 from ..servers.hijack import hijack
 from .headers import FRAMING, is_event_stream
 
@@ -65,11 +65,11 @@ class SocketCarrier(Connection):
             # More was sent than may wait for the response.
             self._drop(transport)
             return None
-        register(self)
+        is_late = register(self)
         # RFC 9112 section 6.3: without a length the body ends with the connection. A
         # proxy converts it for its client.
         kept = [header for header in headers if header[0].lower() not in FRAMING]
         self.accept(transport, b'', [*kept, ('Connection', 'close')])
-        if is_stopping():
+        if is_late:
             self.stop()
         return None

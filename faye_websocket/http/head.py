@@ -56,7 +56,7 @@ _OBS_FOLD = re.compile(r'(?<![ \t])[ \t]*(?:\r\n[ \t]+)+')
 # IPv6 address may have any spelling. And commas are not allowed: no host has one, but
 # two Host headers that a server has joined do.
 _IP_LITERAL = r"\[(?:[0-9a-f:.]+(?:%[-.~\w%]+)?|v[0-9a-f]+\.[-.~\w!$&'()*+;=:]+)\]"
-_REG_NAME = r"(?:[-.~\w!$&'()*+;=]|%[0-9a-f]{2})+"
+_REG_NAME = r"(?=[^:])[-.~\w!$&'()*+;=]*(?:%[0-9a-f]{2}[-.~\w!$&'()*+;=]*)*"
 _HOST = re.compile(rf'(?:{_IP_LITERAL}|{_REG_NAME})(?::\d*)?', re.ASCII | re.IGNORECASE)
 # RFC 9112 section 3.2.2
 _ABSOLUTE_FORM = re.compile(r'(?:https?|wss?)://([^/?#]*)', re.IGNORECASE)

@@ -57,23 +57,22 @@ def make_limits(**options: Any) -> Limits:
 
     Raises ValueError or TypeError, naming the option, for a value that is impossible.
     """
-    unknown = options.keys() - set(OPTIONS)
-    if unknown:
-        raise TypeError(f'unknown option: {", ".join(sorted(unknown))}')
-    values = Limits(**options)[:-1]
     try:
-        return _make_limits(*values)
+        return _make_limits(**options)
     except TypeError:
         # It may come from the cache, which takes no list, say, and names nothing.
-        return _make_limits.__wrapped__(*values)
+        return _make_limits.__wrapped__(**options)
 
 
 @lru_cache(maxsize=64, typed=True)
-def _make_limits(*values: Any) -> Limits:
+def _make_limits(**options: Any) -> Limits:
     """Return one object for all sockets with these options, which are checked once."""
-    limits = Limits(*values)
-    for name, value in zip(OPTIONS, values, strict=True):
-        _CHECKS[name](name, value)
+    unknown = options.keys() - set(OPTIONS)
+    if unknown:
+        raise TypeError(f'unknown option: {", ".join(sorted(unknown))}')
+    limits = Limits(**options)
+    for name, check in _CHECKS.items():
+        check(name, getattr(limits, name))
     ping, ping_timeout = limits.ping, limits.ping_timeout
     return limits._replace(
         # A ping that is more than a year away never comes.

@@ -181,11 +181,15 @@ class Stream(Outflow):
 
     def _at_eof(self, reason: str) -> None:
         """End, unless the peer may wait for what we still send: it closed its side."""
-        if self._phase == ENDING and self._backlog is not None:
+        if self._phase != ENDING:
+            self._end(reason)
+        elif self._backlog is not None:
             self._phase = ALONE
             self._reader.stop()
         else:
-            self._end(reason)
+            # Both halves have ended, so there is nothing to hang up.
+            self._discard()
+            self._transport.close()
 
     # ---- ending
 
@@ -209,6 +213,11 @@ class Stream(Outflow):
         """Release the socket now. Safe to call again."""
         if self._phase == CLOSED or self._reactor.is_inherited():
             return
+        self._discard()
+        hang_up(self._transport)
+
+    def _discard(self) -> None:
+        """Release everything but the socket."""
         self._phase = CLOSED
         for watcher in (self._reader, self._writer, self._timer):
             if watcher is not None:
@@ -217,7 +226,6 @@ class Stream(Outflow):
         self.buffered = 0
         # The number may be another socket's next.
         self._descriptor = -1
-        hang_up(self._transport)
 
     def _end(self, reason: str) -> None:
         """Close, and pass the ``reason`` to the owner if it has not finished before."""

@@ -49,13 +49,14 @@ class Adapter(NamedTuple):
     #: The classes behind ``start_response`` that write no head when the response's
     #: iterator has set their ``headers_sent``.
     responders: frozenset[str] = frozenset()
-    #: Return whether the server empties ``environ`` when the request ends.
-    clears_environ: IsFor = _never
+    #: Return whether the server empties ``environ`` when the request ends. None is no,
+    #: here and below.
+    clears_environ: IsFor | None = None
     #: Return whether the server itself decides about the header Connection, and fails
     #: when an application sets it.
-    owns_connection_header: IsFor = _never
+    owns_connection_header: IsFor | None = None
     #: Return whether the socket of this request would hold an OS thread of the server.
-    holds_thread: IsFor = _never
+    holds_thread: IsFor | None = None
 
     def find(self, environ: Mapping[str, Any]) -> TakeFound | None:
         """Return what takes the socket of this request, or None if it is another's."""

@@ -41,23 +41,24 @@ def _spawner(arguments: object) -> BaseServer | None:
     return None
 
 
-def register(socket: Closable) -> None:
-    """Register an open socket, which is closed when the request's server stops."""
+def register(socket: Closable) -> bool:
+    """Register an open socket, which is closed when the request's server stops.
+
+    Return whether that is already so: then the caller must close it.
+    """
     server = find_server()
     open_sockets.add(socket, None if server is None else server._stop_event)
+    return open_sockets.is_closing or _has_stopped(server)
 
 
 def is_stopping() -> bool:
-    """Return whether this request must not open a socket: all are being closed.
+    """Return whether this request must not open a socket: all are being closed."""
+    return open_sockets.is_closing or _has_stopped(find_server())
 
-    A server that was never started is not stopping.
-    """
-    if open_sockets.is_closing:
-        return True
-    server = find_server()
-    if server is None:
-        return False
-    return server._stop_event.is_set() and '_handle' not in vars(server)
+
+def _has_stopped(server: BaseServer | None) -> bool:
+    """Return whether a server has stopped; not so one that was never started."""
+    return server is not None and server._stop_event.is_set() and '_handle' not in vars(server)
 
 
 def leave_pool() -> None:

@@ -18,6 +18,7 @@ then, and ``view_failed`` is called with its head.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ..http.head import HeaderList, parse_fields
@@ -115,9 +116,10 @@ class Handover:
 
     def respond(self, start_response: StartResponse) -> Iterable[bytes]:
         """Return the response for the server: a line in its log, and no body."""
-        responder = getattr(start_response, '__self__', None)
+        responder: Any = getattr(start_response, '__self__', None)
+        kind: Any = type(responder)
         # The thread serves the connection while the server writes the head.
-        if self.holds_thread or not _may_skip_head(responder):
+        if self.holds_thread or not _may_skip_head(kind):
             return respond_late(start_response)
         start_response(_STATUS, [])
         return _NoBody(responder, self._finish)
@@ -180,9 +182,10 @@ def respond_late(start_response: StartResponse) -> Iterable[bytes]:
     return []
 
 
-def _may_skip_head(responder: Any) -> bool:
-    """Return whether the server itself, and no middleware, has this start_response."""
-    name = f'{type(responder).__module__}.{type(responder).__qualname__}'
+@lru_cache(maxsize=8)
+def _may_skip_head(kind: Any) -> bool:
+    """Return whether a server, and no middleware, has start_response in this class."""
+    name = f'{kind.__module__}.{kind.__qualname__}'
     return any(name in adapter.responders for adapter in ADAPTERS.values())
 
 
@@ -194,7 +197,8 @@ def refuse(
     body: bytes,
 ) -> Iterable[bytes]:
     """Return the response of a refused handshake."""
-    if any(each.owns_connection_header(environ) for each in tuple(ADAPTERS.values())):
-        headers = [pair for pair in headers if pair[0] != 'Connection']
+    for adapter in tuple(ADAPTERS.values()):
+        if adapter.owns_connection_header and adapter.owns_connection_header(environ):
+            headers = [pair for pair in headers if pair[0] != 'Connection']
     start_response(status, headers)
     return [body]

@@ -58,7 +58,7 @@ def find_adapter(environ: Mapping[str, Any], *, with_threads: bool = False) -> T
     if _is_http_2(environ):
         return None
     for adapter in tuple(ADAPTERS.values()):
-        if not with_threads and adapter.holds_thread(environ):
+        if not with_threads and adapter.holds_thread and adapter.holds_thread(environ):
             continue
         take = adapter.find(environ)
         if take is not None:
@@ -96,8 +96,10 @@ def _detach(sock: Any, on_head: OnHead | None) -> Transport:
 
 def lasting_environ(environ: dict[str, Any]) -> dict[str, Any]:
     """Return ``environ``, or a copy of it where its server empties it at the end."""
-    does_clear = any(each.clears_environ(environ) for each in tuple(ADAPTERS.values()))
-    return dict(environ) if does_clear else environ
+    for adapter in tuple(ADAPTERS.values()):
+        if adapter.clears_environ and adapter.clears_environ(environ):
+            return dict(environ)
+    return environ
 
 
 def register_adapter(name: str, take: FindSocket, *, is_for: IsFor | None = None) -> None:

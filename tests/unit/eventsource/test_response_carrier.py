@@ -126,7 +126,7 @@ class TestConnecting:
         assert len(registry) == 0
 
     def test_it_ends_at_once_while_all_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr('faye_websocket.eventsource.response_carrier.is_stopping', lambda: True)
+        monkeypatch.setattr('faye_websocket.eventsource.response_carrier.register', lambda socket: True)
         es = new_source()
         record = Record(es)
         assert list(respond(es)) == [RETRY]

@@ -333,7 +333,7 @@ class TestConnecting:
             assert describe(record.the_close()) == (1013, 'slow consumer', False)
 
     def test_it_ends_at_once_while_all_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr('faye_websocket.eventsource.socket_carrier.is_stopping', lambda: True)
+        monkeypatch.setattr('faye_websocket.eventsource.socket_carrier.register', lambda socket: True)
         with joined() as pair:
             record = Record(pair.es)
             pair.start()
