@@ -41,12 +41,8 @@ inside "(${commands[0]}) > served.log 2>&1 & server=\$!
 import urllib.request
 page = urllib.request.urlopen(\"http://127.0.0.1:9292/\").read()
 assert b\"WebSocket\" in page, page' || { cat served.log; exit 1; }
-    pid=\$(.venv/bin/python -c '
-import pathlib
-for each in pathlib.Path(\"/proc\").glob(\"[0-9]*/cmdline\"):
-    if b\"faye-websocket\\0serve\" in each.read_bytes() and each.parent.owner() == \"$who\":
-        print(each.parent.name)')
-    kill -INT \$pid
+    # It is a child of that shell, unless the shell has become it.
+    kill -INT \$(cat /proc/\$server/task/\$server/children | grep . || echo \$server)
     wait \$server
     cat served.log
     .venv/bin/faye-websocket --version"
