@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from faye_websocket.compiled import IS_COMPILED
 from tests.support.forms import FORMS, find_codec
 from tests.support.programs import is_all_required
 from tests.support.skips import summarize
@@ -42,6 +43,11 @@ _stderr = pytest.StashKey[int]()
 # A shell starts what runs in its background with this signal ignored, and so would be
 # the servers of the tests, which end at it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where nothing could be compiled, the package warns at its import. The processes that
+# the tests start say by this that pure Python is meant, and their output is the same.
+if not IS_COMPILED:
+    os.environ['FAYE_WEBSOCKET_PURE'] = '1'
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

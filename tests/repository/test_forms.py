@@ -47,7 +47,7 @@ def test_the_compiled_form_exists() -> None:
     if os.environ.get('FAYE_WEBSOCKET_BUILD') == 'skip':
         pytest.skip('nothing was to be compiled')
     if find_codec('compiled') is None:
-        give_up("the compiled modules are missing: apt-get install gcc, and pip install -e '.[test]'")
+        give_up('the compiled modules are missing, install again after: apt-get install gcc python3-dev')
 
 
 def test_this_run_uses_the_requested_form() -> None:
