@@ -25,8 +25,10 @@ git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar 
 
 mapfile -t commands < <(grep -E '^    python3 -m venv ' README.rst | sed 's/^ *//' | head -2)
 
+path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
 inside() {
-    tools/debian.sh run "$root" runuser -u "$who" -- env HOME="${home#"$root"}" bash -euc "cd; cd checkout; $1"
+    tools/debian.sh run "$root" runuser -u "$who" -- env HOME="${home#"$root"}" PATH="$path" bash -euc "cd; cd checkout; $1"
 }
 
 printf '\n$ %s\n' "${commands[0]}"
