@@ -34,6 +34,8 @@ _WINDOW_BITS = {str(bits): bits for bits in range(8, 16)}
 _MAX_BITS = 15
 # zlib makes no raw deflater with a smaller window.
 _LEAST_DEFLATER_BITS = 9
+# zlib's Z_RLE, a name that PyPy does not have.
+_RUNS_ONLY = 3
 
 # 7.2.3.6: an empty block stands for an empty message; zlib returns no bytes for it.
 _EMPTY = b'\x00'
@@ -257,7 +259,7 @@ class _Deflater(NamedTuple):
         if bits < _LEAST_DEFLATER_BITS:
             # With this strategy zlib looks for runs only. It never refers back further
             # than one byte, so that any window is large enough.
-            bits, strategy = _LEAST_DEFLATER_BITS, zlib.Z_RLE
+            bits, strategy = _LEAST_DEFLATER_BITS, _RUNS_ONLY
         return zlib.compressobj(self.level, zlib.DEFLATED, -bits, self.mem_level, strategy)
 
 
