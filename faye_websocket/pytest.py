@@ -12,8 +12,7 @@ It may be imported, too, for its type (PYTEST_DONT_REWRITE: without a warning).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from functools import partial
 from typing import Any, Protocol
 
 import pytest
@@ -32,14 +31,16 @@ class Connect(Protocol):
 
 
 @pytest.fixture
-def websocket_connect() -> Iterator[Connect]:
+def websocket_connect(request: pytest.FixtureRequest) -> Connect:
     """Return ``testing.connect``, whose sockets are closed at the test's end.
 
-    What a handler has raised is then raised as an error of the test.
+    What a handler has raised is then raised as an error of the test; if handlers of
+    several sockets have, pytest shows all of it.
     """
-    with ExitStack() as sockets:
 
-        def connect(app: testing.Application, path: str = '/', **options: Any) -> Any:
-            return sockets.enter_context(testing.connect(app, path, **options))
+    def connect(app: testing.Application, path: str = '/', **options: Any) -> Any:
+        client = testing.connect(app, path, **options)
+        request.addfinalizer(partial(client.__exit__, None, None, None))
+        return client
 
-        yield connect
+    return connect

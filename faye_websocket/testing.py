@@ -13,6 +13,7 @@ application raises is raised in the test.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from http.cookies import Morsel
 from types import TracebackType
@@ -100,8 +101,8 @@ def connect(
     Raise what the application raises before the handshake, and HandshakeError, with the
     status and the body in its text, if it refuses the handshake. With ``refused=True``,
     return the client instead of the latter; its ``status``, ``headers`` and ``body``
-    are those of the response. Raise ValueError for a URL that does not begin with
-    ``ws://``.
+    are those of the response. Raise HandshakeError, too, if the application returns
+    without a response, and ValueError for a URL that does not begin with ``ws://``.
     """
     url = f'ws://localhost{path}' if path.startswith('/') else path
     if not url.startswith('ws://'):
@@ -117,7 +118,7 @@ def connect(
     client._watcher = _Watcher(app, there)
     client.wait_while(client.CONNECTING)
     if client.status != 101:
-        client._watcher.raise_again()
+        client._watcher.raise_before_handshake()
         if not refused:
             _raise_refusal(client)
     return client
@@ -140,6 +141,8 @@ class _Watcher:
     def __init__(self, app: Application, sock: Any) -> None:
         self._app = app
         self._errors: list[BaseException] = []
+        # What is wrong if there is no response.
+        self._silence: HandshakeError | None = None
         self._sockets: WeakSet[WebSocket] = WeakSet()
         # Not the greenlet, which would live as long as the client.
         self._is_served = gevent.event.Event()
@@ -163,10 +166,34 @@ class _Watcher:
                     ws.wait_closed()
                     gevent.joinall(open_sockets.find_greenlets(ws._connection))
 
+    def returned(self, handler: Any, body: Any) -> None:
+        """Note it if the application has returned, and not called start_response."""
+        if handler.status is None:
+            text = f'the application returned {body!r:.80} without calling start_response'
+            hint = '; was it to return ws(environ, start_response)?' if self._sockets else ''
+            self.silent(f'{text}{hint}')
+            # Otherwise the server would wait for the next request, and the client for
+            # its response.
+            handler.close_connection = True
+
+    def silent(self, text: str) -> None:
+        """Note why there will be no response."""
+        self._silence = HandshakeError('', text)
+
+    def raise_before_handshake(self) -> None:
+        """Raise why the application has made no handshake, if that is its fault."""
+        self.raise_again()
+        if self._silence is not None:
+            raise self._silence
+
     def raise_again(self) -> None:
-        """Raise the first exception of the application, if there is one."""
+        """Raise the first exception of the application, if there is one.
+
+        The others are shown with it.
+        """
         errors, self._errors = self._errors, []
         if errors:
+            _show_with(errors[0], errors[1:])
             raise errors[0]
 
     def _serve(self, sock: Any) -> None:
@@ -179,23 +206,41 @@ class _Watcher:
         finally:
             self._is_served.set()
 
-    def _watched(self, *request: Any) -> Iterable[bytes]:
+    def _watched(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Call the application, and note what it raises."""
+        handler = start_response.__self__
         try:
-            body = self._app(*request)
-            # The server reads the length of a list.
-            return body if isinstance(body, Sized) else _WatchedBody(body, self)
+            body = self._app(environ, start_response)
         except Exception as error:
             self.raised(error)
             raise
+        except BaseException as error:
+            if handler.status is None:
+                self.silent(f'the application ended with {error!r:.80} before its response')
+            raise
+        if body is None or isinstance(body, Sized):
+            self.returned(handler, body)
+            # The server reads the length of a list.
+            return body or ()
+        return _WatchedBody(body, self, handler)
+
+
+def _show_with(first: BaseException, others: list[BaseException]) -> None:
+    """Add the tracebacks of further exceptions to one, as its notes."""
+    # Python 3.10 has no notes. The log has all of them.
+    add_note = getattr(first, 'add_note', str)
+    for error in others:
+        text = ''.join(traceback.format_exception(error)).rstrip()
+        add_note(f'The application has raised this, too:\n{text}')
 
 
 class _WatchedBody:
     """The body of a response, which may be a generator that raises."""
 
-    def __init__(self, body: Iterable[bytes], watcher: _Watcher) -> None:
+    def __init__(self, body: Iterable[bytes], watcher: _Watcher, handler: Any) -> None:
         self._body = body
         self._watcher = watcher
+        self._handler = handler
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -206,6 +251,7 @@ class _WatchedBody:
 
     def close(self) -> None:
         """Close the response, as PEP 3333 wants it."""
+        self._watcher.returned(self._handler, self._body)
         close = getattr(self._body, 'close', None)
         if close is not None:
             close()

@@ -69,6 +69,26 @@ def test_sockets_are_closed_at_the_end_of_the_test_and_faults_are_errors(pyteste
     result.stdout.fnmatch_lines(['*ERROR at teardown of test_faults*'])
 
 
+@pytest.mark.skipif(pytest.version_tuple < (8, 2), reason='this pytest shows the first error of a fixture')
+def test_faults_of_several_sockets_are_shown_beside_a_failure(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(f"""pytest_plugins = ['faye_websocket.pytest']\n{PROGRAM}
+def fail(environ, start_response):
+    ws = WebSocket(environ)
+    ws.onmessage = lambda event: [].pop()
+    return ws(environ, start_response)
+
+def test_fails(websocket_connect):
+    for each in (app, fail):
+        websocket_connect(each).send('hello')
+    gevent.sleep(0.01)
+    assert codes == 'expected'
+""")
+    result = pytester.runpytest('-k', 'test_fails')
+    result.assert_outcomes(failed=1, errors=1, deselected=4)
+    for line in ('IndexError: pop from empty list', 'ZeroDivisionError: *', "AssertionError: assert * == 'expected'"):
+        result.stdout.fnmatch_lines([f'*{line}'])
+
+
 @pytest.mark.proves('F3')
 def test_it_is_not_loaded_unless_it_is_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROGRAM)

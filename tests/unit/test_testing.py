@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,18 @@ class TestAFault:
             assert ws.receive(timeout=1) == 'hello'
         assert isinstance(raised.value.__context__, AssertionError)
 
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason='there are no notes')
+    def test_shows_those_that_follow_with_it(self) -> None:
+        def setup(ws: WebSocket) -> None:
+            ws.onmessage = lambda event: 1 // 0
+            ws.onclose = lambda event: [].pop()
+
+        with pytest.raises(ZeroDivisionError) as raised, connect(socket_app(setup)) as ws:
+            ws.send('hello')
+        [note] = raised.value.__notes__
+        assert note.startswith('The application has raised this, too:\nTraceback (most recent call last):\n')
+        assert note.endswith('\nIndexError: pop from empty list')
+
     def test_gives_way_to_the_end_of_the_process(self) -> None:
         with (
             pytest.raises(KeyboardInterrupt),
@@ -269,6 +283,67 @@ class TestAFault:
         closed: list[Body] = []
         assert connect(app, refused=True).body == b'5\r\nhello\r\n0\r\n\r\n'
         wait_until(lambda: closed)
+
+
+def forgotten(environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
+    """Make a socket, and return nothing."""
+    WebSocket(environ)
+
+
+def late(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Yield the body only."""
+    yield b'a page'
+
+
+class TestSilence:
+    """An application that has returned, and not called start_response."""
+
+    @pytest.mark.proves('F3')
+    @pytest.mark.parametrize('refused', [False, True])
+    @pytest.mark.parametrize(('app', 'text'), [
+        (lambda *request: None, 'returned None without calling start_response'),
+        (lambda *request: [], r'returned \[\] without calling start_response'),
+        (lambda *request: [b'a page'], r"returned \[b'a page'\] without calling start_response"),
+        (lambda *request: iter(()), 'returned <tuple_iterator object at 0x.+> without calling start_response'),
+        (late, 'returned <generator object late at 0x.+> without calling start_response'),
+        (forgotten, r'returned None .*; was it to return ws\(environ, start_response\)\?')])
+    def test_is_an_error_at_once(
+            self, app: Any, text: str, refused: bool, capsys: pytest.CaptureFixture[str]) -> None:
+        began = time.monotonic()
+        with pytest.raises(HandshakeError, match=f'^the application {text}$'):
+            connect(app, refused=refused)
+        # The client's timeout is 30 s.
+        assert time.monotonic() - began < 15
+
+    def test_of_one_that_was_killed_is_an_error(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            raise gevent.GreenletExit
+
+        with pytest.raises(HandshakeError, match=r'^the application ended with GreenletExit\(\) before its response$'):
+            connect(app, refused=True)
+
+    def test_is_none_of_one_that_is_killed_after_its_response(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            start_response('404 Not Found', [])
+            raise gevent.GreenletExit
+
+        assert connect(app, refused=True).status == 500
+
+    def test_gives_way_to_what_a_generator_raises(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            raise RuntimeError('a fault')
+            yield b''
+
+        with pytest.raises(RuntimeError, match='^a fault$'):
+            connect(app)
+
+    def test_is_none_after_a_handshake_in_greenlet_style(self) -> None:
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            list(WebSocket(environ))
+            return []
+
+        with connect(app) as ws:
+            assert ws.status == 101
 
 
 class TestTheCookies:
