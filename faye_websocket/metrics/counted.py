@@ -23,7 +23,7 @@ from ..io.transport import Transport
 from ..websocket import WebSocket
 from .counters import Counters, Counting
 
-__all__ = ['ByPath', 'disable', 'enable', 'get_counters']
+__all__ = ['ByPath', 'disable', 'enable', 'get_counters', 'is_by_path']
 
 #: Whether sockets are counted by path, and what makes the label of a path.
 ByPath = bool | Callable[[str], str]
@@ -36,6 +36,11 @@ _by_path: ByPath = False
 def get_counters() -> Counters:
     """Return the counters of this process."""
     return _counters
+
+
+def is_by_path() -> bool:
+    """Return whether new sockets are counted by path."""
+    return bool(_by_path)
 
 
 def enable(*, by_path: ByPath = False) -> Counters:
@@ -57,6 +62,8 @@ def enable(*, by_path: ByPath = False) -> Counters:
 
 def disable() -> None:
     """Stop counting new sockets. Those that are counted go on."""
+    global _by_path
+    _by_path = False
     WebSocket._connection_class = Client._connection_class = Connection
     EventSource._socket_carrier_class = SocketCarrier
     EventSource._response_carrier_class = ResponseCarrier

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
-from .counted import get_counters
-from .counters import LIVES, Counting, SocketCounters, add_up
+from .counted import get_counters, is_by_path
+from .counters import KINDS, LIVES, OTHER, Counting, SocketCounters, add_up
 
 __all__ = ['exposition', 'prometheus']
 
@@ -61,14 +61,22 @@ def exposition() -> str:
     return ''.join(f'{line}\n' for line in lines)
 
 
-def _label(blocks: Iterable[tuple[str, str, Counting]]) -> _Labelled:
-    """Return the sums for each kind and path."""
-    sums: dict[str, SocketCounters] = {}
-    for kind in ('server', 'client', 'eventsource'):
-        sums[f'kind="{kind}"'] = SocketCounters()
+def _label(blocks: list[tuple[str, str, Counting]]) -> _Labelled:
+    """Return the sums for each kind and path.
+
+    If one has a path, all have: a sum over the series of a metric shall have each
+    socket once, and a series without the label would look like the sum of the others.
+    """
+    if not (is_by_path() or any(path for _, path, _ in blocks)):
+        sums = {f'kind="{kind}"': SocketCounters() for kind in KINDS}
+        for kind, _, block in blocks:
+            add_up(sums[f'kind="{kind}"'], block)
+        return list(sums.items())
+    sums = {}
     for kind, path, block in blocks:
-        labels = f'kind="{kind}",path="{_escape(path)}"' if path else f'kind="{kind}"'
-        add_up(sums.setdefault(labels, SocketCounters()), block)
+        if path or block.opened or block.failed or block.refused:
+            labels = f'kind="{kind}",path="{_escape(path or OTHER)}"'
+            add_up(sums.setdefault(labels, SocketCounters()), block)
     return list(sums.items())
 
 

@@ -172,6 +172,23 @@ class TestPaths:
             WebSocket(make_environ(PATH_INFO=path))
         assert [each[:2] for each in counters.blocks()] == [('server', 'room')]
 
+    def test_are_in_every_series_of_the_page(self, counters: Counters) -> None:
+        def series() -> set[str]:
+            return {line.partition(' ')[0] for line in metrics.exposition().splitlines() if 'open{' in line}
+
+        assert series() == {f'websocket_open{{kind="{kind}"}}' for kind in KINDS}
+        connect(self.app, '/early').close()
+        metrics.enable(by_path=True)
+        early = {f'websocket_open{{kind="{kind}",path="other"}}' for kind in ('client', 'server')}
+        assert series() == early
+        # It makes counters that have no path.
+        counters.snapshot()
+        connect(self.app, '/a').close()
+        paths = {f'websocket_open{{kind="{kind}",path="/a"}}' for kind in ('client', 'server')}
+        assert series() == early | paths
+        metrics.enable()
+        assert series() == early | paths
+
     def test_are_no_more_than_64(self, by_path: Counters) -> None:
         by_path.find('server')
         blocks = [by_path.find('server', f'/{number}') for number in range(66)]
@@ -347,7 +364,7 @@ class TestExposition:
                     if each.name == 'websocket_opened']
         assert family.type == 'counter'
         assert {each.labels.get('path'): each.value for each in family.samples if each.labels['kind'] == 'server'} == {
-            None: 0, '/a "b"\\\n': 1}
+            '/a "b"\\\n': 1}
 
 
 class TestHandshake:
