@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable
 from importlib import import_module
@@ -40,7 +41,34 @@ def import_application(path: str) -> Application:
         found = found()
     if not callable(found):
         raise UsageError(f'{path} is not a WSGI application')
+    if not _takes_request(found):
+        raise UsageError(
+            f'{path} is not a WSGI application, which is called with environ and '
+            f"start_response. If it returns one, write '{path}()'"
+        )
     return found  # type: ignore[no-any-return]
+
+
+def _takes_request(found: Callable[..., Any]) -> bool:
+    """Return whether the object can be called as a server does; True if unknown.
+
+    An application has two arguments that are required. Those of a factory are options.
+    """
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return True
+    has_any = any(each.kind is each.VAR_POSITIONAL for each in signature.parameters.values())
+    return _fits(signature, None, None) and (has_any or not _fits(signature))
+
+
+def _fits(signature: inspect.Signature, *arguments: object) -> bool:
+    """Return whether a call with these arguments is possible."""
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def _import(path: str, module_name: str) -> ModuleType:

@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--origin', help='send this Origin header (default: none)')
     parser.add_argument(
         '--ping',
-        type=_parse_seconds,
+        type=_parse_interval,
         metavar='SECONDS',
         help='send a ping every SECONDS (default: none)',
     )
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--timeout',
-        type=_parse_seconds,
+        type=_parse_interval,
         default=30,
         metavar='SECONDS',
         help='give up connecting after SECONDS (default: %(default)s)',
@@ -131,6 +131,13 @@ def _parse_seconds(text: str) -> float:
             f'expected a number of seconds, at least 0, or inf, got {text!r}'
         )
     return seconds
+
+
+def _parse_interval(text: str) -> float:
+    """Return a time that is not 0. Raise ArgumentTypeError if invalid."""
+    if not _parse_seconds(text):
+        raise argparse.ArgumentTypeError(f'expected more than 0 seconds, got {text!r}')
+    return float(text)
 
 
 def connect(options: argparse.Namespace) -> int:

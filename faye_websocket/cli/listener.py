@@ -9,7 +9,7 @@ from typing import Any
 from gevent import socket
 from gevent.baseserver import parse_address
 
-__all__ = ['describe_address', 'make_listener']
+__all__ = ['describe_address', 'describe_peer', 'make_listener']
 
 
 def make_listener(bind: str, backlog: int) -> Any:
@@ -65,5 +65,12 @@ def describe_address(listener: Any, has_tls: bool) -> str:
     address = listener.getsockname()
     if listener.family == socket.AF_UNIX:
         return f'unix:{address}'
+    return f'{"https" if has_tls else "http"}://{describe_peer(address)}'
+
+
+def describe_peer(address: Any) -> str:
+    """Return the host and the port of an address, or ``unix`` if it has none."""
+    if not isinstance(address, tuple):
+        return 'unix'
     host, port = address[:2]
-    return f'{"https" if has_tls else "http"}://{f"[{host}]" if ":" in host else host}:{port}'
+    return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'

@@ -19,9 +19,9 @@ from typing import Any
 import gevent
 from gevent import monkey, ssl
 from gevent.event import AsyncResult
-from gevent.pywsgi import WSGIServer
 
 from ..driver.codes import CloseCode
+from ..io.pem import load_certificate
 from ..io.shutdown import close_all
 from . import UsageError
 from .application import (
@@ -33,6 +33,7 @@ from .application import (
 )
 from .listener import describe_address, make_listener
 from .reload import STOP_SIGNALS, Successor, Watcher, files_of, take_listener
+from .server import Server
 from .version import describe_versions
 
 __all__ = ['add_arguments', 'serve']
@@ -189,7 +190,7 @@ def _set_up_logging(options: argparse.Namespace) -> None:
     logging.getLogger('faye_websocket').setLevel(level)
 
 
-def _make_server(options: argparse.Namespace, app: Application, inherited: Any) -> WSGIServer:
+def _make_server(options: argparse.Namespace, app: Application, inherited: Any) -> Server:
     """Return the server, which has started. Raise UsageError if it cannot."""
     tls = _tls(options.certfile, options.keyfile)
     if options.debug:
@@ -197,7 +198,7 @@ def _make_server(options: argparse.Namespace, app: Application, inherited: Any) 
         _tell(line)
     try:
         listener = inherited or make_listener(options.bind, options.backlog)
-        server = WSGIServer(listener, app, log=sys.stdout if options.access_log else None, **tls)
+        server = Server(listener, app, log=sys.stdout if options.access_log else None, **tls)
         server.start()
     except (OSError, OverflowError, ValueError) as error:
         raise UsageError(f'cannot serve on {options.bind}: {error}') from error
@@ -232,9 +233,9 @@ def _tls(certfile: str | None, keyfile: str | None) -> dict[str, Any]:
         raise UsageError('--keyfile needs --certfile')
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(certfile, keyfile)
+        load_certificate(context, certfile, keyfile)
     except OSError as error:
-        raise UsageError(f'cannot use the certificate {certfile}: {error}') from error
+        raise UsageError(f'cannot serve TLS: {error}') from error
     return {'ssl_context': context}
 
 

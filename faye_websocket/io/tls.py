@@ -22,6 +22,7 @@ import gevent.ssl
 from ..errors import ConnectError
 from ..http.host import to_ascii_host
 from .own_socket import TLSSocket, abandon
+from .pem import load_authorities, load_certificate
 from .transport import Transport
 
 __all__ = [
@@ -99,11 +100,11 @@ def _make_context(options: dict[str, Any]) -> TLSSettings:
     if roots is None and context.verify_mode != ssl.CERT_NONE:
         _load_authorities(context)
     for file in [roots] if isinstance(roots, str) else roots or ():
-        context.load_verify_locations(file)
+        load_authorities(context, file)
     if 'key_file' in options and 'cert_file' not in options:
         raise ValueError('tls: key_file needs cert_file')
     if 'cert_file' in options:
-        context.load_cert_chain(options['cert_file'], options.get('key_file'))
+        load_certificate(context, options['cert_file'], options.get('key_file'))
     return TLSSettings(context, _check_name(options.get('server_hostname')))
 
 

@@ -616,7 +616,10 @@ class TestUsageError:
     @pytest.mark.parametrize(('arguments', 'message'), [
         (('http://x/',), "cannot connect to http://x/: url: the scheme must be ws or wss, not 'http'"),
         (('ws://x/', '--header', 'x'), 'cannot connect to ws://x/: --header \'x\' is not of the form "NAME: VALUE"'),
-        (('ws://x/', '--ca', '/nowhere/at/all'), 'cannot connect to ws://x/: [Errno 2] No such file or directory'),
+        (('ws://x/', '--ca', '/nowhere/at/all'),
+         "cannot connect to ws://x/: [Errno 2] No such file or directory: '/nowhere/at/all'"),
+        (('ws://x/', '--timeout', '0'), "argument --timeout: expected more than 0 seconds, got '0'"),
+        (('ws://x/', '--ping', '0.0'), "argument --ping: expected more than 0 seconds, got '0.0'"),
         (('ws://x/', '--output', '/nowhere/at/all'),
          "cannot write to /nowhere/at/all: [Errno 2] No such file or directory: '/nowhere/at/all'"),
     ])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket as std_socket
 import subprocess
@@ -18,9 +19,16 @@ from gevent import socket
 from gevent.event import AsyncResult
 
 from faye_websocket.__main__ import main
+from faye_websocket.cli.application import import_application
 from faye_websocket.cli.version import describe_versions
 from tests.support.certificates import session_certificate
-from tests.support.local import Client, Connected, settle, wait_until
+from tests.support.local import (
+    Client,
+    Connected,
+    hub_errors,
+    settle,
+    wait_until,
+)
 from tests.support.processes import ROOT
 from tests.support.wire import TEXT, Frame
 
@@ -50,6 +58,18 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[int, Callable[[], object]]
     handlers: dict[int, Callable[[], object]] = {}
     monkeypatch.setattr('signal.signal', handlers.__setitem__)
     return handlers
+
+
+def distrust(sock: Any) -> None:
+    """Do as a browser does that does not trust the certificate."""
+    context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_CLIENT)
+    with pytest.raises(gevent.ssl.SSLError):
+        context.wrap_socket(sock, server_hostname='127.0.0.1')
+
+
+#: What a client does that fails its TLS handshake, and the reason in the log.
+FAILING: dict[Callable[[Any], object], str] = {
+    lambda sock: None: 'EOF', lambda sock: sock.sendall(b'GET / HTTP/1.1'): 'http request', distrust: 'unknown ca'}
 
 
 class Command:
@@ -166,6 +186,23 @@ class TestServe:
         module('from gevent import monkey\nmonkey.patch_all()\nfrom tests.support.apps import echo as app\n')
         command.start('a_module', '--bind', '127.0.0.1:0', *option)
         assert len(patched) == (1 if option else 2)
+
+    @pytest.mark.proves('V2')
+    def test_a_tls_handshake_that_fails_is_one_line_of_the_log(
+            self, command: Command, caplog: pytest.LogCaptureFixture) -> None:
+        mine = session_certificate()
+        url = command.start(APP, '--bind', '127.0.0.1:0', '--certfile', mine.certfile, '--keyfile', mine.keyfile)
+        caplog.set_level(logging.INFO, 'faye_websocket')
+        seen: list[str] = []
+        with hub_errors() as errors:
+            for act, reason in FAILING.items():
+                with connect(url) as sock:
+                    peer = '%s:%d' % sock.getsockname()
+                    act(sock)
+                wait_until(lambda seen=seen: len(caplog.messages) > len(seen))
+                seen.append(caplog.messages[-1])
+                assert re.fullmatch(f'failed TLS handshake from {peer}: .*{reason}.*', seen[-1])
+        assert (errors.getvalue(), caplog.messages) == ('', seen)
 
     def test_a_port_alone_is_of_this_machine_only(self, command: Command) -> None:
         with std_socket.create_server(('127.0.0.1', 0)) as other:
@@ -346,6 +383,27 @@ class TestDebug:
         assert os.environ['FLASK_DEBUG'] == '1'
 
 
+def a_factory() -> Any:
+    """Return an application."""
+
+
+def a_factory_with_options(config: str = '', debug: bool = False) -> Any:
+    """Return an application."""
+
+
+HINT = (f'{__name__}:a_factory is not a WSGI application, which is called with environ and start_response.'
+        f" If it returns one, write '{__name__}:a_factory()'")
+
+
+@pytest.mark.parametrize('app', [
+    lambda environ, start_response: [], lambda *arguments: [], lambda environ, start_response, log=None: [],
+    # Its signature is not known.
+    type('', (), {'__signature__': 'unknown', '__call__': lambda *arguments: []})()])
+def test_whatever_a_server_can_call_is_an_application(monkeypatch: pytest.MonkeyPatch, app: Any) -> None:
+    monkeypatch.setattr(sys.modules[__name__], 'an_app', app, raising=False)
+    assert import_application(f'{__name__}:an_app') is app
+
+
 class TestUsageError:
     """Invalid arguments end the command with status 2 and a reason."""
 
@@ -365,6 +423,8 @@ class TestUsageError:
         (('serve', '.app'), "cannot import .app: the 'package' argument is required to perform a relative import for '.app'"),
         (('serve', 'os:sep'), 'os:sep is not a WSGI application'),
         (('serve', 'os:sep()'), 'os:sep() is not a WSGI application'),
+        (('serve', f'{__name__}:a_factory'), HINT),
+        (('serve', f'{__name__}:a_factory_with_options'), HINT.replace('a_factory', 'a_factory_with_options')),
         (('serve', APP, '--backlog', '0'), "argument --backlog: expected a whole number, at least 1, got '0'"),
         (('serve', APP, '--unknown'), 'unrecognized arguments: --unknown'),
     ])
@@ -403,7 +463,7 @@ class TestUsageError:
     def test_of_a_missing_certificate_is_reported(
             self, handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str]) -> None:
         message = self.message(capsys, 'serve', APP, '--bind', '127.0.0.1:0', '--certfile', '/nowhere/at/all')
-        assert 'No such file or directory' in message
+        assert message == "cannot serve TLS: [Errno 2] No such file or directory: '/nowhere/at/all'"
 
     def test_does_not_delete_a_file_that_is_not_a_socket(
             self, handlers: dict[int, Callable[[], object]], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
