@@ -152,7 +152,7 @@ class TestTraefik:
         [router] = routes['routers'].values()
         assert set(router['entryPoints']) == set(static['entryPoints'])
         assert router['service'] in routes['services']
-        assert '`/metrics`' in router['rule']
+        assert '!Path(`/metrics`)' in router['rule'] and '!PathPrefix(`/metrics/`)' in router['rule']
 
 
 class Proxied(NamedTuple):
@@ -200,4 +200,7 @@ class TestCaddy:
                 received += client.receive(1)
 
     def test_keeps_the_metrics_to_itself(self, caddy: Proxied) -> None:
-        assert http_get(caddy.proxy, '/metrics')[0].status == 404
+        for page in ('/metrics', '/metrics?x', '/metrics/', '/metrics/more', '/%6detrics'):
+            assert http_get(caddy.server, page)[0].status == 200
+            assert http_get(caddy.proxy, page)[0].status == 404
+        assert http_get(caddy.proxy, '/metrics-of-mine')[0].status == 200

@@ -222,6 +222,18 @@ class TestRequest:
             assert client.receive_frame().payload.decode() == f'wss://example.com{path}'
 
 
+class TestMetrics:
+    """The page of the metrics."""
+
+    @pytest.mark.parametrize('page', ['/metrics', '/metrics?x', '/metrics/', '/metrics/more', '/%6detrics', '/%6Detrics/x'])
+    def test_is_not_for_the_public(self, proxy: Endpoint, any_server: Server, page: str) -> None:
+        assert http_get(any_server, page)[0].status == 200
+        assert http_get(proxy, page)[0].status in (403, 404)
+
+    def test_does_not_keep_others_away(self, proxy: Endpoint) -> None:
+        assert http_get(proxy, '/metrics-of-mine')[0].status == 200
+
+
 class TestIdle:
     """An idle socket behind a proxy with a deliberately short timeout."""
 
