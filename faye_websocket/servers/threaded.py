@@ -60,7 +60,20 @@ def lend(sock: Any, *, is_alone: bool) -> Any:
 
     ``is_alone`` states that the server has no other thread.
     """
-    return ThreadSocket(sock, is_alone=is_alone) if is_native(sock) else sock
+    if is_native(sock):
+        return ThreadSocket(sock, is_alone=is_alone)
+    _expect_interrupt()
+    return sock
+
+
+def _expect_interrupt() -> None:
+    """Let Ctrl-C end the server without a traceback of the handler that it hits.
+
+    gevent prints one, and raises KeyboardInterrupt in the main greenlet, the server's.
+    """
+    hub = gevent.get_hub()
+    if KeyboardInterrupt not in hub.NOT_ERROR:
+        hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)
 
 
 def holds_thread(transport: Transport) -> bool:
@@ -87,6 +100,8 @@ class ThreadSocket:
             raise RuntimeError(TAKEN)
         if self._is_alone and on_head is not None:
             logger.warning(_ALONE)
+            # The thread may be the process's main one, which signals interrupt.
+            _expect_interrupt()
         is_tls = isinstance(sock, _SSLSocket)
         connection = _Borrowed(sock, is_tls)
         _stubs[sock] = Stub(partial(_respond, connection, get_ident(), on_head))

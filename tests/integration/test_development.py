@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -139,6 +141,21 @@ def test_closes_with_1001_when_it_is_stopped(kind: str, patched: bool, tmp_path:
         server.process.wait()
         assert not TRACEBACK.search(server.log()), server.log()
         assert server.ends() == paths[1:]
+
+
+@pytest.mark.parametrize(('patched', 'options'), [(True, []), (False, ['--without-threads'])], ids=['patched', 'alone'])
+def test_a_handler_that_ctrl_c_hits_is_no_traceback(patched: bool, options: list[str], tmp_path: Path) -> None:
+    with develop('flask', tmp_path, patched=patched, options=options) as server, ExitStack() as stack:
+        others = [stack.enter_context(opened(server, '/echo'))] if patched else []
+        with opened(server, '/busy') as client:
+            client.send_frame(TEXT, b'begin')
+            wait_until(lambda: '/busy' in server.ends(), 'the handler')
+            server.process.popen.send_signal(signal.SIGINT)
+            for each, code in [(client, 1011), *[(other, 1001) for other in others]]:
+                assert each.receive_frame().code == code
+                each.send_close(code)
+        server.process.wait()
+        assert not re.search('Traceback|KeyboardInterrupt', server.log()), server.log()
 
 
 @pytest.mark.parametrize(('kind', 'patched'), [

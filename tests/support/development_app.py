@@ -106,13 +106,24 @@ def handler_fault(ws: WebSocket) -> Answer:
     return ws
 
 
+def busy(ws: WebSocket) -> Answer:
+    """Compute without end in a handler."""
+    def compute(event: object) -> None:
+        note_end('/busy')
+        while True:
+            pass
+
+    ws.onmessage = compute
+    return ws
+
+
 VIEWS: dict[str, Callable[[WebSocket], Answer]] = {
     '/echo': echo, '/greenlet': greenlet, '/fault': fault, '/late-fault': late_fault, '/replaced': replaced,
-    '/handler-fault': handler_fault}
+    '/handler-fault': handler_fault, '/busy': busy}
 
 
 def note_end(path: str) -> None:
-    """Note the end of a view, for the test."""
+    """Note the end of a view, or the beginning of a busy handler, for the test."""
     with Path(os.environ['FAYE_TEST_ENDS']).open('a') as ends:
         ends.write(f'{path}\n')
 

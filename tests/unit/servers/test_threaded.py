@@ -25,7 +25,7 @@ from faye_websocket.servers import threaded
 from faye_websocket.servers.gthread import GTHREAD
 from faye_websocket.servers.hijack import find_adapter, hijack
 from faye_websocket.servers.runserver import RUNSERVER
-from faye_websocket.servers.threaded import ThreadSocket, ended_descriptor
+from faye_websocket.servers.threaded import ThreadSocket, ended_descriptor, lend
 from tests.support.certificates import session_certificate
 from tests.support.local import make_environ, tcp_pair
 from tests.support.processes import Endpoint
@@ -307,6 +307,15 @@ def test_an_event_source_stays_a_response() -> None:
         with serve(kind, app) as server:
             assert b'data: hello' in http_get(server)[1]
     assert [type(carrier) for carrier in carriers] == [ResponseCarrier] * 2
+
+
+def test_a_server_that_is_patched_ends_quietly_at_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = gevent.get_hub()
+    monkeypatch.setattr(hub, 'NOT_ERROR', (SystemExit,))
+    with gevent_socket.socket() as sock:
+        for _ in range(2):
+            assert lend(sock, is_alone=False) is sock
+    assert list(hub.NOT_ERROR) == [SystemExit, KeyboardInterrupt]
 
 
 class TestStubbedSocket:
