@@ -1,4 +1,6 @@
-"""The build of the compiled modules; all other metadata is in setup.cfg.
+"""The build of the compiled modules, and the README as a package index shows it.
+
+All other metadata is in setup.cfg.
 
 The environment variable FAYE_WEBSOCKET_BUILD selects one of three modes. With ``auto``,
 the default, a machine that cannot compile the modules installs the pure ones; with
@@ -9,6 +11,7 @@ replaces the optimization flags of the C compiler.
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -103,5 +106,9 @@ def extension(source: Path) -> Extension:
     return made
 
 
-extensions = [] if mode == 'skip' else [extension(source) for source in SOURCES]
-setup(ext_modules=extensions, cmdclass={'build_ext': BuildModules, 'bdist_wheel': BuildWheel})
+tools = runpy.run_path('tools/readme.py')
+setup(
+    ext_modules=[] if mode == 'skip' else [extension(source) for source in SOURCES],
+    cmdclass={'build_ext': BuildModules, 'bdist_wheel': BuildWheel},
+    long_description=tools['readme'](tools['repository']()),
+)

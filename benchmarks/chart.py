@@ -2,6 +2,9 @@
 
 ``run.py --chart FILE`` draws what it has measured. ``chart.py result.json FILE`` draws
 a file that ``run.py --json`` has written.
+
+The chart has a background of its own, so that it can be read on a page of any colour.
+It is dark where the reader's system is.
 """
 
 from __future__ import annotations
@@ -9,35 +12,50 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from html import escape
 from pathlib import Path
-from typing import Any
 
-from peers import BenchmarkError
 from scenarios import parse_scenario
 from tables import BASELINES, Result
 
 __all__ = ['draw']
 
 # The scenarios that readers of the README want to compare.
-SCENARIOS = ('handshakes:64', '64x1x125', '64x16x125', '64x1x64K:binary', '4x1x1M:binary', '64x1x1K:deflate')
-THEIRS = '#8fa9c4'
-COLOURS = {'faye': '#1f6f4a', 'faye-pure': '#1f6f4a', 'raw': '#b9b9b9'}
-COLUMNS = 2
-BAR_INCHES = 0.24
+SCENARIOS = ('handshakes:64', '64x1x125', '64x16x125', '4x64x125', '64x1x64K:binary', '4x1x1M:binary')
+KINDS = {'faye': 'ours', 'faye-pure': 'ours', 'raw': 'limit'}
+COLUMNS, WIDTH, MARGIN = 2, 400, 16
+# A panel has its title, its bars and its unit, one below another.
+TITLE, BAR, UNIT = 26, 20, 26
+NAMES, NUMBERS = 146, 48
 
+STYLE = '''
+  svg { color-scheme: light dark; }
+  text { fill: #1f2328; font: 12px sans-serif; }
+  .title { font-weight: bold; font-size: 13px; }
+  .unit { fill: #59636e; font-size: 11px; }
+  .page { fill: #ffffff; stroke: #d1d9e0; }
+  .ours { fill: #1a7f4b; } .theirs { fill: #8fa9c4; } .limit { fill: #c4c4c4; }
+  .cut { stroke: #ffffff; stroke-width: 3; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3; } .unit { fill: #9da7b3; }
+    .page { fill: #16191d; stroke: #3d444d; }
+    .ours { fill: #3fb977; } .theirs { fill: #55708c; } .limit { fill: #5c6066; }
+    .cut { stroke: #16191d; }
+  }
+'''
+
+Panel = list[tuple[str, str, float]]
 Summaries = dict[str, dict[str, Result | None]]
 
 
-def bars(summaries: dict[str, Result | None], titles: dict[str, str]) -> list[tuple[str, str, float]]:
-    """Return name, title and ratio of the peers that have one.
-
-    The slowest comes first, since the first bar is drawn at the bottom.
-    """
+def bars(summaries: dict[str, Result | None], titles: dict[str, str]) -> Panel:
+    """Return name, title and ratio of the peers that have one, the fastest first."""
     ratios = [(name, titles[name], summary['ratio']) for name, summary in summaries.items() if summary and summary['ratio']]
-    return sorted(ratios, key=lambda bar: bar[2])
+    return sorted(ratios, key=lambda bar: -bar[2])
 
 
-def end_of_axis(panel: list[tuple[str, str, float]]) -> float:
+def end_of_axis(panel: Panel) -> float:
     """Return the end of the axis.
 
     The limit in C may be far ahead; its bar is cut.
@@ -47,50 +65,40 @@ def end_of_axis(panel: list[tuple[str, str, float]]) -> float:
 
 def draw(summaries: Summaries, titles: dict[str, str], path: Path) -> None:
     """Draw the file."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise BenchmarkError('matplotlib is not installed: pip install -r benchmarks/requirements.txt') from None
-    mpl.use('svg')
-    # Text stays text, and the same figures give the same file.
-    mpl.rcParams.update({'svg.fonttype': 'none', 'svg.hashsalt': 'faye_websocket', 'font.size': 9})
-    from matplotlib import pyplot
-
-    panels = {name: bars(summaries[name], titles) for name in SCENARIOS if name in summaries}
-    panels = {name: panel for name, panel in panels.items() if panel} or {
-        name: bars(by_peer, titles) for name, by_peer in summaries.items() if bars(by_peer, titles)}
+    chosen = [name for name in SCENARIOS if name in summaries and bars(summaries[name], titles)]
+    chosen = chosen or [name for name in summaries if bars(summaries[name], titles)]
+    panels = {name: bars(summaries[name], titles) for name in chosen}
+    height = TITLE + UNIT + BAR * max(map(len, panels.values()), default=0)
     rows = -(-len(panels) // COLUMNS)
-    tallest = max((len(panel) for panel in panels.values()), default=0)
-    figure, grid = pyplot.subplots(rows, COLUMNS, figsize=(11, rows * (tallest * BAR_INCHES + 0.9)), squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
+    width, total = COLUMNS * WIDTH + 2 * MARGIN, rows * height + 2 * MARGIN
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" role="img">',
+        f'<style>{STYLE}</style>',
+        f'<rect class="page" x="0.5" y="0.5" width="{width - 1}" height="{total - 1}" rx="8"/>']
+    for number, (name, panel) in enumerate(panels.items()):
+        row, column = divmod(number, COLUMNS)
         baseline = titles[next(peer for peer in (*BASELINES, *summaries[name]) if summaries[name].get(peer))]
-        _draw_panel(axes, parse_scenario(name).description, f'multiples of {baseline}', panel)
-    figure.tight_layout()
+        parts.append(f'<g transform="translate({MARGIN + column * WIDTH} {MARGIN + row * height})">')
+        parts += draw_panel(parse_scenario(name).description, f'multiples of {baseline}', panel)
+        parts.append('</g>')
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format='svg', facecolor='white', metadata={'Date': None})
-    pyplot.close(figure)
+    path.write_text('\n'.join([*parts, '</svg>\n']))
 
 
-def _draw_panel(axes: Any, title: str, unit: str, panel: list[tuple[str, str, float]]) -> None:
-    """Draw the bars of one scenario."""
+def draw_panel(title: str, unit: str, panel: Panel) -> Iterator[str]:
+    """Yield the elements of one scenario."""
     end = end_of_axis(panel)
-    axes.set_axis_on()
-    axes.set_title(title, loc='left', fontsize=9, fontweight='bold')
-    colours = [COLOURS.get(name, THEIRS) for name, _, _ in panel]
-    axes.barh(range(len(panel)), [min(ratio, end) for _, _, ratio in panel], color=colours, height=0.72)
-    axes.set_yticks(range(len(panel)), [title for _, title, _ in panel])
-    for place, (_, _, ratio) in enumerate(panel):
-        is_inside = ratio > 0.9 * end
-        axes.text(min(ratio, end) + (-0.01 if is_inside else 0.01) * end, place, f'{ratio:.2f}', va='center',
-                  ha='right' if is_inside else 'left')
-    axes.set_xlim(0, end)
-    axes.set_xticks([])
-    axes.set_xlabel(unit, loc='left', fontsize=8)
-    axes.tick_params(axis='y', length=0)
-    for side in ('top', 'right', 'bottom'):
-        axes.spines[side].set_visible(False)
+    yield f'<text class="title" x="0" y="14">{escape(title)}</text>'
+    for place, (name, peer, ratio) in enumerate(panel):
+        top = TITLE + place * BAR
+        length = (WIDTH - NAMES - NUMBERS) * min(ratio, end) / end
+        yield f'<text x="{NAMES - 8}" y="{top + 12}" text-anchor="end">{escape(peer)}</text>'
+        yield (f'<rect class="{KINDS.get(name, "theirs")}" x="{NAMES}" y="{top + 1}" '
+               f'width="{length:.1f}" height="{BAR - 6}"/>')
+        if ratio > end:
+            yield f'<path class="cut" d="M{NAMES + length - 14:.1f} {top + BAR - 2}l6 -20"/>'
+        yield f'<text x="{NAMES + length + 6:.1f}" y="{top + 12}">{ratio:.2f}</text>'
+    yield f'<text class="unit" x="{NAMES}" y="{TITLE + len(panel) * BAR + 9}">{escape(unit)}</text>'
 
 
 def main() -> int:
@@ -100,11 +108,7 @@ def main() -> int:
     parser.add_argument('chart', type=Path, help='the SVG file to write')
     arguments = parser.parse_args()
     whole = json.loads(arguments.result.read_text())
-    try:
-        draw(whole['summaries'], whole['titles'], arguments.chart)
-    except BenchmarkError as error:
-        print(f'chart.py: {error}', file=sys.stderr)
-        return 2
+    draw(whole['summaries'], whole['titles'], arguments.chart)
     return 0
 
 

@@ -23,7 +23,7 @@ mkdir "$home/checkout"
 git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C "$home/checkout"
 [ "$who" = root ] || chroot "$root" chown -R "$who:" "${home#"$root"}"
 
-mapfile -t commands < <(grep -E '^    python3 -m venv ' README.rst | sed 's/^ *//' | head -2)
+mapfile -t commands < <(grep -E '^    python3 -m venv \.venv ' README.rst | sed 's/^ *//' | head -2)
 
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 

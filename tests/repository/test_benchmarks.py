@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.programs import require_module, require_program
+from tests.support.programs import require_program
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 MODULES = ('chart', 'clients', 'linearity', 'peers', 'run', 'scenarios', 'tables')
@@ -230,7 +230,6 @@ class TestRunning:
                 assert 'a reply is not what was sent' in result['failure']
 
     def test_a_chart_shows_the_ratios(self, tmp_path: Path) -> None:
-        require_module('matplotlib', 'pip install -r benchmarks/requirements.txt')
         summaries = {'64x1x125': {'faye': {'ratio': 1.25}, 'picows': {'ratio': 1.0}, 'raw': {'ratio': 16.0}, 'ws': None}}
         titles = {'faye': 'ours', 'picows': 'theirs', 'raw': 'the limit', 'ws': 'another'}
         load('chart').draw(summaries, titles, tmp_path / 'chart.svg')

@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from configparser import ConfigParser
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
@@ -49,6 +48,7 @@ from faye_websocket.testing import connect
 from tests.support.old import ported
 from tests.support.processes import ROOT
 from tests.support.programs import give_up, require_program
+from tools.readme import readme
 
 README = ROOT / 'README.rst'
 DOCS = ROOT / 'docs'
@@ -86,8 +86,8 @@ puts names.map(&:to_s).uniq
 #: what it lacks.
 FRAGMENT = '.. fragment'
 
-#: The address of the echo that the programs of the manual connect to.
-ECHO = 'ws://127.0.0.1:9292/'
+#: The addresses of the echo that the programs of the manual connect to.
+ECHO = re.compile(r'ws://127\.0\.0\.1:(?:9292/|8000/echo)')
 
 
 class Block(NamedTuple):
@@ -140,6 +140,11 @@ INTERNAL = frozenset({
     'ClientSession', 'Counting', 'Extension', 'Pipeline', 'ServerSession', 'Session', 'count_closed', 'count_refused'})
 
 
+def targets_in(text: str) -> list[str]:
+    """Return the addresses of the links and the images in a README."""
+    return re.findall(r'^\.\. (?:_.+:|image::)\s+(\S+)$', text, re.MULTILINE)
+
+
 def page(name: str) -> str:
     """Return the text of a page of the manual."""
     return (DOCS / f'{name}.rst').read_text()
@@ -179,7 +184,7 @@ def lacking(source: str) -> set[str]:
 
 
 def is_inspectable(function: Callable[..., Any]) -> bool:
-    """Return whether a function or class has a signature, as a compiled class has not."""
+    """Return whether a function has a signature, which a compiled class has not."""
     try:
         return bool(inspect.signature(function))
     except ValueError:
@@ -235,16 +240,23 @@ class TestTexts:
     def test_the_readme_is_short(self) -> None:
         assert README.stat().st_size <= 8192
 
-    def test_the_readme_has_absolute_links_once_the_project_has_a_url(self) -> None:
-        # A package index shows the README, and has no other file.
-        settings = ConfigParser()
-        settings.read(ROOT / 'setup.cfg')
-        url = settings['metadata']['url']
-        targets = re.findall(r'^\.\. (?:_.+:|image::)\s+(\S+)$', README.read_text(), re.MULTILINE)
+    def test_the_readme_links_to_files_that_exist(self) -> None:
+        targets = targets_in(README.read_text())
         assert len(targets) > 10
-        assert [target for target in targets if url and not target.startswith('https://')] == []
-        files = [target for target in targets if '://' not in target and not target.endswith('.md')]
-        assert [name for name in files if not (ROOT / name).exists()] == []
+        assert [name for name in targets if not (ROOT / name).exists() and not name.endswith('.md')] == []
+
+    def test_the_readme_of_a_package_index_has_absolute_links(self) -> None:
+        # An index shows the README, and has no other file.
+        text = readme('https://example.com/repo')
+        assert len(targets_in(text)) == len(targets_in(README.read_text()))
+        assert [target for target in targets_in(text) if not target.startswith('https://example.com/repo/')] == []
+        assert 'https://example.com/repo/raw/main/docs/benchmark.svg' in targets_in(text)
+
+    def test_the_readme_of_a_package_index_has_no_links_before_there_is_a_repository(self) -> None:
+        text = readme('')
+        assert targets_in(text) == []
+        assert '`_' not in text
+        assert 'authentication' in text
 
     @pytest.mark.parametrize('path', [path for path in PAGES if path.stem != 'index'], ids=lambda path: path.name)
     def test_a_page_ends_with_the_section_where_to_go_next(self, path: Path) -> None:
@@ -293,7 +305,7 @@ class TestNames:
     @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
     def test_members_that_are_named_exist(self, path: Path) -> None:
         text = path.read_text()
-        members = {'ws': {*dir(WebSocket), *dir(Client)}, 'es': {*dir(EventSource)}}
+        members = {'ws': {*dir(WebSocket), *dir(testing.JoinedClient)}, 'es': {*dir(EventSource)}}
         if path.name.startswith('porting'):
             text = without_left_columns(text)
             # Names for programs on the sockets of compat, and for lines of Ruby.
@@ -405,7 +417,7 @@ class TestPrograms:
             subprocess.run([sys.executable, '-c', block.source], cwd=ROOT, check=True, timeout=60)
             return
         monkeypatch.setattr(hijack, 'ADAPTERS', hijack.ADAPTERS.copy())
-        run(block.source.replace(ECHO, echo), __name__='program')
+        run(ECHO.sub(echo, block.source), __name__='program')
 
     @pytest.mark.parametrize('block', [block for block in BLOCKS if block.is_fragment], ids=str)
     def test_the_text_before_a_fragment_names_what_it_lacks(self, block: Block) -> None:
@@ -551,11 +563,7 @@ class TestPrograms:
             assert ws.extensions == 'permessage-deflate; server_max_window_bits=12'
 
     def test_the_flask_view_echoes(self) -> None:
-        flask = import_module('flask')
-        app = flask.Flask('shop')
-        app.secret_key = 'secret'
-        run(block('@login_required', 'frameworks'), app=app, login_required=lambda view: view,
-            session=flask.session, request=flask.request, WebSocket=WebSocket)
+        app = run(block("session['visits']", 'frameworks'), __name__='shop')['app']
         with connect(app, '/rooms/red') as ws:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'red: hello'

@@ -1,4 +1,8 @@
-"""A chart as SVG: panels with their own scales, above one axis of time."""
+"""A chart as SVG: panels with their own scales, above one axis of time.
+
+It has a background of its own, so that it can be read on a page of any colour. It is
+dark where the reader's system is.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,19 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH, HEIGHT, GAP, LEFT, TOP = 900, 130, 46, 80, 30
-COLOURS = ('#1f6fb2', '#c2571a')
+STYLE = '''
+  text { fill: #1f2328; }
+  .page { fill: #ffffff; stroke: #d1d9e0; } .grid { stroke: #d8dee4; }
+  .line { fill: none; stroke-width: 1.3; }
+  .line0 { stroke: #1f6fb2; } .line1 { stroke: #c2571a; }
+  .name0 { fill: #1f6fb2; } .name1 { fill: #c2571a; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3; }
+    .page { fill: #16191d; stroke: #3d444d; } .grid { stroke: #3d444d; }
+    .line0 { stroke: #6cb6ff; } .line1 { stroke: #f0a35e; }
+    .name0 { fill: #6cb6ff; } .name1 { fill: #f0a35e; }
+  }
+'''
 
 
 class Panel(NamedTuple):
@@ -22,7 +38,8 @@ def draw(heading: str, seconds: Sequence[float], panels: Sequence[Panel]) -> str
     height = TOP + len(panels) * (HEIGHT + GAP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 20} {height}" font-family="sans-serif" '
-        'font-size="12">', f'<rect width="100%" height="100%" fill="#fff"/><text x="{LEFT}" y="18">{escape(heading)}</text>']
+        'font-size="12">', f'<style>{STYLE}</style>', '<rect class="page" width="100%" height="100%" rx="8"/>',
+        f'<text x="{LEFT}" y="18">{escape(heading)}</text>']
     for number, panel in enumerate(panels):
         parts += draw_panel(panel, seconds, TOP + 16 + number * (HEIGHT + GAP))
     return '\n'.join([*parts, '</svg>\n'])
@@ -35,7 +52,7 @@ def draw_panel(panel: Panel, seconds: Sequence[float], top: int) -> list[str]:
     parts = [f'<text x="{LEFT}" y="{top - 4}" font-weight="bold">{escape(panel.title)}</text>']
     for fraction in (0, 0.5, 1):
         y = top + HEIGHT * (1 - fraction)
-        parts.append(f'<path d="M{LEFT} {y}h{WIDTH}" stroke="#ddd"/>'
+        parts.append(f'<path d="M{LEFT} {y}h{WIDTH}" class="grid"/>'
                      f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{highest * fraction:,.0f}</text>')
     for minute in range(0, int(end / 60) + 1, max(1, int(end / 600))):
         x = LEFT + WIDTH * minute * 60 / end
@@ -43,8 +60,7 @@ def draw_panel(panel: Panel, seconds: Sequence[float], top: int) -> list[str]:
     for number, (name, values) in enumerate(panel.lines.items()):
         points = ' '.join(f'{LEFT + WIDTH * second / end:.1f},{top + HEIGHT * (1 - value / highest):.1f}'
                           for second, value in zip(seconds, values, strict=True))
-        colour = COLOURS[number]
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.3"/>')
+        parts.append(f'<polyline points="{points}" class="line line{number}"/>')
         x = LEFT + WIDTH - 130 * number
-        parts.append(f'<text x="{x}" y="{top - 4}" text-anchor="end" fill="{colour}">{escape(name)}</text>')
+        parts.append(f'<text x="{x}" y="{top - 4}" text-anchor="end" class="name{number}">{escape(name)}</text>')
     return parts
