@@ -435,6 +435,18 @@ class TestPrograms:
         (tmp_path / 'block.js').write_text(block.source)
         subprocess.run([node, '--check', str(tmp_path / 'block.js')], check=True, timeout=60)
 
+    @pytest.mark.parametrize('block', blocks_in('nginx'), ids=str)
+    def test_nginx_accepts_its_configuration(self, block: Block, tmp_path: Path) -> None:
+        nginx = require_program('nginx', 'apt-get install nginx-light')
+        source = block.source
+        if 'location' not in source:
+            source = f'location / {{ proxy_pass http://127.0.0.1:9292; {source} }}'
+        (tmp_path / 'nginx.conf').write_text(
+            f'pid nginx.pid; error_log stderr; events {{}} http {{ access_log off; server {{ {source} }} }}')
+        command = [nginx, '-t', '-p', str(tmp_path), '-c', 'nginx.conf', '-e', 'stderr']
+        checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert checked.returncode == 0, checked.stderr
+
     @pytest.mark.parametrize('block', blocks_in('sh'), ids=str)
     def test_shell_commands_have_valid_syntax(self, block: Block) -> None:
         subprocess.run(['bash', '-n'], input=block.source, text=True, check=True, timeout=60)
@@ -592,21 +604,28 @@ class TestPrograms:
         response.close()
 
     def test_the_view_with_a_context_knows_its_user_and_path(self) -> None:
-        flask = import_module('flask')
-        app = flask.Flask('shop')
-        app.secret_key = 'secret'
-        logins = import_module('flask_login').LoginManager(app)
-        user = type('User', (import_module('flask_login').UserMixin,), {'id': 'ada'})
-        logins.request_loader(lambda request: user())
-        run(block('context=copy_context()', 'frameworks'), app=app)
-        with connect(app, '/rooms/red') as ws:
+        app = run(block('context=copy_context()', 'frameworks'), __name__='shop')['app']
+        browser = app.test_client()
+        with browser.session_transaction() as session:
+            session['user'] = 'ada'
+        with connect(app, '/rooms/red', cookies=browser) as ws:
             ws.send('hello')
             assert ws.receive(timeout=5) == 'ada in /rooms/red: hello'
 
-    def test_the_test_of_the_middleware_passes(self) -> None:
-        names = run(block('site = Bottle()', 'frameworks'))
-        assert isinstance(names['app'], SocketMiddleware)
-        run(block('def test_echo():', 'testing'), app=names['app'])['test_echo']()
+    def test_the_middleware_echoes(self) -> None:
+        app = run(block('site = Bottle()', 'frameworks'))['app']
+        assert isinstance(app, SocketMiddleware)
+        with connect(app, '/echo') as ws:
+            ws.send('hello')
+            assert ws.receive(timeout=5) == 'hello'
+
+    @pytest.mark.parametrize('text', ['def test_echo():', 'def test_redirects', 'pytest.raises(KeyError)'])
+    def test_the_tests_in_the_manual_pass(self, text: str) -> None:
+        names = run(block(text, 'testing'), __name__='test_hello')
+        tests = [test for name, test in names.items() if name.startswith('test_')]
+        assert tests
+        for test in tests:
+            test()
 
     @pytest.mark.proves('M2')
     def test_the_routes_pass_arguments_and_options(self) -> None:
