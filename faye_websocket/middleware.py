@@ -55,8 +55,8 @@ class SocketMiddleware:
     closes with 1011.
 
     ``options`` are those of ``WebSocket``, ``protocols`` among them;
-    ``(handler, {...})`` in the place of a handler has further ones for its path. Raises
-    TypeError or ValueError for one that cannot be.
+    ``(handler, {...})`` in the place of a handler adds options for its path. An invalid
+    option raises TypeError or ValueError.
     """
 
     def __init__(self, app: Application, handlers: Mapping[Path, Handled], **options: Any) -> None:

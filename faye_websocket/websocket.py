@@ -74,8 +74,9 @@ class WebSocket(DeclaredHandlers, API):
     - ``context``: a contextvars.Context, such as ``contextvars.copy_context()``, in
       copies of which the handlers run; ``None`` for none.
 
-    Raises TypeError or ValueError, naming the option, for one that is wrong. A request
-    that is no WebSocket handshake, or a bad one, gets an HTTP error as its response.
+    An invalid option raises TypeError or ValueError; the text names the option. The
+    response to a request that is no WebSocket handshake, or a bad one, is an HTTP
+    error.
     """
 
     __slots__ = ('__dict__', '__weakref__', '_environ', '_handover', '_is_begun', '_refusal')

@@ -99,8 +99,8 @@ class EventSource(DeclaredHandlers, EventTarget):
     ``onopen`` and ``onclose``, which fires once, get their events as a WebSocket's do.
     A close event's ``code`` is 1000 after ``close()``, 1001 when the server stops or
     the process exits, 1006 when the client is gone, 1011 after a handler's fault, 1013
-    when ``overflow`` closes; ``reason`` says more. Raises TypeError or ValueError,
-    naming the option, for one that is wrong.
+    when ``overflow`` closes; ``reason`` says more. An invalid option raises TypeError
+    or ValueError; the text names the option.
     """
 
     __slots__ = ('__weakref__', '_carrier', '_headers', 'last_event_id', 'url')

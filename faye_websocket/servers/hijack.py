@@ -111,11 +111,11 @@ def register_adapter(name: str, take: FindSocket, *, is_for: IsFor | None = None
     out of the server's hands). Adapters are asked in the order of their registration; a
     known name is replaced.
 
-    ``take`` is called once: for a WebSocket when its handshake is made, for an event
-    source when that is made, because one without a socket is another thing. If ``take``
-    does more than look, give ``is_for(environ)`` too, which returns whether a request
-    is from this server, and changes nothing. Then ``take`` is called for such requests
-    only, and not before the socket is used. Raises TypeError for what is not callable.
+    ``take`` is called once: at the handshake of a WebSocket, or when an event source is
+    made, which works differently without a socket. If ``take`` does more than look,
+    pass ``is_for(environ)`` too, which returns whether a request is from this server,
+    and changes nothing. Then ``take`` is called for such requests only, and not before
+    the socket is used. Raises TypeError for an argument that is not callable.
     """
     for option, value in (('take', take), ('is_for', is_for)):
         if not callable(value) and (value is not None or option == 'take'):
