@@ -95,7 +95,8 @@ class Driver(EventEmitter):
     with the protocol's closing handshake. The driver writes to ``io``, which may be
     replaced at any time. While ``is_paused`` is true, which a listener may set, the
     driver keeps the bytes it is fed without parsing them; set it back and call
-    ``parse(b'')`` to go on.
+    ``parse(b'')`` to go on. A listener of ``ending`` that sets it holds the end back
+    until ``finish_ending`` is called.
     """
 
     __slots__ = (
@@ -312,6 +313,28 @@ class Driver(EventEmitter):
                 command(*arguments)
         if self.ready_state != CLOSED:
             self.emit('open')
+
+    def finish_ending(self) -> bool:
+        """Come to the end that was held back; False if there is none.
+
+        ``is_paused`` is set back.
+        """
+        self.is_paused = False
+        held, self._commands = self._commands, None
+        for command, arguments in held or ():
+            command(*arguments)
+        return held is not None
+
+    def _end_by(self, command: Callable[..., Any], *arguments: Any) -> None:
+        """Emit ``ending`` and run the command that ends the connection.
+
+        A listener that sets ``is_paused`` leaves the command to ``finish_ending``.
+        """
+        self.emit('ending')
+        if self.is_paused:
+            self._commands = [(command, arguments)]
+        else:
+            command(*arguments)
 
     def _fail(self, code: int, error: Exception) -> None:
         """Emit ``error`` for a fault of the peer's, and end the connection.

@@ -51,8 +51,7 @@ class Draft75(Driver):
             try:
                 frame = self._next_frame()
             except ProtocolError as error:
-                self.emit('ending')
-                self._fail(error.code, error)
+                self._end_by(self._fail, error.code, error)
                 break
             if frame is None:
                 break

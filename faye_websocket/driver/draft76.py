@@ -97,9 +97,11 @@ class Draft76(Draft75):
 
     def _skipped(self, frame_type: int, length: int) -> None:
         """Close if the frame is 0xFF 0x00, the closing handshake."""
-        if frame_type != 0xFF or length:
-            return
-        self.emit('ending')
+        if frame_type == 0xFF and not length:
+            self._end_by(self._receive_close)
+
+    def _receive_close(self) -> None:
+        """Handle the closing frame of a peer, or its response to ours."""
         if self.ready_state == OPEN:
             self._writer.write(_CLOSING_FRAME)
         self.was_clean = True

@@ -170,14 +170,14 @@ class Hybi(Driver):
                 elif opcode == CLOSE:
                     code, reason = parse_close(frame.payload)
             except ProtocolError as error:
-                self.emit('ending')
-                self._fail(error.code, _forgetful(error))
+                self._end_by(self._fail, error.code, _forgetful(error))
                 break
             if opcode < CLOSE:
                 if message is not None:
                     self.emit_message(message)
             elif opcode == CLOSE:
-                self._receive_close(code, reason)
+                self._end_by(self._receive_close, code, reason)
+                break
             elif opcode == PING:
                 self._receive_ping(frame.payload)
             else:
@@ -247,7 +247,6 @@ class Hybi(Driver):
 
     def _receive_close(self, code: int, reason: str) -> None:
         """Handle the close frame of a peer, or its response to ours (5.5.1)."""
-        self.emit('ending')
         if self.ready_state == OPEN:
             # 5.5.1: "When sending a Close frame in response, the endpoint typically
             # echos the status code it received."

@@ -220,8 +220,11 @@ class Connection(Receiver):
             self._opened()
         elif type == 'ending':
             # The peer may have sent messages and its close frame together. Run the
-            # handlers first, so that their answers still go out.
+            # handlers first, or the greenlet in ``receive``, so that their answers
+            # still go out.
             self._dispatcher.run_now()
+            if self._dispatcher.has_message and self.ready_state == OPEN:
+                self._hold_end()
         elif type == 'close':
             self._closed(*arguments)
         elif type == 'error':

@@ -6,7 +6,7 @@ from ..driver.base cimport Driver
 from .dispatch cimport Dispatcher
 from .sender cimport Sender
 
-cdef int CLOSED, CONNECTING
+cdef int CLOSED, CONNECTING, OPEN
 
 cdef class Receiver(Sender):
     cdef public Dispatcher _dispatcher

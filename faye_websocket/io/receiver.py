@@ -17,7 +17,7 @@ import time
 
 import gevent
 
-from ..driver.base import CLOSED, CONNECTING
+from ..driver.base import CLOSED, CONNECTING, OPEN
 from ..driver.codes import CloseCode
 from ..errors import ConnectionClosed
 from ..events import Event
@@ -153,11 +153,30 @@ class Receiver(Sender):
         assert stream is not None
         if self._reactor.is_inherited():
             return
-        if driver.is_paused:
-            driver.is_paused = False
+        if driver.is_paused and not driver.finish_ending():
             stream.feed(b'')
         if not self._dispatcher.is_full:
             stream.resume()
+
+    def _hold_end(self) -> None:
+        """Let ``receive`` return what came before the end, so that it can be answered.
+
+        The end waits for a greenlet as it does for handlers: until it blocks elsewhere.
+        """
+        dispatcher, stream = self._dispatcher, self._stream
+        assert stream is not None
+        # What comes behind the end is not parsed.
+        self._driver.is_paused = True
+        stream.pause()
+        self._reactor.run_callback(self._end_after_answers, len(dispatcher))
+
+    def _end_after_answers(self, waiting: int) -> None:
+        """Come to the end unless, since there were ``waiting``, a message was taken."""
+        dispatcher = self._dispatcher
+        if dispatcher.has_message and len(dispatcher) < waiting and self.ready_state == OPEN:
+            self._reactor.run_callback(self._end_after_answers, len(dispatcher))
+        else:
+            self._go_on()
 
     def _let_go(self) -> None:
         """Drop messages and read on, if none was ever asked for.

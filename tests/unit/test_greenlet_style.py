@@ -22,6 +22,7 @@ from faye_websocket import (
     WebSocketError,
     close_all,
 )
+from faye_websocket.driver.codec import FrameParser
 from faye_websocket.testing import connect
 from tests.support.local import (
     Record,
@@ -34,8 +35,19 @@ from tests.support.local import (
     settle,
     wait_until,
 )
-from tests.support.scripted import answering, scripted, silent
-from tests.support.wire import HIXIE_76, PING, TEXT, Frame, serialize_frame
+from tests.support.scripted import acceptance, answering, read_to_eof, scripted, silent
+from tests.support.wire import (
+    CLOSE,
+    HIXIE_76,
+    HIXIE_76_BODY,
+    HIXIE_76_CLOSE,
+    HIXIE_76_PROOF,
+    PING,
+    TEXT,
+    Frame,
+    close_payload,
+    serialize_frame,
+)
 
 MESSAGE = serialize_frame(TEXT, b'hello')
 #: Seconds, far fewer than any deadline.
@@ -589,6 +601,139 @@ class TestView:
         assert records[0].types == ['error', 'close']
         assert isinstance(records[0].events[0].error, gevent.Timeout)
         assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+#: The ends of a peer, and the code that they are answered with.
+ENDS = [
+    pytest.param(CLOSE, close_payload(1000), 1000, id='close'),
+    pytest.param(3, b'', 1002, id='fault'),
+    pytest.param(TEXT, b'\xff', 1007, id='bad text'),
+]
+BYE = serialize_frame(CLOSE, close_payload(1000))
+
+
+def echo(ws: Any) -> list[Any]:
+    """Send each message back, and return them."""
+    received = []
+    for message in ws:
+        received.append(message)
+        ws.send(message)
+    return received
+
+
+class TestMessagesBeforeTheEnd:
+    """Messages that come in one read with a close frame or a fault."""
+
+    @pytest.mark.proves('G1')
+    @pytest.mark.parametrize(('opcode', 'payload', 'code'), ENDS)
+    def test_are_answered_first(self, opcode: int, payload: bytes, code: int) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            echoing = gevent.spawn(echo, ws)
+            settle()
+            client.send(MESSAGE * 3 + serialize_frame(opcode, payload) + MESSAGE)
+            *answers, close = client.receive_frames()
+            assert answers == [Frame(TEXT, b'hello')] * 3
+            assert close.code == code
+            assert echoing.get(timeout=5) == ['hello'] * 3
+
+    @pytest.mark.proves('G1')
+    @pytest.mark.parametrize(('opcode', 'payload', 'code'), ENDS)
+    def test_are_answered_first_by_a_client(self, opcode: int, payload: bytes, code: int) -> None:
+        message = serialize_frame(TEXT, b'hello', masked=False)
+        end = serialize_frame(opcode, payload, masked=False)
+        answers = FrameParser(masked=True)
+
+        def script(sock: Any, head: bytes) -> None:
+            sock.sendall(acceptance(head) + message * 3 + end + message)
+            answers.feed(read_to_eof(sock))
+
+        with scripted(script) as server:
+            assert echo(Client(server.url)) == ['hello'] * 3
+            frames = wait_until(lambda: list(iter(answers.next_frame, None)))
+        assert [frame.payload for frame in frames[:3]] == [b'hello'] * 3
+        assert frames[3].payload[:2] == close_payload(code)
+
+    def test_are_answered_first_in_hixie_76(self) -> None:
+        with joined(HIXIE_76) as pair:
+            ws = pair.start()
+            pair.client.send(HIXIE_76_BODY)
+            pair.client.receive_head()
+            assert pair.client.receive(16) == HIXIE_76_PROOF
+            echoing = gevent.spawn(echo, ws)
+            settle()
+            pair.client.send(b'\0a\xff\0b\xff' + HIXIE_76_CLOSE)
+            assert pair.client.read_to_eof() == b'\0a\xff\0b\xff' + HIXIE_76_CLOSE
+            assert echoing.get(timeout=5) == ['a', 'b']
+
+    def test_are_answered_first_though_more_came_than_may_wait(self) -> None:
+        with joined(max_queue=4) as pair:
+            ws, client = pair.open()
+            echoing = gevent.spawn(echo, ws)
+            settle()
+            client.send(MESSAGE * 30 + BYE)
+            *answers, close = client.receive_frames()
+            assert answers == [Frame(TEXT, b'hello')] * 30
+            assert close.code == 1000
+            assert len(echoing.get(timeout=5)) == 30
+
+    def test_are_answered_though_the_peer_sends_nothing_more(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            record = Record(ws, ('error', 'close'))
+            gevent.spawn(echo, ws)
+            settle()
+            client.send(MESSAGE * 3 + BYE)
+            client.finish_sending()
+            assert len(client.receive_frames()) == 4
+            close = record.the_close()
+            assert (close.code, close.was_clean, record.types) == (1000, True, ['close'])
+
+    @pytest.mark.proves('C3')
+    def test_delay_no_close_while_the_greenlet_is_busy(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            is_done = gevent.event.Event()
+
+            def work() -> list[Any]:
+                first = ws.receive()
+                is_done.wait()
+                return [first, *echo(ws)]
+
+            working = gevent.spawn(work)
+            settle()
+            client.send(MESSAGE * 3 + BYE)
+            assert [frame.code for frame in client.receive_frames()] == [1000]
+            is_done.set()
+            assert working.get(timeout=5) == ['hello'] * 3
+
+    @pytest.mark.proves('C3')
+    def test_delay_no_close_that_nobody_waits_for(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            client.send(MESSAGE * 3 + BYE + MESSAGE)
+            assert [frame.code for frame in client.receive_frames()] == [1000]
+            assert echo(ws) == ['hello'] * 3
+
+    def test_may_be_answered_by_a_close(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            record = Record(ws, ('close',))
+            gevent.spawn(lambda: (ws.receive(), ws.close(4000, 'enough')))
+            settle()
+            client.send(MESSAGE * 3 + BYE)
+            assert [frame.code for frame in client.receive_frames()] == [4000]
+            assert (record.the_close().code, record.the_close().was_clean) == (1000, True)
+
+    def test_may_be_answered_by_giving_the_peer_up(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+            record = Record(ws, ('close',))
+            gevent.spawn(lambda: (ws.receive(), ws._connection.abort('given up')))
+            settle()
+            client.send(MESSAGE * 3 + BYE)
+            assert client.receive_frames() == []
+            assert record.the_close().code == 1006
 
 
 class TestMessagesBehindAClose:

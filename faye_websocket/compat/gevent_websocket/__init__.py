@@ -8,8 +8,9 @@ itself, and ``WebSocketMiddleware(app)`` does so for any other application.
 Other than in the original:
 
 - A message may have 1 GiB at most (1009), where the original has no limit.
-- A client's close frame is answered as soon as it comes, not only when ``receive``
-  reads it. So answers to messages right before it are not sent.
+- A client's close frame is answered after the messages before it, but not later than
+  the program waits for anything else than the next message, where the original answers
+  it when ``receive`` reads it. What is sent after that does not arrive.
 - A program that fails closes its socket with 1011; a ``WebSocketError`` that only
   says that the client has gone ends it without a traceback, and ``on_close`` is
   called.

@@ -355,6 +355,14 @@ class TestOpen76:
         driver.parse(HIXIE_76_CLOSE)
         assert io.log == [('write', b'\0last\xff'), ('write', HIXIE_76_CLOSE), ('close', 1005, '')]
 
+    def test_lets_its_owner_hold_the_end_back(self) -> None:
+        driver, io = opened(HIXIE_76)
+        driver.on('ending', lambda: setattr(driver, 'is_paused', True))
+        driver.parse(HIXIE_76_CLOSE + b'\0late\xff')
+        assert io.log == []
+        assert driver.finish_ending() is True
+        assert io.log == [('write', HIXIE_76_CLOSE), ('close', 1005, '')]
+
     def test_closes_and_waits_for_the_peer(self) -> None:
         driver, io = opened(HIXIE_76)
         assert driver.close(1000, 'bye') is True

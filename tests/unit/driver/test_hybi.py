@@ -112,6 +112,34 @@ class TestOpen:
         driver.parse(wire)
         assert io.written.startswith(frame(TEXT, b'last') + frame(CLOSE, b'')[:1])
 
+    @pytest.mark.parametrize('wire', [sent_close(1000), sent(0x3), sent(CLOSE, b'\x03')])
+    def test_lets_its_owner_hold_the_end_back(self, wire: bytes) -> None:
+        driver, io = opened()
+        driver.on('ending', lambda: setattr(driver, 'is_paused', True))
+        driver.parse(wire + sent(TEXT, b'late'))
+        assert io.log == []
+        assert driver.text('last')
+        assert driver.finish_ending() is True
+        assert io.written.startswith(frame(TEXT, b'last') + frame(CLOSE, b'')[:1])
+        assert (driver.ready_state, driver.is_paused, io.log[-1][0]) == (CLOSED, False, 'close')
+
+    def test_has_no_end_to_finish_that_was_not_held_back(self) -> None:
+        driver, io = opened()
+        driver.is_paused = True
+        driver.parse(sent(TEXT, b'kept'))
+        assert driver.finish_ending() is False
+        driver.parse(b'')
+        assert io.log == [('message', 'kept')]
+
+    @pytest.mark.proves('L2')
+    def test_forgets_an_end_that_was_held_back_when_the_connection_is_lost(self) -> None:
+        driver, io = opened()
+        driver.on('ending', lambda: setattr(driver, 'is_paused', True))
+        driver.parse(sent_close(1000))
+        driver.end('lost')
+        assert driver.finish_ending() is False
+        assert io.log == [('close', 1006, 'lost')]
+
     @pytest.mark.proves('L2')
     def test_ignores_bytes_after_a_close(self, chunks: Cut) -> None:
         driver, io = opened()
