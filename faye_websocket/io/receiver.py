@@ -38,6 +38,9 @@ _LOOK_EVERY = 0.01
 # ``close_timeout``: a peer that closes meanwhile waits no longer for the answer than we
 # would.
 _PATIENCE = 5.0
+# How many turns of the loop may pass between two messages that a greenlet takes, which
+# ``receive`` and a program's own ``gevent.sleep(0)`` let others have.
+_YIELDS = 4
 # Of shorter messages than this, in bytes, many come in one read.
 _TINY = 4
 # Stands for any number of messages that is larger, such as infinity, and fits a C int.
@@ -168,13 +171,14 @@ class Receiver(Sender):
         # What comes behind the end is not parsed.
         self._driver.is_paused = True
         stream.pause()
-        self._reactor.run_callback(self._end_after_answers, len(dispatcher))
+        self._reactor.run_callback(self._end_after_answers, len(dispatcher), _YIELDS)
 
-    def _end_after_answers(self, waiting: int) -> None:
-        """Come to the end unless, since there were ``waiting``, a message was taken."""
-        dispatcher = self._dispatcher
-        if dispatcher.has_message and len(dispatcher) < waiting and self.ready_state == OPEN:
-            self._reactor.run_callback(self._end_after_answers, len(dispatcher))
+    def _end_after_answers(self, waiting: int, turns: int) -> None:
+        """Come to the end once all is taken, or nothing of it in so many turns."""
+        left = len(self._dispatcher)
+        turns = _YIELDS if left < waiting else turns - 1
+        if self._dispatcher.has_message and turns and self.ready_state == OPEN:
+            self._reactor.run_callback(self._end_after_answers, left, turns)
         else:
             self._go_on()
 

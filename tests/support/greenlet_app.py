@@ -73,5 +73,13 @@ def be_killed(ws: WebSocket) -> None:
         ws.receive()
 
 
+def echo(ws: WebSocket) -> None:
+    """Send every message back."""
+    with ws:
+        for message in ws:
+            ws.send(message)
+
+
 handlers = SocketMiddleware(plain, {
+    '/echo': echo,
     '/never-leave': never_leave, '/never-raise': never_raise, '/time-out': time_out, '/be-killed': be_killed})

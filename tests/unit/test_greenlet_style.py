@@ -649,7 +649,8 @@ class TestMessagesBeforeTheEnd:
             answers.feed(read_to_eof(sock))
 
         with scripted(script) as server:
-            assert echo(Client(server.url)) == ['hello'] * 3
+            with Client(server.url) as ws:
+                assert echo(ws) == ['hello'] * 3
             frames = wait_until(lambda: list(iter(answers.next_frame, None)))
         assert [frame.payload for frame in frames[:3]] == [b'hello'] * 3
         assert frames[3].payload[:2] == close_payload(code)
@@ -688,6 +689,21 @@ class TestMessagesBeforeTheEnd:
             assert len(client.receive_frames()) == 4
             close = record.the_close()
             assert (close.code, close.was_clean, record.types) == (1000, True, ['close'])
+
+    @pytest.mark.proves('G1')
+    def test_are_answered_first_though_the_greenlet_lets_others_run(self) -> None:
+        with joined() as pair:
+            ws, client = pair.open()
+
+            def work() -> None:
+                while (message := ws.receive()) is not None:
+                    ws.send(message)
+                    gevent.sleep(0)
+
+            gevent.spawn(work)
+            settle()
+            client.send(MESSAGE * 3 + BYE)
+            assert [frame.payload for frame in client.receive_frames()[:3]] == [b'hello'] * 3
 
     @pytest.mark.proves('C3')
     def test_delay_no_close_while_the_greenlet_is_busy(self) -> None:

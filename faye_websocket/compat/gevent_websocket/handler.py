@@ -43,17 +43,19 @@ class SocketHandler:
     websocket: WebSocket | None = None
     prevent_wsgi_call = False
 
-    _client: Client
+    _client: Client | None = None
 
     server: Any
     client_address: Any
     application: Any
     environ: Any
+    start_response: Any
 
     @property
     def active_client(self) -> Client:
         """The client whose request this is."""
-        return self._client
+        client: Client = self._client or self.server.clients[self.client_address]
+        return client
 
     @property
     def logger(self) -> Any:
@@ -85,26 +87,37 @@ class SocketHandler:
             del clients[key]
         ws.close(status.code)
 
-    def upgrade(self) -> Stream:
-        """Make the handshake, run the application if it succeeds, return the socket."""
+    def upgrade_websocket(self) -> Iterable[bytes] | None:
+        """Make the handshake if the request asks for one; return the body of a refusal.
+
+        A subclass may refuse it by calling ``start_response``, and may return the body.
+        """
+        return self.upgrade_connection() if is_websocket(self.environ) else None
+
+    def upgrade_connection(self) -> Iterable[bytes] | None:
+        """Make the handshake, after which there is ``websocket``, or refuse it."""
         allowed = getattr(self.application, 'app_protocol', None)
         protocol = allowed(self.environ['PATH_INFO']) if allowed else ''
         stream = Stream(self.environ, protocol or None, **OPTIONS)
         try:
             stream.__enter__()
         except HandshakeError:
-            return stream
+            return stream.wsgi_response(self.start_response)
         self.websocket = self.websocket_class(self.environ, stream, self, True)
         self.environ['wsgi.websocket'] = self.websocket
         self.environ['wsgi.websocket_version'] = self.websocket.version
         if getattr(self.server, 'debug', False):
             self.logger.debug('%s is a WebSocket', stream.url)
+        return None
+
+    def _serve_websocket(self, ws: WebSocket) -> Iterable[bytes]:
+        """Run the application, and return the response, which reaches nobody."""
         try:
             self.run_websocket()
         finally:
             if not self.prevent_wsgi_call:
                 self.environ['wsgi.websocket'] = self.websocket = None
-        return stream
+        return ws.stream.wsgi_response(self.start_response)
 
 
 class WebSocketHandler(SocketHandler, WSGIHandler):
@@ -113,10 +126,17 @@ class WebSocketHandler(SocketHandler, WSGIHandler):
     def run_application(self) -> None:
         """Serve a request, that of a socket to the end of its application."""
         hook = getattr(self.server, 'pre_start_hook', None)
-        if (hook is not None and hook(self)) or not is_websocket(self.environ):
+        if hook is not None and hook(self):
             super().run_application()
             return
-        self.result = self.upgrade().wsgi_response(self.start_response)
+        refusal = self.upgrade_websocket()
+        if self.websocket is not None:
+            self.result = self._serve_websocket(self.websocket)
+        elif self.status:
+            self.result = refusal or []
+        else:
+            super().run_application()
+            return
         self.process_result()
 
 
@@ -137,9 +157,12 @@ class WebSocketMiddleware:
 class _RequestHandler(SocketHandler):
     """The handler of a request whose server has none."""
 
-    def __init__(self, application: Any, environ: dict[str, Any]) -> None:
+    def __init__(
+        self, application: Any, environ: dict[str, Any], start_response: StartResponse
+    ) -> None:
         self.application = application
         self.environ = environ
+        self.start_response = start_response
         self.server: Any = find_server() or _no_server
         address = environ.get('REMOTE_ADDR', ''), environ.get('REMOTE_PORT', '')
         self.client_address = address
@@ -161,8 +184,10 @@ def serve(
     application: Any, environ: dict[str, Any], start_response: StartResponse
 ) -> Iterable[bytes]:
     """Make the handshake, run the application to its end, and return the response."""
-    stream: Stream = _RequestHandler(application, environ).upgrade()
-    return stream.wsgi_response(start_response)
+    handler = _RequestHandler(application, environ, start_response)
+    refusal = handler.upgrade_connection()
+    ws = handler.websocket
+    return refusal or [] if ws is None else handler._serve_websocket(ws)
 
 
 def _clients_of(server: Any) -> dict[Any, Client]:

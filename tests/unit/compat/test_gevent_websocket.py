@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,9 +24,11 @@ from faye_websocket.compat.gevent_websocket import (
     WebSocketHandler,
     WebSocketMiddleware,
     WebSocketServer,
+    _compat,
 )
 from faye_websocket.compat.gevent_websocket.exceptions import FrameTooLargeException, ProtocolError
 from faye_websocket.compat.gevent_websocket.gunicorn.workers import GeventWebSocketWorker
+from faye_websocket.compat.gevent_websocket.logging import create_logger
 from faye_websocket.compat.gevent_websocket.protocols.base import BaseProtocol
 from faye_websocket.compat.gevent_websocket.websocket import WebSocket
 from faye_websocket.testing import connect
@@ -462,6 +465,50 @@ class TestHandler:
         assert '101' in seen[1]
 
     @pytest.mark.proves('M1')
+    @pytest.mark.parametrize('method', ['upgrade_websocket', 'upgrade_connection'])
+    @pytest.mark.parametrize('body', [[b'no token'], None])
+    def test_a_subclass_may_refuse_the_handshake(self, method: str, body: Any) -> None:
+        def upgrade(self: Any) -> Any:
+            if 'upgrade' in self.environ['HTTP_CONNECTION'].lower() and self.environ['QUERY_STRING'] != 'token':
+                self.start_response('403 Forbidden', [])
+                return body
+            return getattr(WebSocketHandler, method)(self)
+
+        handler_class = type('Handler', (WebSocketHandler,), {method: upgrade})
+
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            if 'wsgi.websocket' in environ:
+                environ['wsgi.websocket'].send('yes')
+            else:
+                start_response('200 OK', [])
+            return [b'a page']
+
+        with running(app, WSGIServer, handler_class=handler_class) as server:
+            refused = server.connect('/')
+            refused.wait_closed(5)
+            assert (refused.status, refused.body) == (403, b''.join(body or ()))
+            with server.connect('/?token') as client:
+                assert list(client) == ['yes']
+            assert server.fetch('/').endswith(b'a page')
+
+    @pytest.mark.proves('M1')
+    def test_a_subclass_may_have_its_own_run_websocket(self) -> None:
+        seen: list[Any] = []
+
+        class Handler(WebSocketHandler):
+            def run_websocket(self) -> None:
+                assert self.websocket is not None
+                self.server.clients = {self.client_address: gevent_websocket.Client(self.client_address, self.websocket)}
+                self.application(self.environ, lambda *arguments: [])
+                seen.append(self.active_client.ws is self.websocket)
+                self.websocket.close()
+                self.websocket = None
+
+        with running(of_socket(lambda ws: ws.send('x')), WSGIServer, handler_class=Handler) as server:
+            assert list(server.connect()) == ['x']
+            wait_until(lambda: seen == [True])
+
+    @pytest.mark.proves('M1')
     def test_a_subclass_may_prevent_the_call_of_the_application(self) -> None:
         sockets: list[Any] = []
 
@@ -699,3 +746,18 @@ class TestNames:
         assert gevent_websocket.GeventWebSocketWorker is GeventWebSocketWorker
         with pytest.raises(AttributeError, match='has no attribute'):
             gevent_websocket.Unknown  # noqa: B018
+
+    @pytest.mark.proves('M1')
+    def test_has_the_names_that_the_examples_of_the_original_import(self) -> None:
+        assert list(_compat.range_type(2)) == [0, 1]
+        assert list(_compat.iteritems({'a': 1})) == [('a', 1)]
+
+    @pytest.mark.proves('M1')
+    def test_creates_loggers_like_the_original(self) -> None:
+        logger = create_logger('an.old.program')
+        assert (logger.name, logger.level, logger.handlers) == ('an.old.program', logging.NOTSET, [])
+        for _ in range(2):
+            logger = create_logger('an.old.program', debug=True, format='> %(message)s')
+        assert (logger.level, len(logger.handlers)) == (logging.DEBUG, 1)
+        assert logger.handlers[0].format(logger.makeRecord('', 10, '', 0, 'hello', (), None)) == '> hello'
+        create_logger('an.old.program')
