@@ -41,6 +41,17 @@ class Request(NamedTuple):
     extra_headers: list[tuple[str, str]]
 
 
+class Peer:
+    """A stand-in for the socket of a Server, which has left it: it has the address."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._address = environ.get('REMOTE_ADDR', ''), int(environ.get('REMOTE_PORT') or 0)
+
+    def getpeername(self) -> tuple[str, int]:
+        """Return the client's address and port, as the server found them."""
+        return self._address
+
+
 class _ServerSocket(WebSocket):
     """A socket whose view may end with any page, as the README's do with ``''``."""
 
@@ -60,6 +71,9 @@ class Base:
     close_reason: int = _NO_STATUS
     close_message: str | None = None
     is_server = False
+    receive_bytes: int
+    ping_interval: float | None
+    max_message_size: int | None
     # By a call of ``close``.
     _is_closed = False
     websocket: WebSocket | client.Client
@@ -114,7 +128,20 @@ class Base:
         except ValueError:
             self.websocket.close(reason=text)
 
-    def _open(self, subprotocol: Any = None) -> None:
+    def _keep(
+        self,
+        subprotocols: Iterable[str] | str | None,
+        receive_bytes: int,
+        ping_interval: float | None,
+        max_message_size: int | None,
+    ) -> None:
+        """Keep the options, which programs read."""
+        self.subprotocols = _as_list(subprotocols)
+        self.receive_bytes = receive_bytes
+        self.ping_interval = ping_interval
+        self.max_message_size = max_message_size
+
+    def _open(self) -> None:
         """Wait until the socket is open."""
         self.websocket.onclose = self._was_closed
         self.websocket.__enter__()
@@ -137,6 +164,8 @@ class Server(Base):
     """The server's end, made from the ``environ`` of a request."""
 
     is_server = True
+    # The original's for a server whose request ends with an ordinary response.
+    mode = 'werkzeug'
 
     def __init__(
         self,
@@ -150,7 +179,8 @@ class Server(Base):
         selector_class: Any = None,
     ) -> None:
         self.environ = environ
-        self.subprotocols = _as_list(subprotocols)
+        self.sock = Peer(environ)
+        self._keep(subprotocols, receive_bytes, ping_interval, max_message_size)
         chosen = self.choose_subprotocol(_make_request(environ))
         self.websocket = _ServerSocket(
             environ,
@@ -193,7 +223,7 @@ class Client(Base):
         thread_class: Any = None,
         event_class: Any = None,
     ) -> None:
-        self.subprotocols = _as_list(subprotocols)
+        self._keep(subprotocols, receive_bytes, ping_interval, max_message_size)
         self.websocket = client.Client(
             # The original takes HTTP's schemes, too.
             re.sub('^http', 'ws', url),

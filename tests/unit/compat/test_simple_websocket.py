@@ -206,8 +206,25 @@ class TestServer:
         app = Application(lambda ws: ws.close(), ping_interval=25, max_message_size=10, **options)
         with connect(app):
             pass
-        assert app.sockets[0].environ['PATH_INFO'] == '/'
-        assert app.sockets[0].is_server
+        server = app.sockets[0]
+        assert server.environ['PATH_INFO'] == '/'
+        assert server.is_server
+        assert (server.receive_bytes, server.ping_interval, server.max_message_size) == (1, 25, 10)
+
+    @pytest.mark.proves('M1')
+    def test_has_the_address_of_the_client(self) -> None:
+        app = Application(lambda ws: ws.send(ws.sock.getpeername()))
+        environ = {'REMOTE_ADDR': '10.0.0.1', 'REMOTE_PORT': '4711'}
+        with connect(lambda its, start_response: app({**its, **environ}, start_response)) as client:
+            assert client.receive() == "('10.0.0.1', 4711)"
+        assert ws_module.Peer({}).getpeername() == ('', 0)
+
+    @pytest.mark.proves('M1')
+    def test_may_end_its_request_with_an_ordinary_response(self) -> None:
+        app = Application(lambda ws: ws.close())
+        with connect(app):
+            pass
+        assert app.sockets[0].mode == 'werkzeug'
 
     @pytest.mark.proves('M1')
     def test_a_message_beyond_the_limit_closes_with_1009(self) -> None:
