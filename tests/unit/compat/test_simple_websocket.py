@@ -20,6 +20,8 @@ from faye_websocket.compat.simple_websocket import ws as ws_module
 from faye_websocket.testing import connect
 from tests.support.inside import connection_of
 from tests.support.local import Response, hub_errors, make_environ, wait_until
+from tests.support.scripted import acceptance, accepting, scripted
+from tests.support.wire import BINARY, CLOSE, PING, TEXT, close_payload, serialize_frame
 
 
 class Application:
@@ -44,6 +46,13 @@ class Application:
     def error(self) -> Any:
         """The first error, once there is one."""
         return wait_until(lambda: self.errors)[0]
+
+
+class Silent:
+    """A writer that sends nothing."""
+
+    def write(self, data: bytes) -> None:
+        """Drop it."""
 
 
 class TestErrors:
@@ -234,6 +243,14 @@ class TestServer:
             assert app.error.reason == 1009
 
     @pytest.mark.proves('M1')
+    def test_a_client_that_answers_no_ping_is_given_up(self) -> None:
+        app = Application(lambda ws: ws.receive(), ping_interval=0.05)
+        with connect(app) as client:
+            # Its answers are dropped before the driver sends them.
+            connection_of(client)._driver.io = Silent()
+            assert app.error.reason == 1005
+
+    @pytest.mark.proves('M1')
     def test_a_bad_handshake_is_a_connection_error(self) -> None:
         app = Application(pytest.fail)
         list(app(make_environ(headers=()), Response()))
@@ -323,6 +340,25 @@ class TestClient:
         assert not ws.connected
         with pytest.raises(ConnectionClosed):
             ws.send('x')
+
+    @pytest.mark.proves('M1')
+    def test_receives_what_came_before_the_close(self) -> None:
+        frames = (TEXT, b'hello'), (PING, b'x'), (BINARY, b'hello'), (CLOSE, close_payload(4000, 'bye'))
+        with scripted(accepting(b''.join(serialize_frame(*frame, masked=False) for frame in frames))) as server:
+            ws = Client.connect(server.url)
+            assert (ws.receive(), ws.receive()) == ('hello', b'hello')
+            for call in (ws.receive, ws.close, lambda: ws.send('x')):
+                with pytest.raises(ConnectionClosed, match='^Connection closed: 4000 bye$'):
+                    call()
+
+    @pytest.mark.proves('M1')
+    def test_a_lost_connection_is_reported_as_1005(self) -> None:
+        with scripted(lambda sock, head: sock.sendall(acceptance(head) + serialize_frame(TEXT, b'x', masked=False))) as server:
+            ws = Client.connect(server.url)
+            assert ws.receive() == 'x'
+            with pytest.raises(ConnectionClosed) as caught:
+                ws.receive()
+            assert caught.value.reason == 1005
 
     @pytest.mark.proves('M1')
     def test_accepts_http_schemes(self, url: str) -> None:
