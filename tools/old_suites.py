@@ -116,7 +116,7 @@ def fetch(name: str, directory: Path) -> Path:
 
 
 def replace_names(source: str) -> str:
-    """Return a test's text with its imports and the modules that it patches replaced."""
+    """Replace the imports of a test, and the modules that it patches."""
     source = ported(source)
     for name, home in HOMES.items():
         source = source.replace(f"'{name}.", f"'faye_websocket.compat.{home}.")

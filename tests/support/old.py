@@ -79,7 +79,9 @@ def serve_old(name: str, kind: str, tmp_path: Path, options: Sequence[str] = ())
         worker = WORKERS.get(kind, kind)
         if not ORIGINALS:
             worker = re.sub(rf'^({_NAMES})\b', lambda match: f'faye_websocket.compat.{HOMES[match[1]]}', worker)
-        logs = ['--access-logfile', str(access_path(kind, directory)), '--error-logfile', '-', '--no-control-socket']
+        logs = ['--access-logfile', str(access_path(kind, directory)), '--error-logfile', '-']
+        # The gunicorn of 2020, which flask-sockets needs, has no such option.
+        logs += [] if ORIGINALS else ['--no-control-socket']
         command = [interpreter(), '-m', 'gunicorn', f'{name}:app', '--pythonpath', str(directory), '-k', worker,
                    '-w', '1', '--bind', '127.0.0.1:0', *logs, *(THREADS if kind == 'gthread' else ())]
     process = Process([*command, *options], directory, {'FAYE_TEST_PATCH': '1'})

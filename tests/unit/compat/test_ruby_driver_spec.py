@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from faye_websocket import Client, ConnectError
 from faye_websocket.driver import CLOSED, CLOSING, CONNECTING, OPEN, Driver, client
 from faye_websocket.driver.proxy import Proxy
+from tests.support.local import joined
 from tests.support.recorder import Recorder, connecting
+from tests.support.scripted import answering, scripted
 from tests.support.vectors import frame, mask
 
 GET = {
@@ -408,8 +411,12 @@ class TestHybiInTheOpenState:
         driver, io = started(HYBI)
         assert (getattr(driver, command)(*arguments), io.written) == (True, wire)
 
-    # "formats a byte array as a binary WebSocket frame" concerns the socket, with
-    # ``ws.send([72, 101, 108])``, in test_api.py.
+    def test_formats_a_byte_array_as_a_binary_websocket_frame(self) -> None:
+        # The socket takes one, and the driver bytes.
+        with joined() as pair:
+            ws, peer = pair.open()
+            assert ws.send([72, 101, 108]) is True
+            assert peer.receive_frame()[:2] == (2, b'Hel')
 
     def test_ping_runs_the_given_callback_on_matching_pong(self) -> None:
         replies: list[bool] = []
@@ -550,13 +557,19 @@ class TestClientInTheBeginningState:
 @pytest.mark.proves('Y1')
 class TestClientUsingAProxy:
     # The request has neither Connection nor Proxy-Connection, and has the port in Host,
-    # as RFC 9110 requires. Credentials in the proxy's URL become a header in
-    # ``Client``: test_client.py.
+    # as RFC 9110 requires.
     def test_sends_a_connect_request(self) -> None:
         io = Recorder({})
         Proxy(io, 'www.example.com:80', {'User-Agent': 'Chrome'}).start()
         assert io.written == (
             b'CONNECT www.example.com:80 HTTP/1.1\r\nHost: www.example.com:80\r\nUser-Agent: Chrome\r\n\r\n')
+
+    def test_sends_an_authenticated_connect_request(self) -> None:
+        # The URL of the proxy is an option of ``Client``.
+        with scripted(answering(b'HTTP/1.1 407 No\r\n\r\n')) as server, pytest.raises(ConnectError, match='407'), \
+                Client('ws://www.example.com/', proxy=server.origin.replace('//', '//user:pass@')):
+            pytest.fail('there is no connection')
+        assert server.headers()['proxy-authorization'] == 'Basic dXNlcjpwYXNz'
 
     @pytest.mark.parametrize(('case', 'response', 'event'), [
         ("emits a 'connect' event when the proxy connects", b'HTTP/1.1 200 OK\r\n\r\n', 'connect'),
