@@ -36,9 +36,10 @@ class Backend(Protocol):
     def read(self, channel: str, mode: str, value: str | int, timeout: float) -> Chunk:
         """Return a part of the stored history.
 
-        ``mode`` is ``'after'`` for the messages after the id ``value``, ``'recent'``
-        for the ``value`` most recent messages, or ``'all'`` for a client whose last id
-        is unknown.
+        ``mode`` is ``'recent'`` for the ``value`` most recent messages, ``'after'`` for
+        the messages after the id ``value``, or ``'all'`` for a client whose last id is
+        unknown. ``'on'`` is ``'after'`` without a repetition: where the id is lost, the
+        part begins with the first message that has a higher one.
         """
 
     def enter(self, channel: str, name: str, timeout: float) -> None:

@@ -120,15 +120,18 @@ class Follower:
         else:
             self._append(_Loss(message.id))
 
-    def lose(self, last: str) -> None:
+    def lose(self, last: str, is_back: bool = False) -> None:
         """Note that messages after the last delivered one are lost.
 
-        The next message follows the id ``last``.
+        The next message follows the id ``last``. ``is_back`` is True if the backend has
+        lost the end of the history.
         """
         with self.room.desk.lock:
-            # A follower that reads the history finds the loss there.
             if not self._is_behind:
                 self._append(_Loss(last))
+            elif is_back and self._position <= position_of(last):
+                # Any other loss is found when the history is read, which has no gap.
+                self.room.desk.start(self._tell_lost)
         self.go()
 
     def stop(self) -> None:
@@ -182,11 +185,11 @@ class Follower:
         """Read and send a part of the history."""
         channels, room = self.room.desk.channels, self.room
         try:
-            chunk = channels.backend.read(room.name, 'after', self._cursor, _PATIENCE)
+            chunk = channels.backend.read(room.name, 'on', self._cursor, _PATIENCE)
         except TimeoutError:
             return self._is_wanted()
         if chunk.is_lost:
-            self._lost(chunk.entries[0].previous if chunk.entries else chunk.last)
+            self._lost(chunk.previous)
         for entry in chunk.entries:
             message = channels.find_message(room.name, entry)
             if self._is_stopped or not self._take(message):
@@ -198,6 +201,9 @@ class Follower:
     def _lost(self, last: str) -> None:
         """Report a loss; the next message follows the id ``last``."""
         self._move(last)
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
         self.room.desk.channels.tell_lost(self.target, self.room.name)
 
     def _send(self, message: Message) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .message import Chunk, Entry, entry_of, position_of
+from .message import Entry, entry_of, position_of
 from .presence import BEAT_SECONDS
 from .runner import Signal
 from .store import FAULTS
@@ -259,14 +259,11 @@ class Listener:
 
     def _read_on(self, channel: str, feed: _Feed) -> None:
         """Deliver the messages that follow the last delivered one in the stream."""
-        seen = position_of(feed.last or '')
         while True:
-            chunk = self._backend.read_now(channel, 'after', feed.last or '')
-            # The stream may have messages that were delivered, if only its end is lost.
-            new = [entry for entry in chunk.entries if position_of(entry.id) > seen]
+            chunk = self._backend.read_now(channel, 'on', feed.last or '')
             if chunk.is_lost:
-                self._lose(channel, feed, _before(new, chunk))
-            for entry in new:
+                self._lose(channel, feed, chunk.previous)
+            for entry in chunk.entries:
                 self._deliver(channel, feed, entry)
             if chunk.is_end:
                 return
@@ -275,10 +272,3 @@ class Listener:
 def _told_entry(told: bytes) -> Entry:
     _, id, previous, kind, event, data = told.split(b'\0', 5)
     return entry_of(id, previous, kind, event, data)
-
-
-def _before(new: list[Entry], chunk: Chunk) -> str:
-    """Return the id that the new messages in a part of the history follow."""
-    if new:
-        return new[0].previous
-    return chunk.last if chunk.is_end else chunk.entries[-1].id

@@ -54,6 +54,11 @@ class Chunk(NamedTuple):
     entries: list[Entry]
     is_end: bool
 
+    @property
+    def previous(self) -> str:
+        """The id that this part follows."""
+        return self.entries[0].previous if self.entries else self.last
+
 
 class Message:
     """A message for the sockets of this process, framed once for all of them."""

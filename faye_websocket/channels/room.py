@@ -288,10 +288,12 @@ class Room:
     def lose(self, last: str) -> None:
         """Report lost messages to all targets, before they get further ones."""
         with self.desk.lock:
+            before = self.position
             self.begin_at(last)
+            is_back = self.position < before
             for socket in tuple(self.live):
                 del self.live[socket]
                 self.followers[id(socket)] = SocketFollower(self, socket, last)
             followers = tuple(self.followers.values())
         for follower in followers:
-            follower.lose(last)
+            follower.lose(last, is_back)

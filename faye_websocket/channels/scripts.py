@@ -10,23 +10,33 @@ from __future__ import annotations
 
 __all__ = ['BEAT', 'ENTER', 'PUBLISH', 'READ']
 
+# The last id, which the stream has, too, unless its messages are all trimmed: Redis may
+# evict one of the two keys when its memory is full.
+_LAST = """
+local last = redis.call('GET', KEYS[2])
+if not last then
+    local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+    last = newest[1] and newest[1][1] or ''
+end
+"""
+
 # Keys: the stream, the last id, the message's key. Arguments: 1 the number of messages
 # that are kept, 2 the seconds for which the channel is kept, 3 the maximum age in
 # milliseconds or '', 4 the seconds for which the message's key is kept, 5 its kind, 6
 # the event or '', 7 the data, 8 the Pub/Sub channel, 9 the first number of an id in a
 # millisecond, which makes the ids of two channels differ. It costs less per message to
 # trim a hundred messages at a time than to trim each one.
-PUBLISH = """
+PUBLISH = _LAST + """
 local known = redis.call('GET', KEYS[3])
 if known then
     return known
 end
-local previous = redis.call('GET', KEYS[2]) or ''
+local previous = last
 local time = redis.call('TIME')
 local now, number = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), tonumber(ARGV[9])
-local last, last_number = string.match(previous, '(%d+)-(%d+)')
-if last and tonumber(last) >= now then
-    now, number = tonumber(last), tonumber(last_number) + 1
+local latest, latest_number = string.match(previous, '(%d+)-(%d+)')
+if latest and tonumber(latest) >= now then
+    now, number = tonumber(latest), tonumber(latest_number) + 1
 end
 local id = string.format('%.0f-%.0f', now, number)
 redis.call('XADD', KEYS[1], id, 'p', previous, 'k', ARGV[5], 'e', ARGV[6], 'd', ARGV[7])
@@ -46,11 +56,10 @@ redis.call('PUBLISH', ARGV[8], head .. ARGV[7])
 return id
 """
 
-# Keys: the stream, the last id. Arguments: 1 'after', 'recent' or 'all', 2 the id or
-# the number, 3 the maximum age in milliseconds or '', 4 the maximum number of messages,
+# Keys: the stream, the last id. Arguments: 1 'after', 'on', 'recent' or 'all', 2 the id
+# or the number, 3 the maximum age in milliseconds or '', 4 the maximum number of messages,
 # 5 of bytes. Returns whether messages are lost, the last id, and the entries.
-READ = """
-local last = redis.call('GET', KEYS[2]) or ''
+READ = _LAST + """
 local oldest, start, lost = 0, '-', 0
 if ARGV[3] ~= '' then
     local now = redis.call('TIME')
@@ -64,7 +73,7 @@ if ARGV[1] == 'recent' then
         return {0, last, {}}
     end
     start = newest[#newest][1]
-elseif ARGV[1] == 'after' then
+elseif ARGV[1] ~= 'all' then
     local after = ARGV[2]
     local behind = after == '' and '-' or '(' .. after
     local next = redis.call('XRANGE', KEYS[1], behind, '+', 'COUNT', 1)
@@ -73,7 +82,8 @@ elseif ARGV[1] == 'after' then
     else
         lost = next[1][2][2] ~= after or tonumber(string.match(next[1][1], '^%d+')) < oldest
     end
-    if not lost then
+    local is_kept = after ~= '' and tonumber(string.match(after, '^%d+')) >= oldest
+    if not lost or ARGV[1] == 'on' and is_kept then
         start = behind
     end
     lost = lost and 1 or 0

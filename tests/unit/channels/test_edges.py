@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.queue import Queue
 
 from faye_websocket import EventSource
 from faye_websocket.channels import Channels
@@ -235,7 +236,7 @@ class TestHistory:
         read, failures = channels.backend.read, [TimeoutError(), TimeoutError()]
 
         def fail(channel: str, mode: str, *arguments: Any) -> Any:
-            if mode == 'after' and arguments[0] != ids[0] and failures:
+            if mode == 'on' and failures:
                 raise failures.pop()
             return read(channel, mode, *arguments)
 
@@ -374,6 +375,82 @@ class TestRedis:
         channels.publish('room', 'd')
         visitor.wait('a', 'b', 'c', 'd')
         assert lost == [(visitor.socket, 'room')]
+
+    @pytest.mark.proves('R3')
+    @pytest.mark.parametrize('kept', [150, 350])
+    @pytest.mark.parametrize('was_disconnected', [False, True])
+    def test_the_lost_end_of_a_long_history_is_reported_once_and_nothing_is_repeated(
+            self, make: Make, server: RedisServer, visit: Visit, kept: int, was_disconnected: bool) -> None:
+        channels, lost = make(), []
+        channels.onlost = lambda *arguments: lost.append(arguments)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        sent = [str(number) for number in range(kept + 3)]
+        ids = [channels.publish('room', text) for text in sent]
+        visitor.wait(*sent)
+        roll_back(server, ids[kept:], ids[kept - 1])
+        if was_disconnected:
+            server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+            wait_until(lambda: lost)
+        for text in 'de':
+            channels.publish('room', text)
+        visitor.wait(*sent, 'd', 'e')
+        assert lost == [(visitor.socket, 'room')]
+
+    @pytest.mark.proves('R3')
+    @pytest.mark.parametrize('was_sent', [False, True])
+    def test_the_lost_end_is_reported_to_a_socket_that_is_behind(
+            self, channels: Channels, server: RedisServer, visit: Visit, was_sent: bool) -> None:
+        lost: list[Any] = []
+        channels.onlost = lambda *arguments: lost.append(arguments)
+        ids = [channels.publish('room', str(number)) for number in range(20)]
+        got: list[str] = []
+        turns: Any = Queue()
+        subscription = channels.subscribe(
+            'room', lambda id, channel, text: turns.get() or got.append(text), since=ids[9])
+        follower: Any = subscription._follower
+        if was_sent:
+            for _ in range(10):
+                turns.put(None)
+            wait_until(lambda: len(got) == 10)
+        # As if more had come than may wait for it.
+        with channels.lock:
+            follower._queue.clear()
+            follower._is_behind = True
+        ids += [channels.publish('room', str(number)) for number in range(20, 25)]
+        last = 22 if not was_sent else 18
+        wait_until(lambda: follower.room.last == ids[-1])
+        roll_back(server, ids[last:], ids[last - 1])
+        server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+        wait_until(lambda: follower.room.last == ids[last - 1])
+        channels.publish('room', 'new')
+        for _ in range(30):
+            turns.put(None)
+        wait_until(lambda: got[-1:] == ['new'])
+        kept = [str(number) for number in range(10, max(20, last))]
+        assert (got, lost) == ([*kept, 'new'], [(subscription, 'room')])
+        subscription.close()
+
+    @pytest.mark.proves('R1')
+    def test_an_evicted_key_loses_and_repeats_nothing(
+            self, channels: Channels, server: RedisServer, visit: Visit) -> None:
+        lost: list[Any] = []
+        channels.onlost = lambda *arguments: lost.append(arguments)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        sent = [str(number) for number in range(150)]
+        ids = [channels.publish('room', text) for text in sent]
+        # Redis evicts any key when its memory is full, if it is configured to.
+        server.command('DEL', 'faye:{room}:last')
+        back = visit().open()
+        channels.join(back.socket, 'room', since=ids[0])
+        back.wait(*sent[1:])
+        server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+        server.command('DEL', 'faye:{room}:last')
+        channels.publish('room', 'new')
+        visitor.wait(*sent, 'new')
+        back.wait(*sent[1:], 'new')
+        assert lost == []
 
     @pytest.mark.proves('R3')
     @pytest.mark.parametrize('history', [0, 3])
@@ -736,6 +813,12 @@ class TestRedis:
         greenlets = [gevent.spawn(channels.publish, 'room', str(number)) for number in range(50)]
         gevent.joinall(greenlets, raise_error=True)
         assert len({greenlet.value for greenlet in greenlets}) == 50
+
+
+def roll_back(server: RedisServer, lost: list[str], last: str) -> None:
+    """Remove messages, as a restart does that has lost the end of the file."""
+    server.command('XDEL', 'faye:{room}:log', *lost)
+    server.command('SET', 'faye:{room}:last', last)
 
 
 @pytest.mark.proves('R12')
