@@ -25,7 +25,7 @@ from .listener import Listener
 from .message import Chunk, Entry, entry_of
 from .presence import Presence
 from .runner import Runner
-from .scripts import PUBLISH, READ
+from .scripts import LAST, PUBLISH, READ
 from .store import Script, Store
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _PART, _PART_BYTES = 100, 2**19
 # Seconds that a read by the listener may take.
 _PATIENCE = 10.0
 
-_publish, _read = Script(PUBLISH), Script(READ)
+_publish, _read = Script(LAST + PUBLISH), Script(LAST + READ)
 
 
 class RedisBackend:

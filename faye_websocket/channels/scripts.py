@@ -8,11 +8,11 @@ subscribers can detect missing messages.
 
 from __future__ import annotations
 
-__all__ = ['BEAT', 'ENTER', 'PUBLISH', 'READ']
+__all__ = ['BEAT', 'ENTER', 'LAST', 'PUBLISH', 'READ']
 
-# The last id, which the stream has, too, unless its messages are all trimmed: Redis may
-# evict one of the two keys when its memory is full.
-_LAST = """
+# The beginning of PUBLISH and READ, which finds the last id. The stream has it, too,
+# unless all messages are trimmed: Redis may evict one of the keys if its memory is full.
+LAST = """
 local last = redis.call('GET', KEYS[2])
 if not last then
     local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
@@ -26,7 +26,7 @@ end
 # the event or '', 7 the data, 8 the Pub/Sub channel, 9 the first number of an id in a
 # millisecond, which makes the ids of two channels differ. It costs less per message to
 # trim a hundred messages at a time than to trim each one.
-PUBLISH = _LAST + """
+PUBLISH = """
 local known = redis.call('GET', KEYS[3])
 if known then
     return known
@@ -57,9 +57,9 @@ return id
 """
 
 # Keys: the stream, the last id. Arguments: 1 'after', 'on', 'recent' or 'all', 2 the id
-# or the number, 3 the maximum age in milliseconds or '', 4 the maximum number of messages,
-# 5 of bytes. Returns whether messages are lost, the last id, and the entries.
-READ = _LAST + """
+# or the number, 3 the maximum age in milliseconds or '', 4 the maximum number of
+# messages, 5 of bytes. Returns whether messages are lost, the last id, and the entries.
+READ = """
 local oldest, start, lost = 0, '-', 0
 if ARGV[3] ~= '' then
     local now = redis.call('TIME')
