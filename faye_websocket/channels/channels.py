@@ -42,8 +42,8 @@ class Channels:
 
     An instance connects at its first use, and survives ``fork``.
 
-    - ``url``: ``'memory://'`` for one process, or ``'redis://localhost'``
-      (``rediss://``, ``unix://``) for many.
+    - ``url``: ``'memory://'`` for one process, or ``'redis://localhost'`` for many
+      (``rediss://``, ``unix://``, ``redis+sentinel://``, ``redis+cluster://``).
     - ``history``: the number of messages that are kept for each channel.
     - ``max_age``: the age in seconds at which messages expire.
     - ``prefix``: the prefix of all keys in Redis.

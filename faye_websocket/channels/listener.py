@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from .message import Entry, entry_of, position_of
 from .presence import BEAT_SECONDS
+from .routes import FAULTS
 from .runner import Signal
-from .store import FAULTS
 
 if TYPE_CHECKING:
     from .redis import RedisBackend

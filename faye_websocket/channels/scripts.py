@@ -11,7 +11,7 @@ from __future__ import annotations
 __all__ = ['BEAT', 'ENTER', 'LAST', 'PUBLISH', 'READ']
 
 # The beginning of PUBLISH and READ, which finds the last id. The stream has it, too,
-# unless all messages are trimmed: Redis may evict one of the keys if its memory is full.
+# unless all messages are trimmed: Redis may evict a key when its memory is full.
 LAST = """
 local last = redis.call('GET', KEYS[2])
 if not last then

@@ -9,34 +9,15 @@ import struct
 from contextlib import suppress
 from typing import Any
 
+from .routes import FAULTS, Address, find_route, redis
 from .runner import Runner, make_lock, remaining
 
-try:
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-except ImportError as error:
-    raise ImportError(
-        'channels on Redis need redis-py: pip install "faye-websocket[redis]"'
-    ) from error
-
-__all__ = ['FAULTS', 'Script', 'Store', 'is_refusal']
+__all__ = ['Script', 'Store', 'is_refusal']
 
 logger = logging.getLogger('faye_websocket.channels')
 
-#: Exceptions while Redis is unavailable, is starting, or fails over to a replica.
-FAULTS = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.TryAgainError,
-    OSError,
-)
 # The number of connections for commands, in addition to the one that listens.
 _CONNECTIONS = 4
-# Seconds that connecting, and one reply, may take.
-_CONNECT_TIMEOUT, _ANSWER_TIMEOUT = 3.0, 5.0
 # Seconds between two attempts, doubled after each attempt.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 # Unsent data of a connection that is dropped must never be sent: an old command would
@@ -57,29 +38,23 @@ class Store:
 
     def __init__(self, url: str, runner: Runner) -> None:
         self._runner = runner
-        self._pool = redis.ConnectionPool.from_url(
-            url,
-            protocol=2,
-            decode_responses=False,
-            socket_timeout=_ANSWER_TIMEOUT,
-            socket_connect_timeout=_CONNECT_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
+        self._route = find_route(url)
         self._lock = make_lock()
         self._slots = runner.make_semaphore(_CONNECTIONS)
-        # The connections that are not in use; and all connections.
-        self._idle: list[Any] = []
+        # The connections that are not in use, by their server; and all connections.
+        self._idle: dict[Address | None, list[Any]] = {}
         self._all: set[Any] = set()
 
-    def connect(self) -> Any:
+    def connect(self, address: Address | None = None) -> Any:
         """Return a new connection for the exclusive use of the caller."""
-        connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        connection = self._route.open(address)
         with self._lock:
             self._all.add(connection)
         try:
             connection.connect()
+            self._route.check(connection)
         except BaseException:
+            self._route.forget()
             self.drop(connection)
             raise
         return connection
@@ -97,7 +72,7 @@ class Store:
     def close(self) -> None:
         """Close all connections; in a forked child, only its copies of them."""
         with self._lock:
-            connections, self._all, self._idle = self._all, set(), []
+            connections, self._all, self._idle = self._all, set(), {}
         for connection in connections:
             connection.disconnect()
 
@@ -134,40 +109,48 @@ class Store:
         if not self._slots.acquire(timeout=remaining(deadline)):
             raise redis.TimeoutError('all connections are in use')
         try:
-            return self._ask(command)
+            return self._ask(self._route.find(command), command)
+        except redis.exceptions.AskError as error:
+            # Another node of a cluster has the key, or will have it.
+            return self._ask(self._route.redirect(error), ('ASKING',), command)
         finally:
             self._slots.release()
 
-    def _ask(self, command: tuple[Any, ...]) -> Any:
-        """Send a command once, on an idle connection or a new one."""
+    def _ask(self, address: Address | None, *commands: tuple[Any, ...]) -> Any:
+        """Send commands once, on an idle connection or a new one."""
         with self._lock:
-            connection = self._idle.pop() if self._idle else None
+            idle = self._idle.get(address)
+            connection = idle.pop() if idle else None
         was_idle = connection is not None
         if connection is None:
-            connection = self.connect()
+            connection = self.connect(address)
         try:
-            connection.send_command(*command)
-            answer = connection.read_response()
+            for command in commands:
+                connection.send_command(*command)
+                answer = connection.read_response()
         except redis.ResponseError as error:
-            self.drop(connection) if isinstance(error, FAULTS) else self._put_back(connection)
+            if isinstance(error, FAULTS):
+                self.drop(connection)
+            else:
+                self._put_back(address, connection)
             raise
         except BaseException as error:
             self.drop(connection)
             if was_idle and isinstance(error, redis.ConnectionError):
                 # Redis has restarted since the idle connections were last used.
-                self._drop_idle()
+                self._drop_idle(address)
             raise
-        self._put_back(connection)
+        self._put_back(address, connection)
         return answer
 
-    def _put_back(self, connection: Any) -> None:
+    def _put_back(self, address: Address | None, connection: Any) -> None:
         with self._lock:
             if connection in self._all:
-                self._idle.append(connection)
+                self._idle.setdefault(address, []).append(connection)
 
-    def _drop_idle(self) -> None:
+    def _drop_idle(self, address: Address | None) -> None:
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle = self._idle.pop(address, [])
         for connection in idle:
             self.drop(connection)
 

@@ -579,8 +579,8 @@ class TestRedis:
             channels.join(visit().open().socket, 'room', name='anna')
         assert channels.members('room') == []
         # A connection that is released after all were closed is not kept.
-        backend.store._put_back(None)
-        assert None not in backend.store._idle
+        backend.store._put_back(None, None)
+        assert None not in backend.store._idle[None]
 
     @pytest.mark.proves('R7')
     def test_members_are_rewritten_periodically(
@@ -802,11 +802,11 @@ class TestRedis:
         assert Runner.find(None).pid
 
     def test_a_missing_redis_py_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from faye_websocket.channels import store
+        from faye_websocket.channels import routes
 
         monkeypatch.setitem(sys.modules, 'redis', None)
         with pytest.raises(ImportError, match='pip install'):
-            importlib.reload(store)
+            importlib.reload(routes)
 
     @pytest.mark.proves('R11')
     def test_there_may_be_more_callers_than_connections(self, channels: Channels) -> None:
