@@ -126,9 +126,10 @@ REQUIREMENTS = {
     'R9': 'what is no name, no message or no id of ours is refused, or counts as lost',
     'R10': 'keys in Redis are bounded, expire, and have a prefix',
     'R11': 'a process has one subscription, and gets each message once',
-    'R12': 'while Redis is away calls wait for their time, and nothing is lost',
+    'R12': 'while Redis cannot be reached calls wait for their time, and nothing is lost',
     'R13': 'behind four workers no fault loses, repeats or disorders a message',
     'R14': 'a feed is resumed by its ids, and tells what was committed',
+    'R15': 'Redis may be reached by TLS, by Sentinels, and as a cluster',
     'V1': 'servers with threads, made for development, serve sockets, patched or not',
     'V5': 'metrics of several workers at one URL: the sums are right, also when one has died',
 }

@@ -84,10 +84,10 @@ class Channels:
         self._runner: Runner | None = None
         self._backend: Backend | None = None
         if not self._is_memory:
-            from .store import Store
+            from .routes import find_route
 
             # Raises for an invalid URL, and if redis-py is not installed.
-            Store(self.url, Runner())
+            find_route(self.url)
         _instances.add(self)
 
     # ---- the interface for programs

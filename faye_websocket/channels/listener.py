@@ -7,6 +7,8 @@ that it missed are read from the streams: each channel continues after its last 
 from __future__ import annotations
 
 import logging
+import selectors
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from .message import Entry, entry_of, position_of
 from .presence import BEAT_SECONDS
 from .routes import FAULTS
 from .runner import Signal
+from .store import is_refusal
 
 if TYPE_CHECKING:
     from .redis import RedisBackend
@@ -35,15 +38,49 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 class _Feed:
     """A channel that this process listens to.
 
-    It has the id of the last message, and the desks that receive the messages.
+    It has the id of the last message, and the desks that receive the messages; or the
+    error with which Redis refused it.
     """
 
-    __slots__ = ('desks', 'last', 'ready')
+    __slots__ = ('desks', 'error', 'last', 'ready')
 
     def __init__(self) -> None:
         self.last: str | None = None
+        self.error: Exception | None = None
         self.ready = Signal()
         self.desks: dict[Desk, Callable[[str], object]] = {}
+
+
+class _Reader:
+    """The reading side of a connection, which another thread or greenlet writes to."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def read(self, timeout: float) -> Any:
+        """Return what Redis sends next, or None after ``timeout`` seconds."""
+        connection = self._connection
+        return connection.read_response() if connection.can_read(timeout=timeout) else None
+
+
+class _TlsReader(_Reader):
+    """A reader with TLS: no two threads may use one connection at a time."""
+
+    def __init__(self, connection: Any, mutex: Any) -> None:
+        super().__init__(connection)
+        self._mutex = mutex
+
+    def read(self, timeout: float) -> Any:
+        """Return what Redis sends next, or None after ``timeout`` seconds."""
+        with self._mutex:
+            answer = super().read(0)
+        if answer is not None:
+            return answer
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._connection._sock, selectors.EVENT_READ)
+            selector.select(timeout)
+        with self._mutex:
+            return super().read(0)
 
 
 class Listener:
@@ -64,6 +101,9 @@ class Listener:
         self._outgoing: deque[tuple[str, ...]] = deque()
         self._writing = self._runner.make_mutex()
         self._heard = time.monotonic()
+        # When Redis was lost, or 0 while it is available; and the pause before the next
+        # attempt to connect.
+        self._lost, self._pause = 0.0, _FIRST_PAUSE
 
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
@@ -81,6 +121,8 @@ class Listener:
                     begin(feed.last)
         if not feed.ready.wait(timeout):
             raise TimeoutError(f'join: Redis is unavailable: timed out after {timeout:g} seconds')
+        if feed.error is not None:
+            raise feed.error
 
     def detach(self, channel: str, desk: Desk) -> None:
         """Stop delivering the messages of a channel to a desk."""
@@ -125,30 +167,26 @@ class Listener:
 
     def _listen(self) -> None:
         """Listen for as long as there are channels, and reconnect after any failure."""
-        pause, lost = _FIRST_PAUSE, 0.0
+        self._lost, self._pause = 0.0, _FIRST_PAUSE
         while not self._is_over():
             connection = None
             try:
                 connection = self._store.connect()
-                if lost:
-                    logger.warning('Redis is available again after %.1f s', time.monotonic() - lost)
-                    self._presence.away(time.monotonic() - lost)
-                pause, lost = _FIRST_PAUSE, 0.0
+                if self._lost:
+                    self._presence.away(time.monotonic() - self._lost)
                 self._serve(connection)
             except Exception as error:
                 if self._backend.is_closed or self._runner.is_inherited:
                     return
-                if not lost:
-                    lost = self._heard if connection is not None else time.monotonic()
-                    self._log(error)
+                self._failed(error, connection is not None)
             finally:
                 with self._lock:
                     self._connection = None
                 if connection is not None:
                     self._store.drop(connection)
-            if lost:
-                self._runner.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            if self._lost:
+                self._runner.sleep(self._pause)
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def _is_over(self) -> bool:
         with self._lock:
@@ -156,6 +194,24 @@ class Listener:
                 return False
             self._is_listening = False
             return True
+
+    def _failed(self, error: Exception, was_connected: bool) -> None:
+        """Log the first of several failures; report one that no retry can change."""
+        if not self._lost:
+            self._lost = self._heard if was_connected else time.monotonic()
+            self._log(error)
+        if is_refusal(error) or not isinstance(error, FAULTS):
+            with self._lock:
+                refused = [feed for feed in self._feeds.values() if feed.last is None]
+            for feed in refused:
+                feed.error = error
+                feed.ready.set()
+
+    def _succeeded(self) -> None:
+        """Note that Redis has sent something that could be handled."""
+        if self._lost:
+            logger.warning('Redis is available again after %.1f s', time.monotonic() - self._lost)
+        self._lost, self._pause = 0.0, _FIRST_PAUSE
 
     def _log(self, error: Exception) -> None:
         if isinstance(error, FAULTS):
@@ -172,18 +228,25 @@ class Listener:
                 ('SUBSCRIBE', self._backend.key(name, 'bus')) for name in self._feeds
             )
         self._flush()
+        reader = self._make_reader(connection)
         self._heard = time.monotonic()
         beat = self._heard
         while self._feeds and not self._backend.is_closed:
             if self._connection is not connection:
                 raise OSError('the connection was lost while a command was sent')
-            if connection.can_read(timeout=max(0.0, beat - time.monotonic())):
-                answer = connection.read_response()
+            answer = reader.read(max(0.0, beat - time.monotonic()))
+            if answer is not None:
                 self._heard = time.monotonic()
                 self._take(answer)
+                self._succeeded()
             if time.monotonic() >= beat:
                 beat = time.monotonic() + BEAT_SECONDS
                 self._beat()
+
+    def _make_reader(self, connection: Any) -> _Reader:
+        if self._runner.is_threaded and isinstance(connection._sock, ssl.SSLSocket):
+            return _TlsReader(connection, self._writing)
+        return _Reader(connection)
 
     def _beat(self) -> None:
         """Send a ping, and the heartbeat of this process."""

@@ -70,8 +70,8 @@ class Route:
     def forget(self) -> None:
         """Find the servers again, because one has failed or moved."""
 
-    def redirect(self, error: redis.exceptions.AskError) -> Address:
-        """Return the address of another server, to which a server refers once."""
+    def moved(self) -> None:
+        """Find the servers again, because another one has a key, or will have it."""
         raise ValueError('url: this Redis is part of a cluster: expected redis+cluster://')
 
     def _ask(self, address: Address, *command: str, **options: Any) -> Any:
@@ -165,11 +165,9 @@ class ClusterRoute(Route):
         """Ask again which node has which slots."""
         self._ranges = []
 
-    def redirect(self, error: redis.exceptions.AskError) -> Address:
-        """Return the node to which a slot is being moved, or has been."""
-        if isinstance(error, redis.exceptions.MovedError):
-            self.forget()
-        return error.host, int(error.port)
+    def moved(self) -> None:
+        """Ask again which node has which slots."""
+        self.forget()
 
     def _learn(self) -> list[tuple[int, int, Address]]:
         seed, found = self._ask_any(self._seeds, 'CLUSTER', 'SLOTS')

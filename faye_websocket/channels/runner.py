@@ -32,6 +32,8 @@ _allocate_lock = get_original('_thread', 'allocate_lock')
 _sleep = get_original('time', 'sleep')
 # Seconds that a native lock can wait on any system: threading.TIMEOUT_MAX is longer.
 _LONGEST_LOCK = 4_000_000.0
+# Seconds for a function whose time is over to raise its own error, which has a reason.
+_GRACE = 0.1
 
 make_lock = get_original('threading', 'RLock')
 
@@ -96,6 +98,11 @@ class Runner:
         return cls(current_reactor())
 
     @property
+    def is_threaded(self) -> bool:
+        """Whether functions run in native threads."""
+        return self._reactor is None
+
+    @property
     def is_inherited(self) -> bool:
         """Whether a parent of this process created the runner."""
         return self.pid != os.getpid()
@@ -132,7 +139,7 @@ class Runner:
             done.set()
 
         self.start(run)
-        if not done.wait(timeout):
+        if not done.wait(timeout + _GRACE):
             raise TimeoutError(f'{what}: timed out after {timeout:g} seconds')
         if outcome.error is not None:
             try:

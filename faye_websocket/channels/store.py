@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from typing import Any
 
-from .routes import FAULTS, Address, find_route, redis
+import redis
+
+from .routes import FAULTS, Address, find_route
 from .runner import Runner, make_lock, remaining
 
 __all__ = ['Script', 'Store', 'is_refusal']
@@ -110,14 +113,14 @@ class Store:
             raise redis.TimeoutError('all connections are in use')
         try:
             return self._ask(self._route.find(command), command)
-        except redis.exceptions.AskError as error:
-            # Another node of a cluster has the key, or will have it.
-            return self._ask(self._route.redirect(error), ('ASKING',), command)
+        except redis.exceptions.AskError:
+            self._route.moved()
+            raise
         finally:
             self._slots.release()
 
-    def _ask(self, address: Address | None, *commands: tuple[Any, ...]) -> Any:
-        """Send commands once, on an idle connection or a new one."""
+    def _ask(self, address: Address | None, command: tuple[Any, ...]) -> Any:
+        """Send a command once, on an idle connection or a new one."""
         with self._lock:
             idle = self._idle.get(address)
             connection = idle.pop() if idle else None
@@ -125,9 +128,8 @@ class Store:
         if connection is None:
             connection = self.connect(address)
         try:
-            for command in commands:
-                connection.send_command(*command)
-                answer = connection.read_response()
+            connection.send_command(*command)
+            answer = connection.read_response()
         except redis.ResponseError as error:
             if isinstance(error, FAULTS):
                 self.drop(connection)
@@ -156,5 +158,7 @@ class Store:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Return whether Redis refuses the password, which no retry can change."""
-    return isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError))
+    """Return whether a password or certificate is refused, which no retry changes."""
+    return isinstance(
+        error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)
+    ) or isinstance(error.__context__, ssl.SSLCertVerificationError)

@@ -28,13 +28,12 @@ from tests.support.wire import RFC_6455
 class RedisServer:
     """A redis-server on its own port, which stores its data on disk."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: Any) -> None:
+        self.options = [str(option) for option in options]
         self._program = require_program('redis-server', 'apt-get install redis-server')
         require_module('redis', 'pip install redis')
         self.directory = directory
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process: Any = None
 
     @property
@@ -47,14 +46,18 @@ class RedisServer:
         """The path of the server's Unix socket."""
         return str(self.directory / 'redis.sock')
 
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of this kind of server."""
+        return ['--unixsocket', self.path, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always']
+
     def start(self) -> None:
         """Start the server with the data that it has stored.
 
         It loses nothing when it is killed. By default it may lose the last two seconds.
         """
-        command = [self._program, '--port', str(self.port), '--bind', '127.0.0.1', '--unixsocket', self.path,
-                   '--dir', str(self.directory), '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
-                   '--loglevel', 'warning']
+        command = [self._program, *self.arguments, '--port', str(self.port), '--bind', '127.0.0.1',
+                   '--dir', str(self.directory), '--loglevel', 'warning', *self.options]
         with (self.directory / 'log').open('ab') as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self.is_ready, 'redis-server', 30)
@@ -70,7 +73,7 @@ class RedisServer:
         """Return the reply of the server to a command."""
         from redis import Redis
 
-        with Redis(port=self.port, decode_responses=True) as client:
+        with Redis(port=self.port, decode_responses=True, protocol=2) as client:
             return client.execute_command(*command)
 
     def end(self, how: int = signal.SIGTERM) -> None:
@@ -87,11 +90,34 @@ class RedisServer:
         os.kill(self.process.pid, signal.SIGCONT)
 
 
+def free_port() -> int:
+    """Return a port that is not in use."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return int(probe.getsockname()[1])
+
+
+class SentinelServer(RedisServer):
+    """A redis-server that is a Sentinel, and watches the master ``mine``."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of this kind of server."""
+        file = self.directory / 'sentinel.conf'
+        file.touch()
+        return [str(file), '--sentinel']
+
+    def watch(self, master: RedisServer) -> None:
+        """Watch a master, and replace it soon after it is gone."""
+        self.command('SENTINEL', 'MONITOR', 'mine', '127.0.0.1', master.port, 1)
+        self.command('SENTINEL', 'SET', 'mine', 'down-after-milliseconds', 500, 'failover-timeout', 3000)
+
+
 @contextmanager
-def running_redis() -> Iterator[RedisServer]:
+def running_redis(*options: Any, kind: type[RedisServer] = RedisServer) -> Iterator[RedisServer]:
     """Run a redis-server for the duration of a block."""
     directory = Path(tempfile.mkdtemp(prefix='redis-'))
-    server = RedisServer(directory)
+    server = kind(directory, *options)
     try:
         server.start()
         yield server
