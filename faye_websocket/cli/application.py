@@ -78,13 +78,22 @@ def _import(path: str, module_name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         # Not if another module is missing, which this one imports.
         if f'{module_name}.'.startswith(f'{error.name}.'):
-            raise UsageError(f'cannot import {path}: {error}') from error
+            raise UsageError(f'cannot import {path}: {_explain(module_name, error)}') from error
         raise
     except (TypeError, ValueError) as error:
         # A name that is empty or relative never gets as far as the module.
         if module_name.strip('.') != module_name or not module_name:
-            raise UsageError(f'cannot import {path}: {error}') from error
+            raise UsageError(f'cannot import {path}: {_explain(module_name, error)}') from error
         raise
+
+
+def _explain(module_name: str, error: Exception) -> str:
+    """Return what is wrong with a name: it may be that of a file."""
+    stem = module_name.removesuffix('.py')
+    if '/' not in module_name and stem == module_name:
+        return str(error)
+    name = stem.strip('./').replace('/', '.')
+    return f'expected the name of a module, such as {name}, not that of a file'
 
 
 def describe_fault(error: BaseException) -> str:

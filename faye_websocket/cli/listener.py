@@ -45,7 +45,10 @@ def _parse_bind(bind: str) -> tuple[int, Any]:
         return socket.AF_UNIX, path
     if bind.isdecimal():
         return socket.AF_INET, ('127.0.0.1', int(bind))
-    family, address = parse_address(bind)
+    try:
+        family, address = parse_address(bind)
+    except ValueError:
+        raise ValueError('expected HOST:PORT, PORT or unix:PATH') from None
     return family, address
 
 

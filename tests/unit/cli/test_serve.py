@@ -421,6 +421,9 @@ class TestUsageError:
         (('serve', 'os:nothing'), "cannot import os:nothing: module 'os' has no attribute 'nothing'"),
         (('serve', ':app'), 'cannot import :app: Empty module name'),
         (('serve', '.app'), "cannot import .app: the 'package' argument is required to perform a relative import for '.app'"),
+        *[(('serve', name), f'cannot import {name}: expected the name of a module, such as a.b, not that of a file')
+          for name in ('a/b:app', './a/b.py', 'a.b.py:app')],
+        (('serve', APP, '--bind', 'localhost'), 'cannot serve on localhost: expected HOST:PORT, PORT or unix:PATH'),
         (('serve', 'os:sep'), 'os:sep is not a WSGI application'),
         (('serve', 'os:sep()'), 'os:sep() is not a WSGI application'),
         (('serve', f'{__name__}:a_factory'), HINT),
