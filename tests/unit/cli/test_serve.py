@@ -20,6 +20,7 @@ from gevent.event import AsyncResult
 
 from faye_websocket.__main__ import main
 from faye_websocket.cli.application import import_application
+from faye_websocket.cli.listener import describe_peer
 from faye_websocket.cli.version import describe_versions
 from tests.support.certificates import session_certificate
 from tests.support.local import (
@@ -269,6 +270,12 @@ def get(url: str) -> str:
     with connect(url) as sock:
         sock.sendall(b'GET / HTTP/1.0\r\n\r\n')
         return ''.join(iter(lambda: sock.recv(65536).decode(), ''))
+
+
+@pytest.mark.parametrize(('address', 'name'), [
+    (('127.0.0.1', 80), '127.0.0.1:80'), (('::1', 80, 0, 0), '[::1]:80'), ('', 'unix')])
+def test_a_peer_has_a_name_in_the_log(address: Any, name: str) -> None:
+    assert describe_peer(address) == name
 
 
 class TestFault:
