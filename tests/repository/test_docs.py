@@ -276,6 +276,13 @@ class TestTexts:
         long = [each for each in paragraphs if len(each) > 120]
         assert [each for each in set(long) if long.count(each) > 1] == []
 
+    @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
+    def test_the_first_cell_of_a_row_is_on_one_line(self, path: Path) -> None:
+        # In a simple table, text in the first column begins a row.
+        tables = re.findall(r'^(=+)( =+)+\n((?:.+\n)+)', path.read_text(), re.MULTILINE)
+        cells = [line[:len(rule)].strip() for rule, _, rows in tables for line in rows.splitlines()]
+        assert [cell for cell in cells if cell.endswith((',', ' and', ' or'))] == []
+
     def test_the_readme_has_the_one_command_that_ci_runs(self) -> None:
         found = re.findall(r'^    python3 -m venv .* -m pytest .*$', README.read_text(), re.MULTILINE)
         assert found == [
