@@ -316,7 +316,7 @@ class TestNames:
         if path.name.startswith('porting'):
             text = without_left_columns(text)
             # Names for programs on the sockets of compat, and for lines of Ruby.
-            members['ws'] |= {'handler', 'nickname', 'path', 'stream', 'websocket', *dir(OldWebSocket)}
+            members['ws'] |= {'handler', 'nickname', 'path', 'sock', 'stream', 'websocket', *dir(OldWebSocket)}
         named = re.findall(r'\b(ws|es)\.(\w+)', text)
         assert [f'{socket}.{name}' for socket, name in named if name not in members[socket]] == []
 
