@@ -67,6 +67,15 @@ class TestFlaskSock:
             assert has_no_traceback(sock)
 
     @pytest.mark.proves('M1')
+    @only_ours
+    def test_answers_what_comes_with_the_close_frame(self, sock: Server) -> None:
+        with open_client(sock, '/echo') as client:
+            frames = [(TEXT, b'a'), (BINARY, b'b'), (CLOSE, BYE)]
+            client.send(b''.join(serialize_frame(*frame) for frame in frames))
+            assert [client.receive_frame() for _ in range(2)] == [Frame(TEXT, b'a'), Frame(BINARY, b'b')]
+            assert client.receive_frame().code == 1000
+
+    @pytest.mark.proves('M1')
     def test_gives_arguments_of_the_url(self, sock: Server) -> None:
         with open_client(sock, '/room/lobby/6') as client:
             assert client.receive_frame() == Frame(TEXT, b'lobby 7')

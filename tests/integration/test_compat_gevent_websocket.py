@@ -97,6 +97,14 @@ class TestLowLevel:
             assert has_no_traceback(low_level)
 
     @pytest.mark.proves('M1')
+    def test_answers_what_comes_with_the_close_frame(self, low_level: Server) -> None:
+        with open_client(low_level, '/echo') as client:
+            frames = [(TEXT, b'a'), (BINARY, b'b'), (CLOSE, BYE)]
+            client.send(b''.join(serialize_frame(*frame) for frame in frames))
+            assert [client.receive_frame() for _ in range(2)] == [Frame(TEXT, b'a'), Frame(BINARY, b'b')]
+            assert client.receive_frame().opcode == CLOSE
+
+    @pytest.mark.proves('M1')
     def test_receives_all_messages_before_the_close(self, low_level: Server) -> None:
         with open_client(low_level, '/collect') as client:
             assert client.receive_frame() == Frame(TEXT, b'ready')

@@ -9,6 +9,7 @@ import gevent
 import pytest
 from flask import Blueprint, Flask, request, session
 from gevent.pywsgi import WSGIServer
+from werkzeug.routing import BaseConverter, Rule
 
 from faye_websocket import Client
 from faye_websocket.compat import flask_sockets
@@ -106,6 +107,22 @@ class TestRoutes:
         with connect(app, '/echo') as client:
             client.send('x')
             assert list(client) == ['x']
+
+
+    @pytest.mark.proves('M1')
+    def test_rules_and_converters_may_be_added_to_its_map(self, app: Flask, sockets: Sockets) -> None:
+        # As programs do that run the original with Werkzeug 2.
+        class Upper(BaseConverter):
+            def to_python(self, value: str) -> str:
+                return value.upper()
+
+        def echo(ws: WebSocket, name: str) -> None:
+            ws.send(name)
+
+        sockets.url_map.converters['upper'] = Upper
+        sockets.url_map.add(Rule('/upper/<upper:name>', endpoint=echo, websocket=True))
+        with connect(app, '/upper/ann') as client:
+            assert list(client) == ['ANN']
 
 
 class TestBlueprints:
