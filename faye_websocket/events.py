@@ -211,6 +211,16 @@ class EventTarget:
             self._listeners += ((type, listener),)
         self._handler_added(type)
 
+    def _share_listener(self, listeners: tuple[tuple[str, Handler]]) -> None:
+        """Add the listener of a tuple that other sockets refer to, too.
+
+        An empty tuple and another one are that one itself, so that a socket without
+        further listeners needs no memory for it. The type and the listener are valid.
+        """
+        if listeners[0] not in self._listeners:
+            self._listeners += listeners
+        self._handler_added(listeners[0][0])
+
     def remove_event_listener(self, type: str, listener: Handler) -> None:
         """Remove a listener, as the DOM's removeEventListener does.
 

@@ -130,6 +130,7 @@ REQUIREMENTS = {
     'R13': 'behind four workers no fault loses, repeats or disorders a message',
     'R14': 'a feed is resumed by its ids, and tells what was committed',
     'R15': 'Redis may be reached by TLS, by Sentinels, and as a cluster',
+    'R16': 'a join takes less than a millisecond, and a joined socket less than 200 bytes',
     'V1': 'servers with threads, made for development, serve sockets, patched or not',
     'V5': 'metrics of several workers at one URL: the sums are right, also when one has died',
 }

@@ -35,6 +35,11 @@ _SILENCE = 6.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
+# Of all channels that are subscribed to, so that none keeps a lock.
+_READY = Signal()
+_READY.set()
+
+
 class _Feed:
     """A channel that this process listens to.
 
@@ -47,8 +52,10 @@ class _Feed:
     def __init__(self) -> None:
         self.last: str | None = None
         self.error: Exception | None = None
+        # Set when the channel is subscribed to, or refused.
         self.ready = Signal()
-        self.desks: dict[Desk, Callable[[str], object]] = {}
+        # The function that a desk waits to be called with the first id.
+        self.desks: dict[Desk, Callable[[str], object] | None] = {}
 
 
 class _Reader:
@@ -116,7 +123,7 @@ class Listener:
                 self._channels_of_bus[self._backend.key(channel, 'bus').encode()] = channel
                 self._tell_redis('SUBSCRIBE', channel)
             if desk not in feed.desks:
-                feed.desks[desk] = begin
+                feed.desks[desk] = begin if feed.last is None else None
                 if feed.last is not None:
                     begin(feed.last)
         if not feed.ready.wait(timeout):
@@ -128,7 +135,10 @@ class Listener:
         """Stop delivering the messages of a channel to a desk."""
         with self._lock:
             feed = self._feeds.get(channel)
-            if feed is None or feed.desks.pop(desk, None) is None or feed.desks:
+            if feed is None or desk not in feed.desks:
+                return
+            del feed.desks[desk]
+            if feed.desks:
                 return
             del self._feeds[channel]
             del self._channels_of_bus[self._backend.key(channel, 'bus').encode()]
@@ -287,9 +297,12 @@ class Listener:
                 # All sockets have left in the meantime.
                 self._presence.end(channel)
             feed.last = chunk.last
-            for begin in feed.desks.values():
+            for desk, begin in feed.desks.items():
+                assert begin is not None
                 begin(feed.last)
-        feed.ready.set()
+                feed.desks[desk] = None
+            ready, feed.ready = feed.ready, _READY
+        ready.set()
 
     def _told(self, channel: str, feed: _Feed, entry: Entry) -> None:
         """Handle a message that was published."""

@@ -121,12 +121,12 @@ class Room:
     __slots__ = (
         '_gaps',
         '_left',
+        '_names',
         'desk',
         'followers',
         'last',
         'live',
         'name',
-        'names',
         'pins',
         'position',
     )
@@ -139,15 +139,15 @@ class Room:
         # Sockets that are up to date; followers by the identity of their targets.
         self.live: dict[Any, Connection | Carrier] = {}
         self.followers: dict[int, Follower] = {}
-        # The names of members, by the identity of their targets.
-        self.names: dict[int, str] = {}
+        # The names of members, by the identity of their targets, or None.
+        self._names: dict[int, str] | None = None
         # The number of calls in progress that need this room.
         self.pins = 0
         # Sockets for which messages were dropped, and none was sent since; or None,
         # because an empty set would take more memory than the room's sockets.
         self._gaps: set[Any] | None = None
-        # One bound method for all sockets, each of which keeps a reference.
-        self._left = self._closed
+        # The listener of all sockets, each of which keeps a reference.
+        self._left: Any = (('close', self._closed),)
 
     def begin_at(self, last: str) -> None:
         """Expect the messages that follow this id."""
@@ -166,7 +166,8 @@ class Room:
             return False
         self.followers[follower.key] = follower
         if name is not None:
-            self.names[follower.key] = name
+            self._names = self._names or {}
+            self._names[follower.key] = name
         return True
 
     def discard(self, follower: Follower) -> None:
@@ -178,8 +179,9 @@ class Room:
 
     def _forget(self, key: int) -> None:
         """Remove the state kept for a target. The caller holds the lock."""
-        name = self.names.pop(key, None)
+        name = self._names.pop(key, None) if self._names else None
         if name is not None:
+            self._names = self._names or None
             self.desk.channels.backend.leave(self.name, name)
         self.drop_if_empty()
 
@@ -204,7 +206,7 @@ class Room:
 
     def watch(self, socket: Any) -> None:
         """Remove a socket when it closes."""
-        socket.add_event_listener('close', self._left)
+        socket._share_listener(self._left)
 
     def _closed(self, event: Any) -> None:
         self.desk.channels.leave(event.target, self.name)
@@ -220,7 +222,7 @@ class Room:
             if follower is not None:
                 follower.stop()
             self._forget(id(socket))
-        self.desk.run(socket.remove_event_listener, 'close', self._left)
+        self.desk.run(socket.remove_event_listener, *self._left[0])
         return True
 
     def drop_if_empty(self) -> None:

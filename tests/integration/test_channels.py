@@ -34,6 +34,8 @@ WORKERS = 4
 SLOW = 90.0
 #: Seconds for which the network is cut, longer than any timeout of a reply.
 CUT = float(os.environ.get('FAYE_TEST_CUT', '12'))
+#: Messages that are sent before a fault, and again after it.
+BEFORE = int(os.environ.get('FAYE_TEST_MESSAGES', '20'))
 
 
 class Listener:
@@ -139,7 +141,7 @@ class Place:
     def finish(self, publisher: Any) -> None:
         """Publish the last messages, and check what each client received."""
         seen = len(self.sent)
-        wait_until(lambda: len(self.sent) > seen + 5, deadline=SLOW)
+        wait_until(lambda: len(self.sent) > seen + BEFORE, deadline=SLOW)
         self._is_over = True
         publisher.get(timeout=SLOW)
         self.publish(5)
@@ -201,7 +203,7 @@ class TestFaults:
     @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL], ids=['restarted', 'killed'])
     def test_no_message_is_lost_when_redis_restarts(self, place: Place, how: int) -> None:
         publisher = place.publish_meanwhile()
-        wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
+        wait_until(lambda: len(place.sent) > BEFORE, deadline=SLOW)
         place.redis.end(how)
         gevent.sleep(0.5)
         place.redis.start()
@@ -211,7 +213,7 @@ class TestFaults:
     @pytest.mark.proves('R13')
     def test_no_message_is_lost_when_a_worker_is_killed(self, place: Place) -> None:
         publisher = place.publish_meanwhile()
-        wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
+        wait_until(lambda: len(place.sent) > BEFORE, deadline=SLOW)
         os.kill(int(BOOTING.findall(place.server.output())[0]), signal.SIGKILL)
         wait_until(lambda: any(listener.connections == 2 for listener in place.listeners), deadline=SLOW)
         place.finish(publisher)
@@ -220,7 +222,7 @@ class TestFaults:
     @pytest.mark.parametrize('late', [True, False], ids=['what-was-under-way-comes-late', 'never-comes'])
     def test_no_message_is_lost_when_the_network_is_cut(self, place: Place, late: bool) -> None:
         publisher = place.publish_meanwhile()
-        wait_until(lambda: len(place.sent) > 20, deadline=SLOW)
+        wait_until(lambda: len(place.sent) > BEFORE, deadline=SLOW)
         place.wire.is_cut = True
         before = len(place.sent)
         gevent.sleep(CUT)
