@@ -20,7 +20,7 @@ except ImportError as error:
         'channels on Redis need redis-py: pip install "faye-websocket[redis]"'
     ) from error
 
-__all__ = ['FAULTS', 'Address', 'Route', 'find_route']
+__all__ = ['FAULTS', 'Address', 'Route', 'find_route', 'is_moved']
 
 Address = tuple[str, int]
 
@@ -30,11 +30,15 @@ FAULTS = (
     redis.TimeoutError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.MasterDownError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.AskError,
     OSError,
 )
+# Errors of a cluster, and their codes, which some versions leave in the text.
+_CLUSTER_ERRORS = (
+    redis.exceptions.AskError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+)
+_CLUSTER_CODES = ('MOVED ', 'ASK ', 'TRYAGAIN ', 'CLUSTERDOWN ')
 # Seconds that connecting, and one reply, may take.
 _CONNECT_TIMEOUT, _ANSWER_TIMEOUT = 3.0, 5.0
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
@@ -205,6 +209,11 @@ def _address(host: str, port: int) -> Address:
     if not parts.hostname:
         raise ValueError(f'url: expected hosts separated by commas, got {host!r:.80}')
     return parts.hostname, parts.port or port
+
+
+def is_moved(error: redis.ResponseError) -> bool:
+    """Return whether a node of a cluster does not have the key of a command now."""
+    return isinstance(error, _CLUSTER_ERRORS) or str(error).startswith(_CLUSTER_CODES)
 
 
 def find_route(url: str) -> Route:

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from .routes import FAULTS, Address, find_route
+from .routes import FAULTS, Address, find_route, is_moved
 from .runner import Runner, make_lock, remaining
 
 __all__ = ['Script', 'Store', 'is_refusal']
@@ -113,9 +113,11 @@ class Store:
             raise redis.TimeoutError('all connections are in use')
         try:
             return self._ask(self._route.find(command), command)
-        except redis.exceptions.AskError:
+        except redis.ResponseError as error:
+            if not is_moved(error):
+                raise
             self._route.moved()
-            raise
+            raise redis.ConnectionError(str(error)) from error
         finally:
             self._slots.release()
 
