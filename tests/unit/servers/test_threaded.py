@@ -39,6 +39,13 @@ kinds = pytest.mark.parametrize('kind', KINDS)
 App = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def same_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo afterwards what a server that is patched changes in the hub."""
+    hub = gevent.get_hub()
+    monkeypatch.setattr(hub, 'NOT_ERROR', hub.NOT_ERROR)
+
+
 @contextmanager
 def serve(kind: str, app: App, **options: Any) -> Iterator[Endpoint]:
     """Run a development server in a thread until the block ends."""
