@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -15,6 +20,7 @@ import gevent.subprocess
 import pytest
 
 from faye_websocket.channels import Channels
+from faye_websocket.channels.listener import _TlsReader
 from faye_websocket.channels.routes import find_route
 from tests.support.certificates import session_certificate
 from tests.support.channels import RedisServer, SentinelServer, Visitor, free_port, running_redis
@@ -121,6 +127,44 @@ print(len(got[0]))
             assert refuses_at_once(channels, visit, redis.ConnectionError, 'certificate verify failed')
 
 
+class TestReader:
+    """The reading side of a connection with TLS that several threads use."""
+
+    @pytest.mark.proves('R15')
+    def test_a_thread_waits_without_the_mutex(self) -> None:
+        here, there = socket.socketpair()
+        mutex = threading.Lock()
+        connection: Any = SimpleNamespace(
+            _sock=here, can_read=lambda timeout: mutex.locked() and bool(select.select([here], [], [], timeout)[0]),
+            read_response=lambda: mutex.locked() and here.recv(99))
+        reader = _TlsReader(connection, mutex)
+        there.sendall(b'at once')
+        assert reader.read(9) == b'at once'
+        assert reader.read(0) is None
+
+        def send() -> None:
+            with mutex:
+                there.sendall(b'later')
+
+        thread = threading.Timer(0.05, send)
+        thread.start()
+        assert reader.read(30) == b'later'
+        thread.join()
+        here.close()
+        there.close()
+
+    @pytest.mark.proves('R15')
+    def test_only_threads_with_tls_need_it(self, redis_server: RedisServer) -> None:
+        with open_channels(redis_server.url) as channels:
+            listener: Any = channels.backend._listener  # type: ignore[attr-defined]
+            here, there = socket.socketpair()
+            context = ssl.create_default_context()
+            with context.wrap_socket(here, do_handshake_on_connect=False, server_hostname='x') as tls:
+                assert isinstance(listener._make_reader(SimpleNamespace(_sock=tls)), _TlsReader)
+            assert not isinstance(listener._make_reader(SimpleNamespace(_sock=there)), _TlsReader)
+            there.close()
+
+
 class TestRefusals:
     """Refusals of Redis that no retry can change."""
 
@@ -191,6 +235,13 @@ class TestSentinel:
     def test_an_unknown_master_is_reported(self, sentinel: RedisServer) -> None:
         url, expected = f'redis+sentinel://127.0.0.1:{sentinel.port}/theirs', 'GET-MASTER-ADDR-BY-NAME theirs: no reply'
         with open_channels(url, timeout=0.3) as channels, pytest.raises(TimeoutError, match=expected):
+            channels.publish('room', 'x')
+        with pytest.raises(redis.ConnectionError, match=expected):
+            find_route(url).open(None)
+
+    @pytest.mark.proves('R12')
+    def test_a_server_that_became_a_replica_is_tried_again(self, way: None, replica: RedisServer) -> None:
+        with open_channels(replica.url, timeout=0.5) as channels, pytest.raises(TimeoutError, match='read only'):
             channels.publish('room', 'x')
 
     @pytest.mark.proves('R15')
