@@ -1,5 +1,8 @@
 """``calls`` for the compiled modules."""
 
+from cpython.object cimport PyObject_GenericSetAttr as set_attribute
+from cpython.unicode cimport PyUnicode_Tailmatch
+
 cdef extern from *:
     """
     /* CPython 3.12 and 3.13 count calls in C separately, up to a limit that is too high
@@ -32,6 +35,9 @@ cdef extern from *:
     """
     int _enter "fws_enter"() except -1
     void _leave "fws_leave"() noexcept
+
+cdef inline bint begins_with(object text, object beginning) except -1:
+    return PyUnicode_Tailmatch(text, beginning, 0, 2, -1)
 
 cdef inline object call(object function, object argument):
     _enter()

@@ -291,7 +291,7 @@ class DeclaredHandlers:
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute. Raise AttributeError for a handler with an unknown name."""
-        if name.startswith('on') and not hasattr(type(self), name):
+        if calls.begins_with(name, 'on') and not hasattr(type(self), name):
             handlers = ', '.join(f'on{type}' for type in _HANDLERS)
             raise AttributeError(f'{name}: unknown handler, expected one of {handlers}')
-        super().__setattr__(name, value)
+        calls.set_attribute(self, name, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -123,7 +123,7 @@ class WebSocket(DeclaredHandlers, API):
             max_queue=max_queue,
             max_queued=max_queued,
         )
-        target = in_context(self, context)
+        target = self if context is None else in_context(self, context)
         connect = watched(self._connection_class, SERVER, describe_request, environ)
         self._connection = connect(target, limits, current_reactor())
         driver = wsgi(
@@ -135,7 +135,7 @@ class WebSocket(DeclaredHandlers, API):
             max_fragments=max_fragments,
         )
         self._connection.drive(driver)
-        self._refusal = self._find_refusal(driver, make_origin_check(allowed_origins))
+        self._refusal = _find_refusal(driver, make_origin_check(allowed_origins), environ)
         watcher = environ.get(WATCHER)
         if watcher is not None:
             watcher.made(self)
@@ -212,7 +212,8 @@ class WebSocket(DeclaredHandlers, API):
         """Take the connection from the server, or refuse the handshake."""
         if self._is_begun:
             return
-        check_leftover(self.environ)
+        environ = self.environ
+        check_leftover(environ)
         if not self._connection.reactor.is_current:
             # Its events would wait for a hub that nobody runs.
             raise UnsupportedServer(
@@ -222,7 +223,7 @@ class WebSocket(DeclaredHandlers, API):
             self._refusal = HandshakeError('503 Service Unavailable', 'the server is shutting down')
         if self._refusal is None:
             self._handover = Handover(
-                self.environ,
+                environ,
                 accepted=self._accepted,
                 replaced=partial(self._replaced, None),
                 view_failed=self._view_failed,
@@ -302,15 +303,17 @@ class WebSocket(DeclaredHandlers, API):
         self._environ = PackedEnviron(self.environ)
         return self._connection.relay(transport, head, error)
 
-    def _find_refusal(self, driver: Driver, is_allowed: OriginCheck) -> HandshakeError | None:
-        """Return why the handshake is refused, or None."""
-        try:
-            driver.check()
-        except HandshakeError as error:
-            return error
-        environ = self.environ
-        # Until hybi-12 the header had another name.
-        origin = environ.get('HTTP_ORIGIN', environ.get('HTTP_SEC_WEBSOCKET_ORIGIN'))
-        if origin is not None and not is_allowed(origin, environ):
-            return HandshakeError('403 Forbidden', 'this origin is not allowed')
-        return None
+
+def _find_refusal(
+    driver: Driver, is_allowed: OriginCheck, environ: Mapping[str, Any]
+) -> HandshakeError | None:
+    """Return why the handshake is refused, or None."""
+    try:
+        driver.check()
+    except HandshakeError as error:
+        return error
+    # Until hybi-12 the header had another name.
+    origin = environ.get('HTTP_ORIGIN', environ.get('HTTP_SEC_WEBSOCKET_ORIGIN'))
+    if origin is not None and not is_allowed(origin, environ):
+        return HandshakeError('403 Forbidden', 'this origin is not allowed')
+    return None

@@ -41,6 +41,8 @@ def close_payload(code: int, reason: str) -> bytes:
     # frame".
     if not is_receivable(code):
         return b''
+    if not reason:
+        return code.to_bytes(2, 'big')
     text = encode_text(reason)[:_MAX_REASON].decode(errors='ignore')
     return code.to_bytes(2, 'big') + text.encode()
 

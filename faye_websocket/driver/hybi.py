@@ -36,6 +36,13 @@ CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
 _GUID = b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 # Section 4.1: "a base64-encoded value that, when decoded, is 16 bytes in length"
 _KEY = re.compile(r'[A-Za-z0-9+/]{22}==')
+# The head of every response that accepts a handshake, up to the key.
+_ACCEPTANCE = (
+    'HTTP/1.1 101 Switching Protocols\r\n'
+    'Upgrade: websocket\r\n'
+    'Connection: Upgrade\r\n'
+    'Sec-WebSocket-Accept: '
+)
 # A message of this length or more is sent without copying it behind its frame's head.
 _LARGE_MESSAGE = 16384
 
@@ -125,16 +132,13 @@ class Hybi(Driver):
     def _response(self) -> bytes:
         """Return the response that accepts the handshake (section 4.2.2)."""
         self._negotiate()
-        headers: HeaderList = [
-            ('Upgrade', 'websocket'),
-            ('Connection', 'Upgrade'),
-            ('Sec-WebSocket-Accept', accept_key(self._environ['HTTP_SEC_WEBSOCKET_KEY'])),
-        ]
+        headers: HeaderList = []
         if self.protocol:
             headers.append(('Sec-WebSocket-Protocol', self.protocol))
         if self.extensions:
             headers.append(('Sec-WebSocket-Extensions', self.extensions))
-        return serialize_head('HTTP/1.1 101 Switching Protocols', headers + self._headers)
+        key = self._environ['HTTP_SEC_WEBSOCKET_KEY']
+        return serialize_head(f'{_ACCEPTANCE}{accept_key(key)}', headers + self._headers)
 
     def _negotiate(self) -> None:
         """Agree on extensions with a client that offers some (section 9)."""

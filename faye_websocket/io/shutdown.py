@@ -98,7 +98,8 @@ class Registry:
 
     def add(self, socket: Closable, stop: gevent.event.Event | None) -> None:
         """Register an open socket, which is closed when ``stop`` is set."""
-        self._adopt()
+        if self._pid != os.getpid():
+            self._adopt()
         self._group(stop).add(socket)
 
     def discard(self, socket: Closable) -> None:
@@ -109,7 +110,8 @@ class Registry:
                 if event is not None and not group:
                     del self._groups[event]
                     event.unlink(self._stopped)
-        self._changed()
+        if self._waits:
+            self._changed()
 
     def add_client(self, client: _Client) -> None:
         """Register a client, for as long as there is a reference to it."""

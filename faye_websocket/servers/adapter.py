@@ -57,6 +57,9 @@ class Adapter(NamedTuple):
     owns_connection_header: IsFor | None = None
     #: Return whether the socket of this request would hold an OS thread of the server.
     holds_thread: IsFor | None = None
+    #: A key of ``environ`` that each request from this server has whose socket can be
+    #: had; requests without it are not looked at. None where there is no such key.
+    key: str | None = None
 
     def find(self, environ: Mapping[str, Any]) -> TakeFound | None:
         """Return what takes the socket of this request, or None if it is another's."""

@@ -24,20 +24,14 @@ def find_server() -> BaseServer | None:
     """Return the server that spawned the calling greenlet, or one of its ancestors."""
     current = gevent.getcurrent()
     while isinstance(current, gevent.Greenlet):
-        server = _spawner(current.args)
-        if server is not None:
-            return server
+        arguments = current.args
+        if type(arguments) is tuple and len(arguments) == 3:
+            # Its type is looked at first: a proxy's attributes may be anything.
+            server = arguments[1].__self__ if type(arguments[1]) is MethodType else None
+            if isinstance(server, BaseServer):
+                return server
         ancestor = current.spawning_greenlet
         current = ancestor() if ancestor is not None else None
-    return None
-
-
-def _spawner(arguments: object) -> BaseServer | None:
-    """Return the server that spawned a greenlet with these arguments, or None."""
-    if type(arguments) is tuple and len(arguments) == 3:
-        # Its type is looked at first: a proxy's attributes may be anything.
-        server = arguments[1].__self__ if type(arguments[1]) is MethodType else None
-        return server if isinstance(server, BaseServer) else None
     return None
 
 

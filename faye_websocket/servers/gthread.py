@@ -50,4 +50,4 @@ def _holds_thread(environ: Mapping[str, Any]) -> bool:
     return is_native(environ.get('gunicorn.socket'))
 
 
-GTHREAD = Adapter(_find_socket, holds_thread=_holds_thread)
+GTHREAD = Adapter(_find_socket, holds_thread=_holds_thread, key='gunicorn.socket')

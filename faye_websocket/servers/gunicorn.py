@@ -69,4 +69,5 @@ GUNICORN = Adapter(
     explain=_explain,
     request_keys=frozenset({'gunicorn.socket'}),
     responders=frozenset({'gunicorn.http.wsgi.Response'}),
+    key='gunicorn.socket',
 )

@@ -11,6 +11,7 @@ keeps its socket.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..errors import UnsupportedServer
@@ -45,6 +46,11 @@ ADAPTERS: dict[str, Adapter] = {
     'runserver': RUNSERVER,
     'wsgiref': WSGIREF,
 }
+# Return whether a server will empty the environ of this request. Those of adapters that
+# are registered do not.
+_CLEARING = tuple(
+    adapter.clears_environ for adapter in ADAPTERS.values() if adapter.clears_environ is not None
+)
 
 
 def find_adapter(environ: Mapping[str, Any], *, with_threads: bool = False) -> TakeFound | None:
@@ -55,9 +61,11 @@ def find_adapter(environ: Mapping[str, Any], *, with_threads: bool = False) -> T
     only ``with_threads``.
     """
     # A stream of HTTP/2 shares its connection with others.
-    if _is_http_2(environ):
+    if environ.get('SERVER_PROTOCOL') != 'HTTP/1.1' and _is_http_2(environ):
         return None
     for adapter in tuple(ADAPTERS.values()):
+        if adapter.key is not None and adapter.key not in environ:
+            continue
         if not with_threads and adapter.holds_thread and adapter.holds_thread(environ):
             continue
         take = adapter.find(environ)
@@ -83,21 +91,16 @@ def hijack(
     if found is None:
         raise UnsupportedServer(_explain(environ))
     sock, received = found
-    transport = _detach(sock, on_head)
+    is_thread = isinstance(sock, ThreadSocket)
+    take_out = sock.detach_leaving_stub if is_thread else partial(detach_leaving_stub, sock)
+    transport: Transport = take_out(on_head)
     return transport, received if isinstance(received, bytes) else received()
-
-
-def _detach(sock: Any, on_head: OnHead | None) -> Transport:
-    """Return the connection of a server's socket."""
-    if isinstance(sock, ThreadSocket):
-        return sock.detach_leaving_stub(on_head)
-    return detach_leaving_stub(sock, on_head)
 
 
 def lasting_environ(environ: dict[str, Any]) -> dict[str, Any]:
     """Return ``environ``, or a copy of it where its server empties it at the end."""
-    for adapter in tuple(ADAPTERS.values()):
-        if adapter.clears_environ and adapter.clears_environ(environ):
+    for is_cleared in _CLEARING:
+        if is_cleared(environ):
             return dict(environ)
     return environ
 

@@ -32,7 +32,10 @@ _MOST_KEYS, _MOST_CHARACTERS = 128, 2048
 
 def _share(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return one tuple for all requests with these keys, as a client program sends."""
-    is_common = len(names) <= _MOST_KEYS and len(''.join(names)) <= _MOST_CHARACTERS
+    length = 0
+    for name in names:
+        length += len(name)
+    is_common = len(names) <= _MOST_KEYS and length <= _MOST_CHARACTERS
     return _shared(names) if is_common else names
 
 
@@ -47,16 +50,24 @@ class PackedEnviron:
     __slots__ = ('_names', '_others', '_text')
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
-        texts: dict[str, str] = {}
-        others: dict[str, Any] = {}
+        names: list[str] = []
+        texts: list[str] = []
+        other_names: list[str] = []
+        others: list[Any] = []
         for name, value in environ.items():
-            if type(value) is str and _SEPARATOR not in value:
-                texts[name] = value
+            if type(value) is str:
+                names.append(name)
+                texts.append(value)
             elif name not in _DROPPED:
-                others[name] = value
-        self._names = _share((*texts, *others))
-        self._text = _SEPARATOR.join(texts.values())
-        self._others = tuple(others.values())
+                other_names.append(name)
+                others.append(value)
+        self._names = _share((*names, *other_names))
+        text = _SEPARATOR.join(texts)
+        if text.count(_SEPARATOR) >= len(texts):
+            # A value contains it, for which no server is known.
+            text, others = '', texts + others
+        self._text = text
+        self._others = tuple(others)
 
     def unpack(self) -> dict[str, Any]:
         """Return a new dict."""

@@ -105,4 +105,4 @@ def _uwsgi() -> Any:
     return import_module('uwsgi')
 
 
-UWSGI = Adapter(_take, _has_socket, _explain, clears_environ=_is_uwsgi)
+UWSGI = Adapter(_take, _has_socket, _explain, clears_environ=_is_uwsgi, key='uwsgi.version')

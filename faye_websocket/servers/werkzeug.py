@@ -46,4 +46,5 @@ WERKZEUG = Adapter(
     _find_socket,
     request_keys=frozenset({'werkzeug.request', 'werkzeug.socket'}),
     holds_thread=_holds_thread,
+    key='werkzeug.socket',
 )

@@ -109,8 +109,8 @@ def test_refuse_an_unknown_overflow_policy(overflow: Any) -> None:
 
 
 def test_refuse_an_unknown_option_by_its_name() -> None:
-    with pytest.raises(TypeError, match='^unknown option: max_size$'):
-        make_limits(max_size=1)
+    with pytest.raises(TypeError, match="argument 'max_size'"):
+        make_limits(max_size=1)  # type: ignore[call-arg]
 
 
 def test_refuse_low_water() -> None:
