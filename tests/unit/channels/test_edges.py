@@ -404,11 +404,14 @@ class TestRedis:
         lost: list[Any] = []
         channels.onlost = lambda *arguments: lost.append(arguments)
         ids = [channels.publish('room', str(number)) for number in range(20)]
+        begun: list[str] = []
         got: list[str] = []
         turns: Any = Queue()
         subscription = channels.subscribe(
-            'room', lambda id, channel, text: turns.get() or got.append(text), since=ids[9])
+            'room', lambda id, channel, text: begun.append(text) or turns.get() or got.append(text), since=ids[9])
         follower: Any = subscription._follower
+        # From now on it reads nothing more before it has its turns.
+        wait_until(lambda: begun)
         if was_sent:
             for _ in range(10):
                 turns.put(None)
