@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from inspect import CO_COROUTINE
 from operator import attrgetter
 from typing import Any, TypeVar, overload
 
@@ -23,6 +24,7 @@ __all__ = [
     'EventHandler',
     'EventTarget',
     'MessageEvent',
+    'check_is_not_async',
     'make_message_event',
 ]
 
@@ -116,10 +118,21 @@ class ErrorEvent(Event):
         self.error = error
 
 
+def check_is_not_async(name: str, function: Callable[..., object]) -> None:
+    """Raise TypeError for an ``async def`` function: nobody would run its coroutine."""
+    code = getattr(function, '__code__', None)
+    if code is not None and code.co_flags & CO_COROUTINE:
+        raise TypeError(
+            f'{name}: expected a function that is not async, got {function!r}: '
+            'write "def" instead of "async def"'
+        )
+
+
 class EventHandler:
     """The descriptor of an attribute such as ``onopen``: one handler, or None.
 
-    It may be set at any time. Raise TypeError for a value that is not callable.
+    It may be set at any time. Raise TypeError for a value that is not callable, or that
+    is an ``async def`` function.
     """
 
     __slots__ = ('_slot', '_type')
@@ -141,8 +154,10 @@ class EventHandler:
         return handler
 
     def __set__(self, target: EventTarget, handler: Handler | None) -> None:
-        if handler is not None and not callable(handler):
-            raise TypeError(f'on{self._type}: expected a callable or None, got {handler!r}')
+        if handler is not None:
+            if not callable(handler):
+                raise TypeError(f'on{self._type}: expected a callable or None, got {handler!r}')
+            check_is_not_async(f'on{self._type}', handler)
         setattr(target, self._slot, handler)
         if handler is not None:
             target._handler_added(self._type)
@@ -201,12 +216,13 @@ class EventTarget:
     def add_event_listener(self, type: str, listener: Handler) -> None:
         """Add a listener, as the DOM's addEventListener does.
 
-        Adding one twice has no effect. Raise TypeError if it is not callable, and
-        ValueError for an unknown type of event.
+        Adding one twice has no effect. Raise TypeError if it is not callable, or async,
+        and ValueError for an unknown type of event.
         """
         self._check_type(type)
         if not callable(listener):
             raise TypeError(f'listener: expected a callable, got {listener!r}')
+        check_is_not_async('listener', listener)
         if (type, listener) not in self._listeners:
             self._listeners += ((type, listener),)
         self._handler_added(type)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import gevent
 
 from .driver.client import check_protocols
-from .events import NOT_CONTAINED
+from .events import NOT_CONTAINED, check_is_not_async
 from .extensions.pipeline import Pipeline
 from .http.head import HeaderList, check_headers
 from .http.origin import make_origin_check
@@ -117,6 +117,7 @@ def _make_route(path: Path, handled: Handled, shared: dict[str, Any]) -> _Route:
     handler, own = handled if isinstance(handled, tuple) else (handled, {})
     if not callable(handler):
         raise TypeError(f'handlers: expected a callable for {path!r}, got {handler!r}')
+    check_is_not_async(f'handlers: {path!r}', handler)
     return _Route(handler, _check_options({**shared, **own}) if own else shared)
 
 

@@ -315,5 +315,6 @@ def _find_refusal(
     # Until hybi-12 the header had another name.
     origin = environ.get('HTTP_ORIGIN', environ.get('HTTP_SEC_WEBSOCKET_ORIGIN'))
     if origin is not None and not is_allowed(origin, environ):
+        SERVER.debug('origin %r is not allowed at host %r', origin, environ.get('HTTP_HOST'))
         return HandshakeError('403 Forbidden', 'this origin is not allowed')
     return None

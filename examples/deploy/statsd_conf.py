@@ -5,7 +5,7 @@ Run it with: gunicorn -c examples/deploy/statsd_conf.py -w 4 examples.metrics:ap
 
 import gevent
 
-from faye_websocket import metrics
+from faye_websocket import close_all, metrics
 
 metrics.share()
 
@@ -52,4 +52,6 @@ def post_worker_init(worker):
 def worker_exit(server, worker):
     # A worker that never came so far has none.
     if hasattr(worker, 'report'):
+        # The sockets, which would be closed at the exit, still belong into the report.
+        close_all(timeout=5)
         worker.report.send()

@@ -7,6 +7,7 @@ cdef list _masking_keys
 cdef bytes _next_masking_key()
 
 cdef class Client(Hybi):
+    cdef bytes _chunks
     cdef object _key
     cdef object _offered
     cdef object _offered_extensions

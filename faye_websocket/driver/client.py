@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..errors import HandshakeError
+from ..http.chunked import join_chunks
 from ..http.head import (
     HeaderList,
     Headers,
@@ -34,8 +35,9 @@ from .writer import IO
 
 __all__ = ['Client', 'ClientIO', 'client']
 
-# The length to which the body of a refusal is kept.
+# The length to which the body of a refusal is kept, and that of its chunks.
 _MAX_BODY = 1024
+_MAX_CHUNKS = 8 * _MAX_BODY
 _WITHOUT_BODY = (204, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Section 4.1: the handshake sets these headers; a second value from the caller would
@@ -69,6 +71,7 @@ class Client(Hybi):
     """
 
     __slots__ = (
+        '_chunks',
         '_key',
         '_offered',
         '_offered_extensions',
@@ -106,6 +109,7 @@ class Client(Hybi):
         self._redirect = redirect
         self._offered_extensions = ''
         self.status: int | None = None
+        self._chunks = b''
         self.body = b''
 
     @property
@@ -144,6 +148,7 @@ class Client(Hybi):
         self._key = make_key(random)
         self._response_parser = ResponseParser()
         self.status = None
+        self._chunks = b''
         self.body = b''
         self._is_started = False
 
@@ -213,19 +218,20 @@ class Client(Hybi):
 
         Raise HandshakeError once enough of it has arrived.
         """
-        self.body = (self.body + chunk)[:_MAX_BODY]
-        if len(self.body) >= self._body_length():
+        if self._response_parser.get('Transfer-Encoding') is not None:
+            self._chunks = (self._chunks + chunk)[:_MAX_CHUNKS]
+            body, is_whole = join_chunks(self._chunks)
+            is_whole = is_whole or len(self._chunks) == _MAX_CHUNKS
+        else:
+            body = self.body + chunk
+            is_whole = len(body) >= self._body_length()
+        self.body = body[:_MAX_BODY]
+        if is_whole or len(body) >= _MAX_BODY or self.status in _WITHOUT_BODY:
+            self._chunks = b''
             raise self._failure('')
 
     def _body_length(self) -> int:
-        """Return how many bytes of the body to wait for."""
-        if (
-            self.status in _WITHOUT_BODY
-            or self._response_parser.get('Transfer-Encoding') is not None
-        ):
-            # There is no body, or its length is known only when its last chunk arrives.
-            # Make do with the bytes that came together with the head.
-            return 0
+        """Return how many bytes of a body without chunks to wait for."""
         length = self._response_parser.get('Content-Length') or ''
         # A length of nine digits is above the limit in any case, and int() raises for
         # one of thousands of digits.

@@ -195,8 +195,6 @@ class Sender(Owner):
 
     def _end_handshake(self) -> None:
         """Count no more what was sent before the handshake was over."""
-        if self._overflow is None:
-            return
         with _posted_lock:
             overflow = self._overflow
             if overflow is not None:

@@ -93,7 +93,11 @@ def _make_context(options: dict[str, Any]) -> TLSSettings:
     if unknown := set(options) - _TLS_OPTIONS:
         raise TypeError(f'tls: unknown option {", ".join(sorted(map(repr, unknown)))}')
     context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not options.get('verify_peer', True):
+    is_verified = options.get('verify_peer', True)
+    if not isinstance(is_verified, bool):
+        # An unset variable of the environment must not turn it off.
+        raise TypeError(f'tls: verify_peer: expected True or False, got {is_verified!r:.80}')
+    if not is_verified:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     roots = options.get('root_cert_file')

@@ -17,11 +17,9 @@ from .threaded import ended_descriptor, is_native, lend
 __all__ = ['WERKZEUG']
 
 
-def _find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]] | None:
-    """Return the request's socket and what takes the bytes read ahead, or None."""
-    sock = environ.get('werkzeug.socket')
-    if sock is None:
-        return None
+def _find_socket(environ: Mapping[str, Any]) -> tuple[Any, Callable[[], bytes]]:
+    """Return the request's socket and what takes the bytes read ahead."""
+    sock = environ['werkzeug.socket']
     handler: Any = find_variables('werkzeug.serving', 'run_wsgi').get('self')
     reader = handler.rfile if getattr(handler, 'connection', None) is sock else None
     is_alone = not (environ.get('wsgi.multithread') or environ.get('wsgi.multiprocess'))

@@ -211,6 +211,7 @@ def test_the_statsd_example_sends_what_all_workers_have_counted(tmp_path: Path) 
             assert sum(sent['messages_sent']) == total
             sockets.opened[0].client.send_frame(TEXT, b'hello')
             wait_until(lambda: receive('messages_received'), 'the message')
-        # What came after the last report is sent at the end of the worker.
+        # The last report is sent at the end of the worker, behind that of its sockets.
         total = len(sockets.opened)
         wait_until(lambda: receive() and sum(sent['opened']) == total, 'the counts at the end')
+        wait_until(lambda: not sent['open'][-1] or receive() and False, 'the gauge at the end')

@@ -84,6 +84,15 @@ class TestHandler:
         with pytest.raises(TypeError, match='onmessage: expected a callable or None, got 42'):
             target.onmessage = 42  # type: ignore[assignment]
 
+    def test_must_not_be_async(self, target: EventTarget) -> None:
+        class Chat:
+            async def receive(self, event: Event) -> None: ...
+
+        handlers: list[Any] = [Chat().receive, Chat.receive]
+        for handler in handlers:
+            with pytest.raises(TypeError, match='onmessage: expected a function that is not async, .*: write "def"'):
+                target.onmessage = handler
+
     def test_is_a_descriptor_of_the_class(self) -> None:
         assert type(EventTarget.onopen).__name__ == 'EventHandler'
 
@@ -172,6 +181,20 @@ class TestListener:
     def test_must_be_callable(self, target: EventTarget) -> None:
         with pytest.raises(TypeError, match='listener: expected a callable, got 42'):
             target.add_event_listener('open', 42)  # type: ignore[arg-type]
+
+    def test_that_is_shared_is_added_once(self, target: EventTarget) -> None:
+        calls: list[Event] = []
+        shared = (('open', calls.append),)
+        target._share_listener(shared)
+        target._share_listener(shared)
+        target.dispatch_event(Event('open'))
+        assert len(calls) == 1
+
+    def test_must_not_be_async(self, target: EventTarget) -> None:
+        async def listen(event: Event) -> None: ...
+
+        with pytest.raises(TypeError, match='listener: expected a function that is not async'):
+            target.add_event_listener('open', listen)
 
     def test_must_be_for_a_known_type(self, target: EventTarget) -> None:
         for add in (target.on, target.add_event_listener):

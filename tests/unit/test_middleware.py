@@ -29,6 +29,10 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     return [b'Hello']
 
 
+async def async_echo(ws: WebSocket) -> None:
+    """Do nothing: it is never run."""
+
+
 def echo(ws: WebSocket) -> None:
     ws.onmessage = lambda event: ws.send(event.data)
 
@@ -389,6 +393,7 @@ class TestOptions:
         ({re.compile(b'/'): echo}, TypeError, r"handlers: expected a pattern of str, got re.compile\(b'/'\)"),
         ({'chat': echo}, ValueError, "handlers: the path 'chat' does not begin with a slash"),
         ({'/': 'echo'}, TypeError, "handlers: expected a callable for '/', got 'echo'"),
+        ({'/': async_echo}, TypeError, "handlers: '/': expected a function that is not async"),
     ])
     def test_handlers_that_cannot_be_are_refused_at_once(self, handlers: Any, error: type[Exception], text: str) -> None:
         with pytest.raises(error, match=text):

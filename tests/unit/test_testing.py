@@ -281,7 +281,7 @@ class TestAFault:
             return Body()
 
         closed: list[Body] = []
-        assert connect(app, refused=True).body == b'5\r\nhello\r\n0\r\n\r\n'
+        assert connect(app, refused=True).body == b'hello'
         wait_until(lambda: closed)
 
 

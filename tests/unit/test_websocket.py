@@ -74,6 +74,13 @@ class TestRefusal:
             assert server.client('/', REFUSALS[0][1]).handshake().get('Sec-WebSocket-Version') == '13, 8, 7'
 
     @pytest.mark.proves('S2', 'H6')
+    def test_has_its_origin_and_host_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level('DEBUG', 'faye_websocket.server')
+        environ = make_environ(headers=[*RFC_6455, EVIL])
+        WebSocket(environ, allowed_origins='same-origin')
+        assert f'origin {EVIL[1]!r} is not allowed at host {environ["HTTP_HOST"]!r}' in caplog.messages
+
+    @pytest.mark.proves('S2', 'H6')
     def test_is_a_plain_response_where_the_socket_cannot_be_had(self) -> None:
         environ = make_environ(headers=[*RFC_6455, EVIL])
         ws, response = WebSocket(environ, allowed_origins='same-origin'), Response()

@@ -392,11 +392,37 @@ class TestConnecting:
         assert len(io.log) == 2
 
     @pytest.mark.proves('K2')
-    @pytest.mark.parametrize('head', [b'204 No Content', b'304 Not Modified', b'400 Bad\r\nTransfer-Encoding: chunked'])
-    def test_does_not_wait_for_a_body_of_unknown_length(self, head: bytes) -> None:
+    @pytest.mark.parametrize('head', [
+        b'204 No Content', b'304 Not Modified', b'204 No Content\r\nTransfer-Encoding: chunked'])
+    def test_waits_for_no_body_where_there_is_none(self, head: bytes) -> None:
         driver, io = started()
         driver.parse(b'HTTP/1.1 ' + head + b'\r\n\r\n')
         assert io.log[-1][:2] == ('close', 1006)
+
+    @pytest.mark.proves('K2')
+    @pytest.mark.parametrize(('body', 'expected'), [
+        (b'3\r\nsor\r\n2;a=b\r\nry\r\n0\r\n\r\n', b'sorry'),
+        (b'0\r\n\r\n', b''),
+        (b'3\r\nabc\r\nno size\r\n', b'abc'),
+        (b'1\r\nx\r\n' * 2000, b'x' * 1024),
+        (b'1;' + b'x' * 200 + b'\r\ny\r\n', None),
+        (b'1' * 300, b''),
+    ])
+    def test_joins_the_chunks_of_a_body(self, chunks: Cut, body: bytes, expected: bytes | None) -> None:
+        driver, io = started()
+        for chunk in chunks(b'HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n' + body):
+            driver.parse(chunk)
+        assert bool(io.log) is (expected is not None)
+        assert driver.body == (b'y' if expected is None else expected)
+
+    @pytest.mark.proves('K2')
+    def test_bounds_the_chunks_of_a_body(self) -> None:
+        driver, io = started()
+        driver.parse(b'HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n')
+        for _ in range(41):
+            assert io.log == []
+            driver.parse(b'1;' + b'x' * 195 + b'\r\ny\r\n')
+        assert len(io.log) == 2
 
     @pytest.mark.proves('K2')
     def test_keeps_1_kib_of_a_longer_body(self, chunks: Cut) -> None:

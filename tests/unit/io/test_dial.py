@@ -41,6 +41,11 @@ class TestContext:
         assert context is not None
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
 
+    @pytest.mark.parametrize('value', [None, '', 0, 'no'])
+    def test_takes_no_other_value_for_such_a_request(self, value: Any) -> None:
+        with pytest.raises(TypeError, match=f'tls: verify_peer: expected True or False, got {value!r}'):
+            make_context({'verify_peer': value})
+
     @pytest.mark.parametrize('count', [0, 1, 2])
     def test_trusts_the_given_authorities_only(self, count: int) -> None:
         files = [session_certificate().authority, session_certificate().certfile][:count]
