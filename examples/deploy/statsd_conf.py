@@ -50,7 +50,7 @@ def post_worker_init(worker):
 
 
 def worker_exit(server, worker):
-    # A worker that never came so far has none.
+    # A worker that never got that far has none.
     if hasattr(worker, 'report'):
         # The sockets, which would be closed at the exit, still belong into the report.
         close_all(timeout=5)

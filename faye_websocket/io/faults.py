@@ -13,7 +13,7 @@ __all__ = ['PATH', 'SLOW', 'Logged', 'log_fault', 'name_url']
 
 # What a path may consist of (RFC 3986 section 3.3); anything else is percent-encoded.
 PATH = "/:@!$&'()*+,;=~"
-SLOW = '%s is a slow consumer, and given up with %d bytes that wait for it'
+SLOW = '%s is a slow consumer: given up with %d bytes waiting'
 # Flask says "Working outside of request context", and of application context.
 _OUTSIDE = 'working outside of'
 _HINT = (

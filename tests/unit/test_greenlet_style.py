@@ -134,7 +134,7 @@ class TestProgram:
                 '    assert False in [ws.send(bytes(2**20)) for number in range(40)]\n'
                 'assert ws.buffered_amount == 0\n', url_of(server))
             assert result.returncode == 0
-            assert re.fullmatch(r'ws://\S+ is a slow consumer, and given up with \d+ bytes that wait for it\n', result.stderr)
+            assert re.fullmatch(r'ws://\S+ is a slow consumer: given up with \d+ bytes waiting\n', result.stderr)
             close = server.record.the_close()
             assert (close.code, close.reason) == (1013, 'slow consumer')
 

@@ -204,7 +204,7 @@ class TestServer:
         opened, warning, end = lines()
         assert opened == OPEN
         assert re.fullmatch(
-            r'server ws://example.com/x is a slow consumer, and given up with \d+ bytes that wait for it', warning)
+            r'server ws://example.com/x is a slow consumer: given up with \d+ bytes waiting', warning)
         assert end.startswith("server closed /x from 127.0.0.1: 1013 'slow consumer' by faye_websocket ")
 
     def test_has_the_end_of_a_handshake_that_failed(self, lines: Callable[[], list[str]]) -> None:
@@ -386,7 +386,7 @@ class TestEventSource:
         assert [es.send('x' * 100), es.send('x' * 100)] == [True, False]
         assert list(body) == [b': slow consumer\r\n']
         _, warning, end = lines()
-        assert warning == 'eventsource http://example.com/ is a slow consumer, and given up with 110 bytes that wait for it'
+        assert warning == 'eventsource http://example.com/ is a slow consumer: given up with 110 bytes waiting'
         assert "1013 'slow consumer' by faye_websocket" in end
 
     def test_that_never_began_has_failed(self, lines: Callable[[], list[str]]) -> None:
