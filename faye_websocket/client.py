@@ -23,7 +23,8 @@ from .driver.control_frames import check_close
 from .errors import ConnectError
 from .events import DeclaredHandlers
 from .extensions import Extension
-from .http.head import HeaderList, Headers, check_headers
+from .extensions.pipeline import EXPECTED
+from .http.head import HeaderList, Headers, check_headers, to_list
 from .http.response_headers import ResponseHeaders
 from .http.url import parse_url
 from .io.connection import Connection
@@ -157,7 +158,7 @@ class Client(DeclaredHandlers, API):
             headers=self._headers,
             # A socket that was handed in cannot be had again.
             redirect=self._redirected if max_redirects and socket is None else None,
-            extensions=tuple(extensions),
+            extensions=tuple(to_list('extensions', extensions, EXPECTED)),
             max_length=max_length,
             max_fragments=max_fragments,
         )

@@ -17,8 +17,8 @@ import gevent
 
 from .driver.client import check_protocols
 from .events import NOT_CONTAINED, check_is_not_async
-from .extensions.pipeline import Pipeline
-from .http.head import HeaderList, check_headers
+from .extensions.pipeline import EXPECTED, Pipeline
+from .http.head import HeaderList, check_headers, to_list
 from .http.origin import make_origin_check
 from .http.routes import Path, Routes
 from .io.faults import log_fault
@@ -61,6 +61,9 @@ class SocketMiddleware:
 
     def __init__(self, app: Application, handlers: Mapping[Path, Handled], **options: Any) -> None:
         self._app = app
+        if not isinstance(handlers, Mapping):
+            expected = 'a dict of paths and functions'
+            raise TypeError(f'handlers: expected {expected}, got {handlers!r:.80}')
         shared = _check_options(options)
         self._routes = Routes(
             {path: _make_route(path, handled, shared) for path, handled in handlers.items()}
@@ -128,7 +131,7 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     """
     signature(WebSocket).bind({}, **options)
     make_limits(**{name: options[name] for name in OPTIONS if name in options})
-    extensions = tuple(options.get('extensions', ()))
+    extensions = tuple(to_list('extensions', options.get('extensions', ()), EXPECTED))
     Pipeline(extensions)
     return {
         **options,

@@ -18,6 +18,7 @@ from .driver.wsgi import is_websocket, wsgi
 from .errors import HandshakeError, UnsupportedServer
 from .events import NOT_CONTAINED, DeclaredHandlers, Event
 from .extensions import Extension
+from .http.environ import check_environ
 from .http.head import HeaderList, Headers
 from .http.origin import AllowedOrigins, OriginCheck, make_origin_check
 from .http.url import determine_url
@@ -108,6 +109,8 @@ class WebSocket(DeclaredHandlers, API):
         context: Context | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(environ, dict):
+            check_environ(environ)
         environ = lasting_environ(environ)
         self._environ: dict[str, Any] | PackedEnviron = environ
         self._is_begun = False

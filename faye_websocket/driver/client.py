@@ -26,6 +26,7 @@ from ..http.head import (
     check_headers,
     is_token,
     serialize_head,
+    to_list,
     tokens,
 )
 from ..http.url import parse_url
@@ -336,9 +337,13 @@ def check_client_headers(headers: Headers) -> HeaderList:
 def check_protocols(protocols: Iterable[str] | str | None) -> list[str]:
     """Return a ``protocols`` argument as a list.
 
-    Raise ValueError for a name that is not a token (section 4.1).
+    Raise ValueError for a name that is not a token (section 4.1), and TypeError for
+    what is not a list.
     """
-    names = tokens(protocols) if isinstance(protocols, str) else list(protocols or ())
+    if isinstance(protocols, str):
+        names = tokens(protocols)
+    else:
+        names = to_list('protocols', protocols or (), 'a list of names or a str')
     for name in names:
         if not isinstance(name, str) or not is_token(name):
             raise ValueError(f'protocols: {name!r} is not a subprotocol name')

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ..http.environ import check_environ
 from ..http.head import serialize_head
 from .base import OPEN, Driver, Request
 from .text import encode_text
@@ -53,8 +54,10 @@ PING = b':\r\n'
 def is_eventsource(environ: Mapping[str, Any]) -> bool:
     """Return whether this is a GET whose Accept header names text/event-stream.
 
-    Never raise.
+    Never raise for an environ.
     """
+    if not isinstance(environ, dict):
+        check_environ(environ)
     if environ.get('REQUEST_METHOD') != 'GET':
         return False
     found = _EVENT_STREAM.search(str(environ.get('HTTP_ACCEPT', '')))

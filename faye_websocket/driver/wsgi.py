@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..http.environ import check_environ
 from .base import Driver, ServerIO, has_token
 from .draft75 import Draft75
 from .draft76 import Draft76
@@ -17,8 +18,10 @@ def is_websocket(environ: Mapping[str, Any]) -> bool:
     """Return whether a request asks for a WebSocket (RFC 6455 section 4.2.1).
 
     It does if it is a GET over HTTP/1.1 with the headers ``Connection: Upgrade`` and
-    ``Upgrade: websocket``. Never raise, and change nothing.
+    ``Upgrade: websocket``. Never raise for an environ, and change nothing.
     """
+    if not isinstance(environ, dict):
+        check_environ(environ)
     return (
         environ.get('REQUEST_METHOD') == 'GET'
         and environ.get('SERVER_PROTOCOL') == 'HTTP/1.1'

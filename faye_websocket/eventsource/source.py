@@ -24,6 +24,7 @@ from ..driver.eventstream import (
 )
 from ..driver.sendable import Number
 from ..events import DeclaredHandlers, Event, EventTarget
+from ..http.environ import check_environ
 from ..http.head import Headers
 from ..http.url import determine_url
 from ..io.context import in_context
@@ -129,6 +130,8 @@ class EventSource(DeclaredHandlers, EventTarget):
         context: Context | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(environ, dict):
+            check_environ(environ)
         check_number('retry', retry)
         # A client cannot answer a ping.
         limits = make_limits(

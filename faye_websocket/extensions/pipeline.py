@@ -19,16 +19,26 @@ from typing import Protocol
 
 from .. import calls
 from ..errors import ExtensionFailure, ProtocolError
-from ..http.head import is_token
+from ..http.head import is_token, to_list
 from .header import Parameters, parse_extensions, serialize_extension
 
-__all__ = ['ClientSession', 'Extension', 'Message', 'Pipeline', 'ServerSession', 'Session']
+__all__ = [
+    'EXPECTED',
+    'ClientSession',
+    'Extension',
+    'Message',
+    'Pipeline',
+    'ServerSession',
+    'Session',
+]
 
 logger = logging.getLogger('faye_websocket')
 
 _RSV1, _RSV2, _RSV3 = 0x40, 0x20, 0x10
 # All parameters of permessage-deflate together have 127 characters.
 _LONGEST_SHARED = 256
+# The value of the option, in the text of errors.
+EXPECTED = 'a list such as [PermessageDeflate()]'
 _ATTRIBUTES = ('name', 'rsv1', 'rsv2', 'rsv3')
 
 
@@ -273,7 +283,7 @@ def _shared(header: str) -> str:
 def _check(extensions: Iterable[Extension]) -> tuple[Extension, ...]:
     """Return the option as a tuple. Raise TypeError or ValueError if invalid."""
     names = set()
-    checked = tuple(extensions)
+    checked = tuple(to_list('extensions', extensions, EXPECTED))
     for extension in checked:
         if isinstance(extension, type) or not all(
             hasattr(extension, attribute) for attribute in _ATTRIBUTES

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Container, Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ..errors import HandshakeError
@@ -30,6 +31,7 @@ __all__ = [
     'replace_headers',
     'serialize_head',
     'split_target',
+    'to_list',
     'tokens',
 ]
 
@@ -94,6 +96,15 @@ def tokens(value: str) -> list[str]:
     return [token for token in (part.strip(' \t') for part in value.split(',')) if token]
 
 
+def to_list(option: str, values: Iterable[Any], expected: str) -> list[Any]:
+    """Return the value of an option as a list. Raise TypeError if it is not several."""
+    try:
+        each = iter(values)
+    except TypeError:
+        raise TypeError(f'{option}: expected {expected}, got {values!r:.80}') from None
+    return list(each)
+
+
 def check_headers(headers: Headers) -> HeaderList:
     """Return the caller's headers as a list of pairs.
 
@@ -102,7 +113,11 @@ def check_headers(headers: Headers) -> HeaderList:
     """
     if headers is None:
         return []
-    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    pairs = to_list(
+        'headers',
+        headers.items() if isinstance(headers, Mapping) else headers,
+        'a mapping or a list of pairs',
+    )
     for pair in pairs:
         if (
             not isinstance(pair, tuple)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from typing import Any
 
-from .head import is_host
+from .head import is_host, to_list
 from .host import to_ascii_host
 from .url import find_host, is_secure, split_url
 
@@ -35,6 +35,7 @@ _BLANK = re.compile(r'[\0-\x20\x7f]')
 _LABEL = r"[-~\w!$&'()+,;=]+"
 _NAME = re.compile(rf'{_LABEL}(?:\.{_LABEL})*\.?', re.ASCII)
 _WILDCARD = '*.'
+_EXPECTED = "'same-origin', a list of origins, a callable or None"
 
 
 def make_origin_check(allowed: AllowedOrigins) -> OriginCheck:
@@ -49,10 +50,8 @@ def make_origin_check(allowed: AllowedOrigins) -> OriginCheck:
     if allowed == 'same-origin':
         return _is_same_origin
     if isinstance(allowed, (str, bytes)):
-        raise ValueError(
-            f"allowed_origins: expected 'same-origin', a list of origins, a callable or None, got {allowed!r}"
-        )
-    entries = [_parse_allowed(origin) for origin in allowed]
+        raise ValueError(f'allowed_origins: expected {_EXPECTED}, got {allowed!r}')
+    entries = [_parse_allowed(origin) for origin in to_list('allowed_origins', allowed, _EXPECTED)]
     origins = frozenset(entry for entry in entries if not entry[1].startswith('.'))
     domains = tuple(entry for entry in entries if entry[1].startswith('.'))
     return lambda origin, environ: _is_listed(_parse(origin), origins, domains)

@@ -55,6 +55,8 @@ def make_proxy(proxy: ProxyOption, url: URL) -> ProxySettings | None:
         proxy = find_proxy(url)
     if proxy is None:
         return None
+    if not isinstance(proxy, (str, Mapping)):
+        raise TypeError(f"proxy: expected a URL, a dict, 'env' or None, got {proxy!r:.80}")
     options: dict[str, Any] = {'origin': proxy} if isinstance(proxy, str) else dict(proxy)
     if unknown := set(options) - _PROXY_OPTIONS:
         raise TypeError(f'proxy: unknown option {", ".join(sorted(map(repr, unknown)))}')
@@ -65,8 +67,8 @@ def make_proxy(proxy: ProxyOption, url: URL) -> ProxySettings | None:
         return None
     try:
         proxy_url = parse_url(options['origin'], ('http', 'https'))
-    except ValueError as error:
-        raise ValueError(f'proxy: {error}') from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f'proxy: {error}') from None
     headers = check_headers(options.get('headers'))
     if proxy_url.username is not None:
         headers.append(

@@ -84,7 +84,9 @@ def make_limits(
         return _make_limits(*options)
     except TypeError:
         # It may come from the cache, which takes no list, say, and names nothing.
-        return _make_limits.__wrapped__(*options)
+        pass
+    # Not above, where its error would have the other one as its context.
+    return _make_limits.__wrapped__(*options)
 
 
 @lru_cache(maxsize=64, typed=True)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import gevent.ssl
 
 from ..errors import ConnectError
+from ..http.head import to_list
 from ..http.host import to_ascii_host
 from .own_socket import TLSSocket, abandon
 from .pem import load_authorities, load_certificate
@@ -47,6 +48,7 @@ _RUBYS_NAMES = {
 }
 # The most that a TLS record carries.
 _RECORD = 16384
+_PATH = (str, bytes, os.PathLike)
 
 
 class TLSSettings(NamedTuple):
@@ -103,13 +105,31 @@ def _make_context(options: dict[str, Any]) -> TLSSettings:
     roots = options.get('root_cert_file')
     if roots is None and context.verify_mode != ssl.CERT_NONE:
         _load_authorities(context)
-    for file in [roots] if isinstance(roots, str) else roots or ():
+    for file in _find_files(roots):
         load_authorities(context, file)
     if 'key_file' in options and 'cert_file' not in options:
         raise ValueError('tls: key_file needs cert_file')
     if 'cert_file' in options:
-        load_certificate(context, options['cert_file'], options.get('key_file'))
+        cert_file, key_file = (
+            _check_file('cert_file', options['cert_file']),
+            options.get('key_file'),
+        )
+        load_certificate(context, cert_file, key_file and _check_file('key_file', key_file))
     return TLSSettings(context, _check_name(options.get('server_hostname')))
+
+
+def _find_files(roots: Any) -> list[Any]:
+    """Return the files of ``root_cert_file``. Raises TypeError for anything else."""
+    if isinstance(roots, _PATH):
+        return [roots]
+    expected = 'the path of a file, or a list of them, as root_cert_file'
+    return [_check_file('root_cert_file', each) for each in to_list('tls', roots or (), expected)]
+
+
+def _check_file(name: str, file: Any) -> Any:
+    if not isinstance(file, _PATH):
+        raise TypeError(f'tls: expected the path of a file as {name}, got {file!r:.80}')
+    return file
 
 
 def _load_authorities(context: ssl.SSLContext) -> None:

@@ -383,6 +383,7 @@ class TestOptions:
         ({'headers': {'X': 'a\r\nb'}}, ValueError, 'headers: the value of X'),
         ({'allowed_origins': ['here']}, ValueError, "allowed_origins: 'here' is not an origin"),
         ({'extensions': [1]}, TypeError, 'extensions'),
+        ({'extensions': 5}, TypeError, r'^extensions: expected a list such as \[PermessageDeflate\(\)\], got 5$'),
     ])
     def test_that_cannot_be_are_refused_at_once(self, options: dict[str, Any], error: type[Exception], text: str) -> None:
         with pytest.raises(error, match=text):
@@ -394,6 +395,7 @@ class TestOptions:
         ({'chat': echo}, ValueError, "handlers: the path 'chat' does not begin with a slash"),
         ({'/': 'echo'}, TypeError, "handlers: expected a callable for '/', got 'echo'"),
         ({'/': async_echo}, TypeError, "handlers: '/': expected a function that is not async"),
+        ([('/', echo)], TypeError, 'handlers: expected a dict of paths and functions, got '),
     ])
     def test_handlers_that_cannot_be_are_refused_at_once(self, handlers: Any, error: type[Exception], text: str) -> None:
         with pytest.raises(error, match=text):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from wsgiref.handlers import SimpleHandler
 
 import pytest
 
-from faye_websocket import UnsupportedServer, WebSocket
+from faye_websocket import EventSource, PermessageDeflate, UnsupportedServer, WebSocket
 from tests.support.local import (
     Record,
     Response,
@@ -272,6 +274,8 @@ class TestOptions:
         ('protocols', ['a b'], ValueError), ('protocols', [1], ValueError), ('protocols', 'chat,\r\nX', ValueError),
         ('headers', {'X-A': 'a\r\nX-B: b'}, ValueError), ('headers', {'X-A': 'a\0'}, ValueError),
         ('headers', {'X A': 'a'}, ValueError), ('headers', [('X-A', 1)], TypeError), ('headers', ['X-A: a'], TypeError),
+        ('headers', 5, TypeError), ('extensions', 5, TypeError), ('extensions', PermessageDeflate(), TypeError),
+        ('protocols', 5, TypeError), ('protocols', b'x', ValueError), ('allowed_origins', 5, TypeError),
     ])
     def test_raise_at_once(self, name: str, value: Any, error: type[Exception]) -> None:
         with pytest.raises(error, match=f'^{name}: '):
@@ -284,6 +288,23 @@ class TestOptions:
     def test_that_cannot_be_compared_by_a_cache_are_named_too(self) -> None:
         with pytest.raises(TypeError, match='^max_length: '):
             WebSocket(make_environ(), max_length=[])  # type: ignore[arg-type]
+
+    def test_have_an_error_with_one_traceback(self) -> None:
+        with pytest.raises(TypeError) as raised:
+            WebSocket(make_environ(), ping='x')  # type: ignore[arg-type]
+        assert raised.value.__context__ is None
+
+    @pytest.mark.parametrize('make', [WebSocket, EventSource, WebSocket.is_websocket, EventSource.is_eventsource])
+    @pytest.mark.parametrize(('request_', 'hint'), [
+        (SimpleNamespace(environ={}), ': pass its attribute environ, as in request.environ'),
+        (SimpleNamespace(environ={}, META={}), ': pass its attribute META, as in request.META'),
+        (5, 'got 5')])
+    def test_say_what_to_pass_for_an_object_that_is_no_environ(self, make: Any, request_: Any, hint: str) -> None:
+        with pytest.raises(TypeError, match=f'^environ: expected the environ of a WSGI request.*{re.escape(hint)}$'):
+            make(request_)
+
+    def test_let_an_environ_be_any_mapping(self) -> None:
+        assert WebSocket.is_websocket(MappingProxyType(make_environ()))
 
 
 class TestEnviron:
