@@ -88,6 +88,11 @@ class Channels:
 
             # Raises for an invalid URL, and if redis-py is not installed.
             find_route(self.url)
+            # Not at the first use: a fork by another thread during that would leave
+            # the import's lock held in the child.
+            from .redis import RedisBackend
+
+            self._backend_class = RedisBackend
         _instances.add(self)
 
     # ---- the interface for programs
@@ -307,10 +312,8 @@ class Channels:
     def _make_backend(self) -> Backend:
         if self._is_memory:
             return MemoryBackend(self, self._backend)
-        from .redis import RedisBackend
-
         assert self._runner is not None
-        return RedisBackend(self, self._runner)
+        return self._backend_class(self, self._runner)
 
     def _all_desks(self) -> tuple[Desk, ...]:
         return tuple(self._desks.values()) if self._is_begun else ()

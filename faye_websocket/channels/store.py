@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Python imports it when the first name is resolved: a fork by another thread during
+# that would leave the import's lock held in the child.
+import encodings.idna  # noqa: F401
 import hashlib
 import logging
 import socket

@@ -355,6 +355,15 @@ print(got)
 """
         assert self.run(channels.url, body, patch) == "['from the pool', 'from a thread', 'from a child']\n"
 
+    @pytest.mark.proves('R6')
+    def test_the_first_use_imports_nothing_so_that_another_thread_may_fork(self, channels: Channels) -> None:
+        body = """
+before = set(sys.modules)
+channels.publish('room', 'x')
+print(channels.members('room'), set(sys.modules) - before)
+"""
+        assert self.run(channels.url, body) == '[] set()\n'
+
     def test_a_missing_redis_py_is_reported(self) -> None:
         body = """
 sys.modules['redis'] = None
