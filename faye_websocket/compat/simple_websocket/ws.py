@@ -150,7 +150,8 @@ class Base:
     def _was_closed(self, event: CloseEvent) -> None:
         if event.code != _ABNORMAL:
             self.close_reason = event.code
-            self.close_message = event.reason or None
+            # As the original's: None is only that of a connection that was lost.
+            self.close_message = event.reason
 
     def _closed(self) -> ConnectionClosed:
         """Return what says how the connection was closed."""

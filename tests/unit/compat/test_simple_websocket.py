@@ -142,6 +142,14 @@ class TestServer:
             assert app.error.reason == 1000
 
     @pytest.mark.proves('M1')
+    def test_a_close_without_a_reason_has_an_empty_message(self) -> None:
+        app = Application(lambda ws: ws.receive())
+        with connect(app) as client:
+            client.close(4000)
+            assert (app.error.reason, app.error.message) == (4000, '')
+        assert app.sockets[0].close_message == ''
+
+    @pytest.mark.proves('M1')
     def test_a_lost_connection_is_reported_as_1005(self) -> None:
         app = Application(lambda ws: ws.receive())
         client = connect(app)
@@ -352,13 +360,22 @@ class TestClient:
                     call()
 
     @pytest.mark.proves('M1')
+    @pytest.mark.parametrize(('payload', 'code'), [(b'', 1005), (close_payload(4000), 4000)])
+    def test_a_close_without_a_reason_has_an_empty_message(self, payload: bytes, code: int) -> None:
+        with scripted(accepting(serialize_frame(CLOSE, payload, masked=False))) as server:
+            ws = Client.connect(server.url)
+            with pytest.raises(ConnectionClosed, match=f'^Connection closed: {code} $') as caught:
+                ws.receive()
+            assert (caught.value.reason, caught.value.message) == (code, '')
+
+    @pytest.mark.proves('M1')
     def test_a_lost_connection_is_reported_as_1005(self) -> None:
         with scripted(lambda sock, head: sock.sendall(acceptance(head) + serialize_frame(TEXT, b'x', masked=False))) as server:
             ws = Client.connect(server.url)
             assert ws.receive() == 'x'
             with pytest.raises(ConnectionClosed) as caught:
                 ws.receive()
-            assert caught.value.reason == 1005
+            assert (caught.value.reason, caught.value.message) == (1005, None)
 
     @pytest.mark.proves('M1')
     def test_accepts_http_schemes(self, url: str) -> None:
