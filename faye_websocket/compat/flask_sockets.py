@@ -19,7 +19,7 @@ from werkzeug.routing import Map, Rule
 
 from ..driver.wsgi import is_websocket
 from ..websocket import StartResponse
-from .gevent_websocket.handler import serve
+from .gevent_websocket.handler import find_socket, serve
 
 __all__ = ['SocketMiddleware', 'Sockets']
 
@@ -94,7 +94,10 @@ class SocketMiddleware:
         environ: dict[str, Any],
         start_response: StartResponse,
     ) -> Iterable[bytes]:
-        """Call a handler within a request of the application's."""
+        """Call a handler within a request of the application's.
+
+        Raises UnsupportedServer if another library has made the handshake.
+        """
 
         def application(environ: dict[str, Any], _: StartResponse) -> Iterable[bytes]:
             with self.app.request_context(environ):
@@ -102,7 +105,7 @@ class SocketMiddleware:
                 handler(environ['wsgi.websocket'], **values)
             return []
 
-        if environ.get('wsgi.websocket') is not None:
+        if find_socket(environ) is not None:
             return application(environ, start_response)
         return serve(application, environ, start_response)
 

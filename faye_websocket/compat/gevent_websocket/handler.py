@@ -17,12 +17,13 @@ from gevent.pywsgi import WSGIHandler
 from ...driver.wsgi import is_websocket
 from ...errors import HandshakeError
 from ...servers.gevent_server import find_server
+from ...servers.leftover import check_leftover
 from ...websocket import StartResponse
 from ...websocket import WebSocket as Stream
 from .exceptions import WebSocketError
 from .websocket import OPTIONS, WebSocket
 
-__all__ = ['Client', 'WebSocketHandler', 'WebSocketMiddleware', 'serve']
+__all__ = ['Client', 'WebSocketHandler', 'WebSocketMiddleware', 'find_socket', 'serve']
 
 # The server of those that no server of gevent's has accepted, as in a test.
 _no_server = SimpleNamespace(clients={})
@@ -147,8 +148,8 @@ class WebSocketMiddleware:
         self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """WSGI."""
-        if environ.get('wsgi.websocket') is None and is_websocket(environ):
+        """WSGI. Raises UnsupportedServer if another library has made the handshake."""
+        if find_socket(environ) is None and is_websocket(environ):
             return serve(self.app, environ, start_response)
         response: Iterable[bytes] = self.app(environ, start_response)
         return response
@@ -188,6 +189,16 @@ def serve(
     refusal = handler.upgrade_connection()
     ws = handler.websocket
     return refusal or [] if ws is None else handler._serve_websocket(ws)
+
+
+def find_socket(environ: dict[str, Any]) -> Any:
+    """Return the socket of a handler of this module, or None.
+
+    Raises UnsupportedServer for a socket of another library's handler, on which a
+    program of these names does not work.
+    """
+    check_leftover(environ)
+    return environ.get('wsgi.websocket')
 
 
 def _clients_of(server: Any) -> dict[Any, Client]:

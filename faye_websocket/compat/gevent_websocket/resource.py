@@ -9,7 +9,7 @@ from typing import Any
 from ...driver.wsgi import is_websocket
 from ...websocket import StartResponse
 from .exceptions import WebSocketError
-from .handler import serve
+from .handler import find_socket, serve
 from .protocols.base import BaseProtocol
 from .websocket import WebSocket
 
@@ -72,10 +72,13 @@ class Resource:
         return app.protocol_name() if hasattr(app, 'protocol_name') else ''
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Serve a request. Raises Exception for a path without an application."""
-        if environ.get('wsgi.websocket') is None and is_websocket(environ):
+        """Serve a request. Raises Exception for a path without an application.
+
+        Raises UnsupportedServer if another library has made the handshake.
+        """
+        ws = find_socket(environ)
+        if ws is None and is_websocket(environ):
             return serve(self, environ, start_response)
-        ws = environ.get('wsgi.websocket')
         app = self._app_by_path(environ['PATH_INFO'], ws is not None)
         if app is None:
             raise Exception('No apps defined')

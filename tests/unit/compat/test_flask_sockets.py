@@ -11,14 +11,15 @@ from flask import Blueprint, Flask, request, session
 from gevent.pywsgi import WSGIServer
 from werkzeug.routing import BaseConverter, Rule
 
-from faye_websocket import Client
+from faye_websocket import Client, UnsupportedServer
 from faye_websocket.compat import flask_sockets
 from faye_websocket.compat.flask_sockets import Sockets
 from faye_websocket.compat.gevent_websocket import WebSocketError, WebSocketHandler
 from faye_websocket.compat.gevent_websocket.gunicorn.workers import GeventWebSocketWorker
 from faye_websocket.compat.gevent_websocket.websocket import WebSocket
 from faye_websocket.testing import connect
-from tests.support.local import hub_errors, wait_until
+from tests.support.leftover import Theirs
+from tests.support.local import Response, hub_errors, make_environ, wait_until
 
 
 @pytest.fixture
@@ -169,6 +170,15 @@ class TestHandler:
     def test_an_unknown_path_closes_the_socket_with_the_page(self, url: str) -> None:
         with Client(f'{url}/unknown') as client:
             assert list(client) == []
+
+    @pytest.mark.proves('M1', 'O5')
+    def test_the_error_for_another_librarys_socket_says_so(self, app: Flask, sockets: Sockets) -> None:
+        sockets.route('/left')(pytest.fail)
+        environ = make_environ(
+            PATH_INFO='/left', SERVER_NAME='a', SERVER_PORT='80', **{'wsgi.websocket': Theirs()})
+        with pytest.raises(UnsupportedServer, match='another library has answered'):
+            app(environ, Response())
+        assert environ['wsgi.websocket'].frames == [(b'\x03\xf3answered by another library', 8)]
 
 
 class TestNames:

@@ -32,6 +32,7 @@ from faye_websocket.compat.gevent_websocket.logging import create_logger
 from faye_websocket.compat.gevent_websocket.protocols.base import BaseProtocol
 from faye_websocket.compat.gevent_websocket.websocket import WebSocket
 from faye_websocket.testing import connect
+from tests.support.leftover import Theirs
 from tests.support.local import Response, hub_errors, make_environ, settle, wait_until
 from tests.support.wire import RFC_6455, Headers, request_head
 
@@ -726,14 +727,25 @@ class TestOtherServers:
                 assert client.receive() == 'hello'
             assert b'page' in server.fetch()
 
-    @pytest.mark.proves('M1')
-    def test_the_error_for_another_librarys_socket_says_so(self) -> None:
-        class Theirs:
-            pass
-
+    @pytest.mark.proves('M1', 'O5')
+    @pytest.mark.parametrize('app', [
+        lambda *request: gevent_websocket.handler.serve(pytest.fail, *request),
+        WebSocketMiddleware(pytest.fail),
+        Resource([('/', WebSocketApplication)]),
+        Resource()], ids=['serve', 'middleware', 'resource', 'empty resource'])
+    def test_the_error_for_another_librarys_socket_says_so(self, app: Any, caplog: pytest.LogCaptureFixture) -> None:
         environ = {**make_environ(), 'wsgi.websocket': Theirs()}
         with pytest.raises(UnsupportedServer, match='another library has answered'):
-            gevent_websocket.handler.serve(pytest.fail, environ, Response())
+            app(environ, Response())
+        assert (len(caplog.records), environ['wsgi.websocket'].frames) == (1, [(b'\x03\xf3answered by another library', 8)])
+
+    @pytest.mark.proves('M1', 'O5')
+    def test_a_page_under_another_librarys_handler_is_served(self) -> None:
+        def page(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            return [b'page']
+
+        for app in (WebSocketMiddleware(page), Resource({'/': page})):
+            assert app({'PATH_INFO': '/', 'wsgi.websocket': None}, Response()) == [b'page']
 
 
 class TestNames:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from faye_websocket import SocketMiddleware, UnsupportedServer, WebSocket
+from tests.support.leftover import Theirs
 from tests.support.local import Pair, joined
 from tests.support.wire import RFC_6455
 
@@ -20,24 +21,6 @@ TEXT = (
     'another library has answered this WebSocket handshake: '
     "environ['wsgi.websocket'] is a {}. faye_websocket does that itself: {}"
 )
-
-
-class Theirs:
-    """A socket of gevent-websocket."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-        self.frames: list[tuple[bytes, int]] = []
-        self.closed = False
-
-    def send_frame(self, message: bytes, opcode: int) -> None:
-        """Send a frame."""
-        if self.error is not None:
-            raise self.error
-        self.frames.append((message, opcode))
-
-
-Theirs.__module__ = 'geventwebsocket.websocket'
 
 
 class Another:
