@@ -290,7 +290,13 @@ class TestLeftOver:
     @pytest.mark.proves('O5')
     @pytest.mark.parametrize(
         'path',
-        ['/bare/callback', '/bare/greenlet', '/bare/refused', '/generator/callback'],
+        [
+            '/bare/callback',
+            '/bare/greenlet',
+            '/bare/refused',
+            '/bare/resource',
+            '/generator/callback',
+        ],
     )
     def test_is_named_and_the_socket_is_closed_with_1011(
         self, left: Server, path: str

@@ -42,6 +42,13 @@ def greenlet(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
     return ws(environ, start_response)
 
 
+def resource(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Echo as a program of gevent-websocket's does, by its imports."""
+    from faye_websocket.compat.gevent_websocket import Resource, WebSocketApplication
+
+    return Resource([('/', WebSocketApplication)])(environ, start_response)
+
+
 def source(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Send three events."""
     from faye_websocket import EventSource
@@ -229,6 +236,7 @@ MIDDLEWARE: dict[str, Callable[[Application], Application]] = {
 APPLICATIONS: dict[str, Application] = {
     'callback': control,
     'greenlet': greenlet,
+    'resource': resource,
     'source': source,
     'refused': refused,
     'two-sockets': two_sockets,

@@ -174,8 +174,8 @@ class TestHandler:
     @pytest.mark.proves('M1', 'O5')
     def test_the_error_for_another_librarys_socket_says_so(self, app: Flask, sockets: Sockets) -> None:
         sockets.route('/left')(pytest.fail)
-        environ = make_environ(
-            PATH_INFO='/left', SERVER_NAME='a', SERVER_PORT='80', **{'wsgi.websocket': Theirs()})
+        environ = make_environ(PATH_INFO='/left', SERVER_NAME='a', SERVER_PORT='80')
+        environ['wsgi.websocket'] = Theirs()
         with pytest.raises(UnsupportedServer, match='another library has answered'):
             app(environ, Response())
         assert environ['wsgi.websocket'].frames == [(b'\x03\xf3answered by another library', 8)]
