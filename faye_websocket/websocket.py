@@ -46,6 +46,10 @@ WATCHER = 'faye_websocket.watcher'
 
 StartResponse = Callable[..., Any]
 
+_VIEW_FAILED = (
+    'view of %s failed: %r (its traceback, if any, is in the log of the server or the framework)'
+)
+
 
 class WebSocket(DeclaredHandlers, API):
     """A WebSocket in a WSGI application.
@@ -261,21 +265,22 @@ class WebSocket(DeclaredHandlers, API):
             # The server began to stop while it was at this response.
             self._connection.stop()
 
-    def _view_failed(self, head: bytes) -> None:
+    def _view_failed(self, head: bytes, raised: BaseException | None = None) -> None:
         """End the connection: a view in greenlet style has not returned this socket.
 
-        Its server is handling what the view has raised, if anything, and logs the
-        traceback, which may not say what the request was.
+        What the view has raised, if anything, is ``raised``, or its server is handling
+        it. The server or the framework logs the traceback, which may not say what the
+        request was.
         """
         if self.ready_state == self.CLOSED:
             return
-        error = sys.exc_info()[1]
+        error = raised or sys.exc_info()[1]
         if error is None:
             status = head.partition(b'\r\n')[0].partition(b' ')[2].decode('latin-1') or 'none'
             error = HandshakeError(
                 '', f'the view gave another response once the handshake was made: {status}'
             )
-        SERVER.error('view of %s failed: %r', name_url(self.url), error)
+        SERVER.error(_VIEW_FAILED, name_url(self.url), error)
         self._application_failed(error)
 
     def _handler_raised(self, event: Event, error: BaseException) -> None:

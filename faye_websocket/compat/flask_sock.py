@@ -72,6 +72,10 @@ def _make_view(handler: Callable[..., Any]) -> Callable[..., Any]:
             ws.close()
         except ConnectionClosed:
             pass
+        except Exception as error:
+            # Flask's response is all that the server sees of it.
+            ws.websocket.raised = error
+            raise
         return ws.websocket
 
     return view

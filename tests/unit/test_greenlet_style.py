@@ -533,6 +533,7 @@ class TestView:
         assert record.types == ['error', 'close']
         assert isinstance(record.events[0].error, KeyError)
         assert (record.events[1].code, record.events[1].reason) == (1011, 'internal error')
+        assert "failed: KeyError('mine') (its traceback, if any, is in the log of the server" in caplog.text
 
     @pytest.mark.proves('G4')
     def test_that_returns_another_response_closes_with_1011(self, caplog: pytest.LogCaptureFixture) -> None:

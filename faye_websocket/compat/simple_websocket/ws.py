@@ -57,11 +57,16 @@ class _ServerSocket(WebSocket):
 
     __slots__ = ()
 
-    def _view_failed(self, head: bytes) -> None:
+    #: What the view has raised, where its framework makes a page of that.
+    raised: BaseException | None = None
+
+    def _view_failed(self, head: bytes, raised: BaseException | None = None) -> None:
+        # It is not kept: its traceback refers to this socket.
+        raised, self.raised = raised or self.raised, None
         if head.partition(b' ')[2].startswith(b'2'):
             self.close()
         else:
-            super()._view_failed(head)
+            super()._view_failed(head, raised)
 
 
 class Base:
@@ -164,6 +169,7 @@ class Base:
 class Server(Base):
     """The server's end, made from the ``environ`` of a request."""
 
+    websocket: _ServerSocket
     is_server = True
     # The original's for a server whose request ends with an ordinary response.
     mode = 'werkzeug'

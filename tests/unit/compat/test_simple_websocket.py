@@ -489,16 +489,19 @@ class TestSock:
         assert caplog.records == []
 
     @pytest.mark.proves('M1')
-    def test_an_exception_closes_with_1011(self, flask_app: Flask) -> None:
+    def test_an_exception_closes_with_1011_and_is_in_the_log(
+            self, flask_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
         @Sock(flask_app).route('/')
         def fail(ws: Server) -> None:
             raise ValueError('a fault')
 
         ends: list[Any] = []
-        with pytest.raises(HandshakeError, match='500 INTERNAL'), connect(flask_app) as client:
+        with pytest.raises(ValueError, match='^a fault$'), connect(flask_app) as client:
             client.onclose = ends.append
             wait_until(lambda: ends)
         assert ends[0].code == 1011
+        assert [record.exc_info is None for record in caplog.records] == [False, True]
+        assert "failed: ValueError('a fault') (its traceback, if any, is in the log of" in caplog.text
 
     @pytest.mark.proves('M1')
     def test_before_request_may_refuse_the_handshake(self, flask_app: Flask) -> None:
