@@ -127,7 +127,8 @@ class Listener:
                 if feed.last is not None:
                     begin(feed.last)
         if not feed.ready.wait(timeout):
-            raise TimeoutError(f'join: Redis is unavailable: timed out after {timeout:g} seconds')
+            waited = f'timed out after {round(timeout, 1):g} seconds'
+            raise TimeoutError(f'join: Redis is unavailable: {waited}')
         if feed.error is not None:
             raise feed.error
 

@@ -38,7 +38,7 @@ def import_application(path: str) -> Application:
     except AttributeError as error:
         raise UsageError(f'cannot import {path}: {error}') from error
     if name.endswith('()') and callable(found):
-        found = found()
+        found = _call(path, found)
     if not callable(found):
         raise UsageError(f'{path} is not a WSGI application')
     if not _takes_request(found):
@@ -47,6 +47,20 @@ def import_application(path: str) -> Application:
             f"start_response. If it returns one, write '{path}()'"
         )
     return found  # type: ignore[no-any-return]
+
+
+def _call(path: str, factory: Callable[[], Any]) -> Any:
+    """Return what the factory returns. Raise UsageError if it takes no such call."""
+    try:
+        return factory()
+    except Exception as error:
+        if getattr(error.__traceback__, 'tb_next', None) is not None:
+            raise
+        # No line of the application is in the traceback.
+        name = path.removesuffix('()')
+        hint = f". If {name} is the application, write '{name}'"
+        problem = f'cannot call {path}: {type(error).__name__}: {error}'
+        raise UsageError(problem + hint * _takes_request(factory)) from error
 
 
 def _takes_request(found: Callable[..., Any]) -> bool:
@@ -83,7 +97,8 @@ def _import(path: str, module_name: str) -> ModuleType:
     except (TypeError, ValueError) as error:
         # A name that is empty or relative never gets as far as the module.
         if module_name.strip('.') != module_name or not module_name:
-            raise UsageError(f'cannot import {path}: {_explain(module_name, error)}') from error
+            name = path or repr(path)
+            raise UsageError(f'cannot import {name}: {_explain(module_name, error)}') from error
         raise
 
 
@@ -91,7 +106,8 @@ def _explain(module_name: str, error: Exception) -> str:
     """Return what is wrong with a name: it may be that of a file."""
     stem = module_name.removesuffix('.py')
     if '/' not in module_name and stem == module_name:
-        return str(error)
+        is_name = module_name and module_name == module_name.strip('.')
+        return str(error) if is_name else 'expected MODULE:APP, such as hello:app'
     name = stem.strip('./').replace('/', '.')
     return f'expected the name of a module, such as {name}, not that of a file'
 

@@ -122,10 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _parse_seconds(text: str) -> float:
     """Return the time that an option gives. Raise ArgumentTypeError if invalid."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
+    seconds = _to_float(text)
     if not seconds >= 0:
         raise argparse.ArgumentTypeError(
             f'expected a number of seconds, at least 0, or inf, got {text!r}'
@@ -135,9 +132,20 @@ def _parse_seconds(text: str) -> float:
 
 def _parse_interval(text: str) -> float:
     """Return a time that is not 0. Raise ArgumentTypeError if invalid."""
-    if not _parse_seconds(text):
-        raise argparse.ArgumentTypeError(f'expected more than 0 seconds, got {text!r}')
-    return float(text)
+    seconds = _to_float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(
+            f'expected a number of seconds, more than 0, or inf, got {text!r}'
+        )
+    return seconds
+
+
+def _to_float(text: str) -> float:
+    """Return the number, or nan if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def connect(options: argparse.Namespace) -> int:

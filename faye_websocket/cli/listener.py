@@ -11,6 +11,8 @@ from gevent.baseserver import parse_address
 
 __all__ = ['describe_address', 'describe_peer', 'make_listener']
 
+_EXPECTED = 'expected HOST:PORT, PORT or unix:PATH'
+
 
 def make_listener(bind: str, backlog: int) -> Any:
     """Return a socket that listens on ``HOST:PORT``, ``PORT`` or ``unix:PATH``.
@@ -41,23 +43,31 @@ def _parse_bind(bind: str) -> tuple[int, Any]:
         path = bind.removeprefix('unix:')
         if not path:
             raise ValueError('expected a path behind unix:')
-        _remove_left_behind(path)
+        _make_room(path)
         return socket.AF_UNIX, path
     if bind.isdecimal():
         return socket.AF_INET, ('127.0.0.1', int(bind))
+    if '//' in bind:
+        raise ValueError(f'{_EXPECTED}, not a URL')
+    host, _, port = bind.rpartition(':')
+    if ':' in host and '[' not in host:
+        raise ValueError(f'{_EXPECTED}, with an IPv6 address in brackets, such as [{host}]:{port}')
     try:
         family, address = parse_address(bind)
     except ValueError:
-        raise ValueError('expected HOST:PORT, PORT or unix:PATH') from None
+        raise ValueError(_EXPECTED) from None
     return family, address
 
 
-def _remove_left_behind(path: str) -> None:
+def _make_room(path: str) -> None:
     """Remove the socket of a server that has ended.
 
-    Any other file stays, and so does the socket of a server that runs; bind() fails.
+    The socket of a server that runs stays, and bind() fails. Raise ValueError for any
+    other file.
     """
-    if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
+    if os.path.exists(path):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise ValueError('the path is that of a directory or file, and no socket')
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(path) != 0:
                 os.unlink(path)

@@ -42,6 +42,9 @@ _LEVELS = ('debug', 'info', 'warning', 'error', 'critical')
 _LOG_FORMAT = '[%(asctime)s] %(levelname)s %(name)s: %(message)s'
 # How many seconds sockets, and requests in a pool, may take to end.
 _GRACE = 1
+# The largest backlog: an int of C.
+_MOST = 2**31 - 1
+_DIGITS = len(str(_MOST))
 # How many seconds pass until a signal is noticed at the latest.
 _LOOK = 0.5
 
@@ -102,9 +105,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _parse_backlog(text: str) -> int:
-    """Return the number. Raise ArgumentTypeError if it is not one, or is below 1."""
-    if not text.isdecimal() or not 0 < int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f'expected a whole number, at least 1, got {text!r}')
+    """Return the number. Raise ArgumentTypeError if listen() does not take it."""
+    # Python converts no text of thousands of digits.
+    if not text.isdecimal() or len(text) > _DIGITS or not 0 < int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(
+            f'expected a whole number from 1 to {_MOST}, got {text!r:.80}'
+        )
     return int(text)
 
 

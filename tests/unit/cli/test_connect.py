@@ -618,8 +618,8 @@ class TestUsageError:
         (('ws://x/', '--header', 'x'), 'cannot connect to ws://x/: --header \'x\' is not of the form "NAME: VALUE"'),
         (('ws://x/', '--ca', '/nowhere/at/all'),
          "cannot connect to ws://x/: [Errno 2] No such file or directory: '/nowhere/at/all'"),
-        (('ws://x/', '--timeout', '0'), "argument --timeout: expected more than 0 seconds, got '0'"),
-        (('ws://x/', '--ping', '0.0'), "argument --ping: expected more than 0 seconds, got '0.0'"),
+        (('ws://x/', '--timeout', '0'), "argument --timeout: expected a number of seconds, more than 0, or inf, got '0'"),
+        (('ws://x/', '--ping', '0.0'), "argument --ping: expected a number of seconds, more than 0, or inf, got '0.0'"),
         (('ws://x/', '--output', '/nowhere/at/all'),
          "cannot write to /nowhere/at/all: [Errno 2] No such file or directory: '/nowhere/at/all'"),
     ])
@@ -633,11 +633,12 @@ class TestUsageError:
 @pytest.mark.parametrize('value', ['nan', '-1', '-inf', 'soon', ''])
 @pytest.mark.parametrize('option', ['--wait', '--ping', '--timeout'])
 def test_an_invalid_time_is_reported(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    least = 'at least' if option == '--wait' else 'more than'
     with pytest.raises(SystemExit) as caught:
         main(['connect', 'ws://x/', f'{option}={value}'])
     assert caught.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(
-        f'argument {option}: expected a number of seconds, at least 0, or inf, got {value!r}')
+        f'argument {option}: expected a number of seconds, {least} 0, or inf, got {value!r}')
 
 
 def test_waits_for_the_server_without_end(command: Command) -> None:

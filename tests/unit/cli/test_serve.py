@@ -394,6 +394,10 @@ def a_factory() -> Any:
     """Return an application."""
 
 
+def a_factory_of(config: str) -> Any:
+    """Return an application."""
+
+
 def a_factory_with_options(config: str = '', debug: bool = False) -> Any:
     """Return an application."""
 
@@ -426,8 +430,20 @@ class TestUsageError:
         (('serve', APP, '--keyfile', 'x'), '--keyfile needs --certfile'),
         (('serve', 'no_such_module:app'), "cannot import no_such_module:app: No module named 'no_such_module'"),
         (('serve', 'os:nothing'), "cannot import os:nothing: module 'os' has no attribute 'nothing'"),
-        (('serve', ':app'), 'cannot import :app: Empty module name'),
-        (('serve', '.app'), "cannot import .app: the 'package' argument is required to perform a relative import for '.app'"),
+        *[(('serve', name), f'cannot import {name or repr(name)}: expected MODULE:APP, such as hello:app')
+          for name in (':app', '.app', '')],
+        (('serve', f'{__name__}:a_factory_of()'), f"cannot call {__name__}:a_factory_of(): TypeError: a_factory_of() missing 1"
+         " required positional argument: 'config'"),
+        (('serve', f'{APP}()'), f"cannot call {APP}(): TypeError: echo_with.<locals>.app() missing 2 required positional"
+         f" arguments: 'environ' and 'start_response'. If {APP} is the application, write '{APP}'"),
+        (('serve', APP, '--bind', '::1:9393'), 'cannot serve on ::1:9393: expected HOST:PORT, PORT or unix:PATH, with an IPv6'
+         ' address in brackets, such as [::1]:9393'),
+        (('serve', APP, '--bind', 'http://127.0.0.1:80'),
+         'cannot serve on http://127.0.0.1:80: expected HOST:PORT, PORT or unix:PATH, not a URL'),
+        (('serve', APP, '--bind', 'unix:/'), 'cannot serve on unix:/: the path is that of a directory or file, and no socket'),
+        *[(('serve', APP, '--backlog', number),
+           f'argument --backlog: expected a whole number from 1 to 2147483647, got {number!r}')
+          for number in ('0', '-1', '2147483648', '9' * 20)],
         *[(('serve', name), f'cannot import {name}: expected the name of a module, such as a.b, not that of a file')
           for name in ('a/b:app', './a/b.py', 'a.b.py:app')],
         (('serve', APP, '--bind', 'localhost'), 'cannot serve on localhost: expected HOST:PORT, PORT or unix:PATH'),
@@ -435,7 +451,6 @@ class TestUsageError:
         (('serve', 'os:sep()'), 'os:sep() is not a WSGI application'),
         (('serve', f'{__name__}:a_factory'), HINT),
         (('serve', f'{__name__}:a_factory_with_options'), HINT.replace('a_factory', 'a_factory_with_options')),
-        (('serve', APP, '--backlog', '0'), "argument --backlog: expected a whole number, at least 1, got '0'"),
         (('serve', APP, '--unknown'), 'unrecognized arguments: --unknown'),
     ])
     def test_is_reported(
