@@ -221,6 +221,18 @@ class TestShared:
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
 
+    def test_are_shared_too_late_in_a_worker_of_gunicorn(
+            self, shared: Counters, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        scope: dict[str, Any] = {'__name__': 'gunicorn.workers.base', 'share': metrics.share}
+        exec('def load_wsgi(self):\n    share()', scope)
+        scope['load_wsgi'](self)
+        assert not caplog.records
+        monkeypatch.setattr(shared, '_shared', None)
+        scope['load_wsgi'](self)
+        assert shared.is_shared
+        [record] = caplog.records
+        assert record.levelname == 'WARNING' and 'call it in gunicorn.conf.py, or set preload_app' in record.message
+
     def test_may_be_shared_twice(self, shared: Counters) -> None:
         shared.server.opened += 1
         metrics.share()
