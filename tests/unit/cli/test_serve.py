@@ -315,6 +315,15 @@ class TestFault:
         assert ended.value.code == 1
         assert capsys.readouterr().err.endswith(f'{error}: mine\n')
 
+    def test_in_a_factory_has_its_traceback(
+            self, capsys: pytest.CaptureFixture[str], handlers: Any, module: Callable[[str], None]) -> None:
+        module('def make():\n    raise TypeError("mine")\n')
+        with pytest.raises(SystemExit) as ended:
+            main(['serve', 'a_module:make()'])
+        assert ended.value.code == 1
+        err = capsys.readouterr().err
+        assert 'line 2, in make\n' in err and err.endswith('TypeError: mine\n')
+
     @pytest.mark.parametrize('options', [[], ['--reload']], ids=['', 'reload'])
     def test_by_an_exit_at_the_start_ends_the_command(
             self, handlers: Any, module: Callable[[str], None], options: list[str]) -> None:
