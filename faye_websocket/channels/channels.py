@@ -29,7 +29,7 @@ from .checks import check_count, check_event, check_name, check_seconds, check_u
 from .memory import MemoryBackend
 from .message import Cache, Encode, Entry, Message
 from .room import Desk
-from .runner import Runner, make_lock
+from .runner import Runner, is_main_thread, make_lock
 from .visit import Subscription, Visit
 
 __all__ = ['Channels']
@@ -203,7 +203,7 @@ class Channels:
     @property
     def runner(self) -> Runner:
         """The runner of this process's blocking work."""
-        self._begin()
+        self.begin()
         assert self._runner is not None
         return self._runner
 
@@ -215,13 +215,13 @@ class Channels:
     @property
     def backend(self) -> Backend:
         """The backend that stores the messages."""
-        self._begin()
+        self.begin()
         assert self._backend is not None
         return self._backend
 
     def desk(self, reactor: Reactor | None) -> Desk:
         """Return the desk of a hub. The caller holds the lock."""
-        self._begin()
+        self.begin()
         desk = self._desks.get(reactor)
         if desk is None:
             desk = self._desks[reactor] = Desk(self, reactor)
@@ -290,24 +290,29 @@ class Channels:
 
     def _find_home(self) -> Reactor | None:
         """Return the main thread's reactor in a monkey-patched process, or None."""
-        if self._is_memory or not is_module_patched('socket'):
+        if self._is_memory or not is_module_patched('socket') or not is_main_thread():
             return None
-        reactor = current_reactor()
-        return reactor if reactor.hub.main_hub else None
+        return current_reactor()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Create the parts that this process needs, once."""
+        if self._is_begun:
+            return
+        # Waits for the main thread, which may be waiting for the lock.
+        runner = Runner.find(self._home)
         with self.lock:
-            if self._is_begun:
-                return
-            self._desks: dict[Reactor | None, Desk] = {}
-            self._cache = Cache()
-            # Changes of members to be reported, and whether a report is in progress.
-            self._members: deque[tuple[str, list[str]]] = deque()
-            self._is_telling = False
-            self._runner = Runner.find(self._home)
-            self._backend = self._make_backend()
-            self._is_begun = True
+            if not self._is_begun:
+                self._start(runner)
+
+    def _start(self, runner: Runner) -> None:
+        self._desks: dict[Reactor | None, Desk] = {}
+        self._cache = Cache()
+        # Changes of members to be reported, and whether a report is in progress.
+        self._members: deque[tuple[str, list[str]]] = deque()
+        self._is_telling = False
+        self._runner = runner
+        self._backend = self._make_backend()
+        self._is_begun = True
 
     def _make_backend(self) -> Backend:
         if self._is_memory:

@@ -9,6 +9,7 @@ own way: a greenlet without blocking its hub.
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -18,22 +19,26 @@ import gevent
 import gevent.event
 import gevent.lock
 from gevent._hub_local import get_hub_if_exists
+from gevent.hub import MAIN_THREAD_IDENT, Hub
 from gevent.monkey import get_original, is_module_patched
 
 from ..io.limits import LONGEST, bound_time
 from ..io.reactor import Reactor, current_reactor
 
-__all__ = ['Runner', 'Signal', 'make_lock', 'remaining']
+__all__ = ['Runner', 'Signal', 'find_main_reactor', 'is_main_thread', 'make_lock', 'remaining']
 
 T = TypeVar('T')
 
 _start_new_thread = get_original('_thread', 'start_new_thread')
 _allocate_lock = get_original('_thread', 'allocate_lock')
+_get_ident = get_original('_thread', 'get_ident')
 _sleep = get_original('time', 'sleep')
 # Seconds that a native lock can wait on any system: threading.TIMEOUT_MAX is longer.
 _LONGEST_LOCK = 4_000_000.0
 # Seconds for a function whose time is over to raise its own error, which has a reason.
 _GRACE = 0.1
+# Seconds for the main thread's hub to reply to another thread.
+_MAIN_SECONDS = 1.0
 
 make_lock = get_original('threading', 'RLock')
 
@@ -78,6 +83,34 @@ class Signal:
         wake()
 
 
+def is_main_thread() -> bool:
+    """Return whether the caller is in the main thread, where gevent was imported."""
+    return bool(_get_ident() == MAIN_THREAD_IDENT)
+
+
+def find_main_reactor() -> Reactor | None:
+    """Return the reactor of the main thread's hub, or None if that hub does not run.
+
+    The caller may be in any thread, and must not hold a lock that the hub needs.
+    """
+    if is_main_thread():
+        return current_reactor()
+    found: list[Reactor] = []
+    done = Signal()
+
+    def find() -> None:
+        found.append(current_reactor())
+        done.set()
+
+    # Nothing in gevent leads from another thread to that hub. A reactor must be made
+    # in its own thread.
+    for hub in [each for each in gc.get_objects() if issubclass(type(each), Hub)]:
+        if hub.main_hub and hub.loop is not None:
+            hub.loop.run_callback_threadsafe(find)
+            done.wait(_MAIN_SECONDS)
+    return found[0] if found else None
+
+
 class Runner:
     """The executor of blocking functions in one process."""
 
@@ -93,9 +126,9 @@ class Runner:
         """
         if not is_module_patched('socket'):
             return cls()
-        if reactor is not None and not reactor.is_inherited():
-            return cls(reactor)
-        return cls(current_reactor())
+        if reactor is None or reactor.is_inherited():
+            reactor = find_main_reactor()
+        return cls(reactor or current_reactor())
 
     @property
     def is_threaded(self) -> bool:

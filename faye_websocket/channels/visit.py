@@ -51,6 +51,8 @@ class Visit:
         self._channels = channels
         self._channel = channel
         self._deadline = time.monotonic() + channels.timeout
+        # The first use may wait for another thread, which may need the lock.
+        channels.begin()
         with channels.lock:
             self._desk = channels.desk(reactor)
             self.room = self._desk.rooms.get(channel) or Room(self._desk, channel)

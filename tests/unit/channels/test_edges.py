@@ -20,7 +20,8 @@ from faye_websocket.channels.channels import _after_fork_in_child
 from faye_websocket.channels.follower import Follower
 from faye_websocket.channels.message import Entry, Message
 from faye_websocket.channels.room import Desk, Room
-from faye_websocket.channels.runner import Runner, Signal
+from faye_websocket.channels.runner import Runner, Signal, find_main_reactor
+from faye_websocket.io.reactor import current_reactor
 from tests.support.channels import RedisServer, Visitor, Wire, running_redis
 from tests.support.eventstream import ACCEPT, EventParser
 from tests.support.local import Response, make_environ, run_threads, settle, wait_until
@@ -805,6 +806,40 @@ class TestRedis:
 
     def test_a_runner_finds_the_hub_of_a_patched_process(self, url: str) -> None:
         assert Runner.find(None).pid
+
+    @pytest.mark.proves('R6')
+    def test_the_first_use_may_be_in_a_native_thread(self, url: str) -> None:
+        def first() -> Channels:
+            channels = Channels(url, timeout=10)
+            channels.publish('room', 'first')
+            return channels
+
+        pool = gevent.get_hub().threadpool
+        channels = pool.apply(first)
+        assert channels.publish('room', 'second')
+        assert channels.runner.is_threaded or channels.runner._reactor is current_reactor()
+        channels.close()
+
+    @pytest.mark.proves('R6')
+    def test_two_threads_that_begin_at_once_have_one_backend(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        channels, find, backends = Channels(), Runner.find, []
+
+        def find_late(reactor: Any) -> Runner:
+            monkeypatch.setattr(Runner, 'find', find)
+            backends.append(channels.backend)
+            return find(reactor)
+
+        monkeypatch.setattr(Runner, 'find', find_late)
+        assert channels.backend is backends[0]
+
+    @pytest.mark.proves('R6')
+    def test_another_thread_finds_the_main_hub_if_there_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr('faye_websocket.channels.runner.MAIN_THREAD_IDENT', 0)
+        assert find_main_reactor() is current_reactor()
+        monkeypatch.setattr('gevent.hub.MAIN_THREAD_IDENT', 0)
+        assert find_main_reactor() is None
+        monkeypatch.setattr('faye_websocket.channels.runner.is_module_patched', lambda name: True)
+        assert not Runner.find(None).is_threaded
 
     def test_a_missing_redis_py_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from faye_websocket.channels import routes
