@@ -12,8 +12,9 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import redis
 
 from .message import Entry, entry_of, position_of
 from .presence import BEAT_SECONDS
@@ -111,6 +112,8 @@ class Listener:
         # When Redis was lost, or 0 while it is available; and the pause before the next
         # attempt to connect.
         self._lost, self._pause = 0.0, _FIRST_PAUSE
+        # Whether Redis has refused the last heartbeat.
+        self._is_refused = False
 
     def attach(
         self, channel: str, desk: Desk, begin: Callable[[str], object], timeout: float
@@ -266,9 +269,17 @@ class Listener:
         with self._lock:
             self._outgoing.append(('PING',))
         self._flush()
-        # The listener's own connection shows whether Redis is unavailable.
-        with suppress(*FAULTS):
+        try:
             self._presence.beat()
+            self._is_refused = False
+        except FAULTS:
+            # The listener's own connection shows whether Redis is unavailable.
+            pass
+        except redis.ResponseError as error:
+            # Such as a full memory, which does not stop what is listened to.
+            if not self._is_refused:
+                logger.warning('Redis refuses the heartbeat of this process: %s', error)
+            self._is_refused = True
 
     def _take(self, answer: Any) -> None:
         kind = answer[0]

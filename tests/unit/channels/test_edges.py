@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import gevent
 import pytest
+import redis
 from gevent.queue import Queue
 
 from faye_websocket import EventSource
@@ -671,6 +673,33 @@ class TestRedis:
         wait_until(lambda: lost)
         wait_until(lambda: server.command('SCARD', 'faye:{room}:here') == 1)
         assert channels.members('room') == ['anna']
+
+    @pytest.mark.proves('R12')
+    def test_a_heartbeat_that_redis_refuses_keeps_the_connection_and_is_logged_once(
+            self, channels: Channels, server: RedisServer, visit: Visit, monkeypatch: pytest.MonkeyPatch,
+            caplog: pytest.LogCaptureFixture) -> None:
+        # After the first one, all heartbeats are this test's.
+        monkeypatch.setattr('faye_websocket.channels.listener.BEAT_SECONDS', 1000)
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room', name='anna')
+        listener: Any = channels.backend._listener  # type: ignore[attr-defined]
+        connection = listener._connection
+        server.command('CONFIG', 'SET', 'maxmemory', '1')
+        try:
+            for _ in range(2):
+                listener._beat()
+            with pytest.raises(redis.ResponseError, match='maxmemory'):
+                channels.publish('room', 'x')
+        finally:
+            server.command('CONFIG', 'SET', 'maxmemory', '0')
+        listener._beat()
+        with monkeypatch.context() as patch:
+            patch.setattr(listener._presence, 'beat', Mock(side_effect=OSError))
+            listener._beat()
+        assert caplog.text.count('Redis refuses the heartbeat') == 1
+        assert listener._connection is connection
+        channels.publish('room', 'y')
+        visitor.wait('y')
 
     @pytest.mark.proves('R12')
     def test_a_sender_of_a_lost_connection_takes_no_commands_of_the_next_one(
