@@ -26,6 +26,7 @@ from ..io.reactor import Reactor, current_reactor
 from .backend import Backend
 from .carriers import find_carrier, find_reactor
 from .checks import check_count, check_event, check_name, check_seconds, check_url, clean_data
+from .follower import CallbackFollower
 from .memory import MemoryBackend
 from .message import Cache, Encode, Entry, Message
 from .room import Desk
@@ -81,6 +82,8 @@ class Channels:
         self._home = self._find_home()
         self._is_begun = False
         self._is_telling = False
+        # Whether a fork has ended subscriptions, which is yet to be logged.
+        self._has_ended = False
         self._runner: Runner | None = None
         self._backend: Backend | None = None
         if not self._is_memory:
@@ -171,8 +174,9 @@ class Channels:
         """Call ``callback(id, channel, message)`` for each message of a channel.
 
         ``since`` and ``recent`` mean the same as in ``join``. The calls are made one
-        after another, in a greenlet of their own. Return a subscription, which ends
-        with its ``close()``.
+        after another, in a greenlet of the calling thread's hub, which has to run: a
+        program that does nothing else calls ``gevent.wait()``. Return a subscription,
+        which ends with its ``close()``, or at a fork in the child.
         """
         channel = check_name('channel', channel)
         check_count('recent', recent)
@@ -313,6 +317,9 @@ class Channels:
         self._runner = runner
         self._backend = self._make_backend()
         self._is_begun = True
+        if self._has_ended:
+            self._has_ended = False
+            logger.warning('a subscription ended with the fork: subscribe in the child')
 
     def _make_backend(self) -> Backend:
         if self._is_memory:
@@ -329,9 +336,15 @@ class Channels:
     def forked(self) -> None:
         """Leave all resources to the parent of this process."""
         self.lock = make_lock()
+        self._has_ended = self._has_ended or self._has_subscriptions()
         if self._is_begun and self._backend is not None:
             self._backend.abandon()
         self._is_begun = False
+
+    def _has_subscriptions(self) -> bool:
+        rooms = [room for desk in self._all_desks() for room in tuple(desk.rooms.values())]
+        followers = [each for room in rooms for each in tuple(room.followers.values())]
+        return any(isinstance(each, CallbackFollower) for each in followers)
 
     def __repr__(self) -> str:
         return f'<Channels {urlsplit(self.url).scheme}>'

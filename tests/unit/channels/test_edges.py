@@ -139,6 +139,24 @@ class TestForked:
         before.leave()
 
 
+    @pytest.mark.proves('R6')
+    def test_a_subscription_that_ended_with_the_fork_is_logged_at_the_first_use(
+            self, channels: Channels, visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
+        visitor = visit().open()
+        channels.join(visitor.socket, 'room')
+        _after_fork_in_child()
+        channels.members('room')
+        assert 'subscription' not in caplog.text
+        subscription = channels.subscribe('room', print)
+        # A child of a child that did not use the channels.
+        for _ in range(2):
+            _after_fork_in_child()
+        for _ in range(2):
+            channels.members('room')
+        assert caplog.text.count('a subscription ended with the fork') == 1
+        subscription.close()
+
+
 class TestOldProtocols:
     """WebSockets that have no binary messages."""
 
