@@ -32,7 +32,11 @@ def app(environ, start_response):
         return es(environ, start_response)
 
     if environ['REQUEST_METHOD'] == 'POST':
-        body = environ['wsgi.input'].read(int(environ.get('CONTENT_LENGTH') or 0))
+        if not environ.get('CONTENT_LENGTH'):
+            # Such as a body in chunks.
+            start_response('411 Length Required', [('Content-Type', 'text/plain')])
+            return [b'Content-Length is missing.\n']
+        body = environ['wsgi.input'].read(int(environ['CONTENT_LENGTH']))
         id = channels.publish('news', body.decode('utf-8', 'replace'))
         start_response('201 Created', [('Content-Type', 'text/plain')])
         return [f'{id}\n'.encode()]

@@ -54,10 +54,10 @@ def chat():
         try:
             said = json.loads(event.data)
             key, text = str(said['key']), str(said['text'])
-        except (ValueError, LookupError, TypeError):
-            ws.close(1003, 'expected {"key": ..., "text": ...}')
-        else:
-            # What is sent again after a loss has the same key, and is one message.
+            # What is sent again after a loss has the same key, and is one message. A
+            # key that is empty or too long raises ValueError, too.
             channels.publish('chat', json.dumps({'name': name, 'key': key, 'text': text}), key=key)
+        except (ValueError, LookupError, TypeError, RecursionError):
+            ws.close(1003, 'expected {"key": ..., "text": ...}')
 
     return ws

@@ -205,7 +205,8 @@ class TestRequests:
         with pytest.raises(HandshakeError, match='expected status 101, got 400'), Client(f'{chat.url}/chat?{query}'):
             pytest.fail('there is no connection')
 
-    @pytest.mark.parametrize('message', ['', 'no JSON', '[]', '{}', b'\xff', '{"key": "1"}'])
+    @pytest.mark.parametrize('message', [
+        '', 'no JSON', '[]', '{}', b'\xff', '{"key": "1"}', '{"key": "", "text": "x"}', 2000 * '['])
     def test_a_malformed_message_closes_with_1003(self, chat: Chat, message: str | bytes) -> None:
         codes = []
         with Client(f'{chat.url}/chat?name=anna') as ws:

@@ -101,6 +101,11 @@ class TestFeed:
             assert client.open().receive_event() == ServerEvent('you have missed some', 'lost', last_event_id[:0])
             assert client.receive_event() == ServerEvent('one', 'message', id)
 
+    def test_a_body_in_chunks_is_refused(self, feed: Endpoint) -> None:
+        with RawClient(feed) as client:
+            client.send(b'POST / HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n')
+            assert client.receive_head().status == 411
+
     def test_a_new_follower_is_sent_no_old_events(self, feed: Endpoint) -> None:
         publish(feed, 'one')
         with follower(feed) as client:

@@ -45,6 +45,7 @@ from faye_websocket.__main__ import main
 from faye_websocket.compat.gevent_websocket.websocket import WebSocket as OldWebSocket
 from faye_websocket.servers import hijack
 from faye_websocket.testing import connect
+from tests.support.local import wait_until
 from tests.support.old import ported
 from tests.support.processes import ROOT
 from tests.support.programs import give_up, require_program
@@ -497,6 +498,16 @@ class TestPrograms:
             assert json.loads(ada.receive(timeout=5) or '') == {'here': ['ada']}
             ada.send('hello')
             assert json.loads(ada.receive(timeout=5) or '') == {'name': 'ada', 'text': 'hello'}
+            codes: list[int] = []
+            ada.onclose = lambda event: codes.append(event.code)
+            ada.send(b'hello')
+            wait_until(lambda: codes == [1003])
+        assert connect(app, '/room?name=', refused=True).status == 400
+
+    def test_the_first_program_with_channels_responds_503_without_redis(self) -> None:
+        source = block("b'There is a WebSocket here.'", 'channels')
+        app = run(source.replace("'redis://localhost'", "'redis://127.0.0.1:1', timeout=0.1"))['app']
+        assert connect(app, '/', refused=True).status == 503
 
     def test_the_room_sends_missed_messages(self) -> None:
         source = block('since=request.args', 'channels').replace('redis://localhost', 'memory://')
