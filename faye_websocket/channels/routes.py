@@ -59,6 +59,11 @@ class Route:
         )
         self._class = pool.connection_class
         self._options = pool.connection_kwargs
+        try:
+            # Does not connect.
+            self._class(**self._options)
+        except TypeError as error:
+            raise ValueError(f'url: {error}') from error
 
     def find(self, command: tuple[Any, ...]) -> Address | None:
         """Return the address of the server for a command, or None for the only one."""

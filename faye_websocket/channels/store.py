@@ -117,6 +117,9 @@ class Store:
         try:
             return self._ask(self._route.find(command), command)
         except redis.ResponseError as error:
+            if 'unauthenticated' in str(error):
+                # The reply to a command that is too long without a password.
+                raise redis.AuthenticationError('Authentication required.') from error
             if not is_moved(error):
                 raise
             self._route.moved()

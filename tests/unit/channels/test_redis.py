@@ -144,6 +144,20 @@ class TestConnections:
             channels.publish('room', 'x')
         assert time.monotonic() - began < 5
 
+    def test_a_missing_password_raises_one_error_for_every_call(self, own_server: RedisServer) -> None:
+        import redis
+
+        own_server.command('CONFIG', 'SET', 'requirepass', 'secret')
+        channels = Channels(own_server.url, timeout=20)
+        for call in (lambda: channels.publish('room', 'x'), lambda: channels.members('room')):
+            with pytest.raises(redis.AuthenticationError):
+                call()
+
+    @pytest.mark.parametrize('scheme', ['redis', 'redis+cluster'])
+    def test_an_unknown_option_in_the_url_raises(self, scheme: str) -> None:
+        with pytest.raises(ValueError, match=r'url: .*foo'):
+            Channels(f'{scheme}://localhost?foo=1')
+
 
 class TestOutages:
     """Channels while Redis is not reachable."""
