@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from inspect import CO_COROUTINE
 from operator import attrgetter
 from typing import Any, TypeVar, overload
 
 from gevent import GreenletExit
 
 from . import calls
+from .calls import check_is_not_async
 
 __all__ = [
     'NOT_CONTAINED',
@@ -24,7 +24,6 @@ __all__ = [
     'EventHandler',
     'EventTarget',
     'MessageEvent',
-    'check_is_not_async',
     'make_message_event',
 ]
 
@@ -116,16 +115,6 @@ class ErrorEvent(Event):
         super().__init__('error')
         self.message = message
         self.error = error
-
-
-def check_is_not_async(name: str, function: Callable[..., object]) -> None:
-    """Raise TypeError for an ``async def`` function: nobody would run its coroutine."""
-    code = getattr(function, '__code__', None)
-    if code is not None and code.co_flags & CO_COROUTINE:
-        raise TypeError(
-            f'{name}: expected a function that is not async, got {function!r}: '
-            'write "def" instead of "async def"'
-        )
 
 
 class EventHandler:

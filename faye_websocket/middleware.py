@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import gevent
 
+from .calls import check_is_not_async
 from .driver.client import check_protocols
-from .events import NOT_CONTAINED, check_is_not_async
+from .events import NOT_CONTAINED
 from .extensions.pipeline import EXPECTED, Pipeline
 from .http.head import HeaderList, check_headers, to_list
 from .http.origin import make_origin_check

@@ -52,6 +52,6 @@ def post_worker_init(worker):
 def worker_exit(server, worker):
     # A worker that never got that far has none.
     if hasattr(worker, 'report'):
-        # The sockets, which would be closed at the exit, still belong into the report.
+        # The sockets, which would be closed at the exit, still belong in the report.
         close_all(timeout=5)
         worker.report.send()

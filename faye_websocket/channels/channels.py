@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from gevent.monkey import is_module_patched
 
 from ..api import to_data
+from ..calls import check_is_not_async
 from ..driver.base import OPEN, SharedMessage
 from ..driver.sendable import Number, Sendable
 from ..eventsource.source import EventSource
@@ -182,6 +183,7 @@ class Channels:
         check_count('recent', recent)
         if not callable(callback):
             raise TypeError(f'callback: expected a callable, got {callback!r:.80}')
+        check_is_not_async('callback', callback)
         with Visit(self, current_reactor(), channel) as visit:
             return visit.subscribe(callback, since, recent)
 

@@ -22,8 +22,14 @@ __all__ = [
 ]
 
 _SCHEMES = (
-    *('memory', 'redis', 'rediss', 'unix'),
-    *('redis+sentinel', 'rediss+sentinel', 'redis+cluster', 'rediss+cluster'),
+    'memory',
+    'redis',
+    'rediss',
+    'unix',
+    'redis+sentinel',
+    'rediss+sentinel',
+    'redis+cluster',
+    'rediss+cluster',
 )
 _ID = re.compile(r'(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})')
 # The numbers of an id are less than this, because no id could follow the largest one.

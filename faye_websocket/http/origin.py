@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from typing import Any
 
+from ..calls import check_is_not_async
 from .head import is_host, to_list
 from .host import to_ascii_host
 from .url import find_host, is_secure, split_url
@@ -46,6 +47,8 @@ def make_origin_check(allowed: AllowedOrigins) -> OriginCheck:
     if allowed is None:
         return _allow_all
     if callable(allowed):
+        # A coroutine is true, and would allow every origin.
+        check_is_not_async('allowed_origins', allowed)
         return allowed
     if allowed == 'same-origin':
         return _is_same_origin

@@ -110,11 +110,11 @@ def _make_context(options: dict[str, Any]) -> TLSSettings:
     if 'key_file' in options and 'cert_file' not in options:
         raise ValueError('tls: key_file needs cert_file')
     if 'cert_file' in options:
-        cert_file, key_file = (
-            _check_file('cert_file', options['cert_file']),
-            options.get('key_file'),
-        )
-        load_certificate(context, cert_file, key_file and _check_file('key_file', key_file))
+        cert_file, key_file = options['cert_file'], options.get('key_file')
+        _check_file('cert_file', cert_file)
+        if key_file is not None:
+            _check_file('key_file', key_file)
+        load_certificate(context, cert_file, key_file)
     return TLSSettings(context, _check_name(options.get('server_hostname')))
 
 

@@ -1,4 +1,4 @@
-"""The C types of ``environ.py``, and no logic."""
+"""The C types of ``packed_environ.py``, and no logic."""
 
 cimport cython
 

@@ -583,6 +583,12 @@ class TestSubscribe:
         with pytest.raises(TypeError, match='callback: expected a callable'):
             channels.subscribe('room', None)  # type: ignore[arg-type]
 
+    def test_needs_one_that_is_not_async(self, channels: Channels) -> None:
+        async def receive(id: str, channel: str, message: Any) -> None: ...
+
+        with pytest.raises(TypeError, match='callback: expected a function that is not async'):
+            channels.subscribe('room', receive)
+
 
 class TestMembers:
     """The members of a channel."""

@@ -178,6 +178,15 @@ class TestList:
         assert str(raised.value) == (
             f"allowed_origins: expected 'same-origin', a list of origins, a callable or None, got {allowed!r}")
 
+    @pytest.mark.proves('S1')
+    def test_must_not_be_an_async_function_which_would_allow_all(self) -> None:
+        async def is_allowed(origin: str, environ: Any) -> bool:
+            return False
+
+        allowed: Any = is_allowed
+        with pytest.raises(TypeError, match='allowed_origins: expected a function that is not async'):
+            make_origin_check(allowed)
+
     def test_must_be_iterable(self) -> None:
         with pytest.raises(TypeError):
             make_origin_check(5)  # type: ignore[arg-type]
